@@ -1,0 +1,30 @@
+//! Sessions, framing and a messaging hub as pure state machines.
+//!
+//! Nothing here reads a clock, a socket, an environment or a random number: time and randomness
+//! are passed in, bytes are read from and written to buffers that the caller owns. The same code
+//! runs in a firmware without an allocator, in an event loop of your own, on every runtime that
+//! has an adapter, and in a simulator on virtual time.
+//!
+//! # Floors
+//!
+//! Each uses only those below it:
+//!
+//! | floor | modules |
+//! |---|---|
+//! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
+//!
+//! # Features
+//!
+//! `alloc` adds growing and shared buffers and all that needs them; `std` adds nothing but what
+//! dependencies do with it. Features only ever add.
+
+#![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod ground;
+
+pub use ground::{buf, entropy, error, time};
