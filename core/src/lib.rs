@@ -12,6 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
+//! | parts | [`varint`] |
 //!
 //! # Features
 //!
@@ -26,5 +27,7 @@ extern crate alloc;
 extern crate std;
 
 mod ground;
+mod parts;
 
 pub use ground::{buf, entropy, error, time};
+pub use parts::varint;

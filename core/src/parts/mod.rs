@@ -1,0 +1,3 @@
+//! Parts that serve any protocol, each usable on its own.
+
+pub mod varint;
