@@ -12,7 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`varint`] |
+//! | parts | [`varint`], [`keepalive`], [`flow`], [`lifecycle`] |
 //!
 //! # Features
 //!
@@ -30,4 +30,4 @@ mod ground;
 mod parts;
 
 pub use ground::{buf, entropy, error, time};
-pub use parts::varint;
+pub use parts::{flow, keepalive, lifecycle, varint};

@@ -1,3 +1,6 @@
 //! Parts that serve any protocol, each usable on its own.
 
+pub mod flow;
+pub mod keepalive;
+pub mod lifecycle;
 pub mod varint;
