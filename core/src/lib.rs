@@ -12,7 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`varint`] |
+//! | parts | [`varint`], [`keepalive`], [`flow`], [`lifecycle`] |
 //!
 //! # Features
 //!
@@ -32,4 +32,4 @@ mod parts;
 
 pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{flow, keepalive, status, topic, varint};
+pub use parts::{flow, keepalive, lifecycle, status, topic, varint};

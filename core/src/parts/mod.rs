@@ -2,6 +2,7 @@
 
 pub mod flow;
 pub mod keepalive;
+pub mod lifecycle;
 pub mod status;
 pub mod topic;
 pub mod varint;

@@ -5,7 +5,7 @@ use super::frame::{self, Kind};
 use super::hello::Features;
 use super::props::Properties;
 use super::wire::{Body, HeadBytes, Sink, put_frame};
-use super::{Phase, Session, VARINT_MAX};
+use super::{Session, VARINT_MAX};
 use crate::buf::SendBuf;
 use crate::error::Blocked;
 use crate::time::Instant;
@@ -209,7 +209,7 @@ impl Session {
 
     #[inline]
     fn may_send(&self, size: usize) -> Result<(), SendError> {
-        if self.phase != Phase::Open {
+        if !self.life.is_established() {
             return Err(SendError::State);
         }
         if size > self.tx_max_frame as usize {
@@ -392,7 +392,7 @@ impl Session {
             to.bytes(d.endpoint.as_bytes());
         })?;
         self.drain_sent = true;
-        self.deadline = Some(self.now + d.deadline);
+        self.life.drain(self.now, d.deadline);
         Ok(())
     }
 
@@ -563,7 +563,7 @@ impl Session {
     }
 
     fn needs(&self, features: Features) -> Result<(), SendError> {
-        if self.phase == Phase::Open && !self.features.contains(features) {
+        if self.is_open() && !self.features.contains(features) {
             return Err(SendError::Unsupported);
         }
         Ok(())

@@ -1,0 +1,3 @@
+//! Flow control: how much a peer may send ([`credit`]).
+
+pub mod credit;
