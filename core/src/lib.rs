@@ -12,7 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`varint`] |
+//! | parts | [`frame`], [`varint`] |
 //!
 //! # Features
 //!
@@ -30,4 +30,4 @@ mod ground;
 mod parts;
 
 pub use ground::{buf, entropy, error, time};
-pub use parts::varint;
+pub use parts::{frame, varint};
