@@ -131,3 +131,24 @@ impl Framer for DelimiterFramer<'_> {
         self.decoding.finish(input)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::SliceRecvBuf;
+
+    #[test]
+    fn no_byte_is_searched_again_but_a_possible_beginning() {
+        let mut framer = DelimiterFramer::new(b"---", 100).unwrap();
+        let mut memory = [0; 64];
+        let mut input = SliceRecvBuf::new(&mut memory);
+        for have in 1..=20usize {
+            input.push(b"-x"[have % 2..][..1].as_ref());
+            assert_eq!(framer.decode(&mut input), Ok(None));
+            assert_eq!(framer.searched, have.saturating_sub(2));
+        }
+        input.push(b"---");
+        assert_eq!(framer.decode(&mut input).unwrap().map(<[u8]>::len), Some(19));
+        assert_eq!((framer.searched, input.filled()), (0, &b"-"[..]));
+    }
+}

@@ -138,3 +138,24 @@ impl Framer for LineFramer {
         self.decoding.finish(input)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::SliceRecvBuf;
+
+    #[test]
+    fn no_byte_is_searched_twice() {
+        let mut framer = LineFramer::new(LineEnd::CrLf, 100);
+        let mut memory = [0; 64];
+        let mut input = SliceRecvBuf::new(&mut memory);
+        for have in 1..=20 {
+            input.push(b"\r");
+            assert_eq!(framer.decode(&mut input), Ok(None));
+            assert_eq!(framer.searched, have);
+        }
+        input.push(b"\n");
+        assert_eq!(framer.decode(&mut input).unwrap().map(<[u8]>::len), Some(19));
+        assert_eq!(framer.searched, 0);
+    }
+}
