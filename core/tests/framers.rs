@@ -312,8 +312,10 @@ fn a_length_is_refused_before_its_payload_comes() {
          the maximum of 100; decoding has ended, close the stream"
     );
 
-    let small = decode_both(&framer, 50, &[0, 0, 0, 60], &[1]);
-    let fault = Fault::BufferTooSmall { size: 64, limit: 50 };
+    let fault = Fault::TooLarge { size: 101, max: 100 };
+    assert_eq!(decode_all(&framer, &[0, 0, 0, 101]).end, Err(FrameError { at: 0, fault }));
+    let small = decode_both(&framer, 63, &[0, 0, 0, 60], &[1]);
+    let fault = Fault::BufferTooSmall { size: 64, limit: 63 };
     assert_eq!(small.end, Err(FrameError { at: 0, fault }));
 
     let counting = LengthFramer::new(LengthField::U16Le, 100).counting_itself();
@@ -336,6 +338,8 @@ fn a_payload_that_would_complete_a_delimiter_is_refused() {
     let framer = DelimiterFramer::new("aa", 9).unwrap();
     assert_eq!(framer.envelope(b"xa"), Err(EncodeError::Delimiter { at: 1 }));
     assert_eq!(framer.envelope(b"xaab"), Err(EncodeError::Delimiter { at: 1 }));
+    let framer = DelimiterFramer::new("aaa", 9).unwrap();
+    assert_eq!(framer.envelope(b"xaa"), Err(EncodeError::Delimiter { at: 1 }));
     let framer = DelimiterFramer::new("aab", 9).unwrap();
     assert_eq!(framer.envelope(b"xaa").unwrap().tail(), b"aab");
 }
@@ -348,6 +352,7 @@ fn lines_end_as_configured() {
     assert_eq!(decode_all(&either, b"abc\r\n\r\nab\nc\r\r\n").frames, [&b"abc"[..], b"", b"ab", b"c\r"]);
     assert_eq!(either.envelope(b"a\r"), Err(EncodeError::Delimiter { at: 1 }));
     assert_eq!(decode_all(&either, b"abcd\n").end.unwrap_err().fault, Fault::Unended { max: 3 });
+    assert_eq!(decode_all(&either, b"abcde").end.unwrap_err().fault, Fault::Unended { max: 3 });
     let crlf = LineFramer::new(LineEnd::CrLf, 3);
     let found = decode_all(&crlf, b"abc\r\n\r\na\rb\r\nab\n");
     assert_eq!(found.frames, [&b"abc"[..], b"", b"a\rb"]);

@@ -178,11 +178,9 @@ impl Rules {
         if !self.counts_itself {
             return size;
         }
-        // A longer form makes the length larger: the first form that holds the sum with itself.
-        let mut header = self.field.len_of(size);
-        while self.field.len_of(size + header as u64) > header {
-            header = self.field.len_of(size + header as u64);
-        }
+        // Counting a form may take the next longer one, but never the one after: forms lie further
+        // apart than their own sizes.
+        let header = self.field.len_of(size + self.field.len_of(size) as u64);
         size + header as u64
     }
 
