@@ -26,8 +26,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod dialects;
 mod ground;
 mod parts;
 
+pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{frame, varint};
+pub use parts::{flow, frame, keepalive, status, topic, varint};

@@ -1,4 +1,8 @@
 //! Parts that serve any protocol, each usable on its own.
 
+pub mod flow;
 pub mod frame;
+pub mod keepalive;
+pub mod status;
+pub mod topic;
 pub mod varint;
