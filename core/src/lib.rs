@@ -12,7 +12,8 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`varint`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | dialects | [`session`], our own protocol |
 //!
 //! # Features
 //!
@@ -32,4 +33,4 @@ mod parts;
 
 pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{flow, keepalive, lifecycle, status, topic, varint};
+pub use parts::{flow, frame, keepalive, lifecycle, status, topic, varint};

@@ -1,6 +1,7 @@
 //! Parts that serve any protocol, each usable on its own.
 
 pub mod flow;
+pub mod frame;
 pub mod keepalive;
 pub mod lifecycle;
 pub mod status;
