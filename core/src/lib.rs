@@ -11,6 +11,8 @@
 //!
 //! | floor | modules |
 //! |---|---|
+//! | hub | [`hub`] (feature `alloc`) |
+//! | parts | [`topic`], [`status`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
@@ -26,5 +28,9 @@ extern crate alloc;
 extern crate std;
 
 mod ground;
+#[cfg(feature = "alloc")]
+pub mod hub;
+mod parts;
 
 pub use ground::{buf, entropy, error, time};
+pub use parts::{status, topic};
