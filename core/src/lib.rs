@@ -11,9 +11,10 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | hub | [`hub`] (feature `alloc`) |
 //! | dialects | [`session`], our own protocol |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
 //!
@@ -29,6 +30,8 @@ extern crate std;
 
 mod dialects;
 mod ground;
+#[cfg(feature = "alloc")]
+pub mod hub;
 mod parts;
 
 pub use dialects::session;
