@@ -1,5 +1,6 @@
 //! Parts that serve any protocol, each usable on its own.
 
+pub mod backoff;
 pub mod flow;
 pub mod frame;
 pub mod keepalive;
