@@ -30,6 +30,8 @@ extern crate alloc;
 extern crate std;
 
 mod dialects;
+#[cfg(feature = "alloc")]
+pub mod endpoint;
 mod ground;
 #[cfg(feature = "alloc")]
 pub mod hub;

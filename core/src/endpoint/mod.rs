@@ -1,0 +1,3 @@
+//! Whole endpoints: what adapters drive and applications talk to.
+
+pub mod client;
