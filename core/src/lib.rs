@@ -12,7 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`varint`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`] |
+//! | parts | [`varint`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //!
 //! # Features
 //!
@@ -30,4 +30,4 @@ mod ground;
 mod parts;
 
 pub use ground::{buf, entropy, error, time};
-pub use parts::{backoff, flow, keepalive, lifecycle, varint};
+pub use parts::{backoff, flow, keepalive, lifecycle, scram, varint};

@@ -4,4 +4,5 @@ pub mod backoff;
 pub mod flow;
 pub mod keepalive;
 pub mod lifecycle;
+pub mod scram;
 pub mod varint;
