@@ -13,7 +13,7 @@
 //! |---|---|
 //! | hub | [`hub`] (feature `alloc`) |
 //! | dialects | [`session`], our own protocol |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
@@ -36,4 +36,4 @@ mod parts;
 
 pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{flow, frame, keepalive, lifecycle, status, topic, varint};
+pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};
