@@ -11,6 +11,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
+//! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
 //! | dialects | [`session`], our own protocol |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
@@ -29,6 +30,8 @@ extern crate alloc;
 extern crate std;
 
 mod dialects;
+#[cfg(feature = "alloc")]
+pub mod endpoint;
 mod ground;
 #[cfg(feature = "alloc")]
 pub mod hub;

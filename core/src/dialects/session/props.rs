@@ -128,6 +128,12 @@ impl<'b> Properties<'b> {
         Ok(Self(block))
     }
 
+    /// A block that was checked when it came in.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn checked(block: &'b [u8]) -> Self {
+        Self(block)
+    }
+
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the
     /// variants above, with only user properties repeated.
     ///

@@ -1,0 +1,4 @@
+//! Whole endpoints: a server with its hub, a client that stays connected.
+
+mod message;
+pub mod server;
