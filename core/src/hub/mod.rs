@@ -84,7 +84,7 @@ use crate::time::{Deadline, Instant};
 use outbox::Sessions;
 use request::Calls;
 use session::{Entry, Kind, Session, Wake};
-use subscriptions::Subscriptions;
+use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
 /// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due.
@@ -425,7 +425,8 @@ impl Hub {
         let groups = &self.subs.groups;
         let others = |e: &Entry| matches!(e.kind(), Kind::Group(g) if groups[g].attached > 0);
         let handed_over = self.sessions.all[index].extract(others);
-        self.hand_over(index, handed_over);
+        self.sessions.counters.dropped.detached +=
+            self.hand_over(index, handed_over, |t| t.session() != index);
         self.sessions.release_publishers(index, true);
     }
 
@@ -433,7 +434,7 @@ impl Hub {
     fn end(&mut self, index: u32) {
         let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
         left.extend(self.sessions.all[index].extract(|_| true));
-        self.hand_over(index, left);
+        self.sessions.counters.dropped.ended += self.hand_over(index, left, |t| t.session() != index);
         if self.is_durable(index) {
             let key = self.sessions.key(index);
             self.operations.push_back(Operation::SessionRemoved { key });
@@ -449,23 +450,28 @@ impl Hub {
         self.sessions.counters.sessions -= 1;
     }
 
-    /// Gives deliveries that left a session's queue to other members of their groups.
-    fn hand_over(&mut self, from: u32, entries: Vec<Entry>) {
+    /// Gives deliveries that left a session's queue to other members of their groups, and says
+    /// how many nobody took.
+    fn hand_over(&mut self, from: u32, entries: Vec<Entry>, allowed: impl Fn(&Target) -> bool) -> u64 {
+        let mut lost = 0;
+        let allowed = |t: &Target| t.reliable() && allowed(t);
         for entry in entries {
             let size = self.sessions.pool.get(entry.message).size();
+            self.sessions.pool.share(entry.message);
+            self.sessions.forget(from, entry);
             let mut passed_on = false;
             if let Kind::Group(group) = entry.kind() {
                 let all = &self.sessions.all;
-                let member = self.subs.groups[group].pick(Some(from), false, |s| all[s].has_room(size));
-                if let Some(t) = member.filter(|t| t.reliable()) {
+                if let Some(t) = self.subs.groups[group].pick(allowed, false, |s| all[s].has_room(size)) {
                     let lane = self.subs.get(t.sub).lane;
                     let entry = Entry::new(t.sid, entry.message, true).of_group(group);
                     passed_on = self.sessions.offer(t.session(), lane, entry, size) != outbox::Offer::Dropped;
                 }
             }
-            self.sessions.counters.dropped.ended += u64::from(!passed_on);
-            self.sessions.forget(from, entry);
+            lost += u64::from(!passed_on);
+            self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);
+        lost
     }
 }

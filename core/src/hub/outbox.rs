@@ -217,6 +217,20 @@ impl Sessions {
         }
     }
 
+    /// Forgets the answers to a request that were not handed out.
+    pub(super) fn forget_responses(&mut self, index: u32, request: u64) {
+        let Self { all, pool, .. } = self;
+        all[index].control.retain(|control| match *control {
+            Control::Response { id, message, .. } if id == request => {
+                if message != NONE {
+                    pool.release(message);
+                }
+                false
+            }
+            _ => true,
+        });
+    }
+
     /// Hands out as much as `take` takes.
     pub(super) fn drain(
         &mut self,

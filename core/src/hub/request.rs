@@ -233,7 +233,7 @@ impl Hub {
     fn pick_responder(&mut self, group: u32, size: u32) -> Option<Target> {
         let sessions = &self.sessions.all;
         let group = &mut self.subs.groups[group];
-        group.pick(None, true, |s| sessions[s].has_room(size)).filter(|_| group.serve)
+        group.pick(|_| true, true, |s| sessions[s].has_room(size)).filter(|_| group.serve)
     }
 
     /// Queues a request for a responder: `None` if it is not attached or may not have it, else
@@ -311,6 +311,8 @@ impl Hub {
         let requester = self.sessions.find(key)?;
         let request = *self.calls.by_id.get(&(requester, id)).ok_or(Refusal::NotFound)?;
         self.end_request(request);
+        // The id may be used again at once: an answer that waits must not be taken for the new one's.
+        self.sessions.forget_responses(requester, id);
         Ok(())
     }
 

@@ -152,8 +152,8 @@ impl Hub {
             self.sessions.counters.dropped.unsubscribed += 1;
             self.sessions.drop_unsent(index, entry);
         }
-        self.hand_over(index, shared);
         self.settle_lost(Status::ResponderGone);
+        self.sessions.counters.dropped.unsubscribed += self.hand_over(index, shared, |t| t.sub != number);
         self.subs.remove(number);
         self.sessions.release_publishers(index, false);
     }
