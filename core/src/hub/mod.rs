@@ -84,6 +84,7 @@ use crate::time::{Deadline, Instant};
 use outbox::Sessions;
 use request::Calls;
 use session::{Entry, Kind, Session, Wake};
+use slab::NONE;
 use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
@@ -167,7 +168,7 @@ impl Hub {
     /// The connection is gone. The session waits for its expiry; without one it ends.
     ///
     /// Deliveries at most once are dropped; those at least once wait, but for those of shared
-    /// groups that were not handed out, which go to other members that are attached. Its requests
+    /// groups that were not handed out, which go to other members that are attached and have room. Its requests
     /// end, those that it was to answer fail with `ResponderGone`.
     ///
     /// # Errors
@@ -425,8 +426,7 @@ impl Hub {
         let groups = &self.subs.groups;
         let others = |e: &Entry| matches!(e.kind(), Kind::Group(g) if groups[g].attached > 0);
         let handed_over = self.sessions.all[index].extract(others);
-        self.sessions.counters.dropped.detached +=
-            self.hand_over(index, handed_over, |t| t.session() != index);
+        self.hand_over(index, handed_over, true, |t| t.session() != index);
         self.sessions.release_publishers(index, true);
     }
 
@@ -434,7 +434,7 @@ impl Hub {
     fn end(&mut self, index: u32) {
         let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
         left.extend(self.sessions.all[index].extract(|_| true));
-        self.sessions.counters.dropped.ended += self.hand_over(index, left, |t| t.session() != index);
+        self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
         if self.is_durable(index) {
             let key = self.sessions.key(index);
             self.operations.push_back(Operation::SessionRemoved { key });
@@ -451,10 +451,16 @@ impl Hub {
     }
 
     /// Gives deliveries that left a session's queue to other members of their groups, and says
-    /// how many nobody took.
-    fn hand_over(&mut self, from: u32, entries: Vec<Entry>, allowed: impl Fn(&Target) -> bool) -> u64 {
+    /// how many nobody took. With `keep` only members with room get them, and what nobody takes
+    /// stays the session's.
+    fn hand_over(
+        &mut self,
+        from: u32,
+        entries: Vec<Entry>,
+        keep: bool,
+        allowed: impl Fn(&Target) -> bool,
+    ) -> u64 {
         let mut lost = 0;
-        let allowed = |t: &Target| t.reliable() && allowed(t);
         for entry in entries {
             let size = self.sessions.pool.get(entry.message).size();
             self.sessions.pool.share(entry.message);
@@ -462,13 +468,20 @@ impl Hub {
             let mut passed_on = false;
             if let Kind::Group(group) = entry.kind() {
                 let all = &self.sessions.all;
-                if let Some(t) = self.subs.groups[group].pick(allowed, false, |s| all[s].has_room(size)) {
+                let has_room = |s| all[s].has_room(size);
+                let fits = |t: &Target| t.reliable() && allowed(t) && (!keep || has_room(t.session()));
+                if let Some(t) = self.subs.groups[group].pick(fits, false, has_room) {
                     let lane = self.subs.get(t.sub).lane;
                     let entry = Entry::new(t.sid, entry.message, true).of_group(group);
                     passed_on = self.sessions.offer(t.session(), lane, entry, size) != outbox::Offer::Dropped;
                 }
             }
-            lost += u64::from(!passed_on);
+            if keep && !passed_on {
+                let sub = self.sessions.all[from].sub(entry.sid());
+                let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
+                self.sessions.put(from, lane, entry, size);
+            }
+            lost += u64::from(!keep && !passed_on);
             self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);

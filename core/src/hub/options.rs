@@ -27,6 +27,8 @@ pub struct HubOptions {
     pub max_requests_per_session: usize,
     /// Requests in flight at most in all.
     pub max_requests: usize,
+    /// Requests on their way to responders at most in all: one to many counts for each. At most 2^24.
+    pub max_legs: usize,
     /// The longest time that a request may ask for; a longer one is cut to this.
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
@@ -47,6 +49,7 @@ impl Default for HubOptions {
             max_lanes_per_session: 256,
             max_requests_per_session: 1024,
             max_requests: 65_536,
+            max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
             dedup_window: 1024,

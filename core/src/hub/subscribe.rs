@@ -153,7 +153,8 @@ impl Hub {
             self.sessions.drop_unsent(index, entry);
         }
         self.settle_lost(Status::ResponderGone);
-        self.sessions.counters.dropped.unsubscribed += self.hand_over(index, shared, |t| t.sub != number);
+        self.sessions.counters.dropped.unsubscribed +=
+            self.hand_over(index, shared, false, |t| t.sub != number);
         self.subs.remove(number);
         self.sessions.release_publishers(index, false);
     }
