@@ -88,8 +88,9 @@ use slab::NONE;
 use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
-/// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due.
-const TIMERS_PER_CALL: usize = 1024;
+/// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due. Few, because
+/// the end of a session costs as much as it has subscriptions and deliveries.
+const TIMERS_PER_CALL: usize = 128;
 
 /// The hub. See the [module](self) for how to run one.
 pub struct Hub {
@@ -326,7 +327,7 @@ impl Hub {
         self.timers.next()
     }
 
-    /// Does what is due, at most 1,024 things a call: while
+    /// Does what is due, at most 128 things a call: while
     /// [`poll_timeout`](Self::poll_timeout) is due, call again.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);

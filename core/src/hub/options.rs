@@ -83,6 +83,18 @@ pub enum Policy {
 }
 
 /// What a session is like.
+///
+/// ```
+/// use bowline_core::hub::{Policy, SessionOptions};
+/// use core::time::Duration;
+/// let options = SessionOptions {
+///     identity: "alice",
+///     expiry: Duration::from_secs(3600),
+///     policy: Policy::SlowPublisher,
+///     ..SessionOptions::default()
+/// };
+/// assert_eq!((options.max_messages, options.max_bytes), (1024, 4 << 20));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions<'a> {
     /// Who it belongs to: the authenticated user, or empty.
@@ -123,6 +135,12 @@ pub enum Quality {
 }
 
 /// What a subscription is like.
+///
+/// ```
+/// use bowline_core::hub::{Quality, SubscribeOptions};
+/// let options = SubscribeOptions { quality: Quality::AtLeastOnce, ..SubscribeOptions::default() };
+/// assert_eq!((options.credit, options.serve), (None, false));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// The best quality that it asks for; a message is delivered at the lower of its own and this.

@@ -137,7 +137,7 @@ impl Hub {
         let (lane, group) = (sub.lane, sub.group);
         if group != NONE {
             // What is not acknowledged stays this session's.
-            for entry in s.unacked.iter_mut().filter(|e| e.kind() == Kind::Group(group)) {
+            for entry in s.unacked.iter_mut().filter(|e| e.sid() == sid && e.kind() == Kind::Group(group)) {
                 *entry = entry.plain();
             }
         }

@@ -131,3 +131,26 @@ fn the_store_learns_of_durable_sessions() {
         ]
     );
 }
+
+#[test]
+fn one_call_does_a_bounded_part_of_what_is_due() {
+    let mut s = Story::new();
+    let keys: Vec<_> = (0..TIMERS_PER_CALL + 2).map(|_| s.session()).collect();
+    for key in &keys {
+        s.hub.detach(s.now, *key).unwrap();
+    }
+    s.pass(60_000);
+    assert_eq!(s.notices().len(), TIMERS_PER_CALL);
+    assert_eq!(s.hub.poll_timeout().map(|d| d.at), Some(s.now), "the others stay due");
+    s.pass(0);
+    assert_eq!((s.notices().len(), s.hub.poll_timeout()), (2, None));
+}
+
+#[test]
+fn sizes() {
+    fn sendable<T: Send>(_: &T) {}
+    sendable(&Story::new().hub);
+    assert!(size_of::<Message>() <= 56);
+    assert!(size_of::<Session>() <= 448, "{}", size_of::<Session>());
+    assert_eq!((size_of::<SessionKey>(), size_of::<Entry>()), (8, 16));
+}

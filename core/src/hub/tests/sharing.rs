@@ -81,3 +81,34 @@ fn a_group_of_many_keeps_its_lists() {
     }
     assert_eq!(s.hub.counters().subscriptions, 0);
 }
+
+#[test]
+fn what_an_ended_group_left_goes_to_no_other() {
+    let mut s = Story::new();
+    let (a, b) = (s.session(), s.session());
+    s.subscribe(a, 1, "$share/g/t");
+    s.publish_surely(b, "t", "x");
+    assert_eq!(s.take(a), ["1! t=x"]);
+    s.hub.unsubscribe(s.now, a, 1).unwrap();
+    s.subscribe(b, 1, "$share/other/u");
+    s.hub.remove(s.now, a).unwrap();
+    assert!(s.take(b).is_empty(), "it has subscribed to something else");
+    assert_eq!(s.hub.counters().dropped, Drops { ended: 1, ..Drops::default() });
+}
+
+#[test]
+fn a_leaving_member_keeps_what_others_have_no_room_for() {
+    let mut s = Story::new();
+    let bounded = SessionOptions { max_messages: 2, ..SessionOptions::default() };
+    let (a, b) = (s.session(), s.session_with(bounded));
+    s.subscribe(a, 1, "$share/g/t");
+    for i in 0..4 {
+        s.publish_surely(a, "t", &i.to_string());
+    }
+    s.subscribe(b, 2, "$share/g/t");
+    s.hub.detach(s.now, a).unwrap();
+    assert_eq!(s.take(b), ["2! t=0", "2! t=1"]);
+    s.hub.reattach(s.now, a, 9, None).unwrap();
+    assert_eq!(s.take(a), ["1! t=2", "1! t=3"]);
+    assert_eq!(s.hub.counters().dropped.total(), 0);
+}
