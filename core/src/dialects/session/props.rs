@@ -128,10 +128,10 @@ impl<'b> Properties<'b> {
         Ok(Self(block))
     }
 
-    /// A block that was checked when it came in.
+    /// A block with its length in front, as a body begins with it, that was checked when it came in.
     #[cfg(feature = "alloc")]
-    pub(crate) const fn checked(block: &'b [u8]) -> Self {
-        Self(block)
+    pub(crate) fn of_body(start: &'b [u8]) -> Self {
+        Reader(start).bytes().map_or(Self::NONE, Self)
     }
 
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the

@@ -36,8 +36,7 @@ impl Server {
                 break;
             }
             let Some(event) = connection.session.recv(now, buf) else { break };
-            // The session is lent to the event's borrow of `buf` no longer.
-            self.event(now, key, &mut connection, event, out);
+            self.event(now, key, &mut connection, &event, out);
         }
         self.finish_drained(now, &mut connection);
         self.connections.put(key, connection);
@@ -50,28 +49,28 @@ impl Server {
         now: Instant,
         key: ConnectionKey,
         c: &mut Connection,
-        event: Event<'_>,
+        event: &Event<'_>,
         out: &mut impl SendBuf,
     ) {
         match event {
-            Event::Publish(m) => self.published(now, c, &m, out),
+            Event::Publish(m) => self.published(now, c, m, out),
             Event::Acked(count) => {
                 if let Some(hub) = c.hub {
-                    let _ = self.hub.ack(now, hub, count);
+                    let _ = self.hub.ack(now, hub, *count);
                 }
             }
-            Event::Credit(id, limit) if id > 0 => {
+            Event::Credit(id, limit) if *id > 0 => {
                 if let Some(hub) = c.hub {
-                    let _ = self.hub.credit(now, hub, id, limit);
+                    let _ = self.hub.credit(now, hub, *id, *limit);
                 }
             }
-            Event::Subscribe(s) => self.subscribed(now, c, &s, out),
+            Event::Subscribe(s) => self.subscribed(now, c, s, out),
             Event::Unsubscribe(id) => {
                 let done =
-                    c.hub.map_or(Err(hub::Refusal::NoSession), |hub| self.hub.unsubscribe(now, hub, id));
-                answer(now, c, out, Kind::Unsubscribe, id, done);
+                    c.hub.map_or(Err(hub::Refusal::NoSession), |hub| self.hub.unsubscribe(now, hub, *id));
+                answer(now, c, out, Kind::Unsubscribe, *id, done);
             }
-            Event::Request(r) => self.requested(now, c, &r, out),
+            Event::Request(r) => self.requested(now, c, r, out),
             Event::Response(r) => {
                 if let Some(hub) = c.hub {
                     let message = message::response(r.properties, r.payload);
@@ -81,7 +80,7 @@ impl Server {
             }
             Event::Cancel(id) => {
                 if let Some(hub) = c.hub {
-                    let _ = self.hub.cancel(now, hub, id);
+                    let _ = self.hub.cancel(now, hub, *id);
                 }
             }
             Event::Hello(hello) => {
@@ -95,7 +94,7 @@ impl Server {
                 self.authenticate(now, key, c, &hello.auth, out);
             }
             Event::Auth(data) => self.authenticate_further(now, key, c, data, out),
-            Event::Closed(closed) => self.closed(now, key, c, &closed),
+            Event::Closed(closed) => self.closed(now, key, c, closed),
             // Answers to nothing that was asked, and what needs features that are not offered.
             _ => {}
         }

@@ -382,8 +382,8 @@ impl Server {
         self.after_commands();
     }
 
-    /// Takes no new work: tells every client so, and closes each when it has acknowledged all, at
-    /// the latest after `deadline`. They are told to wait `retry_after` before they connect again,
+    /// Takes no new work: tells every client so, and closes those that have not gone by themselves
+    /// after `deadline`. They are told to wait `retry_after` before they connect again,
     /// and where (empty: here).
     pub fn drain(&mut self, now: Instant, deadline: Duration, retry_after: Duration, endpoint: &str) {
         if self.draining.is_some() {

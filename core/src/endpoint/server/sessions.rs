@@ -125,7 +125,7 @@ impl Server {
         if let Some(old) = &old {
             held.received = old.session.counts().received;
         }
-        let (sent, acked) = self.hub.reliable(hub).unwrap_or_default();
+        let (acked, sent) = self.hub.reliable(hub).unwrap_or_default();
         let counts = Counts { sent, acked, received: held.received }.resume(received)?;
         if let Some(old) = old {
             old.hub = None;

@@ -58,10 +58,10 @@ impl Server {
 
     /// A client that takes no new work, and has acknowledged all, is let go (END-8).
     pub(super) fn finish_drained(&mut self, now: Instant, c: &mut Connection) {
-        if !c.session.is_draining() || c.session.is_ended() {
+        if !c.session.is_peer_draining() || c.session.is_ended() {
             return;
         }
-        let (sent, acked) = c.hub.and_then(|hub| self.hub.reliable(hub)).unwrap_or_default();
+        let (acked, sent) = c.hub.and_then(|hub| self.hub.reliable(hub)).unwrap_or_default();
         if sent == acked {
             c.session.close(now, Code::GoingAway, "drained");
         }
@@ -92,12 +92,12 @@ fn send(
                 many: false,
                 topic: message.topic(),
                 payload: message.payload(),
-                properties: Properties::checked(message.props()),
+                properties: Properties::of_body(message.props()),
             };
             session.request(now, out, &request)
         }
         Delivery::Response { id, status, more, message } => {
-            let properties = Properties::checked(message.props());
+            let properties = Properties::of_body(message.props());
             let response = Response { id, status, more, payload: message.payload(), properties };
             session.respond(now, out, &response)
         }
