@@ -1,3 +1,5 @@
-//! Whole endpoints: what adapters drive and applications talk to.
+//! Whole endpoints: a server with its hub, a client that stays connected.
 
 pub mod client;
+mod message;
+pub mod server;

@@ -84,11 +84,13 @@ use crate::time::{Deadline, Instant};
 use outbox::Sessions;
 use request::Calls;
 use session::{Entry, Kind, Session, Wake};
-use subscriptions::Subscriptions;
+use slab::NONE;
+use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
-/// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due.
-const TIMERS_PER_CALL: usize = 1024;
+/// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due. Few, because
+/// the end of a session costs as much as it has subscriptions and deliveries.
+const TIMERS_PER_CALL: usize = 128;
 
 /// The hub. See the [module](self) for how to run one.
 pub struct Hub {
@@ -167,7 +169,7 @@ impl Hub {
     /// The connection is gone. The session waits for its expiry; without one it ends.
     ///
     /// Deliveries at most once are dropped; those at least once wait, but for those of shared
-    /// groups that were not handed out, which go to other members that are attached. Its requests
+    /// groups that were not handed out, which go to other members that are attached and have room. Its requests
     /// end, those that it was to answer fail with `ResponderGone`.
     ///
     /// # Errors
@@ -325,7 +327,7 @@ impl Hub {
         self.timers.next()
     }
 
-    /// Does what is due, at most 1,024 things a call: while
+    /// Does what is due, at most 128 things a call: while
     /// [`poll_timeout`](Self::poll_timeout) is due, call again.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
@@ -425,7 +427,7 @@ impl Hub {
         let groups = &self.subs.groups;
         let others = |e: &Entry| matches!(e.kind(), Kind::Group(g) if groups[g].attached > 0);
         let handed_over = self.sessions.all[index].extract(others);
-        self.hand_over(index, handed_over);
+        self.hand_over(index, handed_over, true, |t| t.session() != index);
         self.sessions.release_publishers(index, true);
     }
 
@@ -433,7 +435,7 @@ impl Hub {
     fn end(&mut self, index: u32) {
         let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
         left.extend(self.sessions.all[index].extract(|_| true));
-        self.hand_over(index, left);
+        self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
         if self.is_durable(index) {
             let key = self.sessions.key(index);
             self.operations.push_back(Operation::SessionRemoved { key });
@@ -449,23 +451,41 @@ impl Hub {
         self.sessions.counters.sessions -= 1;
     }
 
-    /// Gives deliveries that left a session's queue to other members of their groups.
-    fn hand_over(&mut self, from: u32, entries: Vec<Entry>) {
+    /// Gives deliveries that left a session's queue to other members of their groups, and says
+    /// how many nobody took. With `keep` only members with room get them, and what nobody takes
+    /// stays the session's.
+    fn hand_over(
+        &mut self,
+        from: u32,
+        entries: Vec<Entry>,
+        keep: bool,
+        allowed: impl Fn(&Target) -> bool,
+    ) -> u64 {
+        let mut lost = 0;
         for entry in entries {
             let size = self.sessions.pool.get(entry.message).size();
+            self.sessions.pool.share(entry.message);
+            self.sessions.forget(from, entry);
             let mut passed_on = false;
             if let Kind::Group(group) = entry.kind() {
                 let all = &self.sessions.all;
-                let member = self.subs.groups[group].pick(Some(from), false, |s| all[s].has_room(size));
-                if let Some(t) = member.filter(|t| t.reliable()) {
+                let has_room = |s| all[s].has_room(size);
+                let fits = |t: &Target| t.reliable() && allowed(t) && (!keep || has_room(t.session()));
+                if let Some(t) = self.subs.groups[group].pick(fits, false, has_room) {
                     let lane = self.subs.get(t.sub).lane;
                     let entry = Entry::new(t.sid, entry.message, true).of_group(group);
                     passed_on = self.sessions.offer(t.session(), lane, entry, size) != outbox::Offer::Dropped;
                 }
             }
-            self.sessions.counters.dropped.ended += u64::from(!passed_on);
-            self.sessions.forget(from, entry);
+            if keep && !passed_on {
+                let sub = self.sessions.all[from].sub(entry.sid());
+                let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
+                self.sessions.put(from, lane, entry, size);
+            }
+            lost += u64::from(!keep && !passed_on);
+            self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);
+        lost
     }
 }

@@ -27,6 +27,8 @@ pub struct HubOptions {
     pub max_requests_per_session: usize,
     /// Requests in flight at most in all.
     pub max_requests: usize,
+    /// Requests on their way to responders at most in all: one to many counts for each. At most 2^24.
+    pub max_legs: usize,
     /// The longest time that a request may ask for; a longer one is cut to this.
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
@@ -47,6 +49,7 @@ impl Default for HubOptions {
             max_lanes_per_session: 256,
             max_requests_per_session: 1024,
             max_requests: 65_536,
+            max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
             dedup_window: 1024,
@@ -80,6 +83,18 @@ pub enum Policy {
 }
 
 /// What a session is like.
+///
+/// ```
+/// use bowline_core::hub::{Policy, SessionOptions};
+/// use core::time::Duration;
+/// let options = SessionOptions {
+///     identity: "alice",
+///     expiry: Duration::from_secs(3600),
+///     policy: Policy::SlowPublisher,
+///     ..SessionOptions::default()
+/// };
+/// assert_eq!((options.max_messages, options.max_bytes), (1024, 4 << 20));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions<'a> {
     /// Who it belongs to: the authenticated user, or empty.
@@ -120,6 +135,12 @@ pub enum Quality {
 }
 
 /// What a subscription is like.
+///
+/// ```
+/// use bowline_core::hub::{Quality, SubscribeOptions};
+/// let options = SubscribeOptions { quality: Quality::AtLeastOnce, ..SubscribeOptions::default() };
+/// assert_eq!((options.credit, options.serve), (None, false));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// The best quality that it asks for; a message is delivered at the lower of its own and this.

@@ -45,6 +45,25 @@ enum Pending {
     Expired(SessionKey),
 }
 
+impl Control {
+    fn message(&self) -> Option<u32> {
+        match *self {
+            Self::Response { message, .. } if message != NONE => Some(message),
+            _ => None,
+        }
+    }
+
+    fn size(&self, pool: &Pool) -> u64 {
+        self.message().map_or(0, |message| u64::from(pool.get(message).size()))
+    }
+
+    fn release(&self, pool: &mut Pool) {
+        if let Some(message) = self.message() {
+            pool.release(message);
+        }
+    }
+}
+
 /// All sessions.
 pub(super) struct Sessions {
     pub(super) all: Slab<Session>,
@@ -202,19 +221,31 @@ impl Sessions {
     }
 
     pub(super) fn push_control(&mut self, index: u32, control: Control) {
+        self.all[index].owed += control.size(&self.pool);
         self.all[index].control.push_back(control);
         self.wake(index);
     }
 
     /// Forgets what is owed about requests: they do not outlive a connection.
     pub(super) fn clear_control(&mut self, index: u32) {
-        while let Some(control) = self.all[index].control.pop_front() {
-            if let Control::Response { message, .. } = control
-                && message != NONE
-            {
-                self.pool.release(message);
+        self.forget_control(index, |_| true);
+    }
+
+    /// Forgets the answers to a request that were not handed out.
+    pub(super) fn forget_responses(&mut self, index: u32, request: u64) {
+        self.forget_control(index, |c| matches!(c, Control::Response { id, .. } if *id == request));
+    }
+
+    fn forget_control(&mut self, index: u32, which: impl Fn(&Control) -> bool) {
+        let Self { all, pool, .. } = self;
+        let Session { control, owed, .. } = &mut all[index];
+        control.retain(|control| {
+            if which(control) {
+                *owed -= control.size(pool);
+                control.release(pool);
             }
-        }
+            !which(control)
+        });
     }
 
     /// Hands out as much as `take` takes.
@@ -252,11 +283,11 @@ impl Sessions {
         let Self { all, pool, counters, .. } = self;
         let s = &mut all[index];
         while let Some(control) = s.control.front() {
-            let (delivery, message) = match *control {
-                Control::Cancel { id } => (Delivery::Cancel { id }, NONE),
+            let delivery = match *control {
+                Control::Cancel { id } => Delivery::Cancel { id },
                 Control::Response { id, status, more, message } => {
-                    let payload = if message == NONE { &EMPTY } else { pool.get(message) };
-                    (Delivery::Response { id, status, more, message: payload }, message)
+                    let message = if message == NONE { &EMPTY } else { pool.get(message) };
+                    Delivery::Response { id, status, more, message }
                 }
             };
             if !take(&delivery) {
@@ -264,10 +295,9 @@ impl Sessions {
             }
             counters.responses += u64::from(matches!(delivery, Delivery::Response { .. }));
             *taken += 1;
+            s.owed -= control.size(pool);
+            control.release(pool);
             s.control.pop_front();
-            if message != NONE {
-                pool.release(message);
-            }
         }
         true
     }
@@ -546,6 +576,9 @@ impl Sessions {
             if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
                 return Err("session: cached counts differ from a recount");
             }
+            if s.owed != s.control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
+                return Err("session: octets of answers differ from a recount");
+            }
             let key = SessionKey { index, generation: s.generation };
             let listed = self.ready.iter().filter(|k| **k == key).count();
             if listed != usize::from(s.wake == Wake::Listed) || (s.wake == Wake::Idle && s.is_ready()) {
@@ -571,10 +604,7 @@ impl Sessions {
     fn check_references(&self) -> Result<(), &'static str> {
         let mut references = alloc::collections::BTreeMap::new();
         for (_, s) in self.all.places() {
-            let control = s.control.iter().filter_map(|c| match c {
-                Control::Response { message, .. } if *message != NONE => Some(*message),
-                _ => None,
-            });
+            let control = s.control.iter().filter_map(Control::message);
             for message in s.unsent().chain(&s.unacked).map(|e| e.message).chain(control) {
                 *references.entry(message).or_insert(0u32) += 1;
             }

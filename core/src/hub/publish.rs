@@ -90,7 +90,7 @@ impl Hub {
                     continue;
                 }
                 let all = &sessions.all;
-                let Some(t) = group.pick(None, false, |s| all[s].has_room(size)) else { continue };
+                let Some(t) = group.pick(|_| true, false, |s| all[s].has_room(size)) else { continue };
                 let lane = subs.subs[t.sub].lane;
                 let entry = Entry::new(t.sid, message, reliable & t.reliable()).of_group(*number);
                 let offer = sessions.offer(t.session(), lane, entry, size);

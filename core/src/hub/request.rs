@@ -22,6 +22,7 @@ use crate::time::Instant;
 const PROBES: usize = 64;
 /// A leg's number takes so many bits of its id; a serial number takes the others.
 const LEG_BITS: u32 = 24;
+const LEGS: usize = 1 << LEG_BITS;
 const SERIALS: u64 = (1 << (63 - LEG_BITS)) - 1;
 
 #[derive(Debug)]
@@ -63,6 +64,8 @@ struct Leg {
     state: State,
     /// Where it is in the responder's list.
     position: usize,
+    /// Where it is in the request's list.
+    place: usize,
 }
 
 /// All requests in flight.
@@ -114,7 +117,8 @@ impl Hub {
     /// Sends a request to one of the subscriptions that serve its topic, or to all.
     ///
     /// The answers come as [`Delivery::Response`](super::Delivery::Response): one, or with
-    /// [`many`](RequestOptions::many) one for each responder and a last empty one. Where nobody
+    /// [`many`](RequestOptions::many) one for each responder and a last empty one (and an empty
+    /// `Busy`, with others to follow, if responders were left out whose queues are full). Where nobody
     /// serves the topic, `NoResponder` is the answer; where all who do have full queues, `Busy`;
     /// after the timeout, `Timeout`; when the responder detaches or ends, `ResponderGone`.
     ///
@@ -153,6 +157,9 @@ impl Hub {
         self.sessions.pool.release(message);
         if self.calls.requests[number].legs.is_empty() {
             self.answer(number, if busy { Status::Busy } else { Status::NoResponder });
+        } else if busy && options.many {
+            let response = Control::Response { id, status: Status::Busy, more: true, message: NONE };
+            self.sessions.push_control(requester, response);
         }
         Ok(())
     }
@@ -233,7 +240,7 @@ impl Hub {
     fn pick_responder(&mut self, group: u32, size: u32) -> Option<Target> {
         let sessions = &self.sessions.all;
         let group = &mut self.subs.groups[group];
-        group.pick(None, true, |s| sessions[s].has_room(size)).filter(|_| group.serve)
+        group.pick(|_| true, true, |s| sessions[s].has_room(size)).filter(|_| group.serve)
     }
 
     /// Queues a request for a responder: `None` if it is not attached or may not have it, else
@@ -244,12 +251,15 @@ impl Hub {
         if own || !self.sessions.all[responder].attached {
             return None;
         }
-        if !self.sessions.all[responder].has_room(size) || self.calls.legs.len() >= 1 << LEG_BITS {
+        if !self.sessions.all[responder].has_room(size)
+            || self.calls.legs.len() >= LEGS.min(self.options.max_legs)
+        {
             return Some(false);
         }
         self.calls.serial = self.calls.serial % SERIALS + 1;
         let position = self.sessions.all[responder].serving.len();
-        let leg = Leg { request, responder, serial: self.calls.serial, state: State::Queued, position };
+        let (serial, place) = (self.calls.serial, self.calls.requests[request].legs.len());
+        let leg = Leg { request, responder, serial, state: State::Queued, position, place };
         let leg = self.calls.legs.insert(leg);
         self.sessions.all[responder].serving.push(leg);
         self.calls.requests[request].legs.push(leg);
@@ -286,8 +296,7 @@ impl Hub {
         }
         let Request { requester, id, many, .. } = self.calls.requests[request];
         let size = message.size();
-        let s = &self.sessions.all[requester];
-        if s.control.len() >= s.max_messages as usize || s.is_full(size) {
+        if self.sessions.all[requester].owes_too_much(size) {
             self.answer(request, Status::Busy);
             return Ok(());
         }
@@ -311,6 +320,8 @@ impl Hub {
         let requester = self.sessions.find(key)?;
         let request = *self.calls.by_id.get(&(requester, id)).ok_or(Refusal::NotFound)?;
         self.end_request(request);
+        // The id may be used again at once: an answer that waits must not be taken for the new one's.
+        self.sessions.forget_responses(requester, id);
         Ok(())
     }
 
@@ -357,6 +368,9 @@ impl Hub {
         let Leg { request, .. } = self.calls.legs[leg];
         self.end_leg(leg);
         let Request { requester, id, many, .. } = self.calls.requests[request];
+        if many && self.sessions.all[requester].owes_too_much(0) {
+            return self.answer(request, Status::Busy);
+        }
         if many {
             let response = Control::Response { id, status, more: true, message: NONE };
             self.sessions.push_control(requester, response);
@@ -398,8 +412,12 @@ impl Hub {
 
     /// A leg has ended.
     fn end_leg(&mut self, leg: u32) {
-        let request = self.calls.legs[leg].request;
-        self.calls.requests[request].legs.retain(|l| *l != leg);
+        let Leg { request, place, .. } = self.calls.legs[leg];
+        let legs = &mut self.calls.requests[request].legs;
+        legs.swap_remove(place);
+        if let Some(moved) = legs.get(place) {
+            self.calls.legs[*moved].place = place;
+        }
         self.unlist_leg(leg);
         self.calls.free(leg);
     }
@@ -421,7 +439,11 @@ impl Hub {
             serving += s.serving.len();
             let is_asked = |(i, r): (usize, &u32)| {
                 let r = &self.calls.requests[*r];
-                r.requester == index && r.position == i && !r.legs.is_empty()
+                let mut legs = r.legs.iter().enumerate();
+                r.requester == index
+                    && r.position == i
+                    && !r.legs.is_empty()
+                    && legs.all(|(place, leg)| self.calls.legs[*leg].place == place)
             };
             let is_served = |(i, l): (usize, &u32)| {
                 let l = &self.calls.legs[*l];

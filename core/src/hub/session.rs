@@ -225,6 +225,8 @@ pub(super) struct Session {
     /// What was handed out at least once, in the order of its numbers from `acked` + 1 on.
     pub(super) unacked: VecDeque<Entry>,
     pub(super) control: VecDeque<Control>,
+    /// Octets of the answers in it.
+    pub(super) owed: u64,
     pub(super) lanes: Option<Box<Lanes>>,
     pub(super) acked: u64,
     /// Handing out again waits for a subscription's credit.
@@ -278,6 +280,12 @@ impl Session {
         self.queued >= self.max_messages.saturating_mul(times)
             || (self.bytes + u64::from(size) > self.max_bytes.saturating_mul(u64::from(times))
                 && self.queued > 0)
+    }
+
+    /// Whether an answer of `size` octets exceeds the bounds, which count for answers once more.
+    pub(super) fn owes_too_much(&self, size: u32) -> bool {
+        self.control.len() >= self.max_messages as usize
+            || (self.owed + u64::from(size) > self.max_bytes && self.owed > 0)
     }
 
     /// Whether the queue is above three quarters of its bounds.

@@ -31,15 +31,14 @@ impl Group {
     }
 
     /// The member that gets the next message: by turns, an attached one that `has_room`; where
-    /// none is found, an attached one; where none is attached, any. Never the session `except`,
+    /// none is found, an attached one; where none is attached, any. Only those that are `allowed`,
     /// and only attached ones if `attached_only`.
     pub(super) fn pick(
         &mut self,
-        except: Option<u32>,
+        allowed: impl Fn(&Target) -> bool,
         attached_only: bool,
         has_room: impl Fn(u32) -> bool,
     ) -> Option<Target> {
-        let allowed = |t: &Target| Some(t.session()) != except;
         let turn = self.next;
         for i in 0..self.attached.min(PROBES) {
             let at = (turn + i) % self.attached;
@@ -57,7 +56,7 @@ impl Group {
             self.next = at + 1;
             return Some(pool[at]);
         }
-        // All attached members are one session that may not have it.
+        // None of the attached members may have it.
         let away = &self.members[self.attached..];
         away.iter().find(|t| allowed(t)).copied().filter(|_| !attached_only)
     }

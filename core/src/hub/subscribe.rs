@@ -137,7 +137,7 @@ impl Hub {
         let (lane, group) = (sub.lane, sub.group);
         if group != NONE {
             // What is not acknowledged stays this session's.
-            for entry in s.unacked.iter_mut().filter(|e| e.kind() == Kind::Group(group)) {
+            for entry in s.unacked.iter_mut().filter(|e| e.sid() == sid && e.kind() == Kind::Group(group)) {
                 *entry = entry.plain();
             }
         }
@@ -152,8 +152,9 @@ impl Hub {
             self.sessions.counters.dropped.unsubscribed += 1;
             self.sessions.drop_unsent(index, entry);
         }
-        self.hand_over(index, shared);
         self.settle_lost(Status::ResponderGone);
+        self.sessions.counters.dropped.unsubscribed +=
+            self.hand_over(index, shared, false, |t| t.sub != number);
         self.subs.remove(number);
         self.sessions.release_publishers(index, false);
     }

@@ -295,10 +295,16 @@ impl Session {
         self.life.is_established()
     }
 
-    /// Whether the peer has said that it takes no new work.
+    /// Whether this side has said that it takes no new work.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
-        self.drain_received || self.drain_sent
+        self.drain_sent
+    }
+
+    /// Whether the peer has said that it takes no new work.
+    #[must_use]
+    pub const fn is_peer_draining(&self) -> bool {
+        self.drain_received
     }
 
     /// The largest frame that the peer takes, in octets of body.

@@ -134,6 +134,12 @@ impl<'b> Properties<'b> {
         Self(block)
     }
 
+    /// A block with its length in front, as a body begins with it, that was checked when it came in.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn of_body(start: &'b [u8]) -> Self {
+        Reader(start).bytes().map_or(Self::NONE, Self)
+    }
+
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the
     /// variants above, with only user properties repeated.
     ///
