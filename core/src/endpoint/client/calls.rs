@@ -248,7 +248,8 @@ impl Client {
         if options.credit == Some(0) {
             return Err(ClientError::Invalid("a subscription's credit begins at 1"));
         }
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        // Those that ended before they were sent leave their command behind.
+        if self.subscriptions.len().max(self.commands.len() / 4) >= MAX_SUBSCRIPTIONS {
             return Err(ClientError::TooManySubscriptions);
         }
         let id = self.next_subscription;
