@@ -127,6 +127,9 @@ impl Client {
             let event = session.handle_timeout(self.now);
             self.take_end(event.as_ref());
         }
+        if self.over {
+            return;
+        }
         while let Some(id) = self.requests.due(self.now) {
             let sent = self.requests.remove(id, &mut self.budget);
             if sent == Some(true) {

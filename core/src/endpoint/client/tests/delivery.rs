@@ -91,6 +91,41 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever a server sends, nothing panics, and the client finds its way back.
+    #[test]
+    fn garbage_does_no_harm(open in any::<bool>(), octets in prop::collection::vec(any::<u8>(), 1..200)) {
+        let mut world = World::new(config());
+        world.client.subscribe(world.now, "feed", SubscribeOptions::default()).unwrap();
+        if open {
+            world.run();
+        }
+        let mut buf = crate::buf::GrowingRecvBuf::new(1 << 16);
+        buf.push(&octets);
+        world.client.recv(world.now, &mut buf);
+        world.run();
+        world.cut_line();
+        world.publish("0");
+        world.advance(Duration::from_secs(600));
+        prop_assert!(world.client.is_connected() || world.client.is_closed());
+    }
+}
+
+#[test]
+fn a_large_message_drops_nothing_where_it_cannot_fit() {
+    let outgoing = QueueLimits { max_messages: 10, max_bytes: 100 };
+    let mut world = World::connected(ClientConfig { outgoing, when_full: WhenFull::DropOldest, ..config() });
+    world.publish(0);
+    let mut out = crate::buf::SharedSendBuf::new(1000);
+    let _ = world.client.poll_transmit(world.now, &mut out);
+    world.publish(1);
+    let large = world.client.publish(world.now, Publish::new("t", std::vec![0; 200]));
+    assert_eq!(large, Err(ClientError::Full));
+    assert_eq!(world.client.outgoing(), Outgoing { messages: 2, bytes: 6 });
+    let mut idle = World::new(ClientConfig { outgoing, ..config() });
+    idle.client.publish(idle.now, Publish::new("t", std::vec![0; 200])).expect("alone it always fits");
+}
+
 #[test]
 fn at_most_once_is_accepted_when_written() {
     let mut world = World::connected(config());
@@ -225,6 +260,7 @@ fn what_is_in_flight_is_not_dropped_for_newer_ones() {
     world.cut_line();
     let third = world.client.publish(world.now, Publish::new("t", "2"));
     assert_eq!(third, Err(ClientError::Full), "both have their numbers");
+    assert_eq!(world.count(|e| matches!(e, ClientEvent::Dropped { .. })), 0);
     world.advance(Duration::from_secs(5));
     assert_eq!(world.server.received, numbers(2));
 }

@@ -20,6 +20,19 @@ fn close_ends_the_session_and_is_the_last_event() {
 }
 
 #[test]
+fn nothing_comes_after_the_last_event() {
+    let mut world = World::connected(config());
+    world.client.request(world.now, Request::new("q", "?")).unwrap();
+    world.reachable = false;
+    world.cut_line();
+    world.client.request(world.now, Request::new("q", "?")).unwrap();
+    world.client.close(world.now);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.closed(), Some(&Reason::Requested));
+    assert_eq!(world.client.poll_timeout(), None);
+}
+
+#[test]
 fn close_without_a_connection_is_at_once() {
     let mut world = World::new(config());
     world.publish("x");
