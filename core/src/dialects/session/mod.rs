@@ -82,6 +82,8 @@ pub use hello::{
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
 pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+#[cfg(feature = "alloc")]
+pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use timers::Transport;
 pub use wire::VARINT_MAX;

@@ -134,6 +134,12 @@ impl<'b> Properties<'b> {
         Reader(start).bytes().map_or(Self::NONE, Self)
     }
 
+    /// A block that was checked before.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn from_checked(block: &'b [u8]) -> Self {
+        Self(block)
+    }
+
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the
     /// variants above, with only user properties repeated.
     ///
