@@ -651,12 +651,12 @@ class History(Frame):
     kind = Kind.HISTORY
     id: int = 0
     room: str = ""
-    from_offset: int | None = None
-    before_offset: int | None = None
-    at_most: int | None = None
+    start: int | None = None
+    before: int | None = None
+    limit: int | None = None
 
     def body(self) -> bytes:
-        values = {1: self.from_offset, 2: self.before_offset, 3: self.at_most}
+        values = {1: self.start, 2: self.before, 3: self.limit}
         encoded = {ident: None if value is None else varint(value) for ident, value in values.items()}
         return varint(self.id) + string(self.room) + put_parameters(encoded)
 

@@ -46,7 +46,7 @@ class Config:
     max_frame: int = 1_048_576
     in_flight: int = 1_024
     credit: int = 1_048_576
-    keepalive_ms: int = 30_000
+    keepalive_ms: int = 0
     handshake_ms: int = 5_000
     max_requests: int = 1_024
     max_subscriptions: int = 1_024
@@ -56,6 +56,9 @@ class Config:
     """Reliable frames are accepted by ``Session.accept``, not by being received (REL-6)."""
     manual_credit: bool = False
     """Credit is granted by ``Session.credit`` alone."""
+    bare: bool = False
+    """Ids, filters and SCRAM messages are handed on without being judged: for tests of single frames. Else frames
+    whose id names nothing are ignored (MSG-3, REQ-6, STA-2) and not sent, and wrong filters are answered (TOP-2)."""
 
 
 class State(Enum):
@@ -177,7 +180,7 @@ class Link(ABC):
             case "close":
                 self._end(clean=False)  # END-3
             case "drain":
-                self._close(Code.GOING_AWAY, "")  # END-8
+                self._close(Code.GOING_AWAY, "", by="application")  # END-8
             case "keepalive":
                 pass  # transmit sends PING, where nothing else is to be sent
 
@@ -382,23 +385,27 @@ class Link(ABC):
         if len(reason.encode("utf-8")) > MAX_REASON:
             raise Misuse("a reason has at most 512 octets")
         if self.state not in (State.CLOSING, State.ENDED):
-            self._close(code, reason)
+            self._close(code, reason, by="application")
 
-    def _close(self, code: int, reason: str) -> None:
-        """END-1: CLOSE is the last frame. What was owed goes before it (REL-2, KEE-3)."""
+    def _close(self, code: int, reason: str, by: str = "local") -> None:
+        """END-1: CLOSE is the last frame. What was owed goes before it (REL-2, KEE-3).
+
+        What the application closed is reported when the peer has answered; all else at once.
+        """
         if self.state is State.OPEN:
             self._write_pong()
             self._write_owed(closing=True)
-        self._emit(Close(code, reason.encode("utf-8")[:MAX_REASON].decode("utf-8", "ignore")))
+        said = "" if by == "remote" else reason  # END-2
+        self._emit(Close(code, said.encode("utf-8")[:MAX_REASON].decode("utf-8", "ignore")))
         self.state = State.CLOSING
         self._close_at = self._now + CLOSING_MS
-        self._ended_by = ("local", code)
+        self._ended_by = ("remote" if by == "remote" else "local", code)
+        if by != "application":
+            self._report(clean=by == "remote", reason=reason)
 
     def _receive_close(self, close: Close) -> None:
         """END-2: the same code back, and no reason."""
-        self._close(close.code, "")
-        self._ended_by = ("remote", close.code)
-        self._report(clean=True, reason=close.reason)
+        self._close(close.code, close.reason, by="remote")
         if self.role == "client":
             self.state = State.ENDED  # the server waits for this side's end of the stream: END-3
 

@@ -189,7 +189,8 @@ class Session(Link):
                     return {"method": "token", "token": reader.rest()}
                 case Method.SCRAM:
                     data = reader.rest()
-                    return {"method": "scram", "user": scram.parse_first(data)[0], "data": data}
+                    user = None if self.config.bare else scram.parse_first(data)[0]
+                    return {"method": "scram", "user": user, "data": data}
         except (Fault, scram.ScramError):
             raise Fault(Code.AUTH_FAILED, "not of the method's form") from None
         return {"method": self._method, "data": reader.rest()}
@@ -209,7 +210,7 @@ class Session(Link):
     def refuse(self, now: float, code: int, reason: str = "") -> None:
         """A server says no."""
         self._decide(now)
-        self._close(code, reason)
+        self._close(code, reason, by="application")
 
     def welcome(
         self, now: float, session: bytes | None = None, key: bytes | None = None, *, expiry_ms: int = 0,
@@ -301,6 +302,8 @@ class Session(Link):
                 window = self._window if frame.id == 0 else self._windows.get(frame.id)
                 if window is not None:
                     window.raise_to(frame.limit)
+                if window is not None or self.config.bare:
+                    self._report_frame(frame)
             case Result():
                 self._receive_result(frame)
             case Publish():
@@ -315,7 +318,7 @@ class Session(Link):
             case Response():
                 self._receive_response(frame)
             case Cancel():
-                if self.serving.pop(frame.id, None) is not None:  # REQ-6
+                if self.serving.pop(frame.id, None) is not None or self.config.bare:  # REQ-6
                     self._report_frame(frame)
             case Drain():
                 if self._drain_received:
@@ -338,14 +341,14 @@ class Session(Link):
         if message.id in self._grants:
             self._grants[message.id].receive(self._frame_size)  # CRE-4
         self._count_reliable(message.reliable)
-        if message.id in self.memory.ours:  # else MSG-3
+        if message.id in self.memory.ours or self.config.bare:  # else MSG-3
             self._report_frame(message)
 
     def _receive_subscription(self, frame: Subscribe | Unsubscribe | Join | Leave) -> None:
         """The peer's subscriptions. A first one is there at once; a replacement when it is answered with OK."""
         theirs = self.memory.theirs
         match frame:
-            case Subscribe() if not is_filter(frame.filter):
+            case Subscribe() if not (self.config.bare or is_filter(frame.filter)):
                 self._emit(Result(Kind.SUBSCRIBE, frame.id, Status.INVALID))  # TOP-2
                 return
             case Subscribe() | Join() if frame.id in theirs:
@@ -355,11 +358,11 @@ class Session(Link):
                 return
             case Subscribe() | Join():
                 self._install(frame.id, _subscription_of(frame))
-            case Unsubscribe() | Leave() if frame.id not in theirs:
+            case Unsubscribe() | Leave() if frame.id not in theirs and not self.config.bare:
                 self._emit(Result(frame.kind, frame.id, Status.NOT_FOUND))  # SUB-3
                 return
             case Unsubscribe() | Leave():
-                del theirs[frame.id]
+                theirs.pop(frame.id, None)
                 self._windows.pop(frame.id, None)
         self._report_frame(frame)
 
@@ -374,7 +377,8 @@ class Session(Link):
             raise Fault(Code.MALFORMED, f"request {request.id} is in use")  # REQ-1
         if request.subscription in self._grants:
             self._grants[request.subscription].receive(self._frame_size)  # CRE-4
-        if request.subscription and request.subscription not in self.memory.ours:
+        unknown = request.subscription and request.subscription not in self.memory.ours
+        if unknown and not self.config.bare:
             self._emit(Result(Kind.REQUEST, request.id, Status.NO_RESPONDER))
         elif len(self.serving) >= self.config.max_requests:
             self._emit(Result(Kind.REQUEST, request.id, Status.QUOTA))  # REQ-7
@@ -383,9 +387,9 @@ class Session(Link):
             self._report_frame(request)
 
     def _receive_response(self, response: Response) -> None:
-        if response.id in self.requests:  # REQ-6
+        if response.id in self.requests or self.config.bare:  # REQ-6
             if not response.more:
-                del self.requests[response.id]
+                self.requests.pop(response.id, None)
             self._report_frame(response)
 
     def _receive_result(self, result: Result) -> None:
@@ -395,6 +399,8 @@ class Session(Link):
             return
         waiting = self._waiting.get((result.of, result.id))
         if not waiting:
+            if self.config.bare:
+                self._report_frame(result)
             return  # STA-2
         sub = waiting.popleft()
         ours = self.memory.ours
@@ -430,8 +436,6 @@ class Session(Link):
                     grant.raise_to(limit)
                     self._emit(Credit(ident, limit))
         self._resend()
-        if self._drain_sent_until is not None and not self._in_flight():
-            self._close(Code.GOING_AWAY, "")  # END-8
 
     def _resend(self) -> None:
         """RES-7: the gap, within credit and in flight, before anything new of its kind."""
@@ -450,7 +454,8 @@ class Session(Link):
             self._outbox += encoded
             self._resend_from += 1
 
-    def _in_flight(self) -> bool:
+    def in_flight(self) -> bool:
+        """Whether anything is not finished: a side that sent DRAIN may close as soon as it is (END-8)."""
         memory = self.memory
         return bool(memory.unacked or self.requests or self.serving or memory.received > memory.accepted)
 
@@ -508,9 +513,10 @@ class Session(Link):
     ) -> None:
         """Hands on a message because of the peer's subscription ``id``."""
         self.tick(now)
-        if id not in self.memory.theirs:
+        sub = self.memory.theirs.get(id)
+        if sub is None and not self.config.bare:
             raise Misuse(f"the peer has no subscription {id}")
-        lowered = reliable and self.memory.theirs[id].reliable  # SUB-4
+        lowered = reliable and (sub is None or sub.reliable)  # SUB-4
         self._send(Message(id, topic, payload, lowered, props), id)
 
     def subscribe(self, now: float, frame: Subscribe | Join) -> None:
@@ -559,19 +565,19 @@ class Session(Link):
     def respond(self, now: float, frame: Response) -> None:
         """Answers a request of the peer."""
         self.tick(now)
-        if frame.id not in self.serving:
+        if frame.id not in self.serving and not self.config.bare:
             raise Misuse(f"no request {frame.id} waits for an answer")
         self._send(frame)
         if not frame.more:
-            del self.serving[frame.id]
+            self.serving.pop(frame.id, None)
 
     def cancel(self, now: float, id: int) -> None:
         """Ends a request of ours without waiting for its answer."""
         self.tick(now)
-        if id not in self.requests:
+        if id not in self.requests and not self.config.bare:
             raise Misuse(f"no request {id} is in flight")
         self._send(Cancel(id))
-        del self.requests[id]
+        self.requests.pop(id, None)
 
     def result(self, now: float, frame: Result) -> None:
         """Answers an operation of the peer."""
@@ -591,10 +597,11 @@ class Session(Link):
         """Grants by hand: an absolute limit, for the session (id 0) or a subscription of ours."""
         self.tick(now)
         grant = self._grant if id == 0 else self._grants.get(id)
-        if grant is None:
+        if grant is None and not self.config.bare:
             raise Misuse(f"subscription {id} has no window")
         self._send(Credit(id, limit))
-        grant.raise_to(limit)
+        if grant is not None:
+            grant.raise_to(limit)
 
     def accept(self, now: float, count: int = 1) -> None:
         """``count`` more reliable frames are accepted (with ``Config.manual_accept``)."""
@@ -611,7 +618,8 @@ class Session(Link):
         self._send_ping()
 
     def drain(self, now: float, deadline_ms: int, retry_after_ms: int = 0, endpoint: str = "") -> None:
-        """Takes no new work; closes with GOING_AWAY when nothing is in flight, or at the deadline."""
+        """Takes no new work; closes with GOING_AWAY at the deadline. The application may close earlier, once
+        ``in_flight`` is false: what crossed DRAIN is then lost to this connection (END-7, END-8)."""
         self.tick(now)
         if self._drain_sent_until is not None:
             raise Misuse("DRAIN is sent once")

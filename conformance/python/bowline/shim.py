@@ -57,6 +57,11 @@ def number_of(value: Any, names: type[Code] | type[Status] | type[Kind]) -> int:
     return names[value].value if isinstance(value, str) else int(value)
 
 
+def name_of(names: type[Status] | type[Kind], value: int) -> str | int:
+    """The name of a number, where it has one."""
+    return names(value).name if value in iter(names) else value
+
+
 def properties(value: dict[str, Any] | None) -> Properties | None:
     """``props`` of a call."""
     if value is None:
@@ -64,11 +69,11 @@ def properties(value: dict[str, Any] | None) -> Properties | None:
     if not value.keys() <= PROPERTY_KEYS:
         raise Unsupported(f"properties {sorted(value.keys() - PROPERTY_KEYS)}")
     found = Properties(**value)
-    for name in ("trace", "route_hint", "dedup"):
+    for name in ("trace", "route", "dedup"):
         if getattr(found, name) is not None:
             setattr(found, name, unhex(getattr(found, name)))
     found.user = [(name, text) for name, text in found.user]
-    found.other = [(ident, unhex(data)) for ident, data in found.other]
+    found.unknown = [(ident, unhex(data)) for ident, data in found.unknown]
     return found
 
 
@@ -90,7 +95,13 @@ def event_to_json(event: Event) -> dict[str, Any]:
     """An event as the vectors write it."""
     members = to_json(event.fields)
     if event.name == "result":
-        members["kind"] = members.pop("of")
+        members["kind"] = name_of(Kind, members.pop("of"))
+    if event.name in ("hello", "welcome") and not members["keepalive_ms"]:
+        del members["keepalive_ms"]
+    if event.name == "history" and "start" in members:
+        members["from"] = members.pop("start")
+    if event.name in ("result", "response"):
+        members["status"] = name_of(Status, members["status"])
     return {event.name: members}
 
 
@@ -110,7 +121,7 @@ class Shim:
             raise Unsupported(f"role {setup['role']}")
         source = ScriptedEntropy(unhex(entropy.get("wire")), unhex(entropy.get("secret")))
         self.now = 0.0
-        self.session = Session(setup["role"], Config(**given), source, self.now)
+        self.session = Session(setup["role"], Config(**given, bare=True), source, self.now)
 
     def step(self, line: dict[str, Any]) -> dict[str, Any]:
         """One input, and all that follows from it."""
@@ -126,9 +137,9 @@ class Shim:
             try:
                 self.call(line["call"])
             except Blocked as blocked:
-                extra.append({"blocked": blocked.why})
+                extra.append({"blocked": {"why": blocked.why}})
             except Misuse as misuse:
-                extra.append({"misuse": str(misuse)})
+                extra.append({"misuse": {"reason": str(misuse)}})
         elif "new" not in line:
             raise Unsupported(f"input {sorted(line)}")
         out = self.session.transmit(self.now)
@@ -254,7 +265,8 @@ class Shim:
 
     def call_history(self, args: dict[str, Any]) -> None:
         """HISTORY."""
-        self.session.operate(self.now, History(**args))
+        renamed = {"start" if name == "from" else name: value for name, value in args.items()}
+        self.session.operate(self.now, History(**renamed))
 
     @staticmethod
     def _payload(args: dict[str, Any]) -> dict[str, Any]:

@@ -295,11 +295,11 @@ class Properties:
 
     content_type: str | None = None
     trace: bytes | None = None
-    route_hint: bytes | None = None
+    route: bytes | None = None
     expiry_ms: int | None = None
     dedup: bytes | None = None
     user: list[tuple[str, str]] = field(default_factory=list)
-    other: list[tuple[int, bytes]] = field(default_factory=list)
+    unknown: list[tuple[int, bytes]] = field(default_factory=list)
     """Unknown ones, which are passed on unchanged (PRP-3)."""
 
     def encode(self) -> bytes:
@@ -309,14 +309,14 @@ class Properties:
             items.append((1, self.content_type.encode("utf-8")))
         if self.trace is not None:
             items.append((2, self.trace))
-        if self.route_hint is not None:
-            items.append((3, self.route_hint))
+        if self.route is not None:
+            items.append((3, self.route))
         if self.expiry_ms is not None:
             items.append((4, varint(self.expiry_ms)))
         if self.dedup is not None:
             items.append((5, self.dedup))
         items += [(6, string(name) + value.encode("utf-8")) for name, value in self.user]
-        items += sorted(self.other)
+        items += sorted(self.unknown)
         encoded = b"".join(varint(ident) + octets(value) for ident, value in items)
         try:
             Properties.decode(encoded)
@@ -354,7 +354,7 @@ class Properties:
             case 3:
                 if len(value) > 256:
                     raise malformed("a route hint has at most 256 octets")
-                self.route_hint = value
+                self.route = value
             case 4:
                 self.expiry_ms = whole_varint(value)
             case 5:
@@ -365,4 +365,4 @@ class Properties:
                 reader = Reader(value)
                 self.user.append((reader.string(), utf8(reader.rest())))
             case _:
-                self.other.append((ident, value))
+                self.unknown.append((ident, value))
