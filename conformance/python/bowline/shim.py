@@ -306,7 +306,7 @@ def answer(shim: Shim | None, line: dict[str, Any]) -> tuple[Shim | None, dict[s
         if shim is None:
             return None, {"unsupported": "no session was started"}
         return shim, shim.step(line)
-    except (Unsupported, TypeError, KeyError) as error:
+    except (Unsupported, TypeError, KeyError, ValueError) as error:
         return shim, {"unsupported": f"{type(error).__name__}: {error}"}
 
 

@@ -85,6 +85,21 @@ def fill(pattern: str, names: dict[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
+PATTERN = re.compile(r"(?=.*[*{?])[0-9a-fA-F*{}:?\w ]+")
+
+
+def filled(value: Any, names: dict[str, bytes]) -> Any:
+    """A call, with the patterns in it (``ff*20``, ``{name}``) written out."""
+    if isinstance(value, dict):
+        return {key: filled(item, names) for key, item in value.items()}
+    if isinstance(value, str) and PATTERN.fullmatch(value):
+        try:
+            return fill(value, names).hex()
+        except (Skipped, KeyError):
+            return value
+    return value
+
+
 def agrees(wanted: Any, given: Any) -> bool:
     """Only the members that are given are compared; hex without regard to spaces and case."""
     if isinstance(wanted, dict):
@@ -155,7 +170,7 @@ class Run:
             self.feed(fill(step["in"], self.names))
         elif "at_ms" in step or "eof" in step or "call" in step:
             self.settled()
-            self.send(step)
+            self.send(filled(step, self.names))
         elif "out" in step:
             given, self.out = self.out, b""
             check_octets(step["out"], given, self.names)
@@ -163,7 +178,7 @@ class Run:
             if not self.events:
                 raise Failed("there is no event")
             event = self.events.pop(0)
-            if not agrees(step["event"], event):
+            if not agrees(filled(step["event"], self.names), event):
                 raise Failed(f"the event is {event}")
         elif "deadline" in step:
             self.check("deadline", step["deadline"])
