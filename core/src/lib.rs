@@ -26,8 +26,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod dialects;
 mod ground;
 mod parts;
 
+pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::varint;
+pub use parts::{flow, keepalive, status, topic, varint};

@@ -1,0 +1,260 @@
+//! Message properties (SPEC §3.2): read lazily, checked once, passed on as they came.
+
+use core::time::Duration;
+
+use super::fault::Broken;
+use super::wire::{Reader, Sink, number, string};
+use crate::varint::leb128;
+
+const CONTENT_TYPE: u64 = 1;
+const TRACE: u64 = 2;
+const ROUTE: u64 = 3;
+const EXPIRY: u64 = 4;
+const DEDUPLICATION: u64 = 5;
+const USER: u64 = 6;
+/// From here on, what is not known is passed on (PRP-3).
+const FIRST_OPTIONAL: u64 = 64;
+
+/// The longest route hint, in octets.
+pub const ROUTE_MAX: usize = 256;
+/// The longest de-duplication id, in octets.
+pub const DEDUPLICATION_MAX: usize = 64;
+
+/// One property of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Property<'b> {
+    /// What the payload is, for instance `application/json`.
+    ContentType(&'b str),
+    /// W3C trace context: trace id (16), parent id (8), flags (1).
+    Trace(&'b [u8; 25]),
+    /// A hint for routing, at most [`ROUTE_MAX`] octets.
+    Route(&'b [u8]),
+    /// For how long after it was sent the message is worth handing on.
+    Expiry(Duration),
+    /// Two publishes of a session with the same id are one message; 1 to [`DEDUPLICATION_MAX`] octets.
+    Deduplication(&'b [u8]),
+    /// Whatever two applications agree on: name and value.
+    User(&'b str, &'b str),
+    /// A property of a later version: id (64 and above) and value.
+    Unknown(u64, &'b [u8]),
+}
+
+impl<'b> Property<'b> {
+    fn read(id: u64, value: &'b [u8]) -> Result<Self, Broken> {
+        Ok(match id {
+            CONTENT_TYPE => Property::ContentType(string(value)?),
+            TRACE => Property::Trace(value.try_into().map_err(|_| Broken::Malformed(TRACE_LENGTH))?),
+            ROUTE if value.len() <= ROUTE_MAX => Property::Route(value),
+            ROUTE => return Err(Broken::Malformed("a route hint has more than 256 octets")),
+            EXPIRY => Property::Expiry(Duration::from_millis(number(value)?)),
+            DEDUPLICATION if (1..=DEDUPLICATION_MAX).contains(&value.len()) => Property::Deduplication(value),
+            DEDUPLICATION => return Err(Broken::Malformed("a de-duplication id has 1 to 64 octets")),
+            USER => {
+                let mut r = Reader(value);
+                Property::User(r.string()?, string(r.rest())?)
+            }
+            FIRST_OPTIONAL.. => Property::Unknown(id, value),
+            _ => return Err(Broken::Unsupported("an unknown property")),
+        })
+    }
+
+    const fn id(&self) -> u64 {
+        match self {
+            Property::ContentType(_) => CONTENT_TYPE,
+            Property::Trace(_) => TRACE,
+            Property::Route(_) => ROUTE,
+            Property::Expiry(_) => EXPIRY,
+            Property::Deduplication(_) => DEDUPLICATION,
+            Property::User(..) => USER,
+            Property::Unknown(id, _) => *id,
+        }
+    }
+
+    /// Writes this property in its wire form.
+    fn write(&self, to: &mut dyn Sink) {
+        to.varint(self.id());
+        match *self {
+            Property::ContentType(s) => to.bytes(s.as_bytes()),
+            Property::Trace(t) => to.bytes(t),
+            Property::Route(b) | Property::Deduplication(b) | Property::Unknown(_, b) => to.bytes(b),
+            Property::Expiry(d) => {
+                let millis = u64::try_from(d.as_millis()).unwrap_or(u64::MAX).min(super::VARINT_MAX);
+                to.varint(leb128::encoded_len(millis) as u64);
+                to.varint(millis);
+            }
+            Property::User(name, value) => {
+                let n = name.len();
+                to.varint((leb128::encoded_len(n as u64) + n + value.len()) as u64);
+                to.bytes(name.as_bytes());
+                to.put(value.as_bytes());
+            }
+        }
+    }
+}
+
+const TRACE_LENGTH: &str = "a trace context has 25 octets";
+
+/// The properties of a message: a checked block of octets, read when asked.
+///
+/// ```
+/// use bowline_core::session::{Properties, Property};
+/// use core::time::Duration;
+/// let mut memory = [0; 64];
+/// let list = [Property::ContentType("text/plain"), Property::Expiry(Duration::from_secs(5))];
+/// let props = Properties::write(&list, &mut memory).unwrap();
+/// assert_eq!(props.expiry(), Some(Duration::from_secs(5)));
+/// assert_eq!(props.iter().collect::<Vec<_>>(), list);
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Properties<'b>(&'b [u8]);
+
+impl<'b> Properties<'b> {
+    /// No properties.
+    pub const NONE: Properties<'static> = Properties(&[]);
+
+    /// Checks a block as it came from the wire (PRP-1 to PRP-3).
+    pub(super) fn read(block: &'b [u8]) -> Result<Self, Broken> {
+        let mut r = Reader(block);
+        let mut last = 0;
+        while !r.is_empty() {
+            let id = r.varint()?;
+            if id < last || (id == last && id != USER) {
+                return Err(Broken::Malformed("properties are not in ascending order"));
+            }
+            last = id;
+            Property::read(id, r.bytes()?)?;
+        }
+        Ok(Self(block))
+    }
+
+    /// Writes `list` to the front of `memory`. The list must be in ascending order of the
+    /// variants above, with only user properties repeated.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the list, or that `memory` is too small.
+    pub fn write(list: &[Property<'_>], memory: &'b mut [u8]) -> Result<Self, InvalidProperties> {
+        struct Slice<'m>(&'m mut [u8], usize);
+        impl Sink for Slice<'_> {
+            fn put(&mut self, bytes: &[u8]) {
+                let end = self.1.saturating_add(bytes.len());
+                if let Some(to) = self.0.get_mut(self.1..end) {
+                    to.copy_from_slice(bytes);
+                }
+                self.1 = end;
+            }
+        }
+        let mut to = Slice(memory, 0);
+        for property in list {
+            property.write(&mut to);
+        }
+        let needed = to.1;
+        match memory.get(..needed) {
+            Some(block) => Self::read(block).map_err(|b| match b {
+                Broken::Malformed(what)
+                | Broken::Unsupported(what)
+                | Broken::InvalidTopic(what)
+                | Broken::BadLimit(what) => InvalidProperties::Invalid(what),
+            }),
+            None => Err(InvalidProperties::TooLong { needed }),
+        }
+    }
+
+    /// The block as it stands on the wire, without its length.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'b [u8] {
+        self.0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Property<'b>> + use<'b> {
+        let mut r = Reader(self.0);
+        core::iter::from_fn(move || {
+            let id = r.varint().ok()?;
+            Property::read(id, r.bytes().ok()?).ok()
+        })
+    }
+
+    /// For how long the message is worth handing on.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Duration> {
+        self.iter().find_map(|p| if let Property::Expiry(d) = p { Some(d) } else { None })
+    }
+
+    /// The de-duplication id.
+    #[must_use]
+    pub fn deduplication(&self) -> Option<&'b [u8]> {
+        self.iter().find_map(|p| if let Property::Deduplication(id) = p { Some(id) } else { None })
+    }
+}
+
+impl core::fmt::Debug for Properties<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Why a list of properties cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidProperties {
+    /// The memory lent for them is too small.
+    #[error("the properties take {needed} octets, more than the memory lent for them")]
+    TooLong {
+        /// What they take.
+        needed: usize,
+    },
+    /// The list breaks a rule of the specification.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_property_round_trips() {
+        let list = [
+            Property::ContentType("text/plain"),
+            Property::Trace(&[7; 25]),
+            Property::Route(b"eu-1"),
+            Property::Expiry(Duration::from_millis(300)),
+            Property::Deduplication(b"42"),
+            Property::User("a", "1"),
+            Property::User("a", ""),
+            Property::Unknown(99, b"later"),
+        ];
+        let mut memory = [0; 128];
+        let props = Properties::write(&list, &mut memory).unwrap();
+        assert_eq!(props.iter().collect::<Vec<_>>(), list);
+        assert_eq!(props.expiry(), Some(Duration::from_millis(300)));
+        assert_eq!(props.deduplication(), Some(&b"42"[..]));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused() {
+        let bad: [(&[u8], Broken); 7] = [
+            (b"\x04\x01\x05\x01\x01a", Broken::Malformed("properties are not in ascending order")),
+            (b"\x01\x01a\x01\x01b", Broken::Malformed("properties are not in ascending order")),
+            (b"\x02\x01a", Broken::Malformed(TRACE_LENGTH)),
+            (b"\x04\x02\x05\x05", Broken::Malformed("octets are left over")),
+            (b"\x05\x00", Broken::Malformed("a de-duplication id has 1 to 64 octets")),
+            (b"\x07\x00", Broken::Unsupported("an unknown property")),
+            (b"\x01\x05a", Broken::Malformed("a field reaches beyond the frame")),
+        ];
+        for (block, why) in bad {
+            assert_eq!(Properties::read(block), Err(why), "{block:?}");
+        }
+        let mut small = [0; 3];
+        let list = [Property::ContentType("text")];
+        assert_eq!(Properties::write(&list, &mut small), Err(InvalidProperties::TooLong { needed: 6 }));
+    }
+}

@@ -1,0 +1,449 @@
+//! Octets in, events out.
+
+use core::time::Duration;
+
+use super::event::{Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe};
+use super::fault::{Broken, Fault};
+use super::frame::{self, FIRST_OPTIONAL, Head, Kind, PREFACE};
+use super::hello::{Features, parameters};
+use super::props::Properties;
+use super::wire::{Reader, number};
+use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session};
+use crate::buf::RecvBuf;
+use crate::status::Status;
+use crate::time::Instant;
+
+const FROM_CLIENTS: &str = "from a server";
+const FROM_SERVERS: &str = "from a client";
+const IN_OPEN: &str = "once the session is open";
+const BEFORE_OPEN: &str = "before the session is open";
+const NOT_FIRST: &str = "as the first frame";
+const UNEXPECTED_AUTH: &str = "when no authentication waits for it";
+
+/// What stands at the front of the receive buffer.
+enum Next {
+    /// Nothing whole, or nothing to be read yet.
+    Nothing,
+    /// So many octets to pass over.
+    Skip(usize),
+    /// A whole frame: its kind, its flags, where its body begins, where it ends.
+    Frame(Kind, u8, usize, usize),
+}
+
+impl Session {
+    /// Consumes whole frames from `buf` up to the next event, which borrows the buffer.
+    ///
+    /// Call it until it returns nothing, whenever octets came and after
+    /// [`handle_timeout`](Session::handle_timeout); then [`poll_transmit`](Session::poll_transmit).
+    /// A call takes time in the length of what it consumes.
+    pub fn recv<'b>(&mut self, now: Instant, buf: &'b mut impl RecvBuf) -> Option<Event<'b>> {
+        self.tick(now);
+        if let Some(closed) = self.poll_closed() {
+            return Some(closed);
+        }
+        let (kind, flags, start, end) = loop {
+            let next = match self.scan(buf.filled(), buf.limit()) {
+                Ok(next) => next,
+                Err(fault) => {
+                    self.deaf = true;
+                    buf.take(usize::MAX);
+                    return Some(self.fail(fault));
+                }
+            };
+            match next {
+                Next::Nothing => return None,
+                Next::Skip(n) => {
+                    buf.take(n);
+                }
+                Next::Frame(kind, _, start, end) if kind.is_quiet() => {
+                    match self.quiet(kind, &buf.take(end)[start..]) {
+                        Ok(None) => {}
+                        Ok(Some(event)) => return Some(event),
+                        Err(fault) => return Some(self.fail(fault)),
+                    }
+                }
+                Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
+            }
+        };
+        let body = &buf.take(end)[start..];
+        match self.event(kind, flags, body) {
+            Ok(event) => event,
+            Err(_) if self.is_ended() => {
+                self.deaf = true;
+                None
+            }
+            Err(fault) => Some(self.fail(fault)),
+        }
+    }
+
+    /// Looks at the front of what was received, and checks all that can be known from there, in
+    /// the order of FRM-7, before any body is waited for.
+    #[inline]
+    fn scan(&mut self, bytes: &[u8], buffer_limit: usize) -> Result<Next, Fault> {
+        if bytes.is_empty() {
+            self.partial = 0;
+            return Ok(Next::Nothing);
+        }
+        if bytes.len() as u32 != self.partial {
+            self.keepalive.on_received(self.now);
+            self.partial = bytes.len() as u32;
+        }
+        let limit = match self.phase {
+            Phase::Open => self.rx_max_frame,
+            Phase::Preface(seen) => return self.scan_preface(bytes, seen),
+            Phase::Deciding if bytes[0] != Kind::Close.head(0) => return Ok(Next::Nothing),
+            Phase::Hello | Phase::Deciding | Phase::Auth | Phase::Welcome => {
+                self.rx_max_frame.min(HANDSHAKE_FRAME_MAX)
+            }
+            Phase::Closing | Phase::Closed => return Ok(self.scan_closing(bytes)),
+        };
+        let kind = self.check_head(bytes[0])?;
+        let Some(head) = Head::read(bytes)? else { return Ok(Next::Nothing) };
+        let limit = limit.min(u32::try_from(buffer_limit - head.len.min(buffer_limit)).unwrap_or(u32::MAX));
+        if head.size > u64::from(limit) {
+            return Err(Fault::FrameTooLarge { size: head.size, limit });
+        }
+        let end = head.len + head.size as usize;
+        if self.phase != Phase::Open {
+            self.check_handshake(end)?;
+        }
+        let Some(kind) = kind else {
+            return Ok(if bytes.len() < end { Next::Nothing } else { Next::Skip(end) });
+        };
+        if kind.costs_credit() && !self.rx_credit.may_start() {
+            return Err(Fault::CreditExceeded { kind });
+        }
+        if bytes.len() < end {
+            return Ok(Next::Nothing);
+        }
+        Ok(Next::Frame(kind, head.flags(), head.len, end))
+    }
+
+    /// Kind, flags, side and state; nothing for an optional kind to be skipped.
+    #[inline]
+    fn check_head(&self, octet: u8) -> Result<Option<Kind>, Fault> {
+        let (number, flags) = (octet >> 2, octet & 3);
+        let Some(kind) = Kind::from_number(number) else {
+            return if number >= FIRST_OPTIONAL && self.phase == Phase::Open {
+                Ok(None)
+            } else {
+                Err(Fault::UnknownKind(number))
+            };
+        };
+        let reserved = flags & !kind.flags();
+        if reserved != 0 {
+            return Err(Fault::ReservedBits { kind, flags: reserved });
+        }
+        if self.phase == Phase::Open && matches!(kind, Kind::Publish | Kind::Message) {
+            return Ok(Some(kind));
+        }
+        self.check_allowed(kind, flags).map(|()| Some(kind))
+    }
+
+    /// Side, state and feature (FRM-5, FEA-1).
+    fn check_allowed(&self, kind: Kind, flags: u8) -> Result<(), Fault> {
+        let wrong = |context| Err(Fault::UnexpectedFrame { kind, context });
+        match (self.role, kind) {
+            (_, Kind::Close) => return Ok(()),
+            (Role::Server, Kind::Welcome) => return wrong(FROM_SERVERS),
+            (Role::Client, Kind::Hello | Kind::Take | Kind::Join | Kind::Leave | Kind::History) => {
+                return wrong(FROM_CLIENTS);
+            }
+            _ => {}
+        }
+        match (self.phase, kind) {
+            (Phase::Open, Kind::Hello | Kind::Welcome) => return wrong(IN_OPEN),
+            (Phase::Open, Kind::Auth) => return wrong(UNEXPECTED_AUTH),
+            (Phase::Hello, Kind::Hello) | (Phase::Auth, Kind::Auth) => {}
+            (Phase::Welcome, Kind::Welcome) => {}
+            (Phase::Welcome, Kind::Auth) if self.auth_waits => {}
+            (Phase::Hello, _) => return wrong(NOT_FIRST),
+            (Phase::Auth | Phase::Welcome | Phase::Deciding, _) => return wrong(BEFORE_OPEN),
+            _ => {}
+        }
+        let needs = match kind {
+            Kind::Offer | Kind::Take | Kind::Settle => Features::QUEUES,
+            Kind::Join if flags & frame::PRESENCE != 0 => Features::ROOMS | Features::PRESENCE,
+            Kind::Join | Kind::Leave => Features::ROOMS,
+            Kind::Presence => Features::PRESENCE,
+            Kind::History => Features::HISTORY,
+            _ => Features::NONE,
+        };
+        if self.features.contains(needs) {
+            Ok(())
+        } else {
+            Err(Fault::Unsupported { kind, what: "its feature was not negotiated" })
+        }
+    }
+
+    /// PRE-1, PRE-2: octet by octet, so that a wrong one is refused at once.
+    fn scan_preface(&mut self, bytes: &[u8], seen: u8) -> Result<Next, Fault> {
+        let (mut at, mut n) = (seen, 0);
+        while let (Some(found), Some(wanted)) = (bytes.get(n), PREFACE.get(usize::from(at))) {
+            if found != wanted {
+                return Err(Fault::BadPreface { at, found: *found });
+            }
+            (at, n) = (at + 1, n + 1);
+        }
+        self.phase = if usize::from(at) == PREFACE.len() { Phase::Hello } else { Phase::Preface(at) };
+        self.handshake_octets += n as u32;
+        Ok(Next::Skip(n))
+    }
+
+    /// FRM-6, when a frame that ends `end` octets further on is announced.
+    fn check_handshake(&self, end: usize) -> Result<(), Fault> {
+        if self.role == Role::Server && self.handshake_octets as usize + end > HANDSHAKE_MAX {
+            return Err(Fault::HandshakeTooLarge);
+        }
+        Ok(())
+    }
+
+    /// END-3: all is dropped unread, but for CLOSE.
+    fn scan_closing(&mut self, bytes: &[u8]) -> Next {
+        if self.deaf || self.phase == Phase::Closed {
+            return Next::Skip(bytes.len());
+        }
+        match Head::read(bytes) {
+            Ok(None) => Next::Nothing,
+            Ok(Some(head)) if head.size <= u64::from(self.rx_max_frame.max(HANDSHAKE_FRAME_MAX)) => {
+                let end = head.len + head.size as usize;
+                match Kind::from_number(head.number()) {
+                    _ if bytes.len() < end => Next::Nothing,
+                    Some(Kind::Close) => Next::Frame(Kind::Close, 0, head.len, end),
+                    _ => Next::Skip(end),
+                }
+            }
+            _ => {
+                self.deaf = true;
+                Next::Skip(bytes.len())
+            }
+        }
+    }
+
+    /// Frames that the machine itself handles; few of them are worth an event.
+    fn quiet(&mut self, kind: Kind, body: &[u8]) -> Result<Option<Event<'static>>, Fault> {
+        let mut r = Reader(body);
+        let broken = |b: Broken| b.at(kind);
+        match kind {
+            Kind::Ping => {
+                self.pong = u64::from_be_bytes(r.array().map_err(broken)?);
+                r.end().map_err(broken)?;
+                self.pong_owed = true;
+                Ok(None)
+            }
+            Kind::Pong => {
+                let token = u64::from_be_bytes(r.array().map_err(broken)?);
+                r.end().map_err(broken)?;
+                Ok(self.keepalive.on_pong(self.now, token).map(Event::Pong))
+            }
+            Kind::Ack => {
+                let count = r.varint().map_err(broken)?;
+                r.end().map_err(broken)?;
+                if count < self.acked || count > self.sent {
+                    return Err(Fault::BadAck { count, acked: self.acked, sent: self.sent });
+                }
+                let news = count > self.acked;
+                self.acked = count;
+                Ok(news.then_some(Event::Acked(count)))
+            }
+            _ => {
+                let (id, limit) = (r.varint().map_err(broken)?, r.varint().map_err(broken)?);
+                r.end().map_err(broken)?;
+                if id == 0 && !self.tx_credit.grant(limit) {
+                    return Ok(None);
+                }
+                Ok(Some(Event::Credit(id, limit)))
+            }
+        }
+    }
+
+    /// Every other frame.
+    #[inline]
+    fn event<'b>(&mut self, kind: Kind, flags: u8, body: &'b [u8]) -> Result<Option<Event<'b>>, Fault> {
+        if kind.costs_credit() {
+            self.rx_credit.consume(body.len() as u64).map_err(|_| Fault::CreditExceeded { kind })?;
+        }
+        let event = match kind {
+            Kind::Publish => Event::Publish(self.read_message(kind, flags, body, Reader(body))?),
+            Kind::Message => {
+                let mut r = Reader(body);
+                let id = r.varint().map_err(|b| b.at(kind))?;
+                Event::Message(id, self.read_message(kind, flags, r.0, r)?)
+            }
+            Kind::Hello | Kind::Welcome | Kind::Auth | Kind::Close => {
+                return self.handshake_event(kind, body);
+            }
+            Kind::Drain if self.drain_received => {
+                return Err(Fault::UnexpectedFrame { kind, context: "a second time" });
+            }
+            _ => rare_event(kind, flags, Reader(body)).map_err(|b| b.at(kind))?,
+        };
+        self.drain_received |= kind == Kind::Drain;
+        Ok(Some(event))
+    }
+
+    #[inline]
+    fn read_message<'b>(
+        &mut self,
+        kind: Kind,
+        flags: u8,
+        body: &'b [u8],
+        mut r: Reader<'b>,
+    ) -> Result<Received<'b>, Fault> {
+        let at = |b: Broken| b.at(kind);
+        let properties = properties(flags, &mut r).map_err(at)?;
+        let topic = r.topic().map_err(at)?;
+        let reliable = flags & frame::RELIABLE != 0;
+        if reliable {
+            self.count_reliable()?;
+        }
+        Ok(Received { message: Message { topic, payload: r.0, properties, reliable }, body })
+    }
+
+    /// REL-5, REL-2.
+    fn count_reliable(&mut self) -> Result<(), Fault> {
+        if self.unacknowledged >= u32::from(self.rx_in_flight) {
+            return Err(Fault::InFlightExceeded { limit: self.rx_in_flight });
+        }
+        self.received += 1;
+        self.unacknowledged += 1;
+        if self.manual {
+            self.unaccepted += 1;
+        } else {
+            self.ack_owed = true;
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// Handled by the machine itself, in its stride.
+    #[inline]
+    const fn is_quiet(self) -> bool {
+        matches!(self, Kind::Ping | Kind::Pong | Kind::Ack | Kind::Credit)
+    }
+}
+
+#[inline]
+fn properties<'b>(flags: u8, r: &mut Reader<'b>) -> Result<Properties<'b>, Broken> {
+    if flags & frame::PROPS == 0 {
+        return Ok(Properties::NONE);
+    }
+    match r.bytes()? {
+        [] => Err(Broken::Malformed("PROPS is set, but there are no properties")),
+        block => Properties::read(block),
+    }
+}
+
+/// The frames that carry no message of the hot path.
+fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
+    let event = match kind {
+        Kind::Subscribe => return subscribe(r).map(Event::Subscribe),
+        Kind::Request => {
+            let (id, subscription) = (r.varint()?, r.varint()?);
+            let timeout = Duration::from_millis(r.varint()?);
+            let (properties, topic) = (properties(flags, &mut r)?, r.topic()?);
+            let (many, payload) = (flags & frame::MANY != 0, r.rest());
+            Event::Request(Request { id, subscription, timeout, many, topic, payload, properties })
+        }
+        Kind::Response => {
+            let (id, status) = (r.varint()?, Status::from_code(r.varint()?));
+            let (properties, more) = (properties(flags, &mut r)?, flags & frame::MORE != 0);
+            Event::Response(Response { id, status, more, payload: r.rest(), properties })
+        }
+        Kind::Result => {
+            let (kind, id) = (Kind::from_number(r.u8()?), r.varint()?);
+            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.string()? })
+        }
+        Kind::Drain => {
+            let deadline = Duration::from_millis(r.varint()?);
+            let retry_after = Duration::from_millis(r.varint()?);
+            Event::Drain(Drain { deadline, retry_after, endpoint: r.string()? })
+        }
+        Kind::Offer => {
+            let id = r.varint()?;
+            let (properties, queue) = (properties(flags, &mut r)?, r.topic()?);
+            Event::Offer(Offer { id, queue, payload: r.rest(), properties })
+        }
+        Kind::Take => Event::Take { id: r.varint()?, queue: r.topic()?, count: r.varint()? },
+        Kind::Settle => Event::Settle { id: r.varint()?, reject: flags & frame::REJECT != 0 },
+        Kind::Join => return join(flags, r),
+        Kind::Presence => {
+            let (id, member, data) = (r.varint()?, r.string()?, r.rest());
+            Event::Presence { id, member, data, gone: flags & frame::GONE != 0 }
+        }
+        Kind::History => return history(r).map(Event::History),
+        Kind::Unsubscribe => Event::Unsubscribe(r.varint()?),
+        Kind::Leave => Event::Leave(r.varint()?),
+        _ => Event::Cancel(r.varint()?),
+    };
+    r.end()?;
+    Ok(event)
+}
+
+/// SUB-1, SUB-6 and the parameters of SPEC §5.1.
+fn subscribe(mut r: Reader<'_>) -> Result<Subscribe<'_>, Broken> {
+    let (id, filter) = (r.varint()?, r.string()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
+    let mut s = Subscribe { id, filter, reliable: false, credit: None, serve: false, no_local: false };
+    parameters(r, |id, value| {
+        match id {
+            1 => s.reliable = quality(value)?,
+            2 => s.credit = Some(first_credit(value)?),
+            3 | 4 if !value.is_empty() => return Err(Broken::Malformed("this parameter has no value")),
+            3 => s.serve = true,
+            4 => s.no_local = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(s)
+}
+
+fn quality(value: &[u8]) -> Result<bool, Broken> {
+    match number(value)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Broken::Malformed("quality is 0 or 1")),
+    }
+}
+
+fn first_credit(value: &[u8]) -> Result<u64, Broken> {
+    match number(value)? {
+        0 => Err(Broken::Malformed("a subscription's credit begins above 0")),
+        n => Ok(n),
+    }
+}
+
+fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
+    let (id, room) = (r.varint()?, r.topic()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
+    let mut credit = None;
+    parameters(r, |id, value| {
+        if id == 2 {
+            credit = Some(first_credit(value)?);
+        }
+        Ok(id == 2)
+    })?;
+    Ok(Event::Join { id, room, credit, presence: flags & frame::PRESENCE != 0 })
+}
+
+fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {
+    let (id, room) = (r.varint()?, r.topic()?);
+    let mut h = History { id, room, from: None, before: None, limit: None };
+    parameters(r, |id, value| {
+        let to = match id {
+            1 => &mut h.from,
+            2 => &mut h.before,
+            3 => &mut h.limit,
+            _ => return Ok(false),
+        };
+        *to = Some(number(value)?);
+        Ok(true)
+    })?;
+    Ok(h)
+}

@@ -1,0 +1,591 @@
+//! The application's frames.
+
+use super::event::{Drain, Message, Offer, Outcome, Request, Response, Subscribe};
+use super::frame::{self, Kind};
+use super::hello::Features;
+use super::props::Properties;
+use super::wire::{Body, HeadBytes, Sink, put_frame};
+use super::{Phase, Session, VARINT_MAX};
+use crate::buf::SendBuf;
+use crate::error::Blocked;
+use crate::time::Instant;
+use crate::topic::{self, TopicError};
+use crate::varint::leb128;
+
+/// Why a frame was not sent. Nothing was written and nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The output buffer has no room now.
+    #[error("{0}")]
+    Blocked(#[from] Blocked),
+    /// The peer's credit is used up: wait for [`Event::Credit`](super::Event::Credit).
+    #[error("no credit is left; wait until the peer grants more")]
+    Credit,
+    /// Too many reliable frames are unacknowledged: wait for [`Event::Acked`](super::Event::Acked).
+    #[error("the peer takes no more reliable frames before it has acknowledged some")]
+    InFlight,
+    /// The session is not open, not yet or no longer, or waits for something else.
+    #[error("this cannot be sent in the session's present state")]
+    State,
+    /// The peer takes no new work: send it after reconnecting.
+    #[error("the peer is going away and takes no new work; send it again after reconnecting")]
+    Draining,
+    /// The frame is larger than the peer takes.
+    #[error("the frame has {size} octets, the peer takes at most {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The peer's limit.
+        limit: u32,
+    },
+    /// Not a topic name.
+    #[error("{0}")]
+    Topic(#[from] TopicError),
+    /// A value that the protocol cannot carry.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The feature was not negotiated.
+    #[error("the peer does not offer this: its feature was not negotiated")]
+    Unsupported,
+}
+
+impl SendError {
+    /// Whether the same call may succeed later on this connection.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        matches!(self, SendError::Blocked(_) | SendError::Credit | SendError::InFlight)
+    }
+}
+
+/// A message whose octets go out as they came in: [`Received::body`](super::Received::body).
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a, B: ?Sized> {
+    /// The subscription because of which it is handed on.
+    pub subscription: u64,
+    /// At least once.
+    pub reliable: bool,
+    /// Whether the body begins with properties.
+    pub has_properties: bool,
+    /// The body.
+    pub body: &'a B,
+}
+
+impl Session {
+    /// Sends a message to the peer (PUBLISH). A reliable one gets the next number, which
+    /// [`counts`](Session::counts) tells; keep it until that number is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; the message was not sent then.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        message: &Message<'_>,
+    ) -> Result<(), SendError> {
+        topic::validate_topic(message.topic)?;
+        if self.drain_received {
+            return Err(SendError::Draining);
+        }
+        self.put_message(now, out, Kind::Publish, &[], message)
+    }
+
+    /// Hands on a message because of a subscription (MESSAGE).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; the message was not sent then.
+    pub fn message(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        subscription: u64,
+        message: &Message<'_>,
+    ) -> Result<(), SendError> {
+        topic::validate_topic(message.topic)?;
+        let mut memory = [0; leb128::MAX_LEN];
+        let id = leb128::encode(subscription.min(VARINT_MAX), &mut memory);
+        self.put_message(now, out, Kind::Message, id, message)
+    }
+
+    fn put_message(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        kind: Kind,
+        id: &[u8],
+        message: &Message<'_>,
+    ) -> Result<(), SendError> {
+        let block = message.properties.as_bytes();
+        let (mut a, mut b) = ([0; leb128::MAX_LEN], [0; leb128::MAX_LEN]);
+        let props_len = if block.is_empty() { &[][..] } else { leb128::encode(block.len() as u64, &mut a) };
+        let topic_len = leb128::encode(message.topic.len() as u64, &mut b);
+        let topic = message.topic.as_bytes();
+        let parts = [id, props_len, block, topic_len, topic, message.payload];
+        let size = parts.iter().map(|p| p.len()).sum();
+        let flags = if block.is_empty() { 0 } else { frame::PROPS };
+        self.start_message(now, out, kind, flags, message.reliable, size)?;
+        for part in parts {
+            out.put(part);
+        }
+        Ok(())
+    }
+
+    /// Hands on a message as it came in, without looking into it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; the message was not sent then.
+    #[inline]
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        message: &Forward<'_, [u8]>,
+    ) -> Result<(), SendError> {
+        let mut memory = [0; leb128::MAX_LEN];
+        let id = leb128::encode(message.subscription.min(VARINT_MAX), &mut memory);
+        let flags = if message.has_properties { frame::PROPS } else { 0 };
+        let size = id.len() + message.body.len();
+        self.start_message(now, out, Kind::Message, flags, message.reliable, size)?;
+        out.put(id);
+        out.put(message.body);
+        Ok(())
+    }
+
+    /// Hands on a message as it came in, a large one by reference.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; the message was not sent then.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub fn forward_shared(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        message: &Forward<'_, bytes::Bytes>,
+    ) -> Result<(), SendError> {
+        let mut memory = [0; leb128::MAX_LEN];
+        let id = leb128::encode(message.subscription.min(VARINT_MAX), &mut memory);
+        let flags = if message.has_properties { frame::PROPS } else { 0 };
+        let size = id.len() + message.body.len();
+        self.start_message(now, out, Kind::Message, flags, message.reliable, size)?;
+        out.put(id);
+        out.put_shared(message.body);
+        Ok(())
+    }
+
+    /// Checks that a message of `size` octets may go, puts its head, and counts it.
+    #[inline]
+    fn start_message(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        kind: Kind,
+        flags: u8,
+        reliable: bool,
+        size: usize,
+    ) -> Result<(), SendError> {
+        self.tick(now);
+        self.may_send(size)?;
+        if !self.tx_credit.may_send() {
+            return Err(SendError::Credit);
+        }
+        if reliable && self.sent - self.acked >= u64::from(self.tx_in_flight) {
+            return Err(SendError::InFlight);
+        }
+        let head = HeadBytes::new(kind, flags | u8::from(reliable), size);
+        if out.room() < head.as_slice().len() + size {
+            return Err(SendError::Blocked(Blocked));
+        }
+        self.tx_credit.consume(size as u64);
+        self.sent += u64::from(reliable);
+        self.keepalive.on_sent(self.now);
+        out.put(head.as_slice());
+        Ok(())
+    }
+
+    #[inline]
+    fn may_send(&self, size: usize) -> Result<(), SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::State);
+        }
+        if size > self.tx_max_frame as usize {
+            return Err(SendError::TooLarge { size, limit: self.tx_max_frame });
+        }
+        Ok(())
+    }
+
+    /// Puts a frame that is not on the hot path.
+    fn put(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        kind: Kind,
+        flags: u8,
+        body: &impl Body,
+    ) -> Result<(), SendError> {
+        self.tick(now);
+        let size = body.size();
+        self.may_send(size)?;
+        if self.drain_received && kind.is_new_work() {
+            return Err(SendError::Draining);
+        }
+        if kind.costs_credit() && !self.tx_credit.may_send() {
+            return Err(SendError::Credit);
+        }
+        put_frame(out, kind, flags, size, body)?;
+        if kind.costs_credit() {
+            self.tx_credit.consume(size as u64);
+        }
+        self.keepalive.on_sent(self.now);
+        Ok(())
+    }
+
+    /// Asks for messages, or with `serve` for requests.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn subscribe(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        s: &Subscribe<'_>,
+    ) -> Result<(), SendError> {
+        if s.id == 0 || s.credit == Some(0) {
+            return Err(SendError::Invalid("subscription ids and their credit begin at 1"));
+        }
+        topic::validate_filter(s.filter)?;
+        self.put(now, out, Kind::Subscribe, 0, &|to: &mut dyn Sink| {
+            to.varint(s.id);
+            to.bytes(s.filter.as_bytes());
+            if s.reliable {
+                to.parameter(1, 1);
+            }
+            if let Some(credit) = s.credit {
+                to.parameter(2, credit);
+            }
+            for (id, set) in [(3, s.serve), (4, s.no_local)] {
+                if set {
+                    to.varint(id);
+                    to.bytes(&[]);
+                }
+            }
+        })
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn unsubscribe(&mut self, now: Instant, out: &mut impl SendBuf, id: u64) -> Result<(), SendError> {
+        self.put(now, out, Kind::Unsubscribe, 0, &|to: &mut dyn Sink| to.varint(id))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn request(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        r: &Request<'_>,
+    ) -> Result<(), SendError> {
+        topic::validate_topic(r.topic)?;
+        let flags = u8::from(r.many) | props_flag(r.properties);
+        self.put(now, out, Kind::Request, flags, &|to: &mut dyn Sink| {
+            to.varint(r.id);
+            to.varint(r.subscription);
+            to.varint(u64::try_from(r.timeout.as_millis()).unwrap_or(u64::MAX));
+            put_properties(r.properties, to);
+            to.bytes(r.topic.as_bytes());
+            to.put(r.payload);
+        })
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        r: &Response<'_>,
+    ) -> Result<(), SendError> {
+        let flags = if r.more { frame::MORE } else { 0 } | props_flag(r.properties);
+        self.put(now, out, Kind::Response, flags, &|to: &mut dyn Sink| {
+            to.varint(r.id);
+            to.varint(r.status.code());
+            put_properties(r.properties, to);
+            to.put(r.payload);
+        })
+    }
+
+    /// No longer wants the answer to a request, or will not give it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn cancel(&mut self, now: Instant, out: &mut impl SendBuf, id: u64) -> Result<(), SendError> {
+        self.put(now, out, Kind::Cancel, 0, &|to: &mut dyn Sink| to.varint(id))
+    }
+
+    /// Answers a frame that has an id. An outcome without a kind cannot be sent.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn result(&mut self, now: Instant, out: &mut impl SendBuf, o: &Outcome<'_>) -> Result<(), SendError> {
+        let kind = o.kind.ok_or(SendError::Invalid("a result names the kind of the frame it answers"))?;
+        self.put(now, out, Kind::Result, 0, &|to: &mut dyn Sink| {
+            to.put(&[kind.number()]);
+            to.varint(o.id);
+            to.varint(o.status.code());
+            to.bytes(super::shorten(o.reason).as_bytes());
+        })
+    }
+
+    /// Lets the peer send up to `limit` octets in all because of the subscription `id`.
+    ///
+    /// The session's own credit is granted by the machine itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn grant(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        id: u64,
+        limit: u64,
+    ) -> Result<(), SendError> {
+        if id == 0 {
+            return Err(SendError::Invalid("the session's credit is granted by the machine itself"));
+        }
+        self.put(now, out, Kind::Credit, 0, &|to: &mut dyn Sink| {
+            to.varint(id);
+            to.varint(limit);
+        })
+    }
+
+    /// Says that this side takes no new work, and closes after `deadline` at the latest (END-6).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::State`] if it was said before; else see [`SendError`].
+    pub fn drain(&mut self, now: Instant, out: &mut impl SendBuf, d: &Drain<'_>) -> Result<(), SendError> {
+        if self.drain_sent {
+            return Err(SendError::State);
+        }
+        let millis = |d: core::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        self.put(now, out, Kind::Drain, 0, &|to: &mut dyn Sink| {
+            to.varint(millis(d.deadline));
+            to.varint(millis(d.retry_after));
+            to.bytes(d.endpoint.as_bytes());
+        })?;
+        self.drain_sent = true;
+        self.deadline = Some(self.now + d.deadline);
+        Ok(())
+    }
+
+    /// Puts a task into a queue, or hands one to who asked.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn offer(&mut self, now: Instant, out: &mut impl SendBuf, o: &Offer<'_>) -> Result<(), SendError> {
+        self.needs(Features::QUEUES)?;
+        topic::validate_topic(o.queue)?;
+        self.put(now, out, Kind::Offer, props_flag(o.properties), &|to: &mut dyn Sink| {
+            to.varint(o.id);
+            put_properties(o.properties, to);
+            to.bytes(o.queue.as_bytes());
+            to.put(o.payload);
+        })
+    }
+
+    /// Asks a queue for up to `count` more tasks.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn take(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        id: u64,
+        queue: &str,
+        count: u64,
+    ) -> Result<(), SendError> {
+        self.needs(Features::QUEUES)?;
+        topic::validate_topic(queue)?;
+        self.put(now, out, Kind::Take, 0, &|to: &mut dyn Sink| {
+            to.varint(id);
+            to.bytes(queue.as_bytes());
+            to.varint(count);
+        })
+    }
+
+    /// Finishes a task, or gives it back.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn settle(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        id: u64,
+        reject: bool,
+    ) -> Result<(), SendError> {
+        self.needs(Features::QUEUES)?;
+        let flags = if reject { frame::REJECT } else { 0 };
+        self.put(now, out, Kind::Settle, flags, &|to: &mut dyn Sink| to.varint(id))
+    }
+
+    /// Enters a room.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn join(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        id: u64,
+        room: &str,
+        credit: Option<u64>,
+        presence: bool,
+    ) -> Result<(), SendError> {
+        self.needs(if presence { Features::ROOMS | Features::PRESENCE } else { Features::ROOMS })?;
+        topic::validate_topic(room)?;
+        if id == 0 || credit == Some(0) {
+            return Err(SendError::Invalid("subscription ids and their credit begin at 1"));
+        }
+        let flags = if presence { frame::PRESENCE } else { 0 };
+        self.put(now, out, Kind::Join, flags, &|to: &mut dyn Sink| {
+            to.varint(id);
+            to.bytes(room.as_bytes());
+            if let Some(credit) = credit {
+                to.parameter(2, credit);
+            }
+        })
+    }
+
+    /// Leaves the room that was joined with this id.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn leave(&mut self, now: Instant, out: &mut impl SendBuf, id: u64) -> Result<(), SendError> {
+        self.needs(Features::ROOMS)?;
+        self.put(now, out, Kind::Leave, 0, &|to: &mut dyn Sink| to.varint(id))
+    }
+
+    /// Says who is in a room, or (as a client, with an empty member) what others see of oneself.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn presence(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        id: u64,
+        member: &str,
+        data: &[u8],
+        gone: bool,
+    ) -> Result<(), SendError> {
+        self.needs(Features::PRESENCE)?;
+        let flags = if gone { frame::GONE } else { 0 };
+        self.put(now, out, Kind::Presence, flags, &|to: &mut dyn Sink| {
+            to.varint(id);
+            to.bytes(member.as_bytes());
+            to.put(data);
+        })
+    }
+
+    /// Asks for messages of the past.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn history(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        h: &super::event::History<'_>,
+    ) -> Result<(), SendError> {
+        self.needs(Features::HISTORY)?;
+        topic::validate_topic(h.room)?;
+        self.put(now, out, Kind::History, 0, &|to: &mut dyn Sink| {
+            to.varint(h.id);
+            to.bytes(h.room.as_bytes());
+            for (id, value) in [(1, h.from), (2, h.before), (3, h.limit)] {
+                if let Some(value) = value {
+                    to.parameter(id, value);
+                }
+            }
+        })
+    }
+
+    /// Wants a ping sent now, to measure the round trip: [`Event::Pong`](super::Event::Pong) follows.
+    pub fn ping(&mut self, now: Instant) {
+        self.tick(now);
+        self.keepalive.request_ping();
+    }
+
+    /// Accepts the next `count` reliable frames, in the order in which they came: they are
+    /// acknowledged. Only with [`Config::manual_accept`](super::Config::manual_accept).
+    pub fn accept_received(&mut self, now: Instant, count: u32) {
+        self.tick(now);
+        let count = count.min(self.unaccepted);
+        self.unaccepted -= count;
+        self.ack_owed |= count > 0;
+    }
+
+    /// Stops (or starts again) granting the peer more credit, to slow it down: it can go on for
+    /// what was granted, and everything that needs no credit still comes.
+    pub fn hold_credit(&mut self, hold: bool) {
+        if hold {
+            self.rx_credit.hold();
+        } else {
+            self.rx_credit.resume();
+        }
+    }
+
+    fn needs(&self, features: Features) -> Result<(), SendError> {
+        if self.phase == Phase::Open && !self.features.contains(features) {
+            return Err(SendError::Unsupported);
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// What is not to be sent to a peer that drains (END-7).
+    const fn is_new_work(self) -> bool {
+        matches!(
+            self,
+            Kind::Subscribe | Kind::Request | Kind::Offer | Kind::Take | Kind::Join | Kind::History
+        )
+    }
+}
+
+fn props_flag(properties: Properties<'_>) -> u8 {
+    if properties.is_empty() { 0 } else { frame::PROPS }
+}
+
+fn put_properties(properties: Properties<'_>, to: &mut dyn Sink) {
+    if !properties.is_empty() {
+        to.bytes(properties.as_bytes());
+    }
+}
