@@ -66,6 +66,9 @@ impl Session {
                 Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
             }
         };
+        if !self.is_open() {
+            self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
+        }
         let body = &buf.take(end)[start..];
         match self.event(kind, flags, body) {
             Ok(event) => event,
