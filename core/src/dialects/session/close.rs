@@ -45,7 +45,8 @@ impl Session {
         if self.is_ended() { None } else { Some(self.fail(fault)) }
     }
 
-    /// The peer ended its direction of the stream, or the connection broke.
+    /// The peer ended its direction of the stream, or the connection broke. Call it once
+    /// [`recv`](Session::recv) has returned nothing: what was received before the end counts.
     ///
     /// Take the event that may follow with [`recv`](Session::recv) or [`poll_closed`](Session::poll_closed).
     pub fn handle_eof(&mut self, now: Instant) {
