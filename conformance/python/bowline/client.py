@@ -335,7 +335,7 @@ class Client:
                 call(session)
                 return
             except Blocked as blocked:
-                if blocked.why == "state":
+                if blocked.why in ("state", "draining"):
                     raise
                 if time.monotonic() > end:
                     raise TimeoutError(f"the server grants no {blocked.why}") from None
@@ -397,6 +397,7 @@ class Client:
         """Writes what can be written; ends or drops the stream when the session says so."""
         self._answer(session)
         now = now_ms()
+        session.tick(now)
         data = session.transmit(now)
         if not self._unsent:
             self._progress = now

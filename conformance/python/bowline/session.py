@@ -81,19 +81,19 @@ class Session(Link):
 
     def connect(
         self, now: float, method: int = Method.NONE, *, user: str = "", password: str = "", token: bytes = b"",
-        expiry_ms: int = 0, name: str | None = None,
+        expiry_ms: int = 0, name: str | None = None, nonce: str | None = None,
     ) -> None:  # fmt: skip
         """Sends the preface and HELLO. A memory with a key asks to resume its session (RES-1)."""
         self.tick(now)
         if self.role != "client" or self._outbox or self.state is not State.OPENING:
-            raise Misuse("connect is a client's first call")
+            raise Blocked("state")
         match method:
             case Method.PASSWORD:
                 data = password_data(user, password)
             case Method.TOKEN:
                 data = token
             case Method.SCRAM:
-                self._scram = scram.Client(user, password, scram.nonce(self._entropy.wire(18)))
+                self._scram = scram.Client(user, password, nonce or scram.nonce(self._entropy.wire(18)))
                 data = self._scram.first()
             case _:
                 data = b""
@@ -196,7 +196,7 @@ class Session(Link):
         return {"method": self._method, "data": reader.rest()}
 
     def _check_method(self, method: int) -> None:
-        if method not in self.config.methods:
+        if method not in self.config.methods and not self.config.bare:
             offered = ", ".join(str(int(method)) for method in self.config.methods)
             raise Fault(Code.AUTH_METHOD, f"offered: {offered}")
 
@@ -242,7 +242,7 @@ class Session(Link):
     def _decide(self, now: float) -> None:
         self.tick(now)
         if self.state is not State.DECIDING:
-            raise Misuse("there is nothing to decide")
+            raise Blocked("state")
 
     # --- handshake, both -----------------------------------------------------------------------
 
@@ -300,9 +300,8 @@ class Session(Link):
                     self._events.append(Event("acked", {"count": frame.count}, frame))
             case Credit():
                 window = self._window if frame.id == 0 else self._windows.get(frame.id)
-                if window is not None:
-                    window.raise_to(frame.limit)
-                if window is not None or self.config.bare:
+                raised = window.raise_to(frame.limit) if window is not None else self.config.bare
+                if raised:
                     self._report_frame(frame)
             case Result():
                 self._receive_result(frame)
@@ -334,7 +333,7 @@ class Session(Link):
     def _count_reliable(self, reliable: bool) -> None:
         if reliable:
             self.memory.received += 1
-            if not self.config.manual_accept:
+            if not self.config.manual_ack:
                 self.memory.accepted = self.memory.received
 
     def _receive_message(self, message: Message) -> None:
@@ -466,8 +465,10 @@ class Session(Link):
 
     def _send(self, frame: Frame, subscription: int = 0) -> None:
         """Checks all that may hold a frame back, then writes it."""
-        if self.state is not State.OPEN or (self._drain_received and isinstance(frame, NEW_WORK)):
+        if self.state is not State.OPEN:
             raise Blocked("state")
+        if self._drain_received and isinstance(frame, NEW_WORK):
+            raise Blocked("draining")
         try:
             encoded = frame.encode()
         except ValueError as error:
@@ -604,7 +605,7 @@ class Session(Link):
             grant.raise_to(limit)
 
     def accept(self, now: float, count: int = 1) -> None:
-        """``count`` more reliable frames are accepted (with ``Config.manual_accept``)."""
+        """``count`` more reliable frames are accepted (with ``Config.manual_ack``)."""
         self.tick(now)
         if not 0 < count <= self.memory.received - self.memory.accepted:
             raise Misuse("more than was received")
@@ -622,7 +623,7 @@ class Session(Link):
         ``in_flight`` is false: what crossed DRAIN is then lost to this connection (END-7, END-8)."""
         self.tick(now)
         if self._drain_sent_until is not None:
-            raise Misuse("DRAIN is sent once")
+            raise Blocked("state")  # END-6: once
         self._send(Drain(deadline_ms, retry_after_ms, endpoint))
         self._drain_sent_until = self._now + deadline_ms
 
