@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from .frames import ALLOWED_FLAGS, CLIENT_ONLY, SERVER_ONLY, Close, Frame, Ping, Pong, decode
+from .frame import ALLOWED_FLAGS, CLIENT_ONLY, SERVER_ONLY, Frame
+from .frames import Close, Ping, Pong, decode
 from .wire import MAX_REASON, PREFACE, Code, Fault, Kind, Method, scan_varint
 
 OPENING_FRAME = 8_192

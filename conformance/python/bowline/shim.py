@@ -1,7 +1,8 @@
 """Runs a session over standard input and output, for the conformance vectors: ``python3 -m bowline.shim``.
 
 Each line of input is one JSON object: ``{"new": ...}`` starts over, ``at_ms``, ``in``, ``eof`` and ``call`` are inputs.
-Each is answered by one line: what the session wrote (hex), its events, its deadline, and what it wants of the transport.
+Each is answered by one line: what the session wrote (hex), its events, its deadline, and what it wants of the
+transport.
 """
 
 from __future__ import annotations
@@ -13,8 +14,21 @@ from typing import Any
 
 from .flow import Memory
 from .frames import (
-    Cancel, History, Join, Leave, Offer, Presence, Request, Response, Result, Settle, Subscribe, Take, Terms, Unsubscribe,
+    Cancel,
+    History,
+    Join,
+    Leave,
+    Offer,
+    Presence,
+    Request,
+    Response,
+    Result,
+    Settle,
+    Subscribe,
+    Take,
+    Unsubscribe,
 )  # fmt: skip
+from .hello import Terms
 from .link import Blocked, Config, Event, Misuse
 from .session import Session
 from .wire import Code, Kind, Method, Properties, Status
@@ -76,7 +90,7 @@ def number_of(value: Any, names: type[Code] | type[Status] | type[Kind]) -> int:
 
 def name_of_status(value: int) -> str:
     """The name of a status, or its number, as text."""
-    return Status(value).name if value in iter(Status) else str(value)
+    return Status(value).name if value in set(Status) else str(value)
 
 
 def properties(value: dict[str, Any] | None) -> Properties | None:
@@ -85,13 +99,10 @@ def properties(value: dict[str, Any] | None) -> Properties | None:
         return None
     if not value.keys() <= PROPERTY_KEYS:
         raise Unsupported(f"properties {sorted(value.keys() - PROPERTY_KEYS)}")
-    found = Properties(**value)
-    for name in ("trace", "route", "dedup"):
-        if getattr(found, name) is not None:
-            setattr(found, name, unhex(getattr(found, name)))
-    found.user = [(name, text) for name, text in found.user]
-    found.unknown = [(ident, unhex(data)) for ident, data in found.unknown]
-    return found
+    octets = {name: unhex(value[name]) for name in ("trace", "route", "dedup") if value.get(name) is not None}
+    user = [(name, text) for name, text in value.get("user", [])]
+    unknown = [(ident, unhex(data)) for ident, data in value.get("unknown", [])]
+    return Properties(**{**value, **octets, "user": user, "unknown": unknown})
 
 
 def to_json(value: Any) -> Any:
@@ -113,7 +124,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
     members = to_json(event.fields)
     if event.name == "result":
         of = members.pop("of")
-        if of in iter(Kind):
+        if of in set(Kind):
             members["kind"] = Kind(of).name
     if event.name in ("hello", "welcome") and not members["keepalive_ms"]:
         del members["keepalive_ms"]
@@ -190,10 +201,15 @@ class Shim:
         if "features" in args:
             self.session.config.features = args["features"]
         self.session.connect(
-            self.now, METHODS[auth["method"]], user=auth.get("user", ""), password=auth.get("password", ""),
-            token=unhex(auth.get("token")), expiry_ms=args.get("expiry_ms", 0), name=args.get("name"),
-            nonce=auth.get("nonce"),
+            self.now, METHODS.get(auth["method"], auth["method"]),
+            user=auth.get("user", ""), password=auth.get("password", ""), token=unhex(auth.get("token")),
+            expiry_ms=args.get("expiry_ms", 0), name=args.get("name"), nonce=auth.get("nonce"),
+            data=unhex(auth["data"]) if "data" in auth else None,
         )  # fmt: skip
+
+    def call_authenticate(self, args: dict[str, Any]) -> None:
+        """A client answers AUTH."""
+        self.session.authenticate(self.now, unhex(args.get("data")))
 
     def call_welcome(self, args: dict[str, Any]) -> None:
         """A server opens the session."""
