@@ -84,7 +84,6 @@ impl Session {
             }
         };
         if self.phase != Phase::Done {
-        if !self.is_open() {
             self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
         }
         let body = &buf.take(end)[start..];
