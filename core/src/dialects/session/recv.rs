@@ -113,14 +113,14 @@ impl Session {
             return None;
         }
         if bytes.len() as u32 != self.partial {
-            self.heard(bytes.len() as u32);
+            self.note_octets(bytes.len() as u32);
         }
         Some((kind, head.flags(), head.len, end as usize))
     }
 
     /// Octets have come, and so many wait.
     #[inline]
-    fn heard(&mut self, waiting: u32) {
+    fn note_octets(&mut self, waiting: u32) {
         self.keepalive.on_received(self.now);
         self.partial = waiting;
     }
@@ -134,7 +134,7 @@ impl Session {
             return Ok(Next::Nothing);
         }
         if bytes.len() as u32 != self.partial {
-            self.heard(bytes.len() as u32);
+            self.note_octets(bytes.len() as u32);
         }
         let limit = match self.phase {
             _ if self.is_ended() => return Ok(self.scan_closing(bytes)),
