@@ -2,6 +2,7 @@
 //!
 //! - [`Engine`] moves bytes between one [`Transport`] and one [`Machine`].
 //! - [`server`]: a hub for many connections, and handlers inside the program.
+//! - [`session`]: a session of your own, without a hub.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
 //!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
 //!   for the types here; use those.
@@ -16,6 +17,7 @@ mod machine;
 mod pool;
 mod runtime;
 pub mod server;
+pub mod session;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use bowline_core as core;
