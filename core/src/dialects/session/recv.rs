@@ -415,7 +415,7 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
         }
         Kind::Result => {
             let (kind, id) = (Kind::from_number(r.u8()?), r.varint()?);
-            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.string()? })
+            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.reason()? })
         }
         Kind::Drain => {
             let deadline = Duration::from_millis(r.varint()?);
@@ -496,6 +496,9 @@ fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {
     let (id, room) = (r.varint()?, r.topic()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
     let mut h = History { id, room, from: None, before: None, limit: None };
     parameters(r, |id, value| {
         let to = match id {
