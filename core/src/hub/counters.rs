@@ -50,12 +50,20 @@ pub struct Drops {
     pub unsubscribed: u64,
     /// The session ended before they were handed out or acknowledged.
     pub ended: u64,
+    /// The peer can never take them: they are larger than it allows.
+    pub refused: u64,
 }
 
 impl Drops {
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.oldest + self.newest + self.expired + self.detached + self.unsubscribed + self.ended
+        self.oldest
+            + self.newest
+            + self.expired
+            + self.detached
+            + self.unsubscribed
+            + self.ended
+            + self.refused
     }
 }

@@ -56,6 +56,25 @@ pub enum Delivery<'a> {
     },
 }
 
+/// What became of a delivery that was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The buffer took it.
+    Taken,
+    /// There is no room for it now: it stays first.
+    Blocked,
+    /// This peer can never take it: it is dropped, and counted. One that an earlier connection was
+    /// handed has a number, and is not dropped: it stays first.
+    Never,
+}
+
+impl From<bool> for Take {
+    /// Taken, or not now.
+    fn from(taken: bool) -> Take {
+        if taken { Take::Taken } else { Take::Blocked }
+    }
+}
+
 /// What a [`drain`](super::Hub::drain) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {

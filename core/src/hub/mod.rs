@@ -73,7 +73,7 @@ use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
 pub use delivery::{
-    Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey,
+    Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
 };
 pub use message::{BadLayout, Layout, Message};
 pub use operation::Operation;
@@ -292,15 +292,15 @@ impl Hub {
     /// # Errors
     ///
     /// There is no such session, or it is detached.
-    pub fn drain(
+    pub fn drain<T: Into<Take>>(
         &mut self,
         now: Instant,
         key: SessionKey,
-        mut take: impl FnMut(&Delivery<'_>) -> bool,
+        mut take: impl FnMut(&Delivery<'_>) -> T,
     ) -> Result<Drained, Refusal> {
         let now = self.tick(now);
         let index = self.attached(key)?;
-        let drained = self.sessions.drain(now, index, &mut self.calls, &mut take);
+        let drained = self.sessions.drain(now, index, &mut self.calls, &mut |d| take(d).into());
         self.sessions.release_publishers(index, false);
         Ok(drained)
     }

@@ -7,7 +7,7 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 
 use super::counters::Counters;
-use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey};
+use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey, Take};
 use super::message::{EMPTY, Pool, varint_octets};
 use super::options::Policy;
 use super::request::Calls;
@@ -254,7 +254,7 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Drained {
         let mut out = Drained::default();
         out.blocked = !self.drain_control(index, take, &mut out.taken)
@@ -277,7 +277,7 @@ impl Sessions {
     fn drain_control(
         &mut self,
         index: u32,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
         taken: &mut u32,
     ) -> bool {
         let Self { all, pool, counters, .. } = self;
@@ -290,7 +290,7 @@ impl Sessions {
                     Delivery::Response { id, status, more, message }
                 }
             };
-            if !take(&delivery) {
+            if take(&delivery) == Take::Blocked {
                 return false;
             }
             counters.responses += u64::from(matches!(delivery, Delivery::Response { .. }));
@@ -307,7 +307,7 @@ impl Sessions {
     fn drain_again(
         &mut self,
         index: u32,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
         taken: &mut u32,
     ) -> bool {
         let Self { all, pool, counters, .. } = self;
@@ -322,7 +322,8 @@ impl Sessions {
                 break;
             }
             let message = pool.get(entry.message);
-            if !take(&Delivery::Message { sid, message, reliable: true }) {
+            // Its number stands, so there is no way around it.
+            if take(&Delivery::Message { sid, message, reliable: true }) != Take::Taken {
                 return false;
             }
             if let Some(lane) = lane {
@@ -341,7 +342,7 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
         taken: &mut u32,
     ) -> bool {
         let s = &self.all[index];
@@ -376,7 +377,7 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Step {
         loop {
             let Some(lane) = self.all[index].lanes.as_ref().and_then(|lanes| lanes.ring.front().copied())
@@ -417,7 +418,7 @@ impl Sessions {
         index: u32,
         lane: u32,
         calls: &mut Calls,
-        take: &mut impl FnMut(&Delivery<'_>) -> bool,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Step {
         let Self { all, pool, counters, .. } = self;
         let s = &mut all[index];
@@ -435,10 +436,14 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             };
-            if !take(&Delivery::Request { id, sid, timeout, message }) {
-                return Step::Refused;
+            match take(&Delivery::Request { id, sid, timeout, message }) {
+                Take::Taken => calls.sent(leg),
+                Take::Blocked => return Step::Refused,
+                Take::Never => {
+                    calls.free(leg);
+                    return self.drop_first(index, lane, entry);
+                }
             }
-            calls.sent(leg);
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             varint_octets(id) + varint_octets(sid) + varint_octets(millis) + size
         } else {
@@ -448,8 +453,10 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             }
-            if !take(&Delivery::Message { sid, message, reliable }) {
-                return Step::Refused;
+            match take(&Delivery::Message { sid, message, reliable }) {
+                Take::Taken => {}
+                Take::Blocked => return Step::Refused,
+                Take::Never => return self.drop_first(index, lane, entry),
             }
             counters.messages_out += 1;
             counters.bytes_out += u64::from(size);
@@ -467,6 +474,15 @@ impl Sessions {
             pool.release(entry.message);
         }
         Step::Taken(on_wire)
+    }
+
+    /// The peer can never take the first of a queue: it goes without a number.
+    #[cold]
+    fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
+        self.counters.dropped.refused += 1;
+        self.all[index].queue(lane).pop_front();
+        self.forget(index, entry);
+        Step::Skipped
     }
 
     /// Whether `count` can be acknowledged.

@@ -40,7 +40,7 @@
 //!
 //! [`ScramClient::handle_server_first`] and [`Credential::derive`] compute as many iterations as
 //! are asked for, within [`MIN_ITERATIONS`] and [`MAX_ITERATIONS`], before they return: up to some
-//! tenths of a second. All else is a few hashes.
+//! tenths of a second on a desktop, minutes on a small chip. All else is a few hashes.
 
 mod client;
 mod server;
@@ -236,8 +236,8 @@ struct Keys {
 
 impl Keys {
     fn derive(password: &[u8; BLOCK], salt: &[u8], iterations: u32) -> Self {
-        let salted: Key =
-            Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, HASH>(password, salt, iterations));
+        let mut salted = Key::default();
+        pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut *salted);
         let client = hmac(&salted, &[b"Client Key"]);
         let stored = Zeroizing::new(Sha256::digest(*client).into());
         Self { stored, server: hmac(&salted, &[b"Server Key"]), client }

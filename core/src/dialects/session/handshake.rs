@@ -169,9 +169,6 @@ impl Session {
         kind: Kind,
         body: &'b [u8],
     ) -> Result<Option<Event<'b>>, Fault> {
-        if self.phase != Phase::Done {
-            self.handshake_octets = self.handshake_octets.saturating_add(body.len() as u32);
-        }
         match kind {
             Kind::Hello => self.hello(read_hello(body)?).map(Some),
             Kind::Welcome => self.welcomed(read_welcome(body, self.features)?).map(Some),
@@ -187,7 +184,7 @@ impl Session {
                 let mut r = Reader(body);
                 let at = |b: Broken| b.at(Kind::Close);
                 let code = Code::from_number(r.varint().map_err(at)?);
-                let reason = r.string().map_err(at)?;
+                let reason = r.reason().map_err(at)?;
                 r.end().map_err(at)?;
                 Ok(self.remote_close(code, reason))
             }

@@ -116,13 +116,13 @@ impl<'b> Properties<'b> {
     /// Checks a block as it came from the wire (PRP-1 to PRP-3).
     pub(super) fn read(block: &'b [u8]) -> Result<Self, Broken> {
         let mut r = Reader(block);
-        let mut last = 0;
+        let mut lowest = 0;
         while !r.is_empty() {
             let id = r.varint()?;
-            if id < last || (id == last && id != USER) {
+            if id < lowest {
                 return Err(Broken::Malformed("properties are not in ascending order"));
             }
-            last = id;
+            lowest = if id == USER { id } else { id + 1 };
             Property::read(id, r.bytes()?)?;
         }
         Ok(Self(block))

@@ -518,8 +518,11 @@ fn a_message_larger_than_a_subscriber_takes_is_dropped_and_the_rest_comes() {
     let small = Config { limits: Limits { max_frame: 256, ..Limits::default() }, ..Config::default() };
     let b = w.connect_with(&small, &Connect::default());
     w.take(b);
-    w.subscribe(b, 1, "t", false, false);
+    w.subscribe(b, 1, "t", true, false);
+    w.publish(a, "t", &"x".repeat(300), true);
     w.publish(a, "t", &"x".repeat(300), false);
-    w.publish(a, "t", "y", false);
+    w.publish(a, "t", "y", true);
     assert_eq!(w.take(b), ["1 t=y"]);
+    let counters = w.server.hub().counters();
+    assert_eq!((counters.dropped.refused, counters.queued), (2, 0));
 }

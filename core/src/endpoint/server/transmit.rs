@@ -2,7 +2,7 @@
 
 use super::{Connection, ConnectionKey, Server};
 use crate::buf::SendBuf;
-use crate::hub::{Delivery, SessionKey};
+use crate::hub::{Delivery, SessionKey, Take};
 use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
 use crate::time::Instant;
 
@@ -28,18 +28,20 @@ impl Server {
 
     fn deliver(&mut self, now: Instant, c: &mut Connection, hub: SessionKey, out: &mut impl SendBuf) {
         let session = &mut c.session;
-        let mut too_large = false;
-        let drained = self.hub.drain(now, hub, |delivery| match send(now, session, delivery, out) {
-            Ok(()) => true,
-            Err(e) if e.is_blocked() => false,
-            // It can never be sent to this peer: it is larger than the peer takes.
-            Err(_) => {
-                too_large = matches!(delivery, Delivery::Message { reliable: true, .. });
-                !too_large
+        // Whether the last that was offered can never be sent to this peer (it is too large).
+        let mut never = false;
+        let drained = self.hub.drain(now, hub, |delivery| {
+            let sent = send(now, session, delivery, out);
+            never = sent.is_err_and(|e| !e.is_blocked());
+            match sent {
+                Ok(()) => Take::Taken,
+                Err(_) if never => Take::Never,
+                Err(_) => Take::Blocked,
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        if too_large {
+        // What an earlier connection was handed has a number: there is no way around it.
+        if never && drained.is_ok_and(|d| d.blocked) {
             session.close(now, Code::FrameTooLarge, "a message for you is larger than you take");
         }
     }

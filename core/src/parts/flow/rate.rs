@@ -83,6 +83,11 @@ impl Rate {
         (then.level.max(0) / TOKEN).min(self.burst.into()) as u32
     }
 
+    /// Nobody waits any longer for what was refused: [`poll_timeout`](Self::poll_timeout) is `None`.
+    pub fn give_up(&mut self) {
+        self.refused_until = None;
+    }
+
     /// When what was refused last will be possible ([`Why::Rate`]); `None` after a success.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
@@ -164,11 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn time_going_backwards_gives_and_takes_nothing() {
+    fn time_going_backwards_gives_nothing_and_giving_up_ends_the_wait() {
         let mut r = Rate::new(at(1000), 1, 1);
         r.try_take(at(1000), 1).unwrap();
         assert_eq!(r.try_take(at(0), 1), Err(at(2000)));
         assert_eq!(r.try_take(at(1999), 1), Err(at(2000)));
+        assert_eq!(r.poll_timeout(), Some(Deadline::new(at(2000), Why::Rate)));
+        r.give_up();
+        assert_eq!(r.poll_timeout(), None);
         assert_eq!(r.try_take(at(2000), 1), Ok(()));
     }
 
