@@ -371,3 +371,14 @@ fn it_speaks_with_the_server_of_this_crate() {
     assert_eq!(seen, ["hi", "who?"]);
     assert_eq!(client.outgoing().messages, 0);
 }
+
+#[test]
+fn an_acknowledgement_lets_the_next_ones_go() {
+    let mut world = World::new(config());
+    world.server.config.limits.in_flight = 1;
+    for i in 0..5 {
+        world.publish(i);
+    }
+    world.run();
+    assert_eq!(world.server.received, numbers(5));
+}
