@@ -45,7 +45,8 @@ impl Server {
         auth: &[u8],
         out: &mut impl SendBuf,
     ) {
-        let Some(opening) = c.opening.take() else { return };
+        // It may have run out of time while its password was checked.
+        let Some(opening) = c.opening.take().filter(|_| !c.session.is_ended()) else { return };
         let resumed = match opening.resume.filter(|(id, ..)| self.held.contains_key(id)) {
             Some((id, secret, received)) => match self.resume(now, key, c, identity, id, &secret, received) {
                 Ok(counts) => Some(counts),
@@ -56,8 +57,12 @@ impl Server {
         if resumed.is_none() && !self.begin(now, key, c, identity, opening.expiry) {
             return self.refuse(now, key, c, out, Code::Quota, "too many sessions");
         }
+        if let Some(hub) = c.hub.filter(|_| resumed.is_some()) {
+            let _ = self.hub.set_expiry(hub, opening.expiry);
+        }
+        let expiry = c.hub.and_then(|hub| self.hub.expiry(hub)).unwrap_or_default();
         let session = c.id.and_then(|id| self.held.get(&id).map(|held| (id, held.key)));
-        let expiry = session.map_or(Duration::ZERO, |_| opening.expiry.min(self.config.hub.max_expiry));
+        let session = session.filter(|_| !expiry.is_zero());
         let welcome = Welcome { session, expiry, auth, name: &self.config.name, ..Welcome::default() };
         if c.session.welcome(now, out, &welcome, resumed).is_err() {
             // The client takes less than a WELCOME needs.
@@ -153,6 +158,9 @@ impl Server {
                 held.connection = None;
                 held.received = c.session.counts().received;
                 let _ = self.hub.detach(now, hub);
+                if self.hub.is_attached(hub).is_none() {
+                    self.forget(hub);
+                }
             }
             _ => {
                 let _ = self.hub.remove(now, hub);
