@@ -66,7 +66,7 @@ impl Session {
                 Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
             }
         };
-        if !self.is_open() {
+        if self.phase != Phase::Done {
             self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
         }
         let body = &buf.take(end)[start..];
