@@ -10,7 +10,7 @@ use super::{Connection, ConnectionKey, Server, ServerEvent};
 use crate::buf::SendBuf;
 use crate::hub::{SessionKey, SessionOptions};
 use crate::scram::ScramServer;
-use crate::session::{Closed, Code, Counts, Fault, ResumeKey, SessionId, Welcome};
+use crate::session::{Closed, Code, Counts, Event, Fault, ResumeKey, SessionId, Welcome};
 use crate::time::Instant;
 
 /// A session that may outlive its connection.
@@ -66,7 +66,7 @@ impl Server {
         let welcome = Welcome { session, expiry, auth, name: &self.config.name, ..Welcome::default() };
         if c.session.welcome(now, out, &welcome, resumed).is_err() {
             // The client takes less than a WELCOME needs.
-            c.session.close(now, Code::Internal, "no room for WELCOME");
+            self.end(now, c, Code::Internal, "no room for WELCOME");
         }
         self.events.push_back(ServerEvent::Opened {
             connection: key,
@@ -174,6 +174,20 @@ impl Server {
         let id = self.held_by_hub.remove(&hub)?;
         self.held.remove(&id);
         Some(id)
+    }
+
+    /// Closes a connection by this side's decision: its session in the hub is released at once, and
+    /// the end is told when the closing handshake has ended.
+    pub(super) fn end(&mut self, now: Instant, c: &mut Connection, code: Code, reason: &'static str) {
+        c.session.close(now, code, reason);
+        self.release(now, c, !code.may_resume());
+    }
+
+    /// Closes a connection because its peer broke a rule that its session does not see.
+    pub(super) fn break_off(&mut self, now: Instant, key: ConnectionKey, c: &mut Connection, fault: Fault) {
+        if let Some(Event::Closed(closed)) = c.session.close_with_fault(now, fault) {
+            self.closed(now, key, c, &closed);
+        }
     }
 
     /// The session is over for this connection, for the reason that is told.
