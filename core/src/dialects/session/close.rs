@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::event::{By, Closed, Event};
 use super::fault::Fault;
-use super::{Code, Phase, Session};
+use super::{Code, Session};
+use crate::lifecycle::State;
 use crate::time::Instant;
 
 /// How long a side that said CLOSE waits for the other (END-3).
@@ -19,7 +20,6 @@ pub(super) struct Ending {
     by: By,
     code: Option<Code>,
     reason: &'static str,
-    clean: bool,
 }
 
 /// Cuts a reason to what the protocol allows, at a character.
@@ -36,13 +36,13 @@ impl Session {
     /// the peer has answered, or has had its time. A session that has ended already stays as it is.
     pub fn close(&mut self, now: Instant, code: Code, reason: &'static str) {
         self.tick(now);
-        self.end(By::Local, Some(code), reason, false);
+        self.end(By::Local, Some(code), reason);
     }
 
     /// Ends the session because the peer broke a rule that only a layer above can see.
     pub fn close_with_fault(&mut self, now: Instant, fault: Fault) -> Option<Event<'static>> {
         self.tick(now);
-        if self.ending.is_some() { None } else { Some(self.fail(fault)) }
+        if self.is_ended() { None } else { Some(self.fail(fault)) }
     }
 
     /// The peer ended its direction of the stream, or the connection broke.
@@ -51,74 +51,81 @@ impl Session {
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
         self.eof = true;
-        if self.ending.is_none() {
-            self.end(By::Transport, None, "the connection ended without CLOSE", false);
-        }
         if !self.close_owed {
-            self.phase = Phase::Closed;
-            self.deadline = None;
+            let reason = "the connection ended without CLOSE";
+            self.life.ended(Ending { by: By::Transport, code: None, reason });
         }
     }
 
     /// The event that no octets brought: the end, once.
     pub fn poll_closed(&mut self) -> Option<Event<'static>> {
-        let over = self.phase == Phase::Closed || self.eof;
-        let ending = self.ending.filter(|_| over && !self.closed_told)?;
+        let ending = self.untold()?;
         self.closed_told = true;
-        Some(Event::Closed(ending.told()))
+        Some(Event::Closed(ending.told(self.close_received)))
     }
 
     /// Whether the session has ended; nothing but CLOSE leaves it any more.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
-        self.ending.is_some()
+        self.life.reason().is_some()
+    }
+
+    /// The end, where there is nothing more to come and nobody was told.
+    pub(super) fn untold(&self) -> Option<Ending> {
+        let over = self.life.state() == State::Closed || self.eof;
+        self.life.reason().filter(|_| over && !self.closed_told)
     }
 
     /// Breaks off: the peer, or time, broke a rule.
     #[cold]
     pub(super) fn fail(&mut self, fault: Fault) -> Event<'static> {
-        self.end(By::Local, Some(fault.code()), fault.reason(), false);
+        self.end(By::Local, Some(fault.code()), fault.reason());
         self.closed_told = true;
         let (code, reason) = (Some(fault.code()), fault.reason());
         Event::Closed(Closed { by: By::Local, code, reason, fault: Some(fault), clean: false })
     }
 
-    pub(super) fn end(&mut self, by: By, code: Option<Code>, reason: &'static str, clean: bool) {
-        if self.ending.is_some() {
-            return;
+    pub(super) fn end(&mut self, by: By, code: Option<Code>, reason: &'static str) {
+        if self.life.close(self.now, Ending { by, code, reason }) {
+            self.ended();
         }
-        self.ending = Some(Ending { by, code, reason, clean });
-        self.close_owed = code.is_some();
+    }
+
+    /// The life of the session has just begun to close: CLOSE is owed, and nothing else any more.
+    pub(super) fn ended(&mut self) {
+        self.close_owed = true;
         self.pong_owed = false;
         self.ack_owed = false;
-        self.deadline = Some(self.now + CLOSE_WAIT);
-        self.phase = if self.eof && !self.close_owed { Phase::Closed } else { Phase::Closing };
     }
 
     /// The peer said CLOSE, with `code` and `reason`.
     pub(super) fn remote_close<'b>(&mut self, code: Code, reason: &'b str) -> Option<Event<'b>> {
         self.close_received = true;
-        if let Some(ending) = &mut self.ending {
+        if let Some(ending) = self.life.reason() {
             // The answer to ours; what this side said stays the reason.
-            ending.clean = true;
-            let told = ending.told();
-            return (!core::mem::replace(&mut self.closed_told, true)).then_some(Event::Closed(told));
+            let told = core::mem::replace(&mut self.closed_told, true);
+            return (!told).then(|| Event::Closed(ending.told(true)));
         }
-        self.end(By::Remote, Some(code), "", true);
+        self.end(By::Remote, Some(code), "");
         self.closed_told = true;
         Some(Event::Closed(Closed { by: By::Remote, code: Some(code), reason, fault: None, clean: true }))
     }
 
     /// What CLOSE says: the code, and for an answer to the peer's no reason (END-2).
     pub(super) fn farewell(&self) -> (Code, &'static str) {
-        let ending = self.ending.as_ref();
+        let ending = self.life.reason();
         let code = ending.and_then(|e| e.code).unwrap_or(Code::Normal);
         (code, ending.map_or("", |e| e.reason))
     }
 }
 
 impl Ending {
-    const fn told(&self) -> Closed<'static> {
-        Closed { by: self.by, code: self.code, reason: self.reason, fault: None, clean: self.clean }
+    pub(super) const fn new(by: By, code: Code, reason: &'static str) -> Ending {
+        Ending { by, code: Some(code), reason }
+    }
+
+    /// As the application is told it; `clean` when both sides said CLOSE.
+    const fn told(&self, clean: bool) -> Closed<'static> {
+        Closed { by: self.by, code: self.code, reason: self.reason, fault: None, clean }
     }
 }

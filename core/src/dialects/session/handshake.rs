@@ -12,7 +12,7 @@ use super::wire::{Body, HeadBytes, Reader, Sink, put_frame};
 use super::{Code, Config, HANDSHAKE_FRAME_MAX, Phase, Role, SendError, Session};
 use crate::buf::SendBuf;
 use crate::error::Blocked;
-use crate::flow::CreditSender;
+use crate::flow::credit::CreditSender;
 use crate::time::Instant;
 
 impl Session {
@@ -73,7 +73,7 @@ impl Session {
         resumed: Option<Counts>,
     ) -> Result<(), SendError> {
         self.tick(now);
-        if self.phase != Phase::Deciding {
+        if self.phase != Phase::Deciding || self.is_ended() {
             return Err(SendError::State);
         }
         let received = resumed.map(|c| c.received);
@@ -93,7 +93,7 @@ impl Session {
     /// As for [`welcome`](Session::welcome).
     pub fn challenge(&mut self, now: Instant, out: &mut impl SendBuf, data: &[u8]) -> Result<(), SendError> {
         self.tick(now);
-        if self.phase != Phase::Deciding {
+        if self.phase != Phase::Deciding || self.is_ended() {
             return Err(SendError::State);
         }
         self.put_handshake(out, Kind::Auth, &|to: &mut dyn Sink| to.put(data))?;
@@ -113,7 +113,7 @@ impl Session {
         data: &[u8],
     ) -> Result<(), SendError> {
         self.tick(now);
-        if self.phase != Phase::Welcome || !self.auth_owed {
+        if self.phase != Phase::Welcome || !self.auth_owed || self.is_ended() {
             return Err(SendError::State);
         }
         self.put_handshake(out, Kind::Auth, &|to: &mut dyn Sink| to.put(data))?;
@@ -134,7 +134,7 @@ impl Session {
         reason: &str,
     ) -> Result<(), SendError> {
         self.tick(now);
-        if self.phase != Phase::Deciding {
+        if self.phase != Phase::Deciding || self.is_ended() {
             return Err(SendError::State);
         }
         let body = |to: &mut dyn Sink| {
@@ -142,7 +142,7 @@ impl Session {
             to.bytes(super::shorten(reason).as_bytes());
         };
         self.put_handshake(out, Kind::Close, &body)?;
-        self.end(By::Local, Some(code), "refused", false);
+        self.end(By::Local, Some(code), "refused");
         self.close_owed = false;
         self.close_sent = true;
         Ok(())
@@ -169,9 +169,6 @@ impl Session {
         kind: Kind,
         body: &'b [u8],
     ) -> Result<Option<Event<'b>>, Fault> {
-        if self.phase != Phase::Open {
-            self.handshake_octets = self.handshake_octets.saturating_add(body.len() as u32);
-        }
         match kind {
             Kind::Hello => self.hello(read_hello(body)?).map(Some),
             Kind::Welcome => self.welcomed(read_welcome(body, self.features)?).map(Some),
@@ -228,10 +225,11 @@ impl Session {
     }
 
     fn open(&mut self) {
-        self.phase = Phase::Open;
-        self.deadline = None;
+        self.phase = Phase::Done;
+        self.life.opened();
         let millis = |ms: u32| (ms > 0).then(|| Duration::from_millis(u64::from(ms)));
-        self.keepalive.set(self.now, millis(self.speak_every), millis(self.hear_every));
+        self.keepalive.set_speak_every(self.now, millis(self.speak_every));
+        self.keepalive.set_hear_every(self.now, millis(self.hear_every));
     }
 
     fn set_counts(&mut self, counts: Counts) {

@@ -82,14 +82,17 @@ pub use hello::{
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
 pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+#[cfg(feature = "alloc")]
+pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use timers::Transport;
 pub use wire::VARINT_MAX;
 
 use close::{Ending, shorten};
 
-use crate::flow::{CreditReceiver, CreditSender};
+use crate::flow::credit::{CreditReceiver, CreditSender};
 use crate::keepalive::Keepalive;
+use crate::lifecycle::Lifecycle;
 use crate::time::Instant;
 
 /// The largest frame before the session is open, in octets (FRM-6): room for a token, and little
@@ -142,7 +145,7 @@ enum Role {
     Server,
 }
 
-/// Where in its life the session is (SPEC §9.1).
+/// What an opening session waits for (SPEC §9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// A server has seen so many octets of the preface.
@@ -155,19 +158,15 @@ enum Phase {
     Auth,
     /// A client waits for WELCOME or AUTH.
     Welcome,
-    Open,
-    /// CLOSE is owed, or was sent, or the peer said it.
-    Closing,
-    /// Nothing comes or goes any more.
-    Closed,
+    /// Nothing more: the session is, or was, open.
+    Done,
 }
 
 /// One side of one connection of our own protocol. See the [module](self) for how to drive it.
 #[derive(Debug)]
 pub struct Session {
     now: Instant,
-    /// Of the handshake, the drain or the close: only one is ever due.
-    deadline: Option<Instant>,
+    life: Lifecycle<Ending>,
     /// Since when the transport takes nothing of what waits.
     stalled_since: Option<Instant>,
     keepalive: Keepalive,
@@ -182,7 +181,6 @@ pub struct Session {
     unaccepted: u32,
     /// The token of the latest ping.
     pong: u64,
-    ending: Option<Ending>,
     rx_max_frame: u32,
     tx_max_frame: u32,
     rx_in_flight: u16,
@@ -225,18 +223,17 @@ impl Session {
         let max_frame = limits.max_frame.clamp(MAX_FRAME_FLOOR, MAX_FRAME_CEILING);
         Session {
             now,
-            deadline: Some(now + config.handshake_deadline),
+            life: Lifecycle::new(now, config.handshake_deadline, CLOSE_WAIT),
             stalled_since: None,
             keepalive: Keepalive::new(now, None, None),
             tx_credit: CreditSender::new(0),
-            rx_credit: CreditReceiver::new(limits.credit.max(1)),
+            rx_credit: CreditReceiver::new(limits.credit),
             sent: 0,
             acked: 0,
             received: 0,
             unacknowledged: 0,
             unaccepted: 0,
             pong: 0,
-            ending: None,
             rx_max_frame: max_frame,
             tx_max_frame: HANDSHAKE_FRAME_MAX,
             rx_in_flight: limits.in_flight.max(1),
@@ -295,13 +292,19 @@ impl Session {
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.life.is_established()
+    }
+
+    /// Whether this side has said that it takes no new work.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.drain_sent
     }
 
     /// Whether the peer has said that it takes no new work.
     #[must_use]
-    pub const fn is_draining(&self) -> bool {
-        self.drain_received || self.drain_sent
+    pub const fn is_peer_draining(&self) -> bool {
+        self.drain_received
     }
 
     /// The largest frame that the peer takes, in octets of body.
@@ -319,7 +322,7 @@ impl Session {
     /// The smoothed round-trip time, once a ping was answered.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        self.keepalive.srtt()
+        self.keepalive.smoothed_rtt()
     }
 }
 

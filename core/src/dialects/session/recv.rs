@@ -10,6 +10,7 @@ use super::props::Properties;
 use super::wire::{Reader, number};
 use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session};
 use crate::buf::RecvBuf;
+use crate::lifecycle::State;
 use crate::status::Status;
 use crate::time::Instant;
 
@@ -65,6 +66,9 @@ impl Session {
                 Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
             }
         };
+        if self.phase != Phase::Done {
+            self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
+        }
         let body = &buf.take(end)[start..];
         match self.event(kind, flags, body) {
             Ok(event) => event,
@@ -89,13 +93,13 @@ impl Session {
             self.partial = bytes.len() as u32;
         }
         let limit = match self.phase {
-            Phase::Open => self.rx_max_frame,
+            _ if self.is_ended() => return Ok(self.scan_closing(bytes)),
+            Phase::Done => self.rx_max_frame,
             Phase::Preface(seen) => return self.scan_preface(bytes, seen),
             Phase::Deciding if bytes[0] != Kind::Close.head(0) => return Ok(Next::Nothing),
             Phase::Hello | Phase::Deciding | Phase::Auth | Phase::Welcome => {
                 self.rx_max_frame.min(HANDSHAKE_FRAME_MAX)
             }
-            Phase::Closing | Phase::Closed => return Ok(self.scan_closing(bytes)),
         };
         let kind = self.check_head(bytes[0])?;
         let Some(head) = Head::read(bytes)? else { return Ok(Next::Nothing) };
@@ -104,19 +108,24 @@ impl Session {
             return Err(Fault::FrameTooLarge { size: head.size, limit });
         }
         let end = head.len + head.size as usize;
-        if self.phase != Phase::Open {
+        if self.phase != Phase::Done {
             self.check_handshake(end)?;
         }
         let Some(kind) = kind else {
             return Ok(if bytes.len() < end { Next::Nothing } else { Next::Skip(end) });
         };
-        if kind.costs_credit() && !self.rx_credit.may_start() {
-            return Err(Fault::CreditExceeded { kind });
-        }
         if bytes.len() < end {
-            return Ok(Next::Nothing);
+            return if kind.costs_credit() { self.check_credit(kind) } else { Ok(Next::Nothing) };
         }
         Ok(Next::Frame(kind, head.flags(), head.len, end))
+    }
+
+    /// CRE-3, for a message that has begun and is not whole.
+    fn check_credit(&self, kind: Kind) -> Result<Next, Fault> {
+        match self.rx_credit.clone().consume(0) {
+            Ok(()) => Ok(Next::Nothing),
+            Err(_) => Err(Fault::CreditExceeded { kind }),
+        }
     }
 
     /// Kind, flags, side and state; nothing for an optional kind to be skipped.
@@ -124,7 +133,7 @@ impl Session {
     fn check_head(&self, octet: u8) -> Result<Option<Kind>, Fault> {
         let (number, flags) = (octet >> 2, octet & 3);
         let Some(kind) = Kind::from_number(number) else {
-            return if number >= FIRST_OPTIONAL && self.phase == Phase::Open {
+            return if number >= FIRST_OPTIONAL && self.phase == Phase::Done {
                 Ok(None)
             } else {
                 Err(Fault::UnknownKind(number))
@@ -134,7 +143,7 @@ impl Session {
         if reserved != 0 {
             return Err(Fault::ReservedBits { kind, flags: reserved });
         }
-        if self.phase == Phase::Open && matches!(kind, Kind::Publish | Kind::Message) {
+        if self.phase == Phase::Done && matches!(kind, Kind::Publish | Kind::Message) {
             return Ok(Some(kind));
         }
         self.check_allowed(kind, flags).map(|()| Some(kind))
@@ -152,8 +161,8 @@ impl Session {
             _ => {}
         }
         match (self.phase, kind) {
-            (Phase::Open, Kind::Hello | Kind::Welcome) => return wrong(IN_OPEN),
-            (Phase::Open, Kind::Auth) => return wrong(UNEXPECTED_AUTH),
+            (Phase::Done, Kind::Hello | Kind::Welcome) => return wrong(IN_OPEN),
+            (Phase::Done, Kind::Auth) => return wrong(UNEXPECTED_AUTH),
             (Phase::Hello, Kind::Hello) | (Phase::Auth, Kind::Auth) => {}
             (Phase::Welcome, Kind::Welcome) => {}
             (Phase::Welcome, Kind::Auth) if self.auth_waits => {}
@@ -200,7 +209,7 @@ impl Session {
 
     /// END-3: all is dropped unread, but for CLOSE.
     fn scan_closing(&mut self, bytes: &[u8]) -> Next {
-        if self.deaf || self.phase == Phase::Closed {
+        if self.deaf || self.life.state() == State::Closed {
             return Next::Skip(bytes.len());
         }
         match Head::read(bytes) {

@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
+use super::close::Ending;
 use super::event::By;
 use super::fault::Fault;
 use super::frame::Kind;
 use super::wire::{Body, HeadBytes, Sink, put_frame};
-use super::{Code, Phase, Role, Session};
+use super::{Code, Role, Session};
 use crate::buf::SendBuf;
+use crate::lifecycle::State;
 use crate::time::{Deadline, Instant, Why};
 use crate::varint::leb128;
 
@@ -33,7 +35,7 @@ impl Session {
         if self.pong_owed && self.put_small(out, Kind::Pong, &self.pong.to_be_bytes()) {
             self.pong_owed = false;
         }
-        if self.phase == Phase::Open {
+        if self.is_open() {
             self.transmit_open(out);
         }
         if self.close_owed {
@@ -67,7 +69,7 @@ impl Session {
                 self.rx_credit.granted(limit);
             }
         }
-        if self.keepalive.ping_owed(self.now) {
+        if self.keepalive.poll_ping(self.now) {
             let token = u64::from(self.pings) + 1;
             if self.put_small(out, Kind::Ping, &token.to_be_bytes()) {
                 self.pings += 1;
@@ -88,14 +90,14 @@ impl Session {
     }
 
     fn verdict(&self) -> Transport {
-        match self.phase {
-            Phase::Closed if self.aborted => Transport::Abort,
-            Phase::Closed => Transport::Drop,
-            Phase::Closing if self.close_owed => Transport::Open,
-            Phase::Closing if self.eof => Transport::Drop,
+        match self.life.state() {
+            State::Closed if self.aborted => Transport::Abort,
+            State::Closed => Transport::Drop,
+            State::Closing if self.close_owed => Transport::Open,
+            State::Closing if self.eof => Transport::Drop,
             // A server waits for the client to end the stream: a reset would eat its last words.
-            Phase::Closing if self.close_received && self.role == Role::Client => Transport::Drop,
-            Phase::Closing => Transport::Shut,
+            State::Closing if self.close_received && self.role == Role::Client => Transport::Drop,
+            State::Closing => Transport::Shut,
             _ => Transport::Open,
         }
     }
@@ -121,34 +123,21 @@ impl Session {
         if self.owes() {
             return Some(Deadline::new(self.now, Why::Output));
         }
-        let own = self.deadline.map(|at| Deadline::new(at, self.deadline_reason()));
-        let keepalive = match self.phase {
-            Phase::Open => self.keepalive.poll_timeout(),
-            _ => None,
-        };
-        let write = match self.phase {
-            Phase::Closed => None,
+        let keepalive = if self.is_open() { self.keepalive.poll_timeout() } else { None };
+        let write = match self.life.state() {
+            State::Closed => None,
             _ => self.stalled_since.map(|t| Deadline::new(t + self.write_timeout(), Why::Write)),
         };
-        Deadline::earliest(Deadline::earliest(own, keepalive), write)
+        Deadline::earliest(Deadline::earliest(self.life.poll_timeout(), keepalive), write)
     }
 
     fn owes(&self) -> bool {
-        let told_of_end = self.closed_told || self.ending.is_none();
-        let open = self.phase == Phase::Open;
+        let open = self.is_open();
         self.close_owed
             || self.pong_owed
+            || self.untold().is_some()
             || (open && (self.ack_owed || self.rx_credit.poll_grant().is_some()))
-            || (open && self.keepalive.ping_owed(self.now))
-            || ((self.phase == Phase::Closed || self.eof) && !told_of_end)
-    }
-
-    const fn deadline_reason(&self) -> Why {
-        match self.phase {
-            Phase::Open => Why::Drain,
-            Phase::Closing | Phase::Closed => Why::Close,
-            _ => Why::Handshake,
-        }
+            || (open && self.keepalive.poll_ping(self.now))
     }
 
     fn write_timeout(&self) -> Duration {
@@ -160,34 +149,38 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) -> Option<super::Event<'static>> {
         self.tick(now);
         let now = self.now;
-        if self.phase != Phase::Closed && self.stalled_since.is_some_and(|t| now >= t + self.write_timeout())
-        {
-            let told = self.closed_told || self.ending.is_some();
-            let event = (!told).then(|| self.fail(Fault::WriteTimeout));
+        if self.stalled_since.is_some_and(|t| now >= t + self.write_timeout()) {
+            let event = if self.is_ended() { None } else { Some(self.fail(Fault::WriteTimeout)) };
             self.abort();
             return event.or_else(|| self.poll_closed());
         }
-        if self.deadline.is_some_and(|at| now >= at) {
-            self.deadline = None;
-            match self.phase {
-                Phase::Open => {
-                    self.end(By::Local, Some(Code::GoingAway), "the drain deadline has passed", false)
-                }
-                Phase::Closing | Phase::Closed => self.abort(),
-                _ => return Some(self.fail(Fault::HandshakeTimeout)),
+        let drained = || Ending::new(By::Local, Code::GoingAway, "the drain deadline has passed");
+        let due = self.life.handle_timeout(now, |why| match why {
+            Why::Handshake => {
+                let fault = Fault::HandshakeTimeout;
+                Ending::new(By::Local, fault.code(), fault.reason())
             }
+            _ => drained(),
+        });
+        match due {
+            Some(Why::Handshake) => {
+                self.ended();
+                return Some(self.fail(Fault::HandshakeTimeout));
+            }
+            Some(Why::Close) => self.abort(),
+            Some(_) => self.ended(),
+            None => {}
         }
-        if self.phase == Phase::Open && self.keepalive.is_dead(now) {
+        if self.is_open() && self.keepalive.is_dead(now) {
             return Some(self.fail(Fault::KeepaliveTimeout));
         }
         self.poll_closed()
     }
 
     fn abort(&mut self) {
-        self.phase = Phase::Closed;
+        self.life.ended(Ending::new(By::Local, Code::WriteTimeout, ""));
         self.close_owed = false;
         self.aborted = true;
-        self.deadline = None;
         self.stalled_since = None;
     }
 }

@@ -1,0 +1,6 @@
+//! Whole endpoints, which adapters drive and applications talk to: a server with its hub, a client
+//! that stays connected.
+
+pub mod client;
+mod message;
+pub mod server;

@@ -1,0 +1,5 @@
+//! The bodies of the targets.
+
+mod framers;
+
+pub use framers::framers;
