@@ -63,7 +63,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// Print help
-    #[arg(long, global = true, action = ArgAction::Help)]
+    #[arg(long, global = true, action = ArgAction::HelpShort)]
     help: Option<bool>,
 }
 
@@ -95,7 +95,7 @@ pub(crate) enum Command {
 /// `bowline credentials`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The password is read from standard input: one line, not shown on a terminal's history.
+The password is asked for on a terminal, and not shown; else it is the first line of standard input.
 
 Examples:
   bowline credentials alice >> bowline.toml             a user; asks for the password
@@ -109,7 +109,7 @@ pub(crate) struct CredentialsArgs {
     pub(crate) token: bool,
 
     /// How often the password is hashed
-    #[arg(long, value_name = "N", default_value_t = 600_000, value_parser = clap::value_parser!(u32).range(4_096..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 600_000, value_parser = clap::value_parser!(u32).range(4_096..=1_000_000))]
     pub(crate) iterations: u32,
 }
 

@@ -75,6 +75,10 @@ pub(crate) struct SubArgs {
     #[arg(long, value_name = "GROUP")]
     queue: Option<String>,
 
+    /// Say on stderr when the server has taken the subscriptions, also without a terminal
+    #[arg(long)]
+    pub(crate) say_ready: bool,
+
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }

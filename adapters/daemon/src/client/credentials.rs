@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use bowline_core::scram::Credential;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -28,42 +28,27 @@ pub(crate) fn run(args: &CredentialsArgs) -> Result<(), Failure> {
         output::note(&format!("the token, shown this once: {}", *token));
         return Ok(());
     }
-    if std::io::stdin().is_terminal() {
-        output::note(&format!("type the password of {}, then Enter (it shows as you type)", args.name));
-    }
-    let mut password = Zeroizing::new(String::new());
-    std::io::stdin()
-        .lock()
-        .read_line(&mut password)
-        .map_err(|error| Failure::io("cannot read the password", &error))?;
+    let password = read_password(&args.name)?;
     let password = password.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::new("the password is empty: give it as one line of standard input"));
     }
-    let entry = scram(password.as_bytes(), &rand::random::<[u8; SALT]>(), args.iterations)?;
-    anstream::println!("\n[[auth.users]]\nname = {name}\nscram = \"{entry}\"");
+    let credential = Credential::derive(password, &rand::random::<[u8; SALT]>(), args.iterations)
+        .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
+    anstream::println!("\n[[auth.users]]\nname = {name}\nscram = \"{}\"", Scram(credential));
     Ok(())
 }
 
-/// What a server keeps of a password (RFC 5802 §3, with SHA-256).
-fn scram(password: &[u8], salt: &[u8], iterations: u32) -> Result<Scram, Failure> {
-    let mut salted = Zeroizing::new([0; 32]);
-    pbkdf2::pbkdf2::<Hmac<Sha256>>(password, salt, iterations, salted.as_mut_slice())
-        .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
-    let client_key = Zeroizing::new(sign(&salted, b"Client Key")?);
-    Ok(Scram {
-        salt: salt.to_vec(),
-        iterations,
-        stored_key: Sha256::digest(client_key.as_slice()).into(),
-        server_key: sign(&salted, b"Server Key")?,
-    })
-}
-
-fn sign(key: &[u8; 32], text: &[u8]) -> Result<[u8; 32], Failure> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key)
-        .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
-    mac.update(text);
-    Ok(mac.finalize().into_bytes().into())
+/// Asks on a terminal, without showing it; else takes the first line of standard input.
+fn read_password(name: &str) -> Result<Zeroizing<String>, Failure> {
+    let failed = |error| Failure::io("cannot read the password", &error);
+    if std::io::stdin().is_terminal() {
+        let password = rpassword::prompt_password(format!("password of {name}: ")).map_err(failed)?;
+        return Ok(Zeroizing::new(password));
+    }
+    let mut password = Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut password).map_err(failed)?;
+    Ok(password)
 }
 
 /// The SHA-256 of a token in hexadecimal digits.
@@ -73,29 +58,14 @@ fn hash_token(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::STANDARD as BASE64;
-
     use super::*;
 
     #[test]
-    fn the_keys_prove_the_exchange_of_rfc_7677() {
-        // RFC 7677 §3: user "user", password "pencil".
-        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let keys = scram(b"pencil", &salt, 4_096).unwrap();
-        let exchange = "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
-                        s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let signature = sign(&keys.server_key, exchange.as_bytes()).unwrap();
-        assert_eq!(BASE64.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        let proof = BASE64.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
-        let client_signature = sign(&keys.stored_key, exchange.as_bytes()).unwrap();
-        let client_key: Vec<u8> = proof.iter().zip(client_signature).map(|(a, b)| a ^ b).collect();
-        assert_eq!(<[u8; 32]>::from(Sha256::digest(client_key)), keys.stored_key);
-    }
-
-    #[test]
     fn an_entry_is_read_back_as_it_was_written() {
-        let keys = scram(b"pencil", b"0123456789abcdef", 4_096).unwrap();
-        assert_eq!(Scram::parse(&keys.to_string()), Ok(keys));
+        let written = Scram(Credential::derive("pencil", b"0123456789abcdef", 4_096).unwrap());
+        let read = Scram::parse(&written.to_string()).unwrap().0;
+        assert_eq!((read.salt(), read.iterations()), (written.0.salt(), 4_096));
+        assert_eq!((read.stored_key(), read.server_key()), (written.0.stored_key(), written.0.server_key()));
     }
 
     #[test]

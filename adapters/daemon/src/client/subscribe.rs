@@ -23,9 +23,8 @@ pub(crate) async fn run(args: SubArgs) -> Result<(), Failure> {
         let subscription = client.subscribe(filter, args.qos == 1).await?;
         messages.push(subscription.into_stream().boxed_local());
     }
-    let watched = if output::is_watched() { filters.join(", ") } else { String::new() };
-    if !watched.is_empty() {
-        output::note(&format!("subscribed to {watched}; Ctrl-C ends"));
+    if args.say_ready || output::is_watched() {
+        output::note(&format!("subscribed to {}; Ctrl-C ends", filters.join(", ")));
     }
     let outcome = print_all(&args, &mut messages, deadline).await;
     client.close().await;

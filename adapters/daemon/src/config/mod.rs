@@ -21,7 +21,7 @@ pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) const PORT: u16 = 7790;
 
 /// All settings of the server.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     /// Where it listens.
@@ -47,7 +47,7 @@ pub(crate) struct Listen {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Connections at a time, and those from one address.
+    /// Connections at a time, and those from one address that is not this machine's.
     pub(crate) connections: usize,
     pub(crate) per_address: usize,
     /// The largest frame it takes, in octets.
@@ -90,7 +90,7 @@ pub(crate) struct Session {
 }
 
 /// Who may connect.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Auth {
     pub(crate) anonymous: Anonymous,
@@ -108,7 +108,7 @@ pub(crate) enum Anonymous {
 }
 
 /// A user, with exactly one kind of password.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -182,7 +182,7 @@ impl Default for Limits {
             queue_messages: 1_024,
             queue_bytes: Size(4 << 20),
             queue_policy: QueuePolicy::DropOldest,
-            subscriptions: 1_024,
+            subscriptions: 4_096,
             requests: 1_024,
         }
     }

@@ -30,8 +30,9 @@ fn complaint(text: &str) -> String {
 
 #[test]
 fn the_example_is_the_defaults() {
-    assert_eq!(from_text(EXAMPLE).unwrap().config, Config::default());
-    assert_eq!(from_text("").unwrap().config, Config::default());
+    let defaults = format!("{:?}", Config::default());
+    assert_eq!(format!("{:?}", from_text(EXAMPLE).unwrap().config), defaults);
+    assert_eq!(format!("{:?}", from_text("").unwrap().config), defaults);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn what_the_example_has_in_comments_is_valid_too() {
         .collect();
     let config = from_text(&uncommented).unwrap().config;
     assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (2, 2, 1));
-    assert_eq!(config.auth.users[0].scram.as_ref().unwrap().iterations, 600_000);
+    assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
 }
 
 #[test]
@@ -133,11 +134,6 @@ fn values_out_of_range_say_the_range() {
         ("[limits]\nconnections = 0", "2:1: limits.connections: 0 is not allowed; use 1 to 1000000"),
         ("[limits]\nframe = 100", "2:1: limits.frame: 100 is not allowed; use 256 to 16MiB"),
         ("[session]\nkeepalive = \"10ms\"", "2:1: session.keepalive: 10ms is not allowed; use 100ms to 1d"),
-        (
-            "[limits]\nqueue_bytes = 1024",
-            "2:1: limits.queue_bytes: 1KiB is less than limits.frame (1MiB): the largest message would never fit; \
-             use at least that",
-        ),
         (
             "[log]\nlevel = \"loud\"",
             "2:1: log.level: `loud` is not a level; use error, warn, info, debug, trace, off, or levels by part: \
@@ -269,7 +265,8 @@ fn the_report_says_where_each_value_came_from() {
     assert_eq!(line("keepalive"), "keepalive = \"30s\"                        # default");
     assert!(text.starts_with("[[listen]]\ntcp = \"127.0.0.1:7790\""), "{text}");
     // What is reported can be used.
-    assert_eq!(from_text(&text).unwrap().config, loaded.config);
+    let again = from_text(&text).unwrap().config;
+    assert_eq!(format!("{again:?}"), format!("{:?}", loaded.config));
 
     let report: serde_json::Value = serde_json::from_str(&report::to_json(&loaded).unwrap()).unwrap();
     let frame = &report["settings"]["limits.frame"];

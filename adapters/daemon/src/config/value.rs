@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bowline_core::scram::Credential;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -13,12 +14,6 @@ use crate::text;
 
 /// What stands in place of a secret wherever one would be shown.
 const HIDDEN: &str = "(hidden)";
-
-/// The fewest iterations of a SCRAM password: RFC 7677 §4.
-const ITERATIONS_MIN: u32 = 4_096;
-
-/// The most: a client computes them at every login.
-const ITERATIONS_MAX: u32 = 10_000_000;
 
 /// A duration, written as `30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -148,45 +143,36 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a server knows of a SCRAM-SHA-256 password, written `salt:iterations:stored:server`.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Scram {
-    pub(crate) salt: Vec<u8>,
-    pub(crate) iterations: u32,
-    pub(crate) stored_key: [u8; 32],
-    pub(crate) server_key: [u8; 32],
-}
+/// What a server knows of a password, written `salt:iterations:stored:server`.
+#[derive(Clone)]
+pub(crate) struct Scram(pub(crate) Credential);
 
 impl Scram {
     /// Reads the four parts.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "it is not salt:iterations:stored:server, with base64 for all but the number; \
                             make one with `bowline credentials NAME`";
         let mut parts = text.split(':');
         let (Some(salt), Some(iterations), Some(stored), Some(server), None) =
             (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(FORM);
+            return Err(FORM.to_owned());
         };
         let key = |part: &str| BASE64.decode(part).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
-        let iterations: u32 = iterations.parse().map_err(|_| FORM)?;
-        if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&iterations) {
-            return Err("its iterations are not within 4,096 and 10,000,000");
-        }
-        Ok(Self {
-            salt: BASE64.decode(salt).ok().filter(|salt| !salt.is_empty()).ok_or(FORM)?,
-            iterations,
-            stored_key: key(stored).ok_or(FORM)?,
-            server_key: key(server).ok_or(FORM)?,
-        })
+        let salt = BASE64.decode(salt).map_err(|_| FORM)?;
+        let iterations = iterations.parse().map_err(|_| FORM)?;
+        let (stored, server) = (key(stored).ok_or(FORM)?, key(server).ok_or(FORM)?);
+        let credential = Credential::from_parts(&salt, iterations, stored, server);
+        credential.map(Self).map_err(|error| format!("it is no credential: {error}"))
     }
 }
 
 impl fmt::Display for Scram {
     /// The four parts, as they stand in a configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (salt, stored) = (BASE64.encode(&self.salt), BASE64.encode(self.stored_key));
-        write!(f, "{salt}:{}:{stored}:{}", self.iterations, BASE64.encode(self.server_key))
+        let [salt, stored, server] =
+            [self.0.salt(), self.0.stored_key(), self.0.server_key()].map(|part| BASE64.encode(part));
+        write!(f, "{salt}:{}:{stored}:{server}", self.0.iterations())
     }
 }
 

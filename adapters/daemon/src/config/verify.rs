@@ -21,16 +21,16 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     listeners(config, &mut check);
     limits(&config.limits, &mut check);
     let session = &config.session;
-    check.within("session.keepalive", session.keepalive, Span::from_millis(100)..=DAY);
-    check.within("session.expiry", session.expiry, Span::from_secs(0)..=Span::from_secs(30 * 86_400));
-    check.within("session.handshake", session.handshake, Span::from_millis(100)..=Span::from_secs(300));
+    check.within("session.keepalive", &session.keepalive, &(Span::from_millis(100)..=DAY));
+    check.within("session.expiry", &session.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
+    check.within("session.handshake", &session.handshake, &(Span::from_millis(100)..=Span::from_secs(300)));
     check.within(
         "session.write_timeout",
-        session.write_timeout,
-        Span::from_millis(100)..=Span::from_secs(3_600),
+        &session.write_timeout,
+        &(Span::from_millis(100)..=Span::from_secs(3_600)),
     );
-    check.within("drain.deadline", config.drain.deadline, Span::from_secs(0)..=DAY);
-    check.within("drain.retry_after", config.drain.retry_after, Span::from_secs(0)..=DAY);
+    check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
+    check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
     if !is_level_list(&config.log.level) {
         let allowed = "use error, warn, info, debug, trace, off, or levels by part: info,bowline=debug";
         check.complain("log.level", format!("`{}` is not a level; {allowed}", config.log.level));
@@ -51,8 +51,8 @@ impl Check<'_> {
         self.complaints.push(Complaint { origin, key: key.to_owned(), message: message.into() });
     }
 
-    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
-        if !range.contains(&value) {
+    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: &T, range: &RangeInclusive<T>) {
+        if !range.contains(value) {
             self.complain(key, format!("{value} is not allowed; use {} to {}", range.start(), range.end()));
         }
     }
@@ -91,23 +91,16 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
 }
 
 fn limits(limits: &Limits, check: &mut Check<'_>) {
-    check.within("limits.connections", limits.connections, 1..=1_000_000);
-    check.within("limits.per_address", limits.per_address, 1..=1_000_000);
+    check.within("limits.connections", &limits.connections, &(1..=1_000_000));
+    check.within("limits.per_address", &limits.per_address, &(1..=1_000_000));
     let frames = Size(u64::from(MAX_FRAME_FLOOR))..=Size(u64::from(MAX_FRAME_CEILING));
-    check.within("limits.frame", limits.frame, frames);
-    check.within("limits.in_flight", limits.in_flight, 1..=u16::MAX);
-    check.within("limits.credit", limits.credit, Size(1)..=Size(1 << 40));
-    check.within("limits.queue_messages", limits.queue_messages, 1..=100_000_000);
-    check.within("limits.queue_bytes", limits.queue_bytes, Size(1)..=Size(1 << 40));
-    check.within("limits.subscriptions", limits.subscriptions, 1..=10_000_000);
-    check.within("limits.requests", limits.requests, 1..=10_000_000);
-    if limits.queue_bytes < limits.frame {
-        let message = format!(
-            "{} is less than limits.frame ({}): the largest message would never fit; use at least that",
-            limits.queue_bytes, limits.frame
-        );
-        check.complain("limits.queue_bytes", message);
-    }
+    check.within("limits.frame", &limits.frame, &frames);
+    check.within("limits.in_flight", &limits.in_flight, &(1..=u16::MAX));
+    check.within("limits.credit", &limits.credit, &(Size(1)..=Size(1 << 40)));
+    check.within("limits.queue_messages", &limits.queue_messages, &(1..=100_000_000));
+    check.within("limits.queue_bytes", &limits.queue_bytes, &(Size(1)..=Size(1 << 40)));
+    check.within("limits.subscriptions", &limits.subscriptions, &(1..=10_000_000));
+    check.within("limits.requests", &limits.requests, &(1..=10_000_000));
 }
 
 fn users(config: &Config, check: &mut Check<'_>) {
