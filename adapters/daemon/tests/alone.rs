@@ -38,17 +38,24 @@ fn a_wrong_configuration_is_refused_by_line_and_key() {
     let path = wrong.path().to_str().expect("a plain path");
     for command in ["check", "serve"] {
         let refused = run(&[command, "-c", path]).expect(1);
-        assert!(refused.err.contains(&format!("{path}:2:1: limits.frame: 1 is not allowed; use 256 to 16MiB")));
+        assert!(
+            refused.err.contains(&format!("{path}:2:1: limits.frame: 1 is not allowed; use 256 to 16MiB"))
+        );
         assert!(refused.err.contains(&format!("{path}:3:1: limits.conections: unknown key; did you mean")));
         assert_eq!(refused.out, "");
     }
     let missing = run(&["check", "-c", "/nonexistent/bowline.toml"]).expect(1);
-    assert!(missing.err.contains("cannot read the configuration /nonexistent/bowline.toml"), "{}", missing.err);
+    assert!(
+        missing.err.contains("cannot read the configuration /nonexistent/bowline.toml"),
+        "{}",
+        missing.err
+    );
 }
 
 #[test]
 fn credentials_are_entries_of_a_configuration() {
-    let user = run_with_input(&["credentials", "alice", "--iterations", "4096"], b"correct horse\n").expect(0);
+    let user =
+        run_with_input(&["credentials", "alice", "--iterations", "4096"], b"correct horse\n").expect(0);
     let token = run(&["credentials", "--token", "sensors"]).expect(0);
     assert!(!user.out.contains("correct horse"));
     assert!(token.err.contains("shown this once"), "{}", token.err);
@@ -71,7 +78,9 @@ fn a_server_that_is_not_there_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let port = other.local_addr().expect("it has one").port().to_string();
     drop(other);
-    for command in [&["pub", "a", "b"] as &[&str], &["sub", "a"], &["req", "a"], &["ping"], &["bench", "pairs"]] {
+    for command in
+        [&["pub", "a", "b"] as &[&str], &["sub", "a"], &["req", "a"], &["ping"], &["bench", "pairs"]]
+    {
         let failed = run(&[command, &["-p", &port]].concat()).expect(1);
         assert!(failed.err.contains(&format!("cannot connect to 127.0.0.1:{port}")), "{}", failed.err);
         assert!(failed.err.contains("bowline serve"), "it says what to do: {}", failed.err);
@@ -80,7 +89,15 @@ fn a_server_that_is_not_there_is_named() {
 
 #[test]
 fn a_wrong_command_line_ends_with_2() {
-    for line in [&["pub"] as &[&str], &["pub", "a"], &["sub"], &["req"], &["reply", "a"], &["nonsense"], &["sub", "a", "-q", "9"]] {
+    for line in [
+        &["pub"] as &[&str],
+        &["pub", "a"],
+        &["sub"],
+        &["req"],
+        &["reply", "a"],
+        &["nonsense"],
+        &["sub", "a", "-q", "9"],
+    ] {
         let refused = run(line).expect(2);
         assert!(refused.err.starts_with("error:"), "{}", refused.err);
         assert_eq!(refused.out, "");

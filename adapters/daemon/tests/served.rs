@@ -36,7 +36,9 @@ fn lines_keep_their_order() {
 fn repeats_and_templates() {
     let server = Server::start();
     let sub = subscribed(&server, &["-C", "3", "tick"]);
-    server.run_client(&["pub", "tick", "n {{Count}}", "--template", "--repeat", "3", "--repeat-delay", "1ms"]).expect(0);
+    server
+        .run_client(&["pub", "tick", "n {{Count}}", "--template", "--repeat", "3", "--repeat-delay", "1ms"])
+        .expect(0);
     assert_eq!(sub.finish().expect(0).out, "n 1\nn 2\nn 3\n");
 }
 
@@ -54,7 +56,8 @@ fn a_group_shares_its_messages() {
     let server = Server::start();
     let members = [(); 2].map(|()| subscribed(&server, &["--queue", "workers", "-C", "5", "jobs"]));
     server.run_client(&["pub", "jobs", "job", "--repeat", "10"]).expect(0);
-    let printed: usize = members.into_iter().map(|member| member.finish().expect(0).out.lines().count()).sum();
+    let printed: usize =
+        members.into_iter().map(|member| member.finish().expect(0).out.lines().count()).sum();
     assert_eq!(printed, 10);
 }
 
@@ -71,7 +74,12 @@ fn waiting_ends() {
 fn requests_are_answered() {
     let server = Server::start();
     let echo = server.start_client(&["reply", "echo", "--echo"]);
-    let upper = server.start_client(&["reply", "upper", "--exec", "tr a-z A-Z; test \"$BOWLINE_REQUEST_TOPIC\" = upper"]);
+    let upper = server.start_client(&[
+        "reply",
+        "upper",
+        "--exec",
+        "tr a-z A-Z; test \"$BOWLINE_REQUEST_TOPIC\" = upper",
+    ]);
     let greet = server.start_client(&["reply", "greet/+", "hello {{Request}} on {{Topic}}"]);
     let broken = server.start_client(&["reply", "broken", "--exec", "echo no disk >&2; exit 1"]);
     for program in [&echo, &upper, &greet, &broken] {
@@ -87,7 +95,8 @@ fn requests_are_answered() {
 #[test]
 fn many_answer() {
     let server = Server::start();
-    let responders = ["one", "two", "three"].map(|answer| server.start_client(&["reply", "who", answer, "-C", "1"]));
+    let responders =
+        ["one", "two", "three"].map(|answer| server.start_client(&["reply", "who", answer, "-C", "1"]));
     for program in &responders {
         program.err_line("serving");
     }
@@ -129,12 +138,17 @@ fn only_who_is_known_comes_in() {
         ("BOWLINE_AUTH__USERS", "[{name = \"ann\", plain_password = \"pencil\"}]"),
         ("BOWLINE_AUTH__TOKENS", "[{name = \"bob\", plain_token = \"s3cret-token\"}]"),
     ];
-    let server = Server::start_with(&[], &variables);
+    let server = Server::start_with(&variables);
     let ping = |flags: &[&str]| server.run_client(&[&["ping", "-C", "1"], flags].concat());
     ping(&["-u", "ann", "-P", "pencil"]).expect(0);
     ping(&["-u", "ann", "-P", "pencil", "--scram"]).expect(0);
     ping(&["--token", "s3cret-token"]).expect(0);
-    for flags in [&[] as &[&str], &["-u", "ann", "-P", "wrong"], &["--token", "wrong"], &["-u", "ann", "-P", "wrong", "--scram"]] {
+    for flags in [
+        &[] as &[&str],
+        &["-u", "ann", "-P", "wrong"],
+        &["--token", "wrong"],
+        &["-u", "ann", "-P", "wrong", "--scram"],
+    ] {
         let refused = ping(flags).expect(1);
         assert!(refused.err.contains("refused"), "{}", refused.err);
     }
@@ -157,7 +171,7 @@ fn a_unix_socket_serves_as_well() {
 
 #[test]
 fn a_signal_drains_and_clients_are_told() {
-    let server = Server::start_with(&[], &[("BOWLINE_DRAIN__DEADLINE", "20s")]);
+    let server = Server::start_with(&[("BOWLINE_DRAIN__DEADLINE", "20s")]);
     let sub = subscribed(&server, &["demo/#"]);
     server.program.signal("TERM");
     sub.err_line("the server goes away soon");
@@ -173,7 +187,7 @@ fn a_client_comes_back_to_a_server_that_was_away() {
     sub.err_line("subscribed to");
     drop(first);
     sub.err_line("connection is lost");
-    let second = Server::start_at(&address, &[], &[]);
+    let second = Server::start_at(&address, &[]);
     sub.err_line("connected again");
     second.run_client(&["pub", "demo", "still here"]).expect(0);
     assert_eq!(sub.finish().expect(0).out, "still here\n");
