@@ -57,7 +57,7 @@ pub fn check(vectors: &[Vector], implementation: &mut dyn Implementation, stride
 pub fn mutants(vector: &Vector) -> Vec<Mutant> {
     let mut all = Vec::new();
     for (at, step) in vector.steps.iter().enumerate() {
-        for (what, changed) in changes(&step.what, causes(vector, at)) {
+        for (what, changed) in changes(&step.what, caused(vector, at)) {
             let mut mutant = vector.clone();
             match changed {
                 Some(changed) => mutant.steps[at].what = changed,
@@ -69,18 +69,32 @@ pub fn mutants(vector: &Vector) -> Vec<Mutant> {
     all
 }
 
-/// Whether the input at `at` causes octets or events.
-fn causes(vector: &Vector, at: usize) -> bool {
-    vector.steps[at + 1..]
-        .iter()
-        .take_while(|s| !s.what.is_input())
-        .any(|s| matches!(s.what, What::Out(_) | What::Event(..)))
+/// What an input causes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caused {
+    Nothing,
+    /// Octets or events.
+    Something,
+    /// The end: a receiver may know that it has come before the input is whole.
+    TheEnd,
+}
+
+fn caused(vector: &Vector, at: usize) -> Caused {
+    let behind = || vector.steps[at + 1..].iter().map(|s| &s.what).take_while(|w| !w.is_input());
+    if !behind().any(|w| matches!(w, What::Out(_) | What::Event(..))) {
+        Caused::Nothing
+    } else if behind().any(|w| matches!(w, What::Fin(_))) {
+        Caused::TheEnd
+    } else {
+        Caused::Something
+    }
 }
 
 /// What a step is changed to; nothing where it is left out.
 type Change = (String, Option<What>);
 
-fn changes(what: &What, causes: bool) -> Vec<Change> {
+fn changes(what: &What, caused: Caused) -> Vec<Change> {
+    let causes = caused != Caused::Nothing;
     let without = |name: &str| (format!("without {name}"), None);
     match what {
         What::Out(pattern) => {
@@ -111,9 +125,13 @@ fn changes(what: &What, causes: bool) -> Vec<Change> {
             vec![without("at_ms"), ("1 ms earlier".into(), Some(What::At(ms - 1)))]
         }
         What::In(pattern) if causes => {
-            let mut shorter = pattern.clone();
-            shorter.0.pop();
-            vec![without("in"), ("one octet less comes in".into(), Some(What::In(shorter)))]
+            let mut all = vec![without("in")];
+            if caused == Caused::Something {
+                let mut shorter = pattern.clone();
+                shorter.0.pop();
+                all.push(("one octet less comes in".into(), Some(What::In(shorter))));
+            }
+            all
         }
         What::Eof if causes => vec![without("eof")],
         What::Call(name, _) if causes && name != "connect" => vec![without("call")],
@@ -148,7 +166,11 @@ fn token_changes(token: &Token) -> Vec<Token> {
             F::Kind(kind) => vec![F::Kind(kind ^ 1)],
             F::Close(code) => vec![F::Close(code ^ 1), F::Kind(crate::wire::RESULT)],
             F::Result(kind, id, status) => {
-                vec![F::Result(kind ^ 1, *id, *status), F::Result(*kind, id ^ 1, *status), F::Result(*kind, *id, status ^ 1)]
+                vec![
+                    F::Result(kind ^ 1, *id, *status),
+                    F::Result(*kind, id ^ 1, *status),
+                    F::Result(*kind, *id, status ^ 1),
+                ]
             }
             F::Response(id, status) => vec![F::Response(id ^ 1, *status), F::Response(*id, status ^ 1)],
             F::Welcome(name, received) => {
@@ -169,7 +191,8 @@ fn deadlines(deadline: Option<&DeadlineIs>) -> Vec<Change> {
         return vec![("some deadline".into(), Some(What::Deadline(Some(some))))];
     };
     let mut all = vec![("no deadline".into(), Some(What::Deadline(None)))];
-    let mut change = |what: &str, changed: DeadlineIs| all.push((what.into(), Some(What::Deadline(Some(changed)))));
+    let mut change =
+        |what: &str, changed: DeadlineIs| all.push((what.into(), Some(What::Deadline(Some(changed)))));
     if let Some(ms) = d.at_ms {
         change("1 ms later", DeadlineIs { at_ms: Some(ms + 1), ..d.clone() });
         change("1 ms earlier", DeadlineIs { at_ms: Some(ms.wrapping_sub(1)), ..d.clone() });

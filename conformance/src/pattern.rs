@@ -272,7 +272,9 @@ fn braced(inner: &str) -> Result<Token, String> {
     Ok(Token::Frame(match (name, words.as_slice()) {
         ("WELCOME", options) => welcome(options)?,
         (_, []) => FramePattern::Kind(kind),
-        ("CLOSE", [code]) => FramePattern::Close(wire::code_number(code).ok_or("no close code has this name")?),
+        ("CLOSE", [code]) => {
+            FramePattern::Close(wire::code_number(code).ok_or("no close code has this name")?)
+        }
         ("RESULT", [kind, id, status]) => {
             let status = wire::status_number(status).ok_or("no status has this name")?;
             FramePattern::Result(number(kind)?, number(id)?, status)
@@ -333,7 +335,9 @@ mod tests {
         assert_eq!(matched("01??03", &[1, 9, 3]), Matched::All(3));
         assert_eq!(matched("01??03", &[1, 9]), Matched::More);
         assert!(matches!(matched("0103", &[1, 9]), Matched::Not(_)));
-        assert!(Pattern::parse("0").is_err() && Pattern::parse("zz").is_err() && Pattern::parse("{a").is_err());
+        assert!(
+            Pattern::parse("0").is_err() && Pattern::parse("zz").is_err() && Pattern::parse("{a").is_err()
+        );
     }
 
     #[test]

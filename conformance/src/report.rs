@@ -99,7 +99,14 @@ pub(crate) fn list(vectors: &[Vector], by_rule: bool) -> Result<(), serde_json::
     if !by_rule {
         for v in vectors {
             let socket = if v.socket { "socket" } else { "" };
-            println!("{:<52} {:<8} {:<6} {:<6} {}", v.name, v.role.name(), level(v), socket, v.rules.join(" "));
+            println!(
+                "{:<52} {:<8} {:<6} {:<6} {}",
+                v.name,
+                v.role.name(),
+                level(v),
+                socket,
+                v.rules.join(" ")
+            );
         }
         println!("{} vectors", vectors.len());
         return Ok(());

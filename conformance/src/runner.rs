@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::pattern::{Captures, Matched};
+use crate::pattern::{Captures, Matched, Pattern};
 use crate::vector::{DeadlineIs, Fin, Role, Step, Vector, What};
 use crate::wire;
 
@@ -182,7 +182,12 @@ impl Run<'_> {
     }
 
     /// Compares all that an input has caused with what stands behind it.
-    fn compare(&mut self, expected: &[Step], at: usize, mut answers: Answers) -> Result<(), (usize, Trouble)> {
+    fn compare(
+        &mut self,
+        expected: &[Step],
+        at: usize,
+        mut answers: Answers,
+    ) -> Result<(), (usize, Trouble)> {
         let fail = |step: usize, what: String| Err((step, Trouble::Broken(what)));
         for (i, step) in expected.iter().enumerate() {
             let here = at + 1 + i;
@@ -231,9 +236,10 @@ impl Run<'_> {
 }
 
 fn begins_with_connect(steps: &[Step]) -> bool {
-    steps.iter().find(|s| !matches!(s.what, What::At(_))).is_some_and(|s| {
-        matches!(&s.what, What::Call(name, _) if name == "connect")
-    })
+    steps
+        .iter()
+        .find(|s| !matches!(s.what, What::At(_)))
+        .is_some_and(|s| matches!(&s.what, What::Call(name, _) if name == "connect"))
 }
 
 /// Where the expectations that begin at `from` end.
@@ -247,7 +253,9 @@ fn ends(cut: Cut, len: usize) -> Vec<usize> {
     const STRIDE: usize = 4093;
     let mut ends: Vec<usize> = match cut {
         Cut::Whole => Vec::new(),
-        Cut::Octets => (1..len).filter(|n| *n <= EDGE || *n >= len - EDGE.min(len) || n % STRIDE == 0).collect(),
+        Cut::Octets => {
+            (1..len).filter(|n| *n <= EDGE || *n >= len - EDGE.min(len) || n % STRIDE == 0).collect()
+        }
         Cut::Seeded(seed) => {
             let mut state = seed.wrapping_add(len as u64);
             let mut at = 0;
@@ -264,14 +272,17 @@ fn ends(cut: Cut, len: usize) -> Vec<usize> {
     ends
 }
 
-/// Arguments in which `{name}` stands for octets remembered.
+/// Arguments with their octets written out: repetitions, and names that octets were remembered under.
 fn recalled(arguments: &Map<String, Value>, captures: &Captures) -> Map<String, Value> {
-    let recall = |value: &Value| {
-        let name = value.as_str()?.strip_prefix('{')?.strip_suffix('}')?;
-        captures.get(name).map(|octets| Value::String(crate::pattern::hex(octets)))
+    let written = |name: &String, value: &Value| {
+        let text = value.as_str().filter(|_| OCTETS.contains(&name.as_str()))?;
+        Some(Value::String(crate::pattern::hex(&Pattern::parse(text).ok()?.octets(captures).ok()?)))
     };
-    arguments.iter().map(|(k, v)| (k.clone(), recall(v).unwrap_or_else(|| v.clone()))).collect()
+    arguments.iter().map(|(k, v)| (k.clone(), written(k, v).unwrap_or_else(|| v.clone()))).collect()
 }
+
+/// The arguments that hold octets.
+const OCTETS: [&str; 6] = ["payload", "data", "session", "key", "auth", "token"];
 
 fn whole(matched: Matched, out: &[u8]) -> Result<(), String> {
     match matched {
@@ -288,13 +299,17 @@ fn event(name: &str, members: &Map<String, Value>, found: &Value) -> Result<(), 
     contains("", members, inside).map_err(|why| format!("event {name}: {why}"))
 }
 
-/// Whether all `wanted` members are in `found`; `null` is the same as absent.
+/// Whether all `wanted` members are in `found`. What is absent there is as its absence means: `null`,
+/// false, 0 or empty.
 fn contains(path: &str, wanted: &Map<String, Value>, found: &Map<String, Value>) -> Result<(), String> {
     for (key, want) in wanted {
         let have = found.get(key).unwrap_or(&Value::Null);
         match (want, have) {
             (Value::Object(w), Value::Object(h)) => contains(&format!("{path}{key}."), w, h)?,
             _ if want == have => {}
+            (Value::Bool(false), Value::Null) => {}
+            (Value::Number(n), Value::Null) if n.as_u64() == Some(0) => {}
+            (Value::String(s), Value::Null) if s.is_empty() => {}
             _ => return Err(format!("{path}{key} is {have} instead of {want}")),
         }
     }

@@ -71,7 +71,8 @@ impl Drop for Shim {
 impl Implementation for Shim {
     fn start(&mut self, vector: &Vector) -> Result<(), Trouble> {
         let entropy = json!({ "wire": vector.entropy.wire, "secret": vector.entropy.secret });
-        let new = json!({ "role": vector.role.name(), "config": write_config(&vector.config), "entropy": entropy });
+        let new =
+            json!({ "role": vector.role.name(), "config": write_config(&vector.config), "entropy": entropy });
         self.ask(&json!({ "new": new })).map(drop)
     }
 
@@ -112,11 +113,16 @@ fn read_answer(line: &str) -> Result<Answers, Trouble> {
         None => None,
         Some(Value::Null) => Some(None),
         Some(d) => {
-            let at = d.get("at_ms").and_then(Value::as_u64).ok_or_else(|| broken("a deadline has at_ms"))?;
+            let at = d.get("at_ms").and_then(whole).ok_or_else(|| broken("a deadline has at_ms"))?;
             Some(Some((at, d.get("why").and_then(Value::as_str).unwrap_or_default().to_owned())))
         }
     };
     Ok(Answers::from([(String::new(), Answer { out, events, deadline, fin })]))
+}
+
+/// Whole milliseconds, also where a language writes them with a point; parts of one count as one.
+fn whole(ms: &Value) -> Option<u64> {
+    ms.as_u64().or_else(|| ms.as_f64().filter(|ms| *ms >= 0.0).map(|ms| ms.ceil() as u64))
 }
 
 fn write_config(c: &Config) -> Value {
@@ -162,7 +168,8 @@ fn write_answer(a: &Answer) -> Value {
 
 fn answer(implementation: &mut dyn Implementation, line: &str) -> Result<Answers, Trouble> {
     let broken = |what: &str| Trouble::Broken(what.to_owned());
-    let mut line: Map<String, Value> = serde_json::from_str(line).map_err(|e| Trouble::Broken(e.to_string()))?;
+    let mut line: Map<String, Value> =
+        serde_json::from_str(line).map_err(|e| Trouble::Broken(e.to_string()))?;
     if let Some(new) = line.remove("new") {
         implementation.start(&setup(new).map_err(|e| Trouble::Broken(e.to_string()))?)?;
         return Ok(Answers::new());

@@ -27,7 +27,8 @@ pub fn run(vector: &Vector, address: &str) -> Outcome {
     if !vector.socket {
         return Outcome::Unsupported("only a white box or a shim can show what this vector checks".into());
     }
-    let mut run = Run { address, conns: BTreeMap::new(), captures: Captures::new(), time: 0, allowance: PATIENCE };
+    let mut run =
+        Run { address, conns: BTreeMap::new(), captures: Captures::new(), time: 0, allowance: PATIENCE };
     for (step, s) in vector.steps.iter().enumerate() {
         if let Err(what) = run.step(&s.conn, &s.what) {
             return Outcome::Fail { step, what };
@@ -94,7 +95,8 @@ impl Run<'_> {
     /// The connection with this name; it begins when it is first named.
     fn conn(&mut self, name: &str) -> Result<&mut Conn, String> {
         if !self.conns.contains_key(name) {
-            let conn = Conn::open(self.address).map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
+            let conn =
+                Conn::open(self.address).map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
             self.conns.insert(name.to_owned(), conn);
         }
         self.conns.get_mut(name).ok_or_else(|| "no such connection".to_owned())
@@ -117,7 +119,13 @@ impl Conn {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(PATIENCE))?;
-                    return Ok(Conn { stream, bytes: Vec::new(), ended: false, welcomed: false, over: false });
+                    return Ok(Conn {
+                        stream,
+                        bytes: Vec::new(),
+                        ended: false,
+                        welcomed: false,
+                        over: false,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -147,7 +155,11 @@ impl Conn {
             Ok(n) => self.bytes.extend_from_slice(&memory[..n]),
             Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
             // Not in time: the next call says so.
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(e) => return Err(e.to_string()),
         }
         Ok(!self.ended)
@@ -162,7 +174,9 @@ impl Conn {
                     self.welcomed |= pattern.0.iter().any(welcome);
                     return Ok(());
                 }
-                Matched::Not(why) => return Err(format!("{why}; received was {}", wire::describe(&self.bytes))),
+                Matched::Not(why) => {
+                    return Err(format!("{why}; received was {}", wire::describe(&self.bytes)));
+                }
                 Matched::More if self.ended => {
                     return Err(format!("the stream ended after {}", wire::describe(&self.bytes)));
                 }

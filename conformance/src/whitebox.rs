@@ -66,13 +66,16 @@ impl Implementation for WhiteBox {
         match vector.role {
             Role::Client => {}
             Role::Server => self.session = Some(Session::accept(self.now, &config)),
-            Role::Service => return Err(Trouble::Unsupported("this is one session, not a whole server".into())),
+            Role::Service => {
+                return Err(Trouble::Unsupported("this is one session, not a whole server".into()));
+            }
         }
         Ok(())
     }
 
     fn input(&mut self, _conn: &str, input: &Input<'_>) -> Result<Answers, Trouble> {
-        if self.fin != Fin::Drop {
+        // Of a connection that was dropped nothing comes any more, but the application may still call.
+        if self.fin != Fin::Drop || matches!(input, Input::Call { .. }) {
             match input {
                 Input::At(ms) => self.advance(Instant::from_millis(*ms)),
                 Input::In { octets, more } => {
@@ -156,7 +159,8 @@ impl WhiteBox {
     }
 
     fn answer(&mut self) -> Answer {
-        let deadline = self.session.as_ref().filter(|_| self.fin != Fin::Drop).and_then(Session::poll_timeout);
+        let deadline =
+            self.session.as_ref().filter(|_| self.fin != Fin::Drop).and_then(Session::poll_timeout);
         Answer {
             out: std::mem::take(&mut self.out.0),
             events: std::mem::take(&mut self.events),

@@ -14,24 +14,79 @@ pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
 const KINDS: [&str; 24] = [
-    "HELLO", "WELCOME", "AUTH", "CLOSE", "DRAIN", "PING", "PONG", "ACK", "CREDIT", "RESULT", "PUBLISH", "MESSAGE",
-    "SUBSCRIBE", "UNSUBSCRIBE", "REQUEST", "RESPONSE", "CANCEL", "OFFER", "TAKE", "SETTLE", "JOIN", "LEAVE",
-    "PRESENCE", "HISTORY",
+    "HELLO",
+    "WELCOME",
+    "AUTH",
+    "CLOSE",
+    "DRAIN",
+    "PING",
+    "PONG",
+    "ACK",
+    "CREDIT",
+    "RESULT",
+    "PUBLISH",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "REQUEST",
+    "RESPONSE",
+    "CANCEL",
+    "OFFER",
+    "TAKE",
+    "SETTLE",
+    "JOIN",
+    "LEAVE",
+    "PRESENCE",
+    "HISTORY",
 ];
 
 /// The close codes' names, by number (SPEC §9).
 const CODES: [&str; 28] = [
-    "NORMAL", "GOING_AWAY", "BAD_PREFACE", "MALFORMED", "UNKNOWN_KIND", "UNEXPECTED_FRAME", "FRAME_TOO_LARGE",
-    "RESERVED_BITS", "VERSION", "UNSUPPORTED", "HANDSHAKE_TIMEOUT", "HANDSHAKE_TOO_LARGE", "AUTH_METHOD",
-    "AUTH_FAILED", "SESSION_REFUSED", "BAD_RESUME", "KEEPALIVE_TIMEOUT", "CREDIT_EXCEEDED", "IN_FLIGHT_EXCEEDED",
-    "BAD_ACK", "BAD_LIMIT", "TAKEN_OVER", "SLOW_CONSUMER", "QUOTA", "NOT_AUTHORIZED", "WRITE_TIMEOUT", "INTERNAL",
+    "NORMAL",
+    "GOING_AWAY",
+    "BAD_PREFACE",
+    "MALFORMED",
+    "UNKNOWN_KIND",
+    "UNEXPECTED_FRAME",
+    "FRAME_TOO_LARGE",
+    "RESERVED_BITS",
+    "VERSION",
+    "UNSUPPORTED",
+    "HANDSHAKE_TIMEOUT",
+    "HANDSHAKE_TOO_LARGE",
+    "AUTH_METHOD",
+    "AUTH_FAILED",
+    "SESSION_REFUSED",
+    "BAD_RESUME",
+    "KEEPALIVE_TIMEOUT",
+    "CREDIT_EXCEEDED",
+    "IN_FLIGHT_EXCEEDED",
+    "BAD_ACK",
+    "BAD_LIMIT",
+    "TAKEN_OVER",
+    "SLOW_CONSUMER",
+    "QUOTA",
+    "NOT_AUTHORIZED",
+    "WRITE_TIMEOUT",
+    "INTERNAL",
     "INVALID_TOPIC",
 ];
 
 /// The statuses' names, by number (SPEC §5.3).
 const STATUSES: [&str; 13] = [
-    "OK", "NOT_AUTHORIZED", "INVALID", "QUOTA", "UNSUPPORTED", "NOT_FOUND", "NO_RESPONDER", "TIMEOUT", "CANCELLED",
-    "RESPONDER_GONE", "BUSY", "REJECTED", "DRAINING",
+    "OK",
+    "NOT_AUTHORIZED",
+    "INVALID",
+    "QUOTA",
+    "UNSUPPORTED",
+    "NOT_FOUND",
+    "NO_RESPONDER",
+    "TIMEOUT",
+    "CANCELLED",
+    "RESPONDER_GONE",
+    "BUSY",
+    "REJECTED",
+    "DRAINING",
 ];
 
 fn number(names: &[&str], name: &str) -> Option<u64> {
@@ -72,7 +127,10 @@ pub(crate) fn status_name(status: u64) -> String {
 }
 
 fn name_or_number(names: &[&str], n: u64) -> String {
-    usize::try_from(n).ok().and_then(|i| names.get(i)).map_or_else(|| n.to_string(), |name| (*name).to_owned())
+    usize::try_from(n)
+        .ok()
+        .and_then(|i| names.get(i))
+        .map_or_else(|| n.to_string(), |name| (*name).to_owned())
 }
 
 /// A frame's head and size.
@@ -120,7 +178,11 @@ impl<'a> Reader<'a> {
             let b = self.u8()?;
             value |= u64::from(b & 0x7f) << (7 * at);
             if b & 0x80 == 0 {
-                return if b == 0 && at > 0 { Err("a varint is not in its shortest form".into()) } else { Ok(value) };
+                return if b == 0 && at > 0 {
+                    Err("a varint is not in its shortest form".into())
+                } else {
+                    Ok(value)
+                };
             }
         }
         Err("a varint has more than 9 octets".into())

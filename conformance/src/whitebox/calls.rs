@@ -1,8 +1,8 @@
 //! The application's calls, made on the session machine.
 
 use bowline_core::session::{
-    Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property, Request,
-    Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
+    Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property,
+    Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
 };
 use bowline_core::status::Status;
 use serde_json::{Value, json};
@@ -75,9 +75,13 @@ impl WhiteBox {
 
     fn connect(&mut self, c: &call::Connect) -> Result<(), Trouble> {
         let memory = match &c.auth {
-            Some(call::Auth::Token { token: data } | call::Auth::Scram { data: Some(data), .. }) => octets(data)?,
+            Some(call::Auth::Token { token: data } | call::Auth::Scram { data: Some(data), .. }) => {
+                octets(data)?
+            }
             Some(call::Auth::Scram { data: None, .. }) => {
-                return Err(Trouble::Unsupported("the session machine leaves SCRAM to its application".into()));
+                return Err(Trouble::Unsupported(
+                    "the session machine leaves SCRAM to its application".into(),
+                ));
             }
             _ => Vec::new(),
         };
@@ -112,8 +116,13 @@ impl WhiteBox {
             (Some(id), Some(key)) => Some((SessionId(id), ResumeKey(key))),
             _ => None,
         };
-        let welcome =
-            Welcome { session: named, expiry: ms(w.expiry_ms), auth: &auth, name: &w.name, ..Welcome::default() };
+        let welcome = Welcome {
+            session: named,
+            expiry: ms(w.expiry_ms),
+            auth: &auth,
+            name: &w.name,
+            ..Welcome::default()
+        };
         let resumed = match w.counts.map(|c| counts(c).resume(self.hello_received.unwrap_or_default())) {
             None => None,
             Some(Ok(counts)) => Some(counts),
@@ -172,9 +181,11 @@ fn answer(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call
             s.result(now, out, &Outcome { kind: Some(kind(k)?), id: *id, status: status(st)?, reason })
         }
         Call::Credit { id, limit } => s.grant(now, out, *id, *limit),
-        Call::Drain { deadline_ms, retry_after_ms, endpoint } => {
-            s.drain(now, out, &Drain { deadline: ms(*deadline_ms), retry_after: ms(*retry_after_ms), endpoint })
-        }
+        Call::Drain { deadline_ms, retry_after_ms, endpoint } => s.drain(
+            now,
+            out,
+            &Drain { deadline: ms(*deadline_ms), retry_after: ms(*retry_after_ms), endpoint },
+        ),
         other => return rooms_and_queues(s, now, out, other),
     })
 }
@@ -221,7 +232,8 @@ const PROPERTIES_MAX: usize = 65_536;
 fn properties<'m>(props: &call::Props, memory: &'m mut Vec<u8>) -> Result<Properties<'m>, Trouble> {
     let given = |text: &Option<String>| octets(text.as_deref().unwrap_or_default());
     let (trace, route, dedup) = (given(&props.trace)?, given(&props.route)?, given(&props.dedup)?);
-    let unknown: Vec<_> = props.unknown.iter().map(|(id, v)| Ok((*id, octets(v)?))).collect::<Result<_, Trouble>>()?;
+    let unknown: Vec<_> =
+        props.unknown.iter().map(|(id, v)| Ok((*id, octets(v)?))).collect::<Result<_, Trouble>>()?;
     let mut list = Vec::new();
     list.extend(props.content_type.as_deref().map(Property::ContentType));
     if props.trace.is_some() {

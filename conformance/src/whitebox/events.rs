@@ -1,8 +1,8 @@
 //! Events as vectors write them.
 
 use bowline_core::session::{
-    Auth, By, Closed, Event, Hello, Limits, Offer, Outcome, Properties, Property, Received, Request, Response,
-    Subscribe, Welcome,
+    Auth, By, Closed, Event, Hello, Limits, Offer, Outcome, Properties, Property, Received, Request,
+    Response, Subscribe, Welcome,
 };
 use bowline_core::status::Status;
 use serde_json::{Map, Value, json};

@@ -45,13 +45,15 @@ impl Session {
         if self.is_ended() { None } else { Some(self.fail(fault)) }
     }
 
-    /// The peer ended its direction of the stream, or the connection broke.
+    /// The peer ended its direction of the stream, or the connection broke. Call it once
+    /// [`recv`](Session::recv) has returned nothing: what was received before the end counts.
     ///
     /// Take the event that may follow with [`recv`](Session::recv) or [`poll_closed`](Session::poll_closed).
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
         self.eof = true;
         if !self.close_owed {
+            self.ack_owed = false;
             let reason = "the connection ended without CLOSE";
             self.life.ended(Ending { by: By::Transport, code: None, reason });
         }
@@ -91,11 +93,11 @@ impl Session {
         }
     }
 
-    /// The life of the session has just begun to close: CLOSE is owed, and nothing else any more.
+    /// The life of the session has just begun to close: CLOSE is owed, and before it only what is
+    /// still to be acknowledged, which its sender would never learn otherwise (REL-2).
     pub(super) fn ended(&mut self) {
         self.close_owed = true;
         self.pong_owed = false;
-        self.ack_owed = false;
     }
 
     /// The peer said CLOSE, with `code` and `reason`.
@@ -115,7 +117,7 @@ impl Session {
     pub(super) fn farewell(&self) -> (Code, &'static str) {
         let ending = self.life.reason();
         let code = ending.and_then(|e| e.code).unwrap_or(Code::Normal);
-        (code, ending.map_or("", |e| e.reason))
+        (code, ending.map_or("", |e| shorten(e.reason)))
     }
 }
 

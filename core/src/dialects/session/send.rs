@@ -584,7 +584,7 @@ impl Session {
         self.tick(now);
         let count = count.min(self.unaccepted);
         self.unaccepted -= count;
-        self.ack_owed |= count > 0;
+        self.ack_owed |= count > 0 && !self.close_sent;
     }
 
     /// The peer is not silent: this side does not listen at present, or knows it alive otherwise.

@@ -519,7 +519,7 @@ impl Client {
 
     /// How much waits to be sent or acknowledged.
     #[must_use]
-    pub const fn outgoing(&self) -> super::QueueLimits {
+    pub const fn outgoing(&self) -> super::Outgoing {
         self.budget.used()
     }
 

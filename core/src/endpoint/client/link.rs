@@ -92,7 +92,8 @@ impl Client {
             State::Dialing => None,
             State::Attached | State::Leaving => match &self.session {
                 _ if self.unread && !self.inbox.is_full() => return now,
-                Some(session) if self.sendable && session.is_open() => return now,
+                Some(_) if self.opened && self.sendable => return now,
+                Some(_) if self.auth_owed.is_some() => return now,
                 Some(session) => session.poll_timeout(),
                 None => return now,
             },
@@ -191,6 +192,7 @@ impl Client {
         self.state = if attached { State::Leaving } else { State::Waiting };
         self.connection = self.connection.wrapping_add(1);
         self.opened = false;
+        (self.scram, self.auth_owed) = (None, None);
         self.untaken = 0;
         self.held = false;
         self.sendable = false;

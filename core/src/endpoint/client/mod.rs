@@ -107,6 +107,7 @@ mod transmit;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use calls::{ClientError, Publish, Reply, Request, SubscribeOptions};
@@ -115,6 +116,7 @@ pub use event::{
     ClientEvent, DropReason, IncomingRequest, Message, PropertyBlock, PublishId, Reason, RequestFailure,
     RequestHandle, RequestId, SubscriptionId,
 };
+pub use outbox::Outgoing;
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use inbox::Inbox;
@@ -124,6 +126,7 @@ use subscriptions::Subscriptions;
 
 use crate::backoff::Backoff;
 use crate::entropy::Entropy;
+use crate::scram::ScramClient;
 use crate::session::{Features, Resume, Session};
 use crate::time::Instant;
 
@@ -192,6 +195,9 @@ pub struct Client {
 
     /// On the transport that stands, from when HELLO was put.
     session: Option<Session>,
+    /// The SCRAM exchange of a connection that opens, and the step that is owed.
+    scram: Option<Box<ScramClient>>,
+    auth_owed: Option<Vec<u8>>,
     /// WELCOME has come, and the session has not ended.
     opened: bool,
     /// Counts connections, so that what is left of an old one is known as such.
@@ -239,6 +245,8 @@ impl Client {
             backoff: Backoff::new(config.backoff, config.endpoints),
             redirect: None,
             session: None,
+            scram: None,
+            auth_owed: None,
             opened: false,
             connection: 0,
             untaken: 0,

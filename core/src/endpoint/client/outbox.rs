@@ -13,6 +13,15 @@ use crate::varint::leb128;
 /// One piece of memory holds the topics and properties of many publishes.
 const ARENA: usize = 4096;
 
+/// What waits to be sent or acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Entries.
+    pub messages: usize,
+    /// Octets of topics, payloads and properties together.
+    pub bytes: usize,
+}
+
 /// What all that goes out takes, against its limits.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -30,7 +39,8 @@ impl Budget {
     /// could never be sent.
     pub(super) fn fits(&self, bytes: usize) -> bool {
         self.messages == 0
-            || (self.messages < self.limits.messages && self.bytes.saturating_add(bytes) <= self.limits.bytes)
+            || (self.messages < self.limits.max_messages
+                && self.bytes.saturating_add(bytes) <= self.limits.max_bytes)
     }
 
     pub(super) fn add(&mut self, bytes: usize) {
@@ -43,8 +53,8 @@ impl Budget {
         self.bytes -= bytes;
     }
 
-    pub(super) const fn used(&self) -> QueueLimits {
-        QueueLimits { messages: self.messages, bytes: self.bytes }
+    pub(super) const fn used(&self) -> Outgoing {
+        Outgoing { messages: self.messages, bytes: self.bytes }
     }
 }
 
