@@ -23,12 +23,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     // Signals are taken before anybody is told that the server runs.
     let mut signals = Signals::new()?;
     let server = Server::bind(&config).await?;
-    announce(&server.addresses())?;
-    info!(addresses = ?server.addresses(), "serving");
-    let serving = server.clone();
-    let mut serving = tokio::spawn(async move { serving.run().await });
+    let addresses = server.addresses();
+    announce(&addresses)?;
+    info!(addresses = listed(&addresses), "serving");
     tokio::select! {
-        ended = &mut serving => return ended.unwrap_or_else(|error| Err(broken(&error))),
+        () = server.stopped() => return Err(Failure::new("the server stopped by itself; the lines above say why")),
         name = signals.next() => {
             let deadline = config.drain.deadline;
             info!(signal = name, %deadline, "draining; a second signal ends at once");
@@ -44,10 +43,6 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
             Err(Failure::new(format!("ended at once by a second signal ({name}); clients were not waited for")))
         }
     }
-}
-
-fn broken(error: &tokio::task::JoinError) -> Failure {
-    Failure::new(format!("the server failed: {error}; please report it with the lines above"))
 }
 
 /// The signals that end the server.
@@ -76,12 +71,11 @@ impl Signals {
 
 /// Says on standard output where the server is, and how to try it.
 fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
-    let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let flags = addresses.first().map(flags).unwrap_or_default();
     let text = format!(
         "bowline {} listens on {}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
         env!("CARGO_PKG_VERSION"),
-        listed.join(", ")
+        listed(addresses)
     );
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -91,6 +85,11 @@ fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+fn listed(addresses: &[Endpoint]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
 }
 
 /// The flags that lead a client on this machine to an address.

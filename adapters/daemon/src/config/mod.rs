@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use load::load_with_flags;
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 
-/// The port of Bowline: the IANA has assigned 7790 to nobody.
-pub(crate) const PORT: u16 = 7790;
+/// The port of Bowline.
+pub(crate) const PORT: u16 = crate::net::PORT;
 
 /// All settings of the server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
