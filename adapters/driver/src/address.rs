@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The port of `bowline://host` and of `host` alone.
-pub const DEFAULT_PORT: u16 = 7447;
+/// The port of `bowline://host` and of `host` alone; the IANA has assigned it to nobody.
+pub const DEFAULT_PORT: u16 = 7790;
 
 /// Where to listen, or to connect to.
 ///
-/// Written `bowline://host:port`, `host:port`, `host` (port 7447) or `unix:/path`; an IPv6 address
+/// Written `bowline://host:port`, `host:port`, `host` (port 7790) or `unix:/path`; an IPv6 address
 /// in brackets.
 ///
 /// ```
@@ -17,7 +17,7 @@ pub const DEFAULT_PORT: u16 = 7447;
 /// let a: Address = "bowline://[::1]:7000".parse()?;
 /// assert_eq!(a, Address::Tcp("[::1]:7000".into()));
 /// assert_eq!("unix:/run/hub.sock".parse(), Ok(Address::Unix("/run/hub.sock".into())));
-/// assert_eq!("example.org".parse::<Address>()?.to_string(), "bowline://example.org:7447");
+/// assert_eq!("example.org".parse::<Address>()?.to_string(), "bowline://example.org:7790");
 /// # Ok::<(), bowline_driver::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +133,6 @@ mod tests {
         for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7447".into())));
+        assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
     }
 }

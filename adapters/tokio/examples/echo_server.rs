@@ -42,7 +42,7 @@ impl Application for Echo {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let port = std::env::args().nth(1).unwrap_or("7447".into());
+    let port = std::env::args().nth(1).unwrap_or("7790".into());
     let mut listener = Tokio.bind(format!("127.0.0.1:{port}").parse()?).await?;
     println!("listening on {}", listener.local_address()?);
     loop {

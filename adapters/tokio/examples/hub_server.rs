@@ -5,7 +5,7 @@ use tokio::runtime::Builder;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let port: u16 = args.next().unwrap_or("7447".into()).parse()?;
+    let port: u16 = args.next().unwrap_or("7790".into()).parse()?;
     let threads: usize = args.next().unwrap_or("1".into()).parse()?;
     let mut builder = if threads > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     if threads > 1 {

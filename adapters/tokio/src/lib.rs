@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
 
+pub use bowline_driver::DEFAULT_PORT;
 pub use bowline_driver::server::{self, ServerConfig};
 
 /// A server on tokio. See [`bowline_driver::server::Server`].

@@ -185,8 +185,21 @@ impl<R: Runtime> Server<R> {
     /// Cancel safety: dropped before it is ready, the drain goes on; only the cutting off and the
     /// stop do not happen then. Call it again to wait again.
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + use<R> {
+        self.drain_to(deadline, Duration::ZERO, "")
+    }
+
+    /// Like [`drain`](Self::drain); clients are told to wait `retry_after` before they connect
+    /// again, and where: the address of another server, or nothing for this one.
+    ///
+    /// Cancel safety: that of `drain`.
+    pub fn drain_to(
+        &self,
+        deadline: Duration,
+        retry_after: Duration,
+        endpoint: &str,
+    ) -> impl Future<Output = ()> + Send + use<R> {
         self.shared.with(|core, wake| {
-            core.machine.drain(clock::now(), deadline, Duration::ZERO, "");
+            core.machine.drain(clock::now(), deadline, retry_after, endpoint);
             core.set_phase(Phase::Draining, wake);
         });
         let until = clock::now() + (deadline + CLOSE_WAIT);
