@@ -11,9 +11,11 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`] |
+//! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
+//! | hub | [`hub`] (feature `alloc`) |
 //! | dialects | [`session`], our own protocol |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
 //!
@@ -28,9 +30,13 @@ extern crate alloc;
 extern crate std;
 
 mod dialects;
+#[cfg(feature = "alloc")]
+pub mod endpoint;
 mod ground;
+#[cfg(feature = "alloc")]
+pub mod hub;
 mod parts;
 
 pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{flow, frame, keepalive, lifecycle, status, topic, varint};
+pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};

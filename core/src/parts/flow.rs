@@ -1,3 +1,4 @@
-//! Flow control: how much a peer may send ([`credit`]).
+//! Flow control: how much a peer may send ([`credit`]), and how fast ([`rate`]).
 
 pub mod credit;
+pub mod rate;

@@ -1,9 +1,11 @@
 //! Parts that serve any protocol, each usable on its own.
 
+pub mod backoff;
 pub mod flow;
 pub mod frame;
 pub mod keepalive;
 pub mod lifecycle;
+pub mod scram;
 pub mod status;
 pub mod topic;
 pub mod varint;

@@ -62,6 +62,7 @@ impl Session {
         self.eof = true;
         self.pong_owed = false; // nobody is left to be answered
         if !self.close_owed {
+            self.ack_owed = false;
             let reason = "the connection ended without CLOSE";
             self.life.ended(Ending { by: By::Transport, code: None, reason });
         }
@@ -101,11 +102,11 @@ impl Session {
         }
     }
 
-    /// The life of the session has just begun to close: CLOSE is owed, and nothing else any more.
+    /// The life of the session has just begun to close: CLOSE is owed, and before it only what is
+    /// still to be acknowledged, which its sender would never learn otherwise (REL-2).
     pub(super) fn ended(&mut self) {
         self.close_owed = true;
         self.pong_owed = false;
-        self.ack_owed = false;
     }
 
     /// The peer said CLOSE, with `code` and `reason`.
@@ -131,7 +132,7 @@ impl Session {
     pub(super) fn farewell(&self) -> (Code, &'static str) {
         let ending = self.life.reason();
         let code = ending.and_then(|e| e.code).unwrap_or(Code::Normal);
-        (code, ending.map_or("", |e| e.reason))
+        (code, ending.map_or("", |e| shorten(e.reason)))
     }
 }
 

@@ -201,7 +201,7 @@ impl Session {
                 let mut r = Reader(body);
                 let at = |b: Broken| b.at(Kind::Close);
                 let code = Code::from_number(r.varint().map_err(at)?);
-                let reason = r.string().map_err(at)?;
+                let reason = r.reason().map_err(at)?;
                 r.end().map_err(at)?;
                 Ok(self.remote_close(code, reason))
             }

@@ -82,6 +82,8 @@ pub use hello::{
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
 pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+#[cfg(feature = "alloc")]
+pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use timers::Transport;
 pub use wire::VARINT_MAX;
@@ -293,10 +295,16 @@ impl Session {
         self.life.is_established()
     }
 
-    /// Whether the peer has said that it takes no new work.
+    /// Whether this side has said that it takes no new work.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
-        self.drain_received || self.drain_sent
+        self.drain_sent
+    }
+
+    /// Whether the peer has said that it takes no new work.
+    #[must_use]
+    pub const fn is_peer_draining(&self) -> bool {
+        self.drain_received
     }
 
     /// The largest frame that the peer takes, in octets of body.

@@ -83,6 +83,9 @@ impl Session {
                 Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
             }
         };
+        if self.phase != Phase::Done {
+            self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
+        }
         let body = &buf.take(end)[start..];
         match self.event(kind, flags, body) {
             Ok(event) => event,
@@ -110,14 +113,14 @@ impl Session {
             return None;
         }
         if bytes.len() as u32 != self.partial {
-            self.heard(bytes.len() as u32);
+            self.note_octets(bytes.len() as u32);
         }
         Some((kind, head.flags(), head.len, end as usize))
     }
 
     /// Octets have come, and so many wait.
     #[inline]
-    fn heard(&mut self, waiting: u32) {
+    fn note_octets(&mut self, waiting: u32) {
         self.keepalive.on_received(self.now);
         self.partial = waiting;
     }
@@ -131,7 +134,7 @@ impl Session {
             return Ok(Next::Nothing);
         }
         if bytes.len() as u32 != self.partial {
-            self.heard(bytes.len() as u32);
+            self.note_octets(bytes.len() as u32);
         }
         let limit = match self.phase {
             _ if self.is_ended() => return Ok(self.scan_closing(bytes, buffer_limit)),
@@ -413,7 +416,7 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
         }
         Kind::Result => {
             let (kind, id) = (Kind::from_number(r.u8()?), r.varint()?);
-            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.string()? })
+            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.reason()? })
         }
         Kind::Drain => {
             let deadline = Duration::from_millis(r.varint()?);
@@ -494,6 +497,9 @@ fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {
     let (id, room) = (r.varint()?, r.topic()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
     let mut h = History { id, room, from: None, before: None, limit: None };
     parameters(r, |id, value| {
         let to = match id {

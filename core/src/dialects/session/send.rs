@@ -50,6 +50,20 @@ pub enum SendError {
     Unsupported,
 }
 
+/// A message to the peer whose octets are ready: [`Session::publish_prepared`].
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared<'a> {
+    /// At least once.
+    pub(crate) reliable: bool,
+    /// Whether the head begins with properties.
+    pub(crate) has_properties: bool,
+    /// The properties with their length (where there are any) and the topic with its length.
+    pub(crate) head: &'a [u8],
+    /// The payload.
+    pub(crate) payload: &'a bytes::Bytes,
+}
+
 impl SendError {
     /// Whether the same call may succeed later on this connection.
     #[must_use]
@@ -89,6 +103,27 @@ impl Session {
             return Err(SendError::Draining);
         }
         self.put_message(now, out, Kind::Publish, &[], message)
+    }
+
+    /// As [`publish`](Session::publish), of a message that was checked and prepared before; a large
+    /// payload goes by reference.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn publish_prepared(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        message: &Prepared<'_>,
+    ) -> Result<(), SendError> {
+        if self.drain_received {
+            return Err(SendError::Draining);
+        }
+        let flags = if message.has_properties { frame::PROPS } else { 0 };
+        let size = message.head.len() + message.payload.len();
+        self.start_message(now, out, Kind::Publish, flags, message.reliable, size)?;
+        out.put(message.head);
+        out.put_shared(message.payload);
+        Ok(())
     }
 
     /// Hands on a message because of a subscription (MESSAGE).
@@ -551,7 +586,14 @@ impl Session {
         self.tick(now);
         let count = count.min(self.unaccepted);
         self.unaccepted -= count;
-        self.ack_owed |= count > 0;
+        self.ack_owed |= count > 0 && !self.close_sent;
+    }
+
+    /// The peer is not silent: this side does not listen at present, or knows it alive otherwise.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.tick(now);
+        self.keepalive.on_received(self.now);
     }
 
     /// Stops (or starts again) granting the peer more credit, to slow it down: it can go on for

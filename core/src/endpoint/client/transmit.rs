@@ -1,0 +1,249 @@
+//! What goes out.
+
+use alloc::boxed::Box;
+
+use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, SubscriptionId};
+use super::subscriptions::SubState;
+use super::{Client, Command, Reason, State};
+use crate::buf::SendBuf;
+use crate::scram::{self, ScramClient};
+use crate::session::{Auth, Connect, Outcome, Request, Response, SendError, Session, Subscribe, Transport};
+use crate::status::Status;
+
+use super::config::Credentials;
+
+impl Client {
+    /// Puts into `out` what is to be written: HELLO, what the session owes, and as much as there
+    /// is room, credit and leave for of what the application queued. Says what the transport owes
+    /// once that is written; [`Transport::Drop`] also where there should be none.
+    pub fn poll_transmit(&mut self, now: crate::time::Instant, out: &mut impl SendBuf) -> Transport {
+        self.tick(now);
+        if self.state == State::Attached && self.session.is_none() && !self.over {
+            self.hello(out);
+        }
+        let Some(session) = &mut self.session else {
+            let open = self.state == State::Attached && !self.over;
+            return if open { Transport::Open } else { Transport::Drop };
+        };
+        let transport = session.poll_transmit(self.now, out);
+        if !self.opened {
+            self.authenticate(out);
+            return transport;
+        }
+        if self.sendable {
+            self.sendable = !self.transmit(out);
+            self.check_drained();
+        }
+        // The drain may have closed the session just now.
+        match &mut self.session {
+            Some(session) if session.is_ended() => session.poll_transmit(self.now, out),
+            _ => transport,
+        }
+    }
+
+    fn hello(&mut self, out: &mut impl SendBuf) {
+        let mut memory = [0; scram::MAX_MESSAGE];
+        let auth = match &self.config.credentials {
+            Credentials::None => Auth::None,
+            Credentials::Password { user, password } => Auth::Password { user, password },
+            Credentials::Token(token) => Auth::Token(token),
+            Credentials::Scram { user, password } => {
+                let begun = ScramClient::new(user, password, &mut &mut *self.entropy)
+                    .and_then(|mut scram| Ok((scram.first(&mut memory)?, scram)));
+                let Ok((n, scram)) = begun else { return self.disconnected(Reason::Credentials) };
+                self.scram = Some(Box::new(scram));
+                Auth::Scram(&memory[..n])
+            }
+        };
+        let (expiry, name) = (self.config.expiry, self.config.name.as_str());
+        let connect = Connect { auth, resume: self.resume, expiry, name };
+        match Session::connect(self.now, &self.config.session, &connect, out) {
+            Ok(session) => self.session = Some(session),
+            Err(e) if e.is_blocked() => {}
+            Err(_) => self.disconnected(Reason::Credentials),
+        }
+    }
+
+    /// The next step of the authentication.
+    fn authenticate(&mut self, out: &mut impl SendBuf) {
+        if let (Some(session), Some(data)) = (&mut self.session, &self.auth_owed)
+            && !matches!(session.authenticate(self.now, out, data), Err(SendError::Blocked(_)))
+        {
+            self.auth_owed = None;
+        }
+    }
+
+    /// Sends what can be sent; false where only room is missing.
+    fn transmit(&mut self, out: &mut impl SendBuf) -> bool {
+        // RES-7: first what the server has not received. No credit holds back commands, so they go
+        // on where that waits for some.
+        let again = self.send_again(out);
+        if !self.send_commands(out) {
+            return false;
+        }
+        let all = again
+            .and_then(|()| self.send_answers(out))
+            .and_then(|()| self.send_requests(out))
+            .and_then(|()| self.send_messages(out));
+        !matches!(all, Err(SendError::Blocked(_)))
+    }
+
+    fn send_again(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while let Some(entry) = self.outbox.again() {
+            match session.publish_prepared(self.now, out, &entry.prepared()) {
+                Ok(()) => self.outbox.sent_again(),
+                Err(SendError::TooLarge { .. }) => {
+                    let Some(entry) = self.outbox.drop_again() else { break };
+                    self.budget.remove(entry.octets());
+                    self.inbox.push(ClientEvent::Dropped { publish: entry.id, why: DropReason::TooLarge });
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn send_messages(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while let Some(entry) = self.outbox.next() {
+            let sent = match entry.expires {
+                Some(at) if at <= self.now => Err(DropReason::Expired),
+                _ => match session.publish_prepared(self.now, out, &entry.prepared()) {
+                    Ok(()) => Ok(()),
+                    Err(SendError::TooLarge { .. }) => Err(DropReason::TooLarge),
+                    Err(e) => return Err(e),
+                },
+            };
+            let (done, event) = match sent {
+                Ok(()) => {
+                    let Some(entry) = self.outbox.sent_next() else { continue };
+                    let event = ClientEvent::Accepted { publish: entry.id };
+                    (entry, event)
+                }
+                Err(why) => {
+                    let Some(entry) = self.outbox.pop_waiting() else { break };
+                    let event = ClientEvent::Dropped { publish: entry.id, why };
+                    (entry, event)
+                }
+            };
+            self.budget.remove(done.octets());
+            self.inbox.push(event);
+        }
+        Ok(())
+    }
+
+    fn send_answers(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while let Some(a) = self.serving.answers.front() {
+            let (payload, properties) = (&a.payload[..], a.properties.get());
+            let response = Response { id: a.id, status: a.status, more: a.more, payload, properties };
+            match session.respond(self.now, out, &response) {
+                // Larger than the peer takes is refused when it is queued.
+                Ok(()) | Err(SendError::TooLarge { .. }) => self.serving.pop_answer(&mut self.budget),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn send_requests(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while let Some((id, deadline, unsent)) = self.requests.next() {
+            // Rounded up: zero would mean the default.
+            let timeout = deadline.saturating_since(self.now).max(core::time::Duration::from_millis(1));
+            let request = Request {
+                id,
+                subscription: 0,
+                timeout,
+                many: unsent.many,
+                topic: &unsent.topic,
+                payload: &unsent.payload,
+                properties: unsent.properties.get(),
+            };
+            match session.request(self.now, out, &request) {
+                Ok(()) => self.requests.sent(id, &mut self.budget),
+                // Those wait for the next connection; messages have the same fate.
+                Err(e @ (SendError::Draining | SendError::State)) => return Err(e),
+                Err(e) if e.is_blocked() => return Err(e),
+                Err(_) => {
+                    self.requests.remove(id, &mut self.budget);
+                    let (request, why) = (RequestId(id), RequestFailure::TooLarge);
+                    self.inbox.push(ClientEvent::RequestFailed { request, why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends commands; false where room is missing.
+    fn send_commands(&mut self, out: &mut impl SendBuf) -> bool {
+        while let Some(command) = self.commands.front().copied() {
+            if let Err(SendError::Blocked(_)) = self.send_command(command, out) {
+                return false;
+            }
+            self.commands.pop_front();
+        }
+        true
+    }
+
+    fn send_command(&mut self, command: Command, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        match command {
+            Command::Subscribe(id) => {
+                let Some(s) = self.subscriptions.get_mut(&id) else { return Ok(()) };
+                if s.state != SubState::Waiting {
+                    return Ok(());
+                }
+                let subscribe = Subscribe {
+                    id,
+                    filter: &s.filter,
+                    reliable: s.options.reliable,
+                    credit: s.options.credit,
+                    serve: s.serve,
+                    no_local: s.options.no_local,
+                };
+                match session.subscribe(self.now, out, &subscribe) {
+                    Ok(()) => {}
+                    Err(SendError::TooLarge { .. }) => return self.refuse_subscription(id),
+                    Err(e) => return Err(e),
+                }
+                s.renew();
+                s.state = SubState::Asked;
+                s.known = true;
+                Ok(())
+            }
+            Command::Unsubscribe(id) => {
+                session.unsubscribe(self.now, out, id)?;
+                if let Some(s) = self.subscriptions.get_mut(&id) {
+                    s.state = SubState::Left;
+                }
+                Ok(())
+            }
+            Command::Grant(id) => {
+                let window = self.subscriptions.get_mut(&id).and_then(|s| s.window.as_mut());
+                let Some(window) = window else { return Ok(()) };
+                let limit = window.next_limit();
+                session.grant(self.now, out, id, limit)?;
+                window.granted(limit);
+                Ok(())
+            }
+            Command::Cancel(id) => session.cancel(self.now, out, id),
+            Command::Refuse(kind, id, status) => {
+                session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })?;
+                self.refusals -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// A filter that this server, with its smaller frames, cannot be sent.
+    fn refuse_subscription(&mut self, id: u64) -> Result<(), SendError> {
+        self.subscriptions.remove(&id);
+        let reason = super::calls::own("the filter is larger than the server takes");
+        let subscription = SubscriptionId(id);
+        self.inbox.push(ClientEvent::Subscribed { subscription, status: Status::Invalid, reason });
+        Ok(())
+    }
+}

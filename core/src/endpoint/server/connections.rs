@@ -1,0 +1,95 @@
+//! The connections of a server, by keys that are never used twice.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::Connection;
+
+/// A connection of a server: its place and a generation, so that the key of one that is gone never
+/// means another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionKey {
+    index: u32,
+    generation: u32,
+}
+
+impl ConnectionKey {
+    /// A number that names this connection in logs.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// Its place: small, and used again by later connections. For tables beside the server's own.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    connection: Option<Box<Connection>>,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Connections {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn insert(&mut self, connection: Box<Connection>) -> ConnectionKey {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.connection = Some(connection);
+        ConnectionKey { index, generation: slot.generation }
+    }
+
+    /// Lends a connection out, so that the rest of the server can be used beside it.
+    /// [`put`](Self::put) it back.
+    pub(super) fn take(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
+        self.slot(key)?.connection.take()
+    }
+
+    pub(super) fn put(&mut self, key: ConnectionKey, connection: Box<Connection>) {
+        if let Some(slot) = self.slot(key) {
+            slot.connection = Some(connection);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
+        let slot = self.slot(key)?;
+        let connection = slot.connection.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.index);
+        Some(connection)
+    }
+
+    pub(super) fn get(&self, key: ConnectionKey) -> Option<&Connection> {
+        let slot = self.slots.get(key.index as usize)?;
+        slot.connection.as_deref().filter(|_| slot.generation == key.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.slot(key)?.connection.as_deref_mut()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = ConnectionKey> {
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.connection.is_some());
+        slots.map(|(i, slot)| ConnectionKey { index: i as u32, generation: slot.generation })
+    }
+
+    fn slot(&mut self, key: ConnectionKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+}

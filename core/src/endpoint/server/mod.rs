@@ -1,0 +1,463 @@
+//! A whole server as one machine: the hub, and the session of every connection.
+//!
+//! An adapter accepts transports and moves octets and time; all else is here:
+//!
+//! - [`accept`](Server::accept) a connection, then [`recv`](Server::recv) what it brings and
+//!   [`poll_transmit`](Server::poll_transmit) what it is owed. [`handle_eof`](Server::handle_eof),
+//!   [`handle_written`](Server::handle_written), [`handle_timeout`](Server::handle_timeout) say what
+//!   the world did to it; [`disconnect`](Server::disconnect) that its transport is gone.
+//! - After any call, [`poll_ready`](Server::poll_ready) names the connections that have something
+//!   to send now, [`poll_event`](Server::poll_event) what is worth a line in a log.
+//! - The hub has a deadline of its own: [`poll_hub_timeout`](Server::poll_hub_timeout).
+//!
+//! Nothing here blocks, and one slow connection delays no other.
+//!
+//! ```
+//! use bowline_core::buf::{GrowingRecvBuf, SharedSendBuf, SliceSendBuf};
+//! use bowline_core::endpoint::server::{Peer, Server, ServerConfig, ServerEvent};
+//! use bowline_core::entropy::Seeded;
+//! use bowline_core::session::{Config, Connect, Session};
+//! use bowline_core::time::Instant;
+//!
+//! let now = Instant::from_millis(1);
+//! let mut server = Server::new(ServerConfig::default(), Box::new(Seeded::new(1)));
+//! let connection = server.accept(now, Peer::default())?;
+//!
+//! // A client says hello.
+//! let mut memory = [0; 256];
+//! let mut line = SliceSendBuf::new(&mut memory);
+//! Session::connect(now, &Config::default(), &Connect::default(), &mut line).unwrap();
+//!
+//! let (mut received, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
+//! received.push(line.pending());
+//! server.recv(now, connection, &mut received, &mut out);
+//! assert!(matches!(server.poll_event(), Some(ServerEvent::Opened { .. })));
+//! assert!(!out.is_empty(), "the WELCOME");
+//! # Ok::<(), bowline_core::endpoint::server::Refused>(())
+//! ```
+
+mod auth;
+mod connection;
+mod connections;
+mod local;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use hashbrown::HashMap;
+
+pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use connections::ConnectionKey;
+pub use local::{LocalEvent, LocalKey};
+
+use connections::Connections;
+use sessions::{Held, Opening};
+
+use crate::buf::SendBuf;
+use crate::entropy::Entropy;
+use crate::hub::{Access, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::scram::{Decoy, MIN_ITERATIONS};
+use crate::session::{By, Code, Config, Event, Session, SessionId};
+use crate::time::{Deadline, Instant};
+
+/// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
+/// else a frame can be answered with.
+const REPLY_ROOM: usize = 2048;
+
+/// How much may wait for a session, and what happens beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Deliveries at most.
+    pub max_messages: u32,
+    /// Octets of message bodies at most.
+    pub max_bytes: u64,
+    /// What happens when one of them is reached.
+    pub policy: Policy,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { max_messages: 1024, max_bytes: 4 << 20, policy: Policy::default() }
+    }
+}
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What it calls itself in WELCOME.
+    pub name: String,
+    /// Of each session.
+    pub session: Config,
+    /// Of the hub.
+    pub hub: HubOptions,
+    /// Of each session's queue.
+    pub queue: QueueLimits,
+    /// Connections at most.
+    pub max_connections: usize,
+    /// Connections at most from one address that is not on this machine: so that one stranger
+    /// does not take them all.
+    pub max_per_address: usize,
+    /// Who may connect.
+    pub users: Users,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let mut session = Config::default();
+        session.limits.keepalive = Some(Duration::from_secs(30));
+        Self {
+            name: String::new(),
+            session,
+            hub: HubOptions::default(),
+            queue: QueueLimits::default(),
+            max_connections: 10_000,
+            max_per_address: 1000,
+            users: Users::default(),
+        }
+    }
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many as are allowed in all.
+    #[error("there are {0} connections, as many as are allowed; raise max_connections to take more")]
+    Connections(usize),
+    /// As many as are allowed from one address.
+    #[error("{0} has {1} connections, as many as one address may; raise max_per_address to take more")]
+    Address(IpAddr, usize),
+    /// The server takes no new work.
+    #[error("the server is draining")]
+    Draining,
+}
+
+/// What is worth a line in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// A session is open.
+    Opened {
+        /// Over this connection.
+        connection: ConnectionKey,
+        /// Its name, where it outlives the connection.
+        session: Option<SessionId>,
+        /// Whether it goes on from an earlier connection.
+        resumed: bool,
+        /// Who it is; empty: anonymous.
+        identity: String,
+        /// What it calls itself.
+        name: String,
+    },
+    /// A connection's session has ended, or waits for its next connection.
+    Closed {
+        /// The connection.
+        connection: ConnectionKey,
+        /// The session's name.
+        session: Option<SessionId>,
+        /// Who ended it.
+        by: By,
+        /// With which code.
+        code: Option<Code>,
+        /// Why.
+        reason: String,
+    },
+    /// A session that waited for its next connection was given up.
+    Expired {
+        /// Its name.
+        session: SessionId,
+    },
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Connection {
+    session: Session,
+    peer: Peer,
+    /// The session in the hub that it serves.
+    hub: Option<SessionKey>,
+    id: Option<SessionId>,
+    opening: Option<Box<Opening>>,
+    /// Its queue overflowed, and its policy is to be disconnected.
+    slow: bool,
+}
+
+/// A server. See the [module](self) for how to drive it.
+pub struct Server {
+    config: ServerConfig,
+    hub: Hub,
+    entropy: Box<dyn Entropy + Send>,
+    /// Makes up the same credential for the same unknown user each time (AUT-4).
+    decoy: Decoy,
+    connections: Connections,
+    by_address: HashMap<IpAddr, usize>,
+    by_hub: HashMap<SessionKey, ConnectionKey>,
+    held: HashMap<SessionId, Held>,
+    held_by_hub: HashMap<SessionKey, SessionId>,
+    locals: local::Locals,
+    ready: VecDeque<ConnectionKey>,
+    events: VecDeque<ServerEvent>,
+    draining: Option<Draining>,
+}
+
+/// A drain that is under way.
+#[derive(Debug)]
+struct Draining {
+    until: Instant,
+    retry_after: Duration,
+    endpoint: String,
+}
+
+impl core::fmt::Debug for Server {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Server").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server without connections. `entropy` must be unpredictable where strangers connect: the
+    /// secrets of sessions come from it.
+    #[must_use]
+    pub fn new(config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+        let mut seed = [0; 8];
+        entropy.secret(&mut seed);
+        let decoy =
+            Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
+        Server {
+            hub: Hub::new(config.hub.clone(), u64::from_le_bytes(seed)),
+            config,
+            entropy,
+            decoy,
+            connections: Connections::default(),
+            by_address: HashMap::new(),
+            by_hub: HashMap::new(),
+            held: HashMap::new(),
+            held_by_hub: HashMap::new(),
+            locals: local::Locals::default(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            draining: None,
+        }
+    }
+
+    /// Sets the access rules from now on.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
+        self.hub.set_access(access);
+    }
+
+    /// Takes a connection that was just made.
+    ///
+    /// # Errors
+    ///
+    /// It is one too many, or the server drains: drop the transport.
+    pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
+        if self.draining.is_some() {
+            return Err(Refused::Draining);
+        }
+        if self.connections.len() >= self.config.max_connections {
+            return Err(Refused::Connections(self.connections.len()));
+        }
+        if let Some(address) = peer.address.filter(|_| !peer.is_local()) {
+            let count = self.by_address.entry(address).or_default();
+            if *count >= self.config.max_per_address {
+                return Err(Refused::Address(address, *count));
+            }
+            *count += 1;
+        }
+        let session = Session::accept(now, &self.config.session);
+        let connection = Connection { session, peer, hub: None, id: None, opening: None, slow: false };
+        Ok(self.connections.insert(Box::new(connection)))
+    }
+
+    /// The transport is gone, or the adapter gives it up: forgets the connection. Its session waits
+    /// for the next one where it may.
+    pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
+        let Some(mut c) = self.connections.remove(key) else { return };
+        if !c.session.is_ended() {
+            c.session.handle_eof(now);
+        }
+        self.tell_end(now, key, &mut c);
+        self.release(now, &mut c, false);
+        if let Some(address) = c.peer.address.filter(|_| !c.peer.is_local())
+            && let Some(count) = self.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+        self.after_commands();
+    }
+
+    /// The peer ended its direction of the stream.
+    pub fn handle_eof(&mut self, now: Instant, key: ConnectionKey) {
+        let Some(mut c) = self.connections.take(key) else { return };
+        c.session.handle_eof(now);
+        self.tell_end(now, key, &mut c);
+        self.connections.put(key, c);
+        self.after_commands();
+    }
+
+    /// Says how a write went; see [`Session::handle_written`].
+    pub fn handle_written(&mut self, now: Instant, key: ConnectionKey, written: usize, waiting: usize) {
+        if let Some(c) = self.connections.get_mut(key) {
+            c.session.handle_written(now, written, waiting);
+        }
+    }
+
+    /// When this connection wants to be called; see [`Session::poll_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self, key: ConnectionKey) -> Option<Deadline> {
+        self.connections.get(key).and_then(|c| c.session.poll_timeout())
+    }
+
+    /// Takes what is due for this connection.
+    pub fn handle_timeout(&mut self, now: Instant, key: ConnectionKey) {
+        let Some(mut c) = self.connections.take(key) else { return };
+        if let Some(Event::Closed(closed)) = c.session.handle_timeout(now) {
+            self.closed(now, key, &mut c, &closed);
+        }
+        self.connections.put(key, c);
+        self.after_commands();
+    }
+
+    fn tell_end(&mut self, now: Instant, key: ConnectionKey, c: &mut Connection) {
+        if let Some(Event::Closed(closed)) = c.session.poll_closed() {
+            self.closed(now, key, c, &closed);
+        }
+    }
+
+    /// When the hub wants to be called: a request is not answered, a session expires, a drain ends.
+    #[must_use]
+    pub fn poll_hub_timeout(&self) -> Option<Deadline> {
+        self.hub.poll_timeout()
+    }
+
+    /// Takes what is due in the hub.
+    pub fn handle_hub_timeout(&mut self, now: Instant) {
+        self.hub.handle_timeout(now);
+        self.after_commands();
+    }
+
+    /// The next connection that has something to send now and had not before: call
+    /// [`poll_transmit`](Server::poll_transmit).
+    pub fn poll_ready(&mut self) -> Option<ConnectionKey> {
+        if let Some(key) = self.ready.pop_front() {
+            return Some(key);
+        }
+        while let Some(hub) = self.hub.poll_ready() {
+            if let Some(key) = self.by_hub.get(&hub) {
+                return Some(*key);
+            }
+            self.locals.wake(hub);
+        }
+        None
+    }
+
+    /// The next thing worth a line in a log.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.events.pop_front()
+    }
+
+    /// What a password check waits for, if one does: run it outside of any lock, then call
+    /// [`verified`](Server::verified).
+    pub fn poll_verification(&mut self, key: ConnectionKey) -> Option<Verification> {
+        self.connections.get_mut(key)?.opening.as_mut()?.verification.take()
+    }
+
+    /// A password was checked.
+    pub fn verified(&mut self, now: Instant, key: ConnectionKey, verified: Verified, out: &mut impl SendBuf) {
+        let Some(mut c) = self.connections.take(key) else { return };
+        match verified.identity {
+            Some(identity) => self.establish(now, key, &mut c, &identity, &[], out),
+            None => self.refuse(now, key, &mut c, out, Code::AuthFailed, "authentication failed"),
+        }
+        self.connections.put(key, c);
+        self.after_commands();
+    }
+
+    /// Takes no new work: tells every client so, and closes those that have not gone by themselves
+    /// after `deadline`. They are told to wait `retry_after` before they connect again,
+    /// and where (empty: here).
+    pub fn drain(&mut self, now: Instant, deadline: Duration, retry_after: Duration, endpoint: &str) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(Draining { until: now + deadline, retry_after, endpoint: endpoint.into() });
+        self.ready.extend(self.connections.keys());
+    }
+
+    /// Whether a drain has ended: no connection is left.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining.is_some() && self.connections.len() == 0
+    }
+
+    /// Closes a connection with a code and a reason.
+    pub fn close(&mut self, now: Instant, key: ConnectionKey, code: Code, reason: &'static str) {
+        let Some(mut c) = self.connections.take(key) else { return };
+        self.end(now, &mut c, code, reason);
+        self.connections.put(key, c);
+        self.ready.push_back(key);
+        self.after_commands();
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The hub, to look at.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// Carries out what commands to the hub brought about elsewhere.
+    #[inline]
+    fn after_commands(&mut self) {
+        while let Some(notice) = self.hub.poll_notice() {
+            self.notice(notice);
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Hold(hub) | Notice::Release(hub) => {
+                let hold = matches!(notice, Notice::Hold(_));
+                if let Some(key) = self.by_hub.get(&hub)
+                    && let Some(c) = self.connections.get_mut(*key)
+                {
+                    c.session.hold_credit(hold);
+                    self.ready.push_back(*key);
+                }
+            }
+            Notice::Disconnect(hub, _) => {
+                if let Some(key) = self.by_hub.get(&hub)
+                    && let Some(c) = self.connections.get_mut(*key)
+                {
+                    c.slow = true;
+                    self.ready.push_back(*key);
+                }
+            }
+            Notice::Expired(hub) => {
+                if let Some(session) = self.forget(hub) {
+                    self.events.push_back(ServerEvent::Expired { session });
+                }
+            }
+        }
+    }
+}

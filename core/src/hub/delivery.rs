@@ -1,0 +1,203 @@
+//! What the hub gives out, and what it answers.
+
+use core::time::Duration;
+
+use super::message::Message;
+use crate::status::Status;
+use crate::topic::TopicError;
+
+/// A session of a hub: its place and a generation, so that the key of a session that has ended
+/// never means another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// Something to send to a session's peer.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Delivery<'a> {
+    /// A message, because of a subscription.
+    Message {
+        /// The subscription.
+        sid: u64,
+        /// The message.
+        message: &'a Message,
+        /// Whether it is delivered at least once, and so to be acknowledged.
+        reliable: bool,
+    },
+    /// A request to answer, because of a subscription that serves.
+    Request {
+        /// The hub's id, to answer with.
+        id: u64,
+        /// The subscription.
+        sid: u64,
+        /// How long the answer may take from now.
+        timeout: Duration,
+        /// The request.
+        message: &'a Message,
+    },
+    /// An answer to a request of this session.
+    Response {
+        /// The id that this session gave the request.
+        id: u64,
+        /// How it ended.
+        status: Status,
+        /// Whether other answers follow.
+        more: bool,
+        /// The answer's properties and payload; it has no topic.
+        message: &'a Message,
+    },
+    /// A request that was handed out needs no answer any more.
+    Cancel {
+        /// The hub's id.
+        id: u64,
+    },
+}
+
+/// What became of a delivery that was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The buffer took it.
+    Taken,
+    /// There is no room for it now: it stays first.
+    Blocked,
+    /// This peer can never take it: it is dropped, and counted. One that an earlier connection was
+    /// handed has a number, and is not dropped: it stays first.
+    Never,
+}
+
+impl From<bool> for Take {
+    /// Taken, or not now.
+    fn from(taken: bool) -> Take {
+        if taken { Take::Taken } else { Take::Blocked }
+    }
+}
+
+/// What a [`drain`](super::Hub::drain) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// How many deliveries were taken.
+    pub taken: u32,
+    /// Whether it ended because one was not taken: drain again when there is room. Otherwise
+    /// nothing is left that may go out now, and the next thing that may makes the session ready.
+    pub blocked: bool,
+}
+
+/// What a publish did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishOutcome {
+    /// Subscriptions that matched; a shared group counts once.
+    pub matched: u32,
+    /// Deliveries that were queued: the others found a full queue or nobody attached.
+    pub queued: u32,
+    /// Whether its de-duplication id is remembered, so that it was taken and not delivered again.
+    pub duplicate: bool,
+}
+
+/// Something that the adapter of a session has to do or to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A slow subscriber holds this publisher: grant it no further credit.
+    Hold(SessionKey),
+    /// Nobody holds this publisher any more: grant again.
+    Release(SessionKey),
+    /// Close this session's connection, for this reason.
+    Disconnect(SessionKey, DisconnectReason),
+    /// This session has reached its expiry and is gone.
+    Expired(SessionKey),
+}
+
+/// Why the hub wants a connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// It takes less than it gets, and its policy is [`Policy::Disconnect`](super::Policy).
+    SlowConsumer,
+}
+
+/// Why the hub did not do what it was asked. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The session has ended, or never was.
+    #[error("there is no such session; it has ended")]
+    NoSession,
+    /// No connection serves the session.
+    #[error("the session is detached; reattach it first")]
+    Detached,
+    /// The access rules do not allow it.
+    #[error("the access rules do not allow it")]
+    NotAuthorized,
+    /// The topic or filter is not valid.
+    #[error("{0}")]
+    Topic(#[from] TopicError),
+    /// An id is 0 or too large, or options contradict each other.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// A limit is reached; says which.
+    #[error("limit reached: {0}")]
+    Quota(&'static str),
+    /// There is no subscription or request with this id.
+    #[error("there is no such id; it may have ended")]
+    NotFound,
+    /// A request with this id is in flight.
+    #[error("a request with this id is still in flight; choose another id")]
+    InUse,
+    /// An acknowledgement above what was sent, or below an earlier one.
+    #[error("{count} acknowledged, but {acknowledged} were before and {sent} sent")]
+    BadAck {
+        /// What the peer said.
+        count: u64,
+        /// What it had said before.
+        acknowledged: u64,
+        /// What was sent.
+        sent: u64,
+    },
+}
+
+impl Refusal {
+    /// What to answer the peer.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::NotAuthorized => Status::NotAuthorized,
+            Self::Topic(_) | Self::Invalid(_) | Self::InUse | Self::BadAck { .. } => Status::Invalid,
+            Self::Quota(_) => Status::Quota,
+            Self::NoSession | Self::Detached | Self::NotFound => Status::NotFound,
+        }
+    }
+}
+
+/// What access rules are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Publish to a topic.
+    Publish,
+    /// Subscribe with a filter.
+    Subscribe,
+    /// Serve requests that match a filter.
+    Serve,
+    /// Request on a topic.
+    Request,
+}
+
+/// The access rules: asked before the hub does anything, so a refusal changes nothing.
+///
+/// ```
+/// use bowline_core::hub::{Access, Action};
+/// struct ReadOnly;
+/// impl Access for ReadOnly {
+///     fn allows(&self, _identity: &str, action: Action, _subject: &str) -> bool {
+///         action == Action::Subscribe
+///     }
+/// }
+/// ```
+pub trait Access {
+    /// Whether `identity` may do `action` on `subject`: a topic, or a filter without
+    /// `$share/GROUP/`.
+    fn allows(&self, identity: &str, action: Action, subject: &str) -> bool;
+}

@@ -1,0 +1,285 @@
+//! A message as the hub keeps it: the bytes that a PUBLISH carried, shared, with offsets.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use super::slab::Slab;
+use crate::time::Instant;
+use crate::topic::{TopicError, validate_topic};
+
+/// Where the parts of a message body are, in octets from its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The topic's octets, without the length in front; empty (at `payload_at`) in a response.
+    pub topic: Range<u32>,
+    /// Where the payload begins: right behind the topic.
+    pub payload_at: u32,
+    /// Whether the body begins with a properties block.
+    pub has_props: bool,
+}
+
+/// A [`Layout`] that does not fit its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the layout does not fit the body: parts must be in order and within it, the payload right behind the topic"
+)]
+pub struct BadLayout;
+
+/// A message: the body of a PUBLISH frame, verbatim and shared, so that handing it on to any number
+/// of sessions encodes and copies nothing.
+///
+/// The body is `[properties] topic payload`, the topic with its length in front; a response has
+/// no topic. At most 4 GiB − 1. Cloning costs one reference count.
+///
+/// ```
+/// use bowline_core::hub::Message;
+/// let m = Message::new("home/door", b"open").unwrap();
+/// assert_eq!((m.topic(), m.payload()), ("home/door", &b"open"[..]));
+/// assert_eq!(&m.body()[..], b"\x09home/dooropen");
+/// assert!(size_of::<Message>() <= 56);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Message {
+    body: Bytes,
+    expires: Option<Instant>,
+    topic_at: u32,
+    payload_at: u32,
+    has_props: bool,
+    reliable: bool,
+}
+
+impl Message {
+    /// A message at most once, without properties, made from its parts.
+    ///
+    /// # Errors
+    ///
+    /// The topic is not a valid name.
+    pub fn new(topic: &str, payload: &[u8]) -> Result<Self, TopicError> {
+        validate_topic(topic)?;
+        let mut body = Vec::with_capacity(3 + topic.len() + payload.len());
+        let mut length = topic.len();
+        while length > 0x7f {
+            body.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        body.push(length as u8);
+        let topic_at = body.len() as u32;
+        body.extend_from_slice(topic.as_bytes());
+        let payload_at = body.len() as u32;
+        body.extend_from_slice(payload);
+        Ok(Self::at(body.into(), topic_at, payload_at, false))
+    }
+
+    /// The payload of a response, which has neither topic nor properties.
+    #[must_use]
+    pub fn response(payload: impl Into<Bytes>) -> Self {
+        Self::at(payload.into(), 0, 0, false)
+    }
+
+    /// A message from a body that its protocol has validated, shared as it is.
+    ///
+    /// # Errors
+    ///
+    /// The layout does not fit the body. The topic's characters are not looked at again.
+    pub fn from_body(body: Bytes, layout: &Layout) -> Result<Self, BadLayout> {
+        let Layout { topic, payload_at, has_props } = layout;
+        let ordered = topic.start <= topic.end && topic.end == *payload_at;
+        let room_for_length = topic.is_empty() || topic.start as usize >= length_octets(topic.len());
+        let fits = u32::try_from(body.len()).is_ok_and(|len| *payload_at <= len);
+        if !(ordered && room_for_length && fits) {
+            return Err(BadLayout);
+        }
+        Ok(Self::at(body, topic.start, *payload_at, *has_props))
+    }
+
+    const fn at(body: Bytes, topic_at: u32, payload_at: u32, has_props: bool) -> Self {
+        Self { body, expires: None, topic_at, payload_at, has_props, reliable: false }
+    }
+
+    /// The same message, at least once if `reliable`.
+    #[must_use]
+    pub fn with_reliable(mut self, reliable: bool) -> Self {
+        self.reliable = reliable;
+        self
+    }
+
+    /// The same message, not to be handed on at `expires` or later.
+    #[must_use]
+    pub fn with_expiry(mut self, expires: Instant) -> Self {
+        self.expires = Some(expires);
+        self
+    }
+
+    /// The whole body: `[properties] topic payload`, as a frame carries it.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The topic; empty in a response, or if the body that this was made from was not UTF-8 there.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        core::str::from_utf8(self.topic_octets()).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn topic_octets(&self) -> &[u8] {
+        &self.body[self.topic_at as usize..self.payload_at as usize]
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.body[self.payload_at as usize..]
+    }
+
+    /// The raw properties block as the body begins with it, its length included; empty without one.
+    #[must_use]
+    pub fn props(&self) -> &[u8] {
+        if !self.has_props {
+            return &[];
+        }
+        let topic = self.topic_octets().len();
+        let length = if topic == 0 { 0 } else { length_octets(topic) };
+        &self.body[..self.topic_at as usize - length]
+    }
+
+    /// Whether the body begins with a properties block.
+    #[must_use]
+    pub const fn has_props(&self) -> bool {
+        self.has_props
+    }
+
+    /// Whether the message is to be delivered at least once.
+    #[must_use]
+    pub const fn is_reliable(&self) -> bool {
+        self.reliable
+    }
+
+    /// When the message must no longer be handed on.
+    #[must_use]
+    pub const fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
+
+    #[inline]
+    pub(super) fn expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
+    /// What it counts for in queues: the octets of its body.
+    #[inline]
+    pub(super) fn size(&self) -> u32 {
+        self.body.len() as u32
+    }
+}
+
+/// The message of a response that carries nothing.
+pub(super) static EMPTY: Message = Message::at(Bytes::new(), 0, 0, false);
+
+/// How many octets a varint of this value has.
+const fn length_octets(n: usize) -> usize {
+    varint_octets(n as u64) as usize
+}
+
+/// How many octets a varint of this value has.
+#[inline]
+pub(super) const fn varint_octets(n: u64) -> u32 {
+    (64 - (n | 1).leading_zeros()).div_ceil(7)
+}
+
+/// A message in the pool, and how many queue entries refer to it.
+#[derive(Debug)]
+struct Pooled {
+    message: Message,
+    references: u32,
+}
+
+impl Default for Pooled {
+    fn default() -> Self {
+        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0 }
+    }
+}
+
+/// Every message that waits somewhere in the hub, once: queues hold 32-bit references that are
+/// counted without atomics, because one thread at a time works on a hub.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    messages: Slab<Pooled>,
+}
+
+impl Pool {
+    /// Stores a message with one reference, which the caller owns.
+    pub(super) fn insert(&mut self, message: Message) -> u32 {
+        self.messages.insert(Pooled { message, references: 1 })
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> &Message {
+        &self.messages[index].message
+    }
+
+    /// One more reference.
+    #[inline]
+    pub(super) fn share(&mut self, index: u32) {
+        self.messages[index].references += 1;
+    }
+
+    /// One reference less; the last one frees the message.
+    #[inline]
+    pub(super) fn release(&mut self, index: u32) {
+        let pooled = &mut self.messages[index];
+        pooled.references -= 1;
+        if pooled.references == 0 {
+            self.messages.remove(index);
+        }
+    }
+
+    /// How many messages are stored.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The references of each stored message, for the invariants.
+    pub(super) fn references(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.messages.places().map(|(i, pooled)| (i, pooled.references))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    #[test]
+    fn parts_of_a_body() {
+        let body = Bytes::from_static(b"\x03\x01\x01x\x02a/payload");
+        let layout = Layout { topic: 5..7, payload_at: 7, has_props: true };
+        let m = Message::from_body(body.clone(), &layout).unwrap();
+        assert_eq!((m.topic(), m.payload(), m.props()), ("a/", &b"payload"[..], &b"\x03\x01\x01x"[..]));
+        let response = Layout { topic: 4..4, payload_at: 4, has_props: true };
+        let m = Message::from_body(body, &response).unwrap();
+        assert_eq!((m.topic(), m.props(), m.payload().len()), ("", &b"\x03\x01\x01x"[..], 10));
+    }
+
+    #[test]
+    fn layouts_that_do_not_fit_are_refused() {
+        let body = Bytes::from_static(b"\x01abc");
+        for (start, end, payload_at) in [(1, 2, 3), (2, 1, 1), (1, 5, 5), (0, 1, 1), (3, 2, 2)] {
+            let layout = Layout { topic: Range { start, end }, payload_at, has_props: false };
+            assert!(Message::from_body(body.clone(), &layout).is_err(), "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn long_topics_have_long_lengths() {
+        let topic: String = "x".repeat(300);
+        let m = Message::new(&topic, b"p").unwrap();
+        assert_eq!(&m.body()[..2], &[0xac, 0x02]);
+        assert_eq!((m.topic(), m.payload()), (&topic[..], &b"p"[..]));
+        assert_eq!([0, 127, 128, 16_383, 16_384].map(varint_octets), [1, 1, 2, 2, 3]);
+        assert_eq!(varint_octets((1 << 63) - 1), 9);
+    }
+}

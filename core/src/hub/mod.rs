@@ -1,0 +1,509 @@
+//! The hub: sends messages from sessions to sessions.
+//!
+//! A state machine like all others here: commands come in with the time, deliveries are pulled
+//! out, nothing is done by itself. One thread at a time works on a hub; the same commands at the
+//! same times give the same deliveries.
+//!
+//! # How to run one
+//!
+//! - [`attach`](Hub::attach) a session for each connection, and hand it what its peer says:
+//!   [`subscribe`](Hub::subscribe), [`publish`](Hub::publish), [`request`](Hub::request),
+//!   [`ack`](Hub::ack), [`credit`](Hub::credit).
+//! - [`poll_ready`](Hub::poll_ready) names the sessions that have something to hand out.
+//!   [`drain`](Hub::drain) hands it out as far as the connection's buffer takes it; a delivery that
+//!   the buffer did not take stays where it is.
+//! - [`poll_notice`](Hub::poll_notice) says what else adapters have to do, and
+//!   [`poll_operation`](Hub::poll_operation) what a store has to. Call all three after commands,
+//!   until they give nothing: what they give is bounded by what was commanded.
+//! - [`poll_timeout`](Hub::poll_timeout) says when to call [`handle_timeout`](Hub::handle_timeout).
+//!
+//! ```
+//! use bowline_core::hub::{Delivery, Hub, HubOptions, Message, SessionOptions, SubscribeOptions};
+//! use bowline_core::time::Instant;
+//!
+//! let now = Instant::from_millis(1);
+//! let mut hub = Hub::new(HubOptions::default(), 42);
+//! let alice = hub.attach(now, &SessionOptions::default()).unwrap();
+//! let bob = hub.attach(now, &SessionOptions::default()).unwrap();
+//! hub.subscribe(now, bob, 1, "home/+", SubscribeOptions::default()).unwrap();
+//! hub.publish(now, alice, Message::new("home/door", b"open").unwrap(), None).unwrap();
+//!
+//! assert_eq!(hub.poll_ready(), Some(bob));
+//! hub.drain(now, bob, |delivery| {
+//!     assert!(matches!(delivery, Delivery::Message { sid: 1, message, .. } if message.payload() == b"open"));
+//!     true // the buffer took it
+//! })
+//! .unwrap();
+//! ```
+//!
+//! # Order, and what is kept
+//!
+//! Messages of one publisher on one topic reach a subscription in order. A delivery at least once
+//! is kept from when it is handed out until it is acknowledged; its number is its place in the
+//! order of all such deliveries of the session. Queues are bounded ([`SessionOptions`]) and what
+//! then happens is the session's [`Policy`]. A subscription with a credit of its own has a queue
+//! of its own: without credit it holds up itself and nothing else, and is the first to lose
+//! deliveries when there is no room.
+
+mod counters;
+mod delivery;
+mod matcher;
+mod message;
+mod operation;
+mod options;
+mod outbox;
+mod publish;
+mod request;
+mod session;
+mod shared;
+mod slab;
+mod subscribe;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod trie;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use ahash::RandomState;
+
+pub use counters::{Counters, Drops};
+pub use delivery::{
+    Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
+};
+pub use message::{BadLayout, Layout, Message};
+pub use operation::Operation;
+pub use options::{HubOptions, MAX_ID, Policy, Quality, RequestOptions, SessionOptions, SubscribeOptions};
+
+use crate::status::Status;
+use crate::time::{Deadline, Instant};
+use outbox::Sessions;
+use request::Calls;
+use session::{Entry, Kind, Session, Wake};
+use slab::NONE;
+use subscriptions::{Subscriptions, Target};
+use timers::{Alarm, Timers};
+
+/// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due. Few, because
+/// the end of a session costs as much as it has subscriptions and deliveries.
+const TIMERS_PER_CALL: usize = 128;
+
+/// The hub. See the [module](self) for how to run one.
+pub struct Hub {
+    options: HubOptions,
+    now: Instant,
+    hasher: RandomState,
+    subs: Subscriptions,
+    sessions: Sessions,
+    calls: Calls,
+    timers: Timers,
+    operations: VecDeque<Operation>,
+    access: Option<Box<dyn Access + Send>>,
+}
+
+impl core::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Hub")
+            .field("now", &self.now)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// An empty hub that allows everything.
+    ///
+    /// `seed` keys its hash tables: draw it from a secret source of randomness, so that nobody can
+    /// choose topics that collide.
+    #[must_use]
+    pub fn new(options: HubOptions, seed: u64) -> Self {
+        use crate::entropy::{Entropy, Seeded};
+        let mut keys = Seeded::new(seed);
+        let mut key = || keys.wire_u64();
+        let hasher = RandomState::with_seeds(key(), key(), key(), key());
+        Self {
+            options,
+            now: Instant::ZERO,
+            subs: Subscriptions::new(hasher.clone()),
+            sessions: Sessions::new(hasher.clone()),
+            calls: Calls::new(hasher.clone()),
+            hasher,
+            timers: Timers::default(),
+            operations: VecDeque::new(),
+            access: None,
+        }
+    }
+
+    /// Sets the access rules from now on; existing subscriptions stay.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
+        self.access = Some(access);
+    }
+
+    /// Begins a session, attached to the connection that asks for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Quota`] when there are [`max_sessions`](HubOptions::max_sessions).
+    pub fn attach(&mut self, now: Instant, options: &SessionOptions<'_>) -> Result<SessionKey, Refusal> {
+        self.tick(now);
+        if self.sessions.all.len() >= self.options.max_sessions.min(HubOptions::SESSIONS) {
+            return Err(Refusal::Quota("sessions"));
+        }
+        let expiry = options.expiry.min(self.options.max_expiry);
+        let index =
+            self.sessions.all.insert_with(|old: &Session| Session::new(options, old.generation, expiry));
+        let key = self.sessions.key(index);
+        self.sessions.counters.sessions += 1;
+        self.sessions.counters.attached += 1;
+        if self.is_durable(index) {
+            let identity = options.identity.into();
+            self.operations.push_back(Operation::SessionCreated { key, identity, expiry });
+        }
+        Ok(key)
+    }
+
+    /// The connection is gone. The session waits for its expiry; without one it ends.
+    ///
+    /// Deliveries at most once are dropped; those at least once wait, but for those of shared
+    /// groups that were not handed out, which go to other members that are attached and have room. Its requests
+    /// end, those that it was to answer fail with `ResponderGone`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session. Detaching a detached one does nothing.
+    pub fn detach(&mut self, now: Instant, key: SessionKey) -> Result<(), Refusal> {
+        let now = self.tick(now);
+        let index = self.sessions.find(key)?;
+        if !self.sessions.all[index].attached {
+            return Ok(());
+        }
+        self.disconnect(index);
+        let expiry = self.sessions.all[index].expiry;
+        if expiry.is_zero() {
+            self.end(index);
+        } else {
+            let timer = self.timers.set(now + expiry, Alarm::Expiry(index));
+            self.sessions.all[index].timer = Some(timer);
+        }
+        Ok(())
+    }
+
+    /// A new connection serves the session; an old one that still does is detached first.
+    ///
+    /// `in_flight` is how many deliveries at least once it takes before it acknowledges. With
+    /// `received`, how many of the session's it has, those are acknowledged; the others that were
+    /// handed out come again, first and in order. All credit starts anew.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, or [`Refusal::BadAck`]; nothing was changed then.
+    pub fn reattach(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        in_flight: u32,
+        received: Option<u64>,
+    ) -> Result<(), Refusal> {
+        self.tick(now);
+        let index = self.sessions.find(key)?;
+        if let Some(count) = received {
+            self.sessions.check_ack(index, count)?;
+        }
+        if self.sessions.all[index].attached {
+            self.disconnect(index);
+        }
+        if let Some(timer) = self.sessions.all[index].timer.take() {
+            self.timers.cancel(timer);
+        }
+        let s = &mut self.sessions.all[index];
+        s.attached = true;
+        s.window = in_flight.max(1);
+        s.restart();
+        self.sessions.counters.attached += 1;
+        for i in 0..self.sessions.all[index].subs.len() {
+            self.subs.set_attached(self.sessions.all[index].subs[i].1, true);
+        }
+        let acked = self.sessions.all[index].acked;
+        self.sessions.ack(index, received.unwrap_or(acked));
+        Ok(())
+    }
+
+    /// Ends a session, attached or not, with all that belongs to it.
+    ///
+    /// Deliveries at least once of shared groups that were not acknowledged go to other members.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn remove(&mut self, now: Instant, key: SessionKey) -> Result<(), Refusal> {
+        self.tick(now);
+        let index = self.sessions.find(key)?;
+        if self.sessions.all[index].attached {
+            self.disconnect(index);
+        }
+        self.end(index);
+        Ok(())
+    }
+
+    /// Who the session belongs to: another must not resume it.
+    #[must_use]
+    pub fn identity(&self, key: SessionKey) -> Option<&str> {
+        self.sessions.find(key).ok().map(|index| &*self.sessions.all[index].identity)
+    }
+
+    /// How long the session outlives its connection; `None` when it has ended.
+    #[must_use]
+    pub fn expiry(&self, key: SessionKey) -> Option<Duration> {
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].expiry)
+    }
+
+    /// Changes how long the session outlives its connection, from when that ends; at most
+    /// [`max_expiry`](HubOptions::max_expiry).
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn set_expiry(&mut self, key: SessionKey, expiry: Duration) -> Result<(), Refusal> {
+        let index = self.sessions.find(key)?;
+        self.sessions.all[index].expiry = expiry.min(self.options.max_expiry);
+        Ok(())
+    }
+
+    /// Whether a connection serves the session; `None` when it has ended.
+    #[must_use]
+    pub fn is_attached(&self, key: SessionKey) -> Option<bool> {
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].attached)
+    }
+
+    /// How many deliveries at least once the session was handed out in all, and how many of those
+    /// it has acknowledged: `(acknowledged, sent)`.
+    #[must_use]
+    pub fn reliable(&self, key: SessionKey) -> Option<(u64, u64)> {
+        let s = &self.sessions.all[self.sessions.find(key).ok()?];
+        Some((s.acked, s.acked + s.unacked.len() as u64))
+    }
+
+    /// The peer has received `count` deliveries at least once of this session in all.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, or [`Refusal::BadAck`].
+    pub fn ack(&mut self, now: Instant, key: SessionKey, count: u64) -> Result<(), Refusal> {
+        self.tick(now);
+        let index = self.sessions.find(key)?;
+        self.sessions.check_ack(index, count)?;
+        self.sessions.ack(index, count);
+        Ok(())
+    }
+
+    /// Hands out what waits for a session: `take` writes each delivery to the connection's buffer,
+    /// or says `false` where it has no room; that delivery then stays first.
+    ///
+    /// What may go out is bounded by the deliveries at least once in flight and by the credit of
+    /// subscriptions that have one; a delivery counts for that with the size of its frame's body.
+    /// The credit of the session as a whole is up to `take`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, or it is detached.
+    pub fn drain<T: Into<Take>>(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        mut take: impl FnMut(&Delivery<'_>) -> T,
+    ) -> Result<Drained, Refusal> {
+        let now = self.tick(now);
+        let index = self.attached(key)?;
+        let drained = self.sessions.drain(now, index, &mut self.calls, &mut |d| take(d).into());
+        self.sessions.release_publishers(index, false);
+        Ok(drained)
+    }
+
+    /// The next session that has something to hand out and had nothing before: wake its
+    /// connection, which drains it. Each comes once, until it was drained to the end.
+    pub fn poll_ready(&mut self) -> Option<SessionKey> {
+        self.sessions.poll_ready()
+    }
+
+    /// The next thing that an adapter has to do or to know.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.sessions.poll_notice()
+    }
+
+    /// The next thing for the store to do; never anything unless [`HubOptions::durable`].
+    pub fn poll_operation(&mut self) -> Option<Operation> {
+        self.operations.pop_front()
+    }
+
+    /// When the hub wants to be called, and why: a request is not answered, a session expires.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.timers.next()
+    }
+
+    /// Does what is due, at most 128 things a call: while
+    /// [`poll_timeout`](Self::poll_timeout) is due, call again.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        for _ in 0..TIMERS_PER_CALL {
+            match self.timers.pop_due(now) {
+                None => break,
+                Some(Alarm::Request(request)) => self.time_out(request),
+                Some(Alarm::Expiry(index)) => {
+                    self.sessions.all[index].timer = None;
+                    let key = self.sessions.key(index);
+                    self.end(index);
+                    self.sessions.notice_expired(key);
+                }
+                Some(Alarm::Free) => {}
+            }
+        }
+    }
+
+    /// What was counted up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            subscriptions: self.subs.len() as u64,
+            requests_in_flight: self.calls.len() as u64,
+            ..self.sessions.counters
+        }
+    }
+
+    /// Checks all tables against each other, for tests and simulators: it costs as much as there
+    /// is in the hub.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: a fault of the hub, whatever the commands were.
+    pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.sessions.check()?;
+        self.subs.check()?;
+        self.check_calls()?;
+        let waiting = self.sessions.all.places().filter(|(_, s)| s.timer.is_some()).count();
+        if waiting + self.calls.len() != self.timers.len() {
+            return Err("timers: lost count");
+        }
+        Ok(())
+    }
+
+    /// The time, which never goes back.
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// The number of a session that is attached.
+    fn attached(&self, key: SessionKey) -> Result<u32, Refusal> {
+        let index = self.sessions.find(key)?;
+        if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
+    }
+
+    fn allow<'a>(
+        &self,
+        index: u32,
+        action: Action,
+        subject: impl FnOnce() -> &'a str,
+    ) -> Result<(), Refusal> {
+        match &self.access {
+            Some(access) if !access.allows(&self.sessions.all[index].identity, action, subject()) => {
+                Err(Refusal::NotAuthorized)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the store is to know of this session.
+    fn is_durable(&self, index: u32) -> bool {
+        self.options.durable && self.sessions.all[index].expiry > Duration::ZERO
+    }
+
+    /// Ends all that belongs to a connection.
+    fn disconnect(&mut self, index: u32) {
+        let s = &mut self.sessions.all[index];
+        s.attached = false;
+        s.disconnect = false;
+        if s.wake == Wake::Told {
+            s.wake = Wake::Idle;
+        }
+        self.sessions.counters.attached -= 1;
+        for i in 0..self.sessions.all[index].subs.len() {
+            self.subs.set_attached(self.sessions.all[index].subs[i].1, false);
+        }
+        let lost = self.sessions.all[index].extract(|e| !e.reliable());
+        for entry in lost {
+            let is_request = matches!(entry.kind(), Kind::Request(_));
+            self.sessions.counters.dropped.detached += u64::from(!is_request);
+            self.sessions.drop_unsent(index, entry);
+        }
+        self.end_calls(index);
+        self.sessions.clear_control(index);
+        let groups = &self.subs.groups;
+        let others = |e: &Entry| matches!(e.kind(), Kind::Group(g) if groups[g].attached > 0);
+        let handed_over = self.sessions.all[index].extract(others);
+        self.hand_over(index, handed_over, true, |t| t.session() != index);
+        self.sessions.release_publishers(index, true);
+    }
+
+    /// Ends a detached session.
+    fn end(&mut self, index: u32) {
+        let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        left.extend(self.sessions.all[index].extract(|_| true));
+        self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
+        if self.is_durable(index) {
+            let key = self.sessions.key(index);
+            self.operations.push_back(Operation::SessionRemoved { key });
+        }
+        for (_, sub) in core::mem::take(&mut self.sessions.all[index].subs) {
+            self.subs.remove(sub);
+        }
+        let old = self.sessions.all.remove(index);
+        if let Some(timer) = old.timer {
+            self.timers.cancel(timer);
+        }
+        self.sessions.all[index].generation = old.generation.wrapping_add(1);
+        self.sessions.counters.sessions -= 1;
+    }
+
+    /// Gives deliveries that left a session's queue to other members of their groups, and says
+    /// how many nobody took. With `keep` only members with room get them, and what nobody takes
+    /// stays the session's.
+    fn hand_over(
+        &mut self,
+        from: u32,
+        entries: Vec<Entry>,
+        keep: bool,
+        allowed: impl Fn(&Target) -> bool,
+    ) -> u64 {
+        let mut lost = 0;
+        for entry in entries {
+            let size = self.sessions.pool.get(entry.message).size();
+            self.sessions.pool.share(entry.message);
+            self.sessions.forget(from, entry);
+            let mut passed_on = false;
+            if let Kind::Group(group) = entry.kind() {
+                let all = &self.sessions.all;
+                let has_room = |s| all[s].has_room(size);
+                let fits = |t: &Target| t.reliable() && allowed(t) && (!keep || has_room(t.session()));
+                if let Some(t) = self.subs.groups[group].pick(fits, false, has_room) {
+                    let lane = self.subs.get(t.sub).lane;
+                    let entry = Entry::new(t.sid, entry.message, true).of_group(group);
+                    passed_on = self.sessions.offer(t.session(), lane, entry, size) != outbox::Offer::Dropped;
+                }
+            }
+            if keep && !passed_on {
+                let sub = self.sessions.all[from].sub(entry.sid());
+                let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
+                self.sessions.put(from, lane, entry, size);
+            }
+            lost += u64::from(!keep && !passed_on);
+            self.sessions.pool.release(entry.message);
+        }
+        self.settle_lost(Status::Busy);
+        lost
+    }
+}

@@ -1,0 +1,169 @@
+//! What can be set, with its defaults, and the limits that bound the hub's memory.
+
+use core::time::Duration;
+
+/// The largest subscription or request id: what a varint of nine octets can say.
+pub const MAX_ID: u64 = (1 << 63) - 1;
+
+/// The hub's own options.
+///
+/// ```
+/// use bowline_core::hub::HubOptions;
+/// let options = HubOptions { max_sessions: 100, ..HubOptions::default() };
+/// assert_eq!(options.max_requests_per_session, 1024);
+/// ```
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// Sessions at most, attached or not. Twice the default of connections, so that as many
+    /// sessions can wait for their clients to come back. At most 2^24.
+    pub max_sessions: usize,
+    /// Subscriptions at most in all: at some 250 octets each, the default is about 250 MB.
+    pub max_subscriptions: usize,
+    /// Subscriptions at most of one session, so that one client does not take them all.
+    pub max_subscriptions_per_session: usize,
+    /// Subscriptions with a credit of their own at most of one session: each has a queue.
+    pub max_lanes_per_session: usize,
+    /// Requests in flight at most of one session.
+    pub max_requests_per_session: usize,
+    /// Requests in flight at most in all.
+    pub max_requests: usize,
+    /// Requests on their way to responders at most in all: one to many counts for each. At most 2^24.
+    pub max_legs: usize,
+    /// The longest time that a request may ask for; a longer one is cut to this.
+    pub max_request_timeout: Duration,
+    /// The longest time that a session may outlive its connection; a longer one is cut to this.
+    pub max_expiry: Duration,
+    /// How many de-duplication ids of a session are remembered.
+    pub dedup_window: usize,
+    /// Whether sessions that outlive connections, and their subscriptions, are also stored:
+    /// [`Hub::poll_operation`](super::Hub::poll_operation) then gives out what to store.
+    pub durable: bool,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            max_sessions: 20_000,
+            max_subscriptions: 1_000_000,
+            max_subscriptions_per_session: 4096,
+            max_lanes_per_session: 256,
+            max_requests_per_session: 1024,
+            max_requests: 65_536,
+            max_legs: 262_144,
+            max_request_timeout: Duration::from_secs(3600),
+            max_expiry: Duration::from_secs(7 * 24 * 3600),
+            dedup_window: 1024,
+            durable: false,
+        }
+    }
+}
+
+impl HubOptions {
+    /// Session numbers share a word with flags.
+    pub(super) const SESSIONS: usize = 1 << 24;
+}
+
+/// What happens to a delivery for which a session's queue has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Policy {
+    /// The oldest delivery that was not handed out makes room.
+    #[default]
+    DropOldest,
+    /// The new delivery is dropped.
+    DropNewest,
+    /// The new delivery is dropped and the session's connection is to be closed
+    /// ([`Notice::Disconnect`](super::Notice::Disconnect)).
+    Disconnect,
+    /// Publishers that deliver while the queue is above three quarters of its bounds are held
+    /// ([`Notice::Hold`](super::Notice::Hold)) until it is below half. What they are still
+    /// allowed to send is queued up to twice the bounds; beyond, or while the session is
+    /// detached, new deliveries are dropped.
+    SlowPublisher,
+}
+
+/// What a session is like.
+///
+/// ```
+/// use bowline_core::hub::{Policy, SessionOptions};
+/// use core::time::Duration;
+/// let options = SessionOptions {
+///     identity: "alice",
+///     expiry: Duration::from_secs(3600),
+///     policy: Policy::SlowPublisher,
+///     ..SessionOptions::default()
+/// };
+/// assert_eq!((options.max_messages, options.max_bytes), (1024, 4 << 20));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions<'a> {
+    /// Who it belongs to: the authenticated user, or empty.
+    pub identity: &'a str,
+    /// How long it outlives its connection; zero: not at all.
+    pub expiry: Duration,
+    /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
+    pub max_messages: u32,
+    /// Octets of message bodies in its queue at most. One message is taken whatever its size.
+    pub max_bytes: u64,
+    /// What happens when the queue is full.
+    pub policy: Policy,
+    /// Deliveries at least once at most that are handed out and not acknowledged.
+    pub in_flight: u32,
+}
+
+impl Default for SessionOptions<'_> {
+    fn default() -> Self {
+        Self {
+            identity: "",
+            expiry: Duration::ZERO,
+            max_messages: 1024,
+            max_bytes: 4 << 20,
+            policy: Policy::default(),
+            in_flight: 1024,
+        }
+    }
+}
+
+/// How surely a message is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quality {
+    /// At most once: lost with the connection.
+    #[default]
+    AtMostOnce,
+    /// At least once: kept until acknowledged.
+    AtLeastOnce,
+}
+
+/// What a subscription is like.
+///
+/// ```
+/// use bowline_core::hub::{Quality, SubscribeOptions};
+/// let options = SubscribeOptions { quality: Quality::AtLeastOnce, ..SubscribeOptions::default() };
+/// assert_eq!((options.credit, options.serve), (None, false));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// The best quality that it asks for; a message is delivered at the lower of its own and this.
+    pub quality: Quality,
+    /// Its own credit at first, in octets; without one only the session's credit counts.
+    pub credit: Option<u64>,
+    /// Not what this session itself published.
+    pub no_local: bool,
+    /// Requests, not messages.
+    pub serve: bool,
+}
+
+/// What a request is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestOptions {
+    /// All responders, not one.
+    pub many: bool,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+impl Default for RequestOptions {
+    fn default() -> Self {
+        Self { many: false, timeout: Duration::from_secs(30) }
+    }
+}

@@ -1,0 +1,634 @@
+//! All sessions and their queues: offering, handing out, acknowledging.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use ahash::RandomState;
+use hashbrown::HashSet;
+
+use super::counters::Counters;
+use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey, Take};
+use super::message::{EMPTY, Pool, varint_octets};
+use super::options::Policy;
+use super::request::Calls;
+use super::session::{Control, Entry, Kind, Session, Turn, Wake};
+use super::slab::{NONE, Slab};
+use crate::time::Instant;
+
+/// A queue that once was longer than this gives its memory back when it is empty.
+const KEEP: usize = 256;
+/// So many publishers at most are held by one session; further ones are bounded by its queue alone.
+const HOLDS: usize = 1024;
+
+/// What became of an offered delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Queued,
+    /// Queued, and the publisher is to be held.
+    High,
+    Dropped,
+}
+
+/// What became of the first delivery of a queue.
+enum Step {
+    Taken(u32),
+    Refused,
+    /// It was dropped: look again.
+    Skipped,
+    /// It waits for an acknowledgement.
+    Window,
+    Empty,
+}
+
+enum Pending {
+    State(SessionKey),
+    Expired(SessionKey),
+}
+
+impl Control {
+    fn message(&self) -> Option<u32> {
+        match *self {
+            Self::Response { message, .. } if message != NONE => Some(message),
+            _ => None,
+        }
+    }
+
+    fn size(&self, pool: &Pool) -> u64 {
+        self.message().map_or(0, |message| u64::from(pool.get(message).size()))
+    }
+
+    fn release(&self, pool: &mut Pool) {
+        if let Some(message) = self.message() {
+            pool.release(message);
+        }
+    }
+}
+
+/// All sessions.
+pub(super) struct Sessions {
+    pub(super) all: Slab<Session>,
+    pub(super) pool: Pool,
+    pub(super) counters: Counters,
+    ready: VecDeque<SessionKey>,
+    notices: VecDeque<Pending>,
+    /// Legs of requests whose entries were dropped from a queue: the requester is to learn it.
+    pub(super) lost: Vec<u32>,
+    /// Who holds whom, as in each session's `holding`.
+    holds: HashSet<(SessionKey, SessionKey), RandomState>,
+}
+
+impl Sessions {
+    pub(super) fn new(hasher: RandomState) -> Self {
+        Self {
+            all: Slab::default(),
+            pool: Pool::default(),
+            counters: Counters::default(),
+            ready: VecDeque::new(),
+            notices: VecDeque::new(),
+            lost: Vec::new(),
+            holds: HashSet::with_hasher(hasher),
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, key: SessionKey) -> Result<u32, Refusal> {
+        match self.all.get(key.index) {
+            Some(s) if s.generation == key.generation && s.live => Ok(key.index),
+            _ => Err(Refusal::NoSession),
+        }
+    }
+
+    pub(super) fn key(&self, index: u32) -> SessionKey {
+        SessionKey { index, generation: self.all[index].generation }
+    }
+
+    /// Queues a delivery of `size` octets for a session, or drops it or another as the session's
+    /// policy says. The pool's reference for it is taken here.
+    #[inline]
+    pub(super) fn offer(&mut self, index: u32, lane: u32, entry: Entry, size: u32) -> Offer {
+        let s = &self.all[index];
+        if !s.attached && !entry.reliable() {
+            self.counters.dropped.detached += 1;
+            return Offer::Dropped;
+        }
+        if s.is_full(size) && !self.make_room(index, lane, size) {
+            return Offer::Dropped;
+        }
+        self.put(index, lane, entry, size)
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, index: u32, lane: u32, entry: Entry, size: u32) -> Offer {
+        self.pool.share(entry.message);
+        let s = &mut self.all[index];
+        s.queued += 1;
+        s.bytes += u64::from(size);
+        self.counters.queued += 1;
+        self.counters.queued_bytes += u64::from(size);
+        s.queue(lane).push_back(entry);
+        if lane != NONE
+            && let Some(lanes) = &mut s.lanes
+        {
+            lanes.enlist(lane);
+        }
+        let high = s.policy == Policy::SlowPublisher && s.attached && s.is_high();
+        if s.wake == Wake::Idle {
+            self.wake(index);
+        }
+        if high { Offer::High } else { Offer::Queued }
+    }
+
+    /// Lists the session as ready if there is something to hand out.
+    #[inline]
+    pub(super) fn wake(&mut self, index: u32) {
+        let s = &mut self.all[index];
+        if s.wake == Wake::Idle && s.is_ready() {
+            s.wake = Wake::Listed;
+            self.ready.push_back(SessionKey { index, generation: s.generation });
+        }
+    }
+
+    pub(super) fn poll_ready(&mut self) -> Option<SessionKey> {
+        while let Some(key) = self.ready.pop_front() {
+            if self.find(key).is_err() {
+                continue;
+            }
+            let s = &mut self.all[key.index];
+            s.wake = if s.is_ready() { Wake::Told } else { Wake::Idle };
+            if s.wake == Wake::Told {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Makes room for a delivery in a full queue, or says no.
+    #[cold]
+    fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
+        let s = &mut self.all[index];
+        match s.policy {
+            Policy::SlowPublisher if s.attached && !s.exceeds(size, 2) => return true,
+            Policy::DropOldest => {
+                while self.all[index].is_full(size) {
+                    let s = &mut self.all[index];
+                    let Some(entry) = s.victim(lane).and_then(|lane| s.queue(lane).pop_front()) else {
+                        break;
+                    };
+                    self.drop_unsent(index, entry);
+                    self.counters.dropped.oldest += 1;
+                }
+            }
+            Policy::Disconnect if s.attached => {
+                if !s.disconnect {
+                    s.disconnect = true;
+                    self.notice(index);
+                }
+            }
+            Policy::DropNewest | Policy::SlowPublisher | Policy::Disconnect => {
+                while self.all[index].is_full(size) {
+                    let s = &mut self.all[index];
+                    let Some(victim) = s.victim(lane).filter(|v| *v != NONE && *v != lane) else { break };
+                    let Some(entry) = s.queue(victim).pop_back() else { break };
+                    self.drop_unsent(index, entry);
+                    self.counters.dropped.newest += 1;
+                }
+            }
+        }
+        let room = !self.all[index].is_full(size);
+        if !room {
+            self.counters.dropped.newest += 1;
+        }
+        room
+    }
+
+    /// Accounts for an entry that left a queue without being handed out.
+    pub(super) fn drop_unsent(&mut self, index: u32, entry: Entry) {
+        if let Kind::Request(leg) = entry.kind() {
+            self.lost.push(leg);
+        }
+        self.forget(index, entry);
+    }
+
+    /// Accounts for an entry that left the session.
+    pub(super) fn forget(&mut self, index: u32, entry: Entry) {
+        let size = u64::from(self.pool.get(entry.message).size());
+        let s = &mut self.all[index];
+        s.queued -= 1;
+        s.bytes -= size;
+        self.counters.queued -= 1;
+        self.counters.queued_bytes -= size;
+        self.pool.release(entry.message);
+    }
+
+    pub(super) fn push_control(&mut self, index: u32, control: Control) {
+        self.all[index].owed += control.size(&self.pool);
+        self.all[index].control.push_back(control);
+        self.wake(index);
+    }
+
+    /// Forgets what is owed about requests: they do not outlive a connection.
+    pub(super) fn clear_control(&mut self, index: u32) {
+        self.forget_control(index, |_| true);
+    }
+
+    /// Forgets the answers to a request that were not handed out.
+    pub(super) fn forget_responses(&mut self, index: u32, request: u64) {
+        self.forget_control(index, |c| matches!(c, Control::Response { id, .. } if *id == request));
+    }
+
+    fn forget_control(&mut self, index: u32, which: impl Fn(&Control) -> bool) {
+        let Self { all, pool, .. } = self;
+        let Session { control, owed, .. } = &mut all[index];
+        control.retain(|control| {
+            if which(control) {
+                *owed -= control.size(pool);
+                control.release(pool);
+            }
+            !which(control)
+        });
+    }
+
+    /// Hands out as much as `take` takes.
+    pub(super) fn drain(
+        &mut self,
+        now: Instant,
+        index: u32,
+        calls: &mut Calls,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+    ) -> Drained {
+        let mut out = Drained::default();
+        out.blocked = !self.drain_control(index, take, &mut out.taken)
+            || !self.drain_again(index, take, &mut out.taken)
+            || !self.drain_queues(now, index, calls, take, &mut out.taken);
+        let s = &mut self.all[index];
+        if out.blocked {
+            if s.wake == Wake::Idle {
+                s.wake = Wake::Told;
+            }
+        } else if s.wake == Wake::Told {
+            s.wake = Wake::Idle;
+        }
+        if s.main.is_empty() && s.main.capacity() > KEEP {
+            s.main = VecDeque::new();
+        }
+        out
+    }
+
+    fn drain_control(
+        &mut self,
+        index: u32,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+        taken: &mut u32,
+    ) -> bool {
+        let Self { all, pool, counters, .. } = self;
+        let s = &mut all[index];
+        while let Some(control) = s.control.front() {
+            let delivery = match *control {
+                Control::Cancel { id } => Delivery::Cancel { id },
+                Control::Response { id, status, more, message } => {
+                    let message = if message == NONE { &EMPTY } else { pool.get(message) };
+                    Delivery::Response { id, status, more, message }
+                }
+            };
+            if take(&delivery) == Take::Blocked {
+                return false;
+            }
+            counters.responses += u64::from(matches!(delivery, Delivery::Response { .. }));
+            *taken += 1;
+            s.owed -= control.size(pool);
+            control.release(pool);
+            s.control.pop_front();
+        }
+        true
+    }
+
+    /// What an earlier connection was handed and has not acknowledged: first, in order, and whole,
+    /// whether it has expired or not, because its numbers stand.
+    fn drain_again(
+        &mut self,
+        index: u32,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+        taken: &mut u32,
+    ) -> bool {
+        let Self { all, pool, counters, .. } = self;
+        let s = &mut all[index];
+        while (s.again as usize) < s.unacked.len() && s.window_open() {
+            let entry = s.unacked[s.again as usize];
+            let sid = entry.sid();
+            let lane =
+                s.lanes.as_mut().and_then(|lanes| lanes.all.iter_mut().find(|l| l.live && l.sid == sid));
+            s.again_stalled = lane.as_ref().is_some_and(|l| l.used >= l.limit);
+            if s.again_stalled {
+                break;
+            }
+            let message = pool.get(entry.message);
+            // Its number stands, so there is no way around it.
+            if take(&Delivery::Message { sid, message, reliable: true }) != Take::Taken {
+                return false;
+            }
+            if let Some(lane) = lane {
+                lane.used += u64::from(varint_octets(sid) + message.size());
+            }
+            s.again += 1;
+            *taken += 1;
+            counters.messages_out += 1;
+            counters.bytes_out += u64::from(message.size());
+        }
+        true
+    }
+
+    fn drain_queues(
+        &mut self,
+        now: Instant,
+        index: u32,
+        calls: &mut Calls,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+        taken: &mut u32,
+    ) -> bool {
+        let s = &self.all[index];
+        if (s.again as usize) < s.unacked.len() {
+            return true;
+        }
+        loop {
+            let main = loop {
+                match self.step(now, index, NONE, calls, take) {
+                    Step::Skipped => {}
+                    other => break other,
+                }
+            };
+            let lane = match main {
+                Step::Refused => return false,
+                _ if self.all[index].lanes.is_none() => Step::Empty,
+                _ => self.step_lane(now, index, calls, take),
+            };
+            let count = u32::from(matches!(main, Step::Taken(_))) + u32::from(matches!(lane, Step::Taken(_)));
+            *taken += count;
+            match lane {
+                Step::Refused => return false,
+                _ if count == 0 => return true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Hands out one delivery of the lane whose turn it is.
+    fn step_lane(
+        &mut self,
+        now: Instant,
+        index: u32,
+        calls: &mut Calls,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+    ) -> Step {
+        loop {
+            let Some(lane) = self.all[index].lanes.as_ref().and_then(|lanes| lanes.ring.front().copied())
+            else {
+                return Step::Empty;
+            };
+            let step = self.step(now, index, lane, calls, take);
+            let Some(lanes) = &mut self.all[index].lanes else { return Step::Empty };
+            match step {
+                Step::Refused => return Step::Refused,
+                Step::Skipped => {}
+                Step::Taken(size) => {
+                    lanes.ring.pop_front();
+                    let l = &mut lanes.all[lane as usize];
+                    l.used += u64::from(size);
+                    l.turn = Turn::Out;
+                    lanes.enlist(lane);
+                    return step;
+                }
+                Step::Window => {
+                    lanes.ring.pop_front();
+                    lanes.all[lane as usize].turn = Turn::Parked;
+                    lanes.parked.push(lane);
+                }
+                Step::Empty => {
+                    lanes.ring.pop_front();
+                    lanes.all[lane as usize].turn = Turn::Out;
+                }
+            }
+        }
+    }
+
+    /// Hands out the first delivery of a queue.
+    #[inline]
+    fn step(
+        &mut self,
+        now: Instant,
+        index: u32,
+        lane: u32,
+        calls: &mut Calls,
+        take: &mut impl FnMut(&Delivery<'_>) -> Take,
+    ) -> Step {
+        let Self { all, pool, counters, .. } = self;
+        let s = &mut all[index];
+        let Some(entry) = s.queue(lane).front().copied() else { return Step::Empty };
+        if entry.reliable() && !s.window_open() {
+            return Step::Window;
+        }
+        let (sid, reliable) = (entry.sid(), entry.reliable());
+        let message = pool.get(entry.message);
+        let size = message.size();
+        let on_wire = if let Kind::Request(leg) = entry.kind() {
+            let Some((id, timeout)) = calls.sending(leg, now) else {
+                calls.free(leg);
+                s.queue(lane).pop_front();
+                self.forget(index, entry);
+                return Step::Skipped;
+            };
+            match take(&Delivery::Request { id, sid, timeout, message }) {
+                Take::Taken => calls.sent(leg),
+                Take::Blocked => return Step::Refused,
+                Take::Never => {
+                    calls.free(leg);
+                    return self.drop_first(index, lane, entry);
+                }
+            }
+            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            varint_octets(id) + varint_octets(sid) + varint_octets(millis) + size
+        } else {
+            if message.expired(now) {
+                counters.dropped.expired += 1;
+                s.queue(lane).pop_front();
+                self.forget(index, entry);
+                return Step::Skipped;
+            }
+            match take(&Delivery::Message { sid, message, reliable }) {
+                Take::Taken => {}
+                Take::Blocked => return Step::Refused,
+                Take::Never => return self.drop_first(index, lane, entry),
+            }
+            counters.messages_out += 1;
+            counters.bytes_out += u64::from(size);
+            varint_octets(sid) + size
+        };
+        s.queue(lane).pop_front();
+        if reliable {
+            s.unacked.push_back(entry);
+            s.again += 1;
+        } else {
+            s.queued -= 1;
+            s.bytes -= u64::from(size);
+            counters.queued -= 1;
+            counters.queued_bytes -= u64::from(size);
+            pool.release(entry.message);
+        }
+        Step::Taken(on_wire)
+    }
+
+    /// The peer can never take the first of a queue: it goes without a number.
+    #[cold]
+    fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
+        self.counters.dropped.refused += 1;
+        self.all[index].queue(lane).pop_front();
+        self.forget(index, entry);
+        Step::Skipped
+    }
+
+    /// Whether `count` can be acknowledged.
+    pub(super) fn check_ack(&self, index: u32, count: u64) -> Result<(), Refusal> {
+        let s = &self.all[index];
+        let (acknowledged, sent) = (s.acked, s.acked + s.unacked.len() as u64);
+        if count < acknowledged || count > sent {
+            return Err(Refusal::BadAck { count, acknowledged, sent });
+        }
+        Ok(())
+    }
+
+    /// Forgets what the peer has: all up to `count`, which [`check_ack`](Self::check_ack) took.
+    pub(super) fn ack(&mut self, index: u32, count: u64) {
+        while self.all[index].acked < count {
+            let s = &mut self.all[index];
+            let Some(entry) = s.unacked.pop_front() else { break };
+            s.acked += 1;
+            s.again = s.again.saturating_sub(1);
+            self.forget(index, entry);
+        }
+        let s = &mut self.all[index];
+        if s.unacked.is_empty() && s.unacked.capacity() > KEEP {
+            s.unacked = VecDeque::new();
+        }
+        if s.window_open()
+            && let Some(lanes) = &mut s.lanes
+        {
+            lanes.unpark();
+        }
+        self.wake(index);
+        self.release_publishers(index, false);
+    }
+
+    /// Holds a publisher until the session's queue is low again.
+    pub(super) fn hold(&mut self, consumer: u32, publisher: u32) {
+        let (c, p) = (self.key(consumer), self.key(publisher));
+        if self.all[consumer].holding.len() >= HOLDS || !self.holds.insert((c, p)) {
+            return;
+        }
+        self.all[consumer].holding.push(p);
+        self.all[publisher].held_by += 1;
+        self.notice(publisher);
+    }
+
+    /// Lets all publishers go that a session holds, if its queue is low or `anyway`.
+    pub(super) fn release_publishers(&mut self, consumer: u32, anyway: bool) {
+        if self.all[consumer].holding.is_empty() || !(anyway || self.all[consumer].is_low()) {
+            return;
+        }
+        let c = self.key(consumer);
+        for p in core::mem::take(&mut self.all[consumer].holding) {
+            self.holds.remove(&(c, p));
+            if self.find(p).is_ok() {
+                self.all[p.index].held_by -= 1;
+                self.notice(p.index);
+            }
+        }
+    }
+
+    /// Says that the adapter of a session has to learn something.
+    fn notice(&mut self, index: u32) {
+        let s = &mut self.all[index];
+        if !s.noticed {
+            s.noticed = true;
+            self.notices.push_back(Pending::State(SessionKey { index, generation: s.generation }));
+        }
+    }
+
+    pub(super) fn notice_expired(&mut self, key: SessionKey) {
+        self.notices.push_back(Pending::Expired(key));
+    }
+
+    pub(super) fn poll_notice(&mut self) -> Option<Notice> {
+        loop {
+            let key = match self.notices.front()? {
+                Pending::Expired(key) => {
+                    let key = *key;
+                    self.notices.pop_front();
+                    return Some(Notice::Expired(key));
+                }
+                Pending::State(key) => *key,
+            };
+            if self.find(key).is_ok() {
+                let s = &mut self.all[key.index];
+                let held = s.held_by > 0;
+                if s.disconnect {
+                    s.disconnect = false;
+                    return Some(Notice::Disconnect(key, DisconnectReason::SlowConsumer));
+                }
+                if held != s.told_held {
+                    s.told_held = held;
+                    return Some(if held { Notice::Hold(key) } else { Notice::Release(key) });
+                }
+                s.noticed = false;
+            }
+            self.notices.pop_front();
+        }
+    }
+
+    /// Checks counts and lists against what there is.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let (mut queued, mut bytes) = (0, 0);
+        for (index, s) in self.all.places().filter(|(_, s)| s.live) {
+            let all = || s.unsent().chain(&s.unacked);
+            let sum: u64 = all().map(|e| u64::from(self.pool.get(e.message).size())).sum();
+            if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
+                return Err("session: cached counts differ from a recount");
+            }
+            if s.owed != s.control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
+                return Err("session: octets of answers differ from a recount");
+            }
+            let key = SessionKey { index, generation: s.generation };
+            let listed = self.ready.iter().filter(|k| **k == key).count();
+            if listed != usize::from(s.wake == Wake::Listed) || (s.wake == Wake::Idle && s.is_ready()) {
+                return Err("session: the list of ready sessions is wrong");
+            }
+            if let Some(lanes) = &s.lanes {
+                for (i, lane) in lanes.all.iter().enumerate() {
+                    let in_ring = lanes.ring.contains(&(i as u32));
+                    if in_ring != (lane.turn == Turn::Ring) || (lane.turn == Turn::Out && lane.may_send()) {
+                        return Err("session: a lane that may send has no turn");
+                    }
+                }
+            }
+            queued += u64::from(s.queued);
+            bytes += s.bytes;
+        }
+        if (queued, bytes) != (self.counters.queued, self.counters.queued_bytes) {
+            return Err("counters: queued differs from a recount");
+        }
+        self.check_references()
+    }
+
+    fn check_references(&self) -> Result<(), &'static str> {
+        let mut references = alloc::collections::BTreeMap::new();
+        for (_, s) in self.all.places() {
+            let control = s.control.iter().filter_map(Control::message);
+            for message in s.unsent().chain(&s.unacked).map(|e| e.message).chain(control) {
+                *references.entry(message).or_insert(0u32) += 1;
+            }
+        }
+        if references.len() != self.pool.len() {
+            return Err("pool: a message is kept that nobody waits for");
+        }
+        let wrong = |(message, n): (u32, u32)| references.get(&message).copied().unwrap_or(0) != n;
+        if self.pool.references().any(wrong) { Err("pool: references miscounted") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,431 @@
+//! A session's state: who it is, what it subscribed to, what waits for it.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use ahash::RandomState;
+use hashbrown::HashSet;
+
+use super::delivery::SessionKey;
+use super::options::{Policy, SessionOptions};
+use super::slab::NONE;
+use super::timers::Timer;
+use crate::status::Status;
+
+const RELIABLE: u64 = 1 << 63;
+const KIND: u32 = 30;
+
+/// A delivery in a queue, in 16 octets: the message itself is in the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// The subscription's id, and whether the delivery is at least once.
+    word: u64,
+    pub(super) message: u32,
+    /// The kind in two bits, and the number of the group or the leg.
+    tag: u32,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    /// Another member of this group could have it instead.
+    Group(u32),
+    /// This leg of a request.
+    Request(u32),
+}
+
+impl Entry {
+    #[inline]
+    pub(super) const fn new(sid: u64, message: u32, reliable: bool) -> Self {
+        Self { word: sid | if reliable { RELIABLE } else { 0 }, message, tag: 0 }
+    }
+
+    pub(super) const fn of_group(self, group: u32) -> Self {
+        Self { tag: 1 << KIND | group, ..self }
+    }
+
+    pub(super) const fn of_request(self, leg: u32) -> Self {
+        Self { tag: 2 << KIND | leg, ..self }
+    }
+
+    pub(super) const fn plain(self) -> Self {
+        Self { tag: 0, ..self }
+    }
+
+    #[inline]
+    pub(super) const fn sid(self) -> u64 {
+        self.word & !RELIABLE
+    }
+
+    #[inline]
+    pub(super) const fn reliable(self) -> bool {
+        self.word & RELIABLE != 0
+    }
+
+    #[inline]
+    pub(super) const fn kind(self) -> Kind {
+        match self.tag >> KIND {
+            0 => Kind::Plain,
+            1 => Kind::Group(self.tag & ((1 << KIND) - 1)),
+            _ => Kind::Request(self.tag & ((1 << KIND) - 1)),
+        }
+    }
+}
+
+/// What is owed about requests; no policy drops it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Control {
+    Response {
+        id: u64,
+        status: Status,
+        more: bool,
+        /// In the pool, or `NONE` for an empty one.
+        message: u32,
+    },
+    Cancel {
+        id: u64,
+    },
+}
+
+/// Whether the adapter knows that there is something to hand out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// There is nothing.
+    #[default]
+    Idle,
+    /// It is in the list of ready sessions.
+    Listed,
+    /// The adapter took it from the list and has not drained it yet.
+    Told,
+}
+
+/// Where a lane is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has nothing, or no credit.
+    #[default]
+    Out,
+    /// It waits for its turn.
+    Ring,
+    /// Its next delivery waits until the peer has acknowledged others.
+    Parked,
+}
+
+/// The queue of a subscription with a credit of its own.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) live: bool,
+    pub(super) sid: u64,
+    pub(super) queue: VecDeque<Entry>,
+    pub(super) used: u64,
+    pub(super) limit: u64,
+    pub(super) initial: u64,
+    pub(super) turn: Turn,
+}
+
+impl Lane {
+    pub(super) fn may_send(&self) -> bool {
+        !self.queue.is_empty() && self.used < self.limit
+    }
+
+    fn is_stalled(&self) -> bool {
+        !self.queue.is_empty() && self.used >= self.limit
+    }
+}
+
+/// All lanes of a session, by turns.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    pub(super) all: Vec<Lane>,
+    pub(super) ring: VecDeque<u32>,
+    pub(super) parked: Vec<u32>,
+}
+
+impl Lanes {
+    /// Puts a lane that may send into the ring.
+    pub(super) fn enlist(&mut self, lane: u32) {
+        let l = &mut self.all[lane as usize];
+        if l.turn == Turn::Out && l.may_send() {
+            l.turn = Turn::Ring;
+            self.ring.push_back(lane);
+        }
+    }
+
+    /// The peer acknowledged: parked lanes are in the ring again.
+    pub(super) fn unpark(&mut self) {
+        for lane in self.parked.drain(..) {
+            self.all[lane as usize].turn = Turn::Ring;
+            self.ring.push_back(lane);
+        }
+    }
+
+    /// Takes a lane out of ring and parking place.
+    pub(super) fn delist(&mut self, lane: u32) {
+        match self.all[lane as usize].turn {
+            Turn::Out => {}
+            Turn::Ring => self.ring.retain(|l| *l != lane),
+            Turn::Parked => self.parked.retain(|l| *l != lane),
+        }
+        self.all[lane as usize].turn = Turn::Out;
+    }
+}
+
+/// De-duplication ids that are remembered: keyed hashes of 64 bits, so that one of 2^54 new ids
+/// may be taken for a known one.
+#[derive(Debug)]
+pub(super) struct Dedup {
+    order: VecDeque<u64>,
+    known: HashSet<u64, RandomState>,
+}
+
+impl Dedup {
+    pub(super) fn new(hasher: RandomState) -> Self {
+        Self { order: VecDeque::new(), known: HashSet::with_hasher(hasher) }
+    }
+
+    /// Remembers `id`, and says whether it is new.
+    pub(super) fn is_new(&mut self, id: u64, window: usize) -> bool {
+        if !self.known.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > window.max(1)
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// A session. What a delivery touches comes first.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Session {
+    pub(super) live: bool,
+    pub(super) attached: bool,
+    pub(super) wake: Wake,
+    pub(super) policy: Policy,
+    pub(super) generation: u32,
+    /// Deliveries not handed out or not acknowledged, lanes included.
+    pub(super) queued: u32,
+    pub(super) max_messages: u32,
+    /// Octets of their bodies.
+    pub(super) bytes: u64,
+    pub(super) max_bytes: u64,
+    /// How many of `unacked` this connection has got.
+    pub(super) again: u32,
+    /// How many it may have got at most.
+    pub(super) window: u32,
+    /// What was not handed out, of subscriptions without a credit of their own.
+    pub(super) main: VecDeque<Entry>,
+    /// What was handed out at least once, in the order of its numbers from `acked` + 1 on.
+    pub(super) unacked: VecDeque<Entry>,
+    pub(super) control: VecDeque<Control>,
+    /// Octets of the answers in it.
+    pub(super) owed: u64,
+    pub(super) lanes: Option<Box<Lanes>>,
+    pub(super) acked: u64,
+    /// Handing out again waits for a subscription's credit.
+    pub(super) again_stalled: bool,
+    /// The adapter is to close the connection.
+    pub(super) disconnect: bool,
+    /// The adapter knows this publisher to be held.
+    pub(super) told_held: bool,
+    /// There is an entry for this session among the notices.
+    pub(super) noticed: bool,
+    /// How many sessions hold this publisher.
+    pub(super) held_by: u32,
+    /// The publishers that this session holds.
+    pub(super) holding: Vec<SessionKey>,
+    /// Subscriptions: id and number, ordered.
+    pub(super) subs: Vec<(u64, u32)>,
+    /// Requests of this session in flight.
+    pub(super) asked: Vec<u32>,
+    /// Legs of requests that this session is to answer.
+    pub(super) serving: Vec<u32>,
+    pub(super) identity: Box<str>,
+    pub(super) expiry: Duration,
+    pub(super) timer: Option<Timer>,
+    pub(super) dedup: Option<Box<Dedup>>,
+}
+
+impl Session {
+    pub(super) fn new(options: &SessionOptions<'_>, generation: u32, expiry: Duration) -> Self {
+        Self {
+            live: true,
+            attached: true,
+            policy: options.policy,
+            generation,
+            max_messages: options.max_messages.max(1),
+            max_bytes: options.max_bytes,
+            window: options.in_flight.max(1),
+            identity: options.identity.into(),
+            expiry,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a delivery of `size` octets exceeds the bounds.
+    #[inline]
+    pub(super) fn is_full(&self, size: u32) -> bool {
+        self.exceeds(size, 1)
+    }
+
+    #[inline]
+    pub(super) fn exceeds(&self, size: u32, times: u32) -> bool {
+        self.queued >= self.max_messages.saturating_mul(times)
+            || (self.bytes + u64::from(size) > self.max_bytes.saturating_mul(u64::from(times))
+                && self.queued > 0)
+    }
+
+    /// Whether an answer of `size` octets exceeds the bounds, which count for answers once more.
+    pub(super) fn owes_too_much(&self, size: u32) -> bool {
+        self.control.len() >= self.max_messages as usize
+            || (self.owed + u64::from(size) > self.max_bytes && self.owed > 0)
+    }
+
+    /// Whether the queue is above three quarters of its bounds.
+    pub(super) fn is_high(&self) -> bool {
+        u64::from(self.queued) * 4 > u64::from(self.max_messages) * 3 || self.bytes > self.max_bytes / 4 * 3
+    }
+
+    /// Whether the queue is below half of its bounds.
+    pub(super) fn is_low(&self) -> bool {
+        self.queued <= self.max_messages / 2 && self.bytes <= self.max_bytes / 2
+    }
+
+    /// Whether a shared group should choose this member.
+    pub(super) fn has_room(&self, size: u32) -> bool {
+        self.attached && !self.is_full(size) && !(self.policy == Policy::SlowPublisher && self.is_high())
+    }
+
+    #[inline]
+    pub(super) fn window_open(&self) -> bool {
+        self.again < self.window
+    }
+
+    /// Whether there is something that may go out now.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        if !self.attached {
+            return false;
+        }
+        if !self.control.is_empty() {
+            return true;
+        }
+        if (self.again as usize) < self.unacked.len() {
+            return self.window_open() && !self.again_stalled;
+        }
+        self.main.front().is_some_and(|e| !e.reliable() || self.window_open())
+            || self.lanes.as_ref().is_some_and(|lanes| !lanes.ring.is_empty())
+    }
+
+    /// The queue of a lane, or with `NONE` the main one.
+    #[inline]
+    pub(super) fn queue(&mut self, lane: u32) -> &mut VecDeque<Entry> {
+        if lane == NONE {
+            return &mut self.main;
+        }
+        match &mut self.lanes {
+            Some(lanes) => &mut lanes.all[lane as usize].queue,
+            None => &mut self.main,
+        }
+    }
+
+    /// The queue from which to drop when there is no room for a delivery to `own`: the longest
+    /// lane without credit, so that a stalled subscription costs the others nothing; else its own;
+    /// else any.
+    pub(super) fn victim(&self, own: u32) -> Option<u32> {
+        let lanes = self.lanes.as_ref().map_or(&[][..], |lanes| &lanes.all);
+        let longest = |stalled: bool| {
+            let of = lanes.iter().enumerate().filter(|(_, l)| l.is_stalled() || !stalled);
+            of.max_by_key(|(_, l)| l.queue.len()).filter(|(_, l)| !l.queue.is_empty()).map(|(i, _)| i as u32)
+        };
+        if let Some(lane) = longest(true) {
+            return Some(lane);
+        }
+        if own != NONE && !lanes[own as usize].queue.is_empty() {
+            return Some(own);
+        }
+        if self.main.is_empty() { longest(false) } else { Some(NONE) }
+    }
+
+    /// All that was not handed out.
+    pub(super) fn unsent(&self) -> impl Iterator<Item = &Entry> {
+        let lanes = self.lanes.iter().flat_map(|lanes| &lanes.all);
+        self.main.iter().chain(lanes.flat_map(|lane| &lane.queue))
+    }
+
+    /// Takes out of all queues what was not handed out and `wanted` says yes to, in order.
+    pub(super) fn extract(&mut self, mut wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+        let mut out = Vec::new();
+        let mut pass = |queue: &mut VecDeque<Entry>| {
+            queue.retain(|entry| {
+                let take = wanted(entry);
+                if take {
+                    out.push(*entry);
+                }
+                !take
+            });
+        };
+        pass(&mut self.main);
+        if let Some(lanes) = &mut self.lanes {
+            for lane in &mut lanes.all {
+                pass(&mut lane.queue);
+            }
+            for i in 0..lanes.all.len() {
+                if lanes.all[i].queue.is_empty() {
+                    lanes.delist(i as u32);
+                }
+            }
+        }
+        out
+    }
+
+    /// Starts all credits and lanes anew, for a new connection.
+    pub(super) fn restart(&mut self) {
+        (self.again, self.again_stalled) = (0, false);
+        if let Some(lanes) = &mut self.lanes {
+            lanes.ring.clear();
+            lanes.parked.clear();
+            for i in 0..lanes.all.len() {
+                let lane = &mut lanes.all[i];
+                (lane.used, lane.limit, lane.turn) = (0, lane.initial, Turn::Out);
+                lanes.enlist(i as u32);
+            }
+        }
+    }
+
+    /// Makes a lane and returns its number.
+    pub(super) fn add_lane(&mut self, sid: u64, credit: u64) -> u32 {
+        let lanes = self.lanes.get_or_insert_default();
+        let lane = Lane { live: true, sid, limit: credit, initial: credit, ..Lane::default() };
+        if let Some(free) = lanes.all.iter().position(|l| !l.live) {
+            lanes.all[free] = lane;
+            return free as u32;
+        }
+        lanes.all.push(lane);
+        (lanes.all.len() - 1) as u32
+    }
+
+    /// Removes an empty lane.
+    pub(super) fn remove_lane(&mut self, lane: u32) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.delist(lane);
+            lanes.all[lane as usize] = Lane::default();
+        }
+    }
+
+    pub(super) fn lanes_in_use(&self) -> usize {
+        self.lanes.as_ref().map_or(0, |lanes| lanes.all.iter().filter(|l| l.live).count())
+    }
+
+    /// The number of the subscription `sid`.
+    pub(super) fn sub(&self, sid: u64) -> Option<u32> {
+        self.subs.binary_search_by_key(&sid, |s| s.0).ok().map(|i| self.subs[i].1)
+    }
+}

@@ -1,0 +1,155 @@
+//! Who gets what.
+
+use super::*;
+
+#[test]
+fn matching_subscriptions_each_get_it() {
+    let mut s = Story::new();
+    let (a, b) = (s.session(), s.session());
+    s.subscribe(a, 1, "home/+");
+    s.subscribe(b, 1, "home/door");
+    s.subscribe(b, 2, "#");
+    assert_eq!(s.publish(a, "home/door", "open"), PublishOutcome { matched: 3, queued: 3, duplicate: false });
+    assert_eq!(s.ready(), [b, a]);
+    assert_eq!(s.ready(), []);
+    assert_eq!(s.take(a), ["1 home/door=open"]);
+    assert_eq!(s.take(b), ["1 home/door=open", "2 home/door=open"]);
+    s.publish(a, "$SYS/x", "hidden");
+    s.publish(a, "other", "x");
+    assert_eq!(s.take(b), ["2 other=x"]);
+}
+
+#[test]
+fn the_lower_quality_counts() {
+    let mut s = Story::new();
+    let a = s.session();
+    s.subscribe(a, 1, "t");
+    s.subscribe_with(a, 2, "t", SubscribeOptions::default());
+    s.publish_surely(a, "t", "sure");
+    s.publish(a, "t", "maybe");
+    assert_eq!(s.take(a), ["1! t=sure", "2 t=sure", "1 t=maybe", "2 t=maybe"]);
+    assert_eq!(s.hub.reliable(a), Some((0, 1)));
+}
+
+#[test]
+fn no_local_leaves_out_ones_own() {
+    let mut s = Story::new();
+    let (a, b) = (s.session(), s.session());
+    s.subscribe_with(a, 1, "t", SubscribeOptions { no_local: true, ..RELIABLE });
+    assert_eq!(s.publish(a, "t", "own").matched, 0);
+    s.publish(b, "t", "other");
+    assert_eq!(s.take(a), ["1 t=other"]);
+}
+
+#[test]
+fn what_the_buffer_does_not_take_stays_first() {
+    let mut s = Story::new();
+    let a = s.session();
+    s.subscribe(a, 1, "t");
+    for i in 0..3 {
+        s.publish_surely(a, "t", &i.to_string());
+    }
+    assert_eq!(s.take_some(a, 1), ["1! t=0"]);
+    assert_eq!(s.hub.drain(s.now, a, |_| false).unwrap(), Drained { taken: 0, blocked: true });
+    assert_eq!(s.take(a), ["1! t=1", "1! t=2"]);
+    assert_eq!(s.ready(), []);
+}
+
+#[test]
+fn expired_messages_are_not_handed_out() {
+    let mut s = Story::new();
+    let a = s.session();
+    s.subscribe(a, 1, "t");
+    let expires = s.now + Duration::from_millis(10);
+    for at in [expires, expires + Duration::from_millis(1)] {
+        let message = Message::new("t", b"x").unwrap().with_expiry(at);
+        s.hub.publish(s.now, a, message, None).unwrap();
+    }
+    s.pass(10);
+    assert_eq!(s.take(a), ["1 t=x"]);
+    assert_eq!(s.hub.counters().dropped, Drops { expired: 1, ..Drops::default() });
+}
+
+#[test]
+fn a_known_id_goes_no_further() {
+    let mut s = Story::with(HubOptions { dedup_window: 2, ..HubOptions::default() });
+    let a = s.session();
+    s.subscribe(a, 1, "t");
+    let mut publish = |id: &[u8]| {
+        let message = Message::new("t", id).unwrap();
+        s.hub.publish(s.now, a, message, Some(id)).unwrap().duplicate
+    };
+    assert_eq!(
+        ["1", "2", "1", "3", "2", "1"].map(|id| publish(id.as_bytes())),
+        [false, false, true, false, true, false]
+    );
+    assert_eq!(s.take(a), ["1 t=1", "1 t=2", "1 t=3", "1 t=1"]);
+    assert_eq!(s.hub.counters().duplicates, 2);
+}
+
+#[test]
+fn replacing_and_ending_a_subscription() {
+    let mut s = Story::new();
+    let a = s.session();
+    s.subscribe(a, 1, "t");
+    s.publish(a, "t", "waits");
+    // The same filter: what waits still comes, also when it moves to a queue of its own and back.
+    s.subscribe_with(a, 1, "t", SubscribeOptions { credit: Some(1), ..RELIABLE });
+    s.publish(a, "t", "second");
+    assert_eq!(s.take(a), ["1 t=waits"]);
+    s.subscribe(a, 1, "t");
+    assert_eq!(s.take(a), ["1 t=second"]);
+    s.publish(a, "t", "lost");
+    s.subscribe(a, 1, "u");
+    assert_eq!(s.publish(a, "t", "x").matched, 0);
+    s.publish(a, "u", "also lost");
+    s.hub.unsubscribe(s.now, a, 1).unwrap();
+    assert_eq!(s.hub.unsubscribe(s.now, a, 1), Err(Refusal::NotFound));
+    assert!(s.take(a).is_empty());
+    assert_eq!(s.hub.counters().dropped.unsubscribed, 2);
+    assert_eq!(s.hub.counters().subscriptions, 0);
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let options = HubOptions { max_subscriptions_per_session: 2, max_sessions: 2, ..HubOptions::default() };
+    let mut s = Story::with(options);
+    let (a, b) = (s.session(), s.session());
+    let mut subscribe = |sid, filter: &str| s.hub.subscribe(s.now, a, sid, filter, RELIABLE);
+    assert_eq!(subscribe(1, "a/#"), Ok(()));
+    assert_eq!(subscribe(2, "b"), Ok(()));
+    assert_eq!(subscribe(3, "c"), Err(Refusal::Quota("subscriptions of a session")));
+    assert_eq!(subscribe(2, "b/#"), Ok(()), "replacing needs no room");
+    for (sid, filter) in [(0, "x"), (1 << 63, "x"), (1, "x+"), (1, "")] {
+        assert_eq!(subscribe(sid, filter).unwrap_err().status(), Status::Invalid);
+    }
+    assert_eq!(s.hub.attach(s.now, &SessionOptions::default()), Err(Refusal::Quota("sessions")));
+    assert_eq!(s.publish(b, "a/b", "x").matched, 1);
+    s.hub.remove(s.now, b).unwrap();
+    let message = Message::new("a", b"").unwrap();
+    assert_eq!(s.hub.publish(s.now, b, message, None), Err(Refusal::NoSession));
+    assert_eq!(s.hub.publish(s.now, a, Message::response("x"), None).unwrap_err().status(), Status::Invalid);
+}
+
+#[test]
+fn access_rules_are_asked_first() {
+    struct Rules;
+    impl Access for Rules {
+        fn allows(&self, identity: &str, action: Action, subject: &str) -> bool {
+            identity == "root" || (action == Action::Publish && subject.starts_with("open/"))
+        }
+    }
+    let mut s = Story::new();
+    s.hub.set_access(Box::new(Rules));
+    let root = s.session_with(SessionOptions { identity: "root", ..SessionOptions::default() });
+    let a = s.session_with(SessionOptions { identity: "a", ..SessionOptions::default() });
+    assert_eq!((s.hub.identity(root), s.hub.identity(a)), (Some("root"), Some("a")));
+    s.subscribe(root, 1, "$share/g/#");
+    assert_eq!(s.publish(a, "open/door", "x").queued, 1);
+    let message = Message::new("closed", b"").unwrap();
+    assert_eq!(s.hub.publish(s.now, a, message.clone(), None), Err(Refusal::NotAuthorized));
+    assert_eq!(s.hub.subscribe(s.now, a, 1, "x", RELIABLE), Err(Refusal::NotAuthorized));
+    assert_eq!(s.hub.subscribe(s.now, a, 1, "x", SERVE), Err(Refusal::NotAuthorized));
+    let request = s.hub.request(s.now, a, 1, message, RequestOptions::default());
+    assert_eq!(request, Err(Refusal::NotAuthorized));
+}
