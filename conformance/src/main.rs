@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bowline_conformance::runner::{self, Cut, Outcome};
+use bowline_conformance::service::InProcess;
 use bowline_conformance::shim::{self, Shim};
 use bowline_conformance::vector::{self, Vector};
-use bowline_conformance::service::InProcess;
 use bowline_conformance::{mutate, socket};
 use clap::{Args, Parser, Subcommand};
 

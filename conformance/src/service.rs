@@ -138,7 +138,8 @@ impl Service {
         let mut last = None;
         loop {
             let of_lines = self.lines.values().filter_map(|l| self.server.poll_timeout(l.key));
-            let due = of_lines.chain(self.server.poll_hub_timeout()).filter(|d| d.at <= to && d.why != Why::Output);
+            let due =
+                of_lines.chain(self.server.poll_hub_timeout()).filter(|d| d.at <= to && d.why != Why::Output);
             let Some(due) = due.min().filter(|d| Some(*d) != last) else { break };
             last = Some(due);
             self.now = self.now.max(due.at);

@@ -128,16 +128,16 @@ impl<'b> Properties<'b> {
         Ok(Self(block))
     }
 
-    /// A block with its length in front, as a body begins with it, that was checked when it came in.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn of_body(start: &'b [u8]) -> Self {
-        Reader(start).bytes().map_or(Self::NONE, Self)
-    }
-
     /// A block that was checked before.
     #[cfg(feature = "alloc")]
     pub(crate) const fn from_checked(block: &'b [u8]) -> Self {
         Self(block)
+    }
+
+    /// A block with its length in front, as a body begins with it, that was checked when it came in.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn of_body(start: &'b [u8]) -> Self {
+        Reader(start).bytes().map_or(Self::NONE, Self)
     }
 
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the
