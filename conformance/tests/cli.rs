@@ -22,11 +22,7 @@ fn our_own_shim_passes() {
     let results: Value = serde_json::from_str(&text(&output)).expect("JSON");
     let results = results["results"].as_array().expect("results");
     let count = |outcome| results.iter().filter(|r| r["outcome"] == outcome).count();
-    assert!(count("pass") > 500 && count("fail") == 0);
-    // One session is no whole server: said, and not failed.
-    assert!(count("unsupported") > 80);
-    let service = |r: &&Value| r["name"].as_str().is_some_and(|n| n.starts_with("service/"));
-    assert!(results.iter().filter(service).all(|r| r["outcome"] == "unsupported"));
+    assert!(count("pass") > 600 && count("pass") == results.len());
 }
 
 #[test]
