@@ -210,7 +210,7 @@ impl Core {
                     ping.lock().push(time, wake);
                 }
             }
-            other => self.rare(other, wake),
+            other => self.rare(&other, wake),
         }
     }
 
@@ -241,8 +241,8 @@ impl Core {
     }
 
     /// What is told to everybody who listens, too.
-    fn rare(&mut self, event: ClientEvent, wake: &mut Vec<Waker>) {
-        match &event {
+    fn rare(&mut self, event: &ClientEvent, wake: &mut Vec<Waker>) {
+        match event {
             ClientEvent::Subscribed { subscription, status, reason } => {
                 if let Some(slot) = self.subscriptions.get_mut(subscription) {
                     slot.push(Item::Answered(*status, reason.clone()), wake);
