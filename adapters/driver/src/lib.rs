@@ -2,6 +2,7 @@
 //!
 //! - [`Engine`] moves bytes between one [`Transport`] and one [`Machine`].
 //! - [`server`]: a hub for many connections, and handlers inside the program.
+//! - [`client`]: a client that stays connected.
 //! - [`session`]: a session of your own, without a hub.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
 //!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
@@ -10,6 +11,7 @@
 //! No decision of a protocol is made here: all of them are in `bowline-core`.
 
 mod address;
+pub mod client;
 pub mod clock;
 mod engine;
 mod entropy;

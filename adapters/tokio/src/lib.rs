@@ -12,11 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
 
-pub use bowline_driver::DEFAULT_PORT;
+pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
 pub use bowline_driver::server::{self, ServerConfig};
 
 /// A server on tokio. See [`bowline_driver::server::Server`].
 pub type Server = server::Server<Tokio>;
+
+/// A client on tokio. See [`bowline_driver::client::Client`].
+pub type Client = client::Client<Tokio>;
+
+/// The messages of one subscription.
+pub type Subscription = client::Subscription<Tokio>;
 
 /// Tokio, as Bowline's driver uses it. All must be called within a runtime with I/O and time.
 #[derive(Clone, Copy, Debug, Default)]

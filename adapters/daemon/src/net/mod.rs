@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use server::Server;
 
-pub(crate) use bowline_tokio::DEFAULT_PORT as PORT;
+pub(crate) use bowline_driver::DEFAULT_PORT as PORT;
 
 use crate::cli::Endpoint;
 use crate::config::Secret;
