@@ -29,8 +29,6 @@ pub enum Auth {
         user: Option<String>,
         /// The password.
         password: Option<String>,
-        /// The client's nonce, to repeat a known exchange.
-        nonce: Option<String>,
     },
 }
 

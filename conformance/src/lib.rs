@@ -3,7 +3,7 @@
 //! `SPEC.md` says what the protocol is; a [`vector`] tells a story that an implementation must live
 //! through as told, and names the rules that it checks. The [`runner`] tells it to anything that is
 //! an [`Implementation`](runner::Implementation): the session machine of `bowline-core`
-//! ([`whitebox`]), or any command that speaks JSON over standard input and output ([`shim`]). The
+//! ([`whitebox`]), its whole server ([`service`]), or any command that speaks JSON over standard input and output ([`shim`]). The
 //! [`socket`] runner tries what the wire shows on any server. [`mutate`] tries the vectors
 //! themselves: changed ones must fail.
 //!
@@ -20,6 +20,7 @@ pub mod call;
 pub mod mutate;
 pub mod pattern;
 pub mod runner;
+pub mod service;
 pub mod shim;
 pub mod socket;
 pub mod vector;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bowline_conformance::runner::{self, Cut, Outcome};
+use bowline_conformance::service::InProcess;
 use bowline_conformance::shim::{self, Shim};
 use bowline_conformance::vector::{self, Vector};
-use bowline_conformance::whitebox::WhiteBox;
 use bowline_conformance::{mutate, socket};
 use clap::{Args, Parser, Subcommand};
 
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 
 fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     if matches!(cli.command, Command::Shim) {
-        shim::serve(&mut WhiteBox::default(), std::io::stdin().lock(), std::io::stdout().lock())?;
+        shim::serve(&mut InProcess::default(), std::io::stdin().lock(), std::io::stdout().lock())?;
         return Ok(true);
     }
     let mut vectors = match &cli.vectors {
@@ -122,7 +122,7 @@ fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
             Ok(!results.iter().any(|(_, o)| matches!(o, Outcome::Fail { .. })))
         }
         Command::Mutate { stride } => {
-            let report = mutate::check(&vectors, &mut WhiteBox::default(), *stride);
+            let report = mutate::check(&vectors, &mut InProcess::default(), *stride);
             report::survivors(&report);
             Ok(report.survivors.is_empty())
         }
@@ -150,6 +150,6 @@ fn run_on(run: &Run, vectors: &[Vector]) -> std::io::Result<Vec<(Cut, Outcome)>>
         }
         return Ok(results);
     }
-    let mut whitebox = WhiteBox::default();
+    let mut whitebox = InProcess::default();
     Ok(vectors.iter().map(|v| runner::run_all_ways(v, &mut whitebox, run.cuts)).collect())
 }

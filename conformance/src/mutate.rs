@@ -160,7 +160,7 @@ fn token_changes(token: &Token) -> Vec<Token> {
     use FramePattern as F;
     match token {
         Token::Octet(b) => vec![Token::Octet(b ^ 1), Token::Octet(b ^ 0x80)],
-        Token::Any | Token::Capture(..) => Vec::new(),
+        Token::Any | Token::Capture(..) | Token::Sized(_) => Vec::new(),
         Token::Recall(_) => vec![Token::Octet(0)],
         Token::Frame(frame) => match frame {
             F::Kind(kind) => vec![F::Kind(kind ^ 1)],
@@ -172,6 +172,7 @@ fn token_changes(token: &Token) -> Vec<Token> {
                     F::Result(*kind, *id, status ^ 1),
                 ]
             }
+            F::Request(name, subscription) => vec![F::Request(name.clone(), subscription ^ 1)],
             F::Response(id, status) => vec![F::Response(id ^ 1, *status), F::Response(*id, status ^ 1)],
             F::Welcome(name, received) => {
                 let mut all = vec![F::Kind(crate::wire::RESULT)];

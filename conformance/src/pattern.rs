@@ -13,7 +13,9 @@
 //! | `{CLOSE MALFORMED}` | CLOSE with this code, any reason |
 //! | `{RESULT 12 1 INVALID}` | RESULT with this kind, id and status, any reason |
 //! | `{RESPONSE 7 TIMEOUT}` | RESPONSE with this id and status, without MORE, any payload |
-//! | `{WELCOME as=s received=3}` | WELCOME whose session (32 octets) is remembered as `s`, and whose *received* is 3 (or `none`); both are optional |
+//! | `{REQUEST as=r sub=2}` | REQUEST whose id (as it is written) is remembered as `r`, for subscription 2 |
+//! | `[ {r} 00 6131 ]` | in `in` alone: the size of what stands between, then that |
+//! | `{WELCOME as=s received=3}` | WELCOME whose session (32 octets) is remembered as `s`, its halves as `s.id` and `s.key`, and whose *received* is 3 (or `none`); both are optional |
 
 use std::collections::BTreeMap;
 
@@ -35,6 +37,8 @@ pub enum Token {
     Recall(String),
     /// A whole frame.
     Frame(FramePattern),
+    /// The size of what is inside, then that.
+    Sized(Pattern),
 }
 
 /// A whole frame of which only some fields matter.
@@ -46,6 +50,8 @@ pub enum FramePattern {
     Close(u64),
     /// RESULT with this kind, id and status.
     Result(u64, u64, u64),
+    /// REQUEST for this subscription; a name for its id.
+    Request(String, u64),
     /// RESPONSE with this id and status, without MORE.
     Response(u64, u64),
     /// WELCOME: a name for its session; its *received*, where that matters.
@@ -74,6 +80,7 @@ impl Pattern {
     /// A message that names the token that cannot be read.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut tokens = Vec::new();
+        let mut outer = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
             let end = if rest.starts_with('{') {
@@ -82,13 +89,20 @@ impl Pattern {
                 rest.find(|c: char| c.is_whitespace() || c == '{').unwrap_or(rest.len())
             };
             let (word, behind) = rest.split_at(end);
-            match word.strip_prefix('{').and_then(|w| w.strip_suffix('}')) {
-                Some(inner) => tokens.push(braced(inner).map_err(|e| format!("`{word}`: {e}"))?),
-                None => plain(word, &mut tokens).map_err(|e| format!("`{word}`: {e}"))?,
+            let braces = word.strip_prefix('{').and_then(|w| w.strip_suffix('}'));
+            match (word, braces) {
+                ("[", _) => outer.push(std::mem::take(&mut tokens)),
+                ("]", _) => {
+                    let around = outer.pop().ok_or("`]` without `[`")?;
+                    let inside = std::mem::replace(&mut tokens, around);
+                    tokens.push(Token::Sized(Pattern(inside)));
+                }
+                (_, Some(inner)) => tokens.push(braced(inner).map_err(|e| format!("`{word}`: {e}"))?),
+                (_, None) => plain(word, &mut tokens).map_err(|e| format!("`{word}`: {e}"))?,
             }
             rest = behind.trim_start();
         }
-        Ok(Pattern(tokens))
+        if outer.is_empty() { Ok(Pattern(tokens)) } else { Err("`[` without `]`".into()) }
     }
 
     /// The octets that the pattern stands for, where it has no wildcard.
@@ -102,6 +116,11 @@ impl Pattern {
                 Token::Octet(b) => out.push(*b),
                 Token::Recall(name) => {
                     out.extend(captures.get(name).ok_or_else(|| format!("nothing is known as `{name}`"))?);
+                }
+                Token::Sized(inside) => {
+                    let inside = inside.octets(captures)?;
+                    out.extend(wire::varint(inside.len() as u64));
+                    out.extend(inside);
                 }
                 other => return Err(format!("{other:?} cannot be sent")),
             }
@@ -146,6 +165,7 @@ impl Token {
                 None => Matched::Not(format!("nothing is known as `{name}`")),
             },
             Token::Frame(frame) => frame.matches(bytes, captures),
+            Token::Sized(_) => Matched::Not("`[` stands only in `in`".into()),
         }
     }
 }
@@ -164,6 +184,7 @@ impl FramePattern {
             FramePattern::Kind(kind) => *kind,
             FramePattern::Close(_) => wire::CLOSE,
             FramePattern::Result(..) => wire::RESULT,
+            FramePattern::Request(..) => wire::REQUEST,
             FramePattern::Response(..) => wire::RESPONSE,
             FramePattern::Welcome(..) => wire::WELCOME,
         }
@@ -207,6 +228,11 @@ impl FramePattern {
                 r.string()?;
                 same("octets behind the reason:", r.0.len() as u64, 0)
             }
+            FramePattern::Request(name, subscription) => {
+                r.varint()?;
+                captures.insert(name.clone(), body[..body.len() - r.0.len()].to_vec());
+                same("subscription", r.varint()?, *subscription)
+            }
             FramePattern::Response(id, status) => {
                 same("flags", u64::from(flags), 0)?;
                 same("id", r.varint()?, *id)?;
@@ -217,6 +243,9 @@ impl FramePattern {
                 let parameters = r.parameters()?;
                 if let Some(name) = name {
                     let session = parameters.get(&6).ok_or("it names no session")?;
+                    let (id, key) = session.split_at_checked(16).ok_or("its session is too short")?;
+                    captures.insert(format!("{name}.id"), id.to_vec());
+                    captures.insert(format!("{name}.key"), key.to_vec());
                     captures.insert(name.clone(), session.to_vec());
                 }
                 let found = parameters.get(&7).map(|v| wire::Reader(v).varint()).transpose()?;
@@ -279,6 +308,10 @@ fn braced(inner: &str) -> Result<Token, String> {
             let status = wire::status_number(status).ok_or("no status has this name")?;
             FramePattern::Result(number(kind)?, number(id)?, status)
         }
+        ("REQUEST", [name, subscription]) => match (name.split_once('='), subscription.split_once('=')) {
+            (Some(("as", name)), Some(("sub", n))) => FramePattern::Request(name.to_owned(), number(n)?),
+            _ => return Err("as=NAME sub=NUMBER must follow".into()),
+        },
         ("RESPONSE", [id, status]) => {
             let status = wire::status_number(status).ok_or("no status has this name")?;
             FramePattern::Response(number(id)?, status)

@@ -136,6 +136,9 @@ fn write_config(c: &Config) -> Value {
         ("features", c.features),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
+    if !c.users.is_empty() {
+        to.insert("users".to_owned(), json!(c.users));
+    }
     to.extend(c.manual_ack.map(|on| ("manual_ack".to_owned(), on.into())));
     Value::Object(to)
 }

@@ -151,6 +151,9 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
+    /// The users of a service and their passwords; with some, nobody else may come.
+    #[serde(default)]
+    pub users: std::collections::BTreeMap<String, String>,
 }
 
 /// Random octets, in hexadecimal digits.

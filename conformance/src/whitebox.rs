@@ -1,14 +1,15 @@
 //! The session machine of `bowline-core` as an [`Implementation`], on virtual time.
 
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf};
-use bowline_core::session::{Config, Event, Features, Session, Transport};
+use bowline_core::scram::{self, ScramClient};
+use bowline_core::session::{Config, Event, Fault, Features, Session, Transport};
 use bowline_core::time::{Instant, Why};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::call::Call;
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
-use crate::vector::{Fin, Role, Vector};
+use crate::vector::{EntropyScript, Fin, Role, Vector};
 
 mod calls;
 mod events;
@@ -32,6 +33,9 @@ pub struct WhiteBox {
     config: Config,
     now: Instant,
     session: Option<Session>,
+    /// A client's SCRAM, where it is not the application that does it.
+    scram: Option<Box<ScramClient>>,
+    entropy: EntropyScript,
     /// What the client says that it received of the session that it resumes.
     hello_received: Option<u64>,
     received: GrowingRecvBuf,
@@ -48,6 +52,8 @@ impl Default for WhiteBox {
             config: Config::default(),
             now: Instant::ZERO,
             session: None,
+            scram: None,
+            entropy: EntropyScript::default(),
             hello_received: None,
             received: GrowingRecvBuf::new(0),
             waiting: Vec::new(),
@@ -63,6 +69,7 @@ impl Implementation for WhiteBox {
         let config = config(vector);
         let memory = (config.limits.max_frame as usize).max(8192) + 16;
         *self = Self { config, received: GrowingRecvBuf::new(memory), ..Self::default() };
+        self.entropy = vector.entropy.clone();
         match vector.role {
             Role::Client => {}
             Role::Server => self.session = Some(Session::accept(self.now, &config)),
@@ -135,10 +142,27 @@ impl WhiteBox {
             self.waiting.drain(..n);
             let before = self.received.filled().len();
             while let Some(event) = session.recv(self.now, &mut self.received) {
-                if let Event::Hello(hello) = &event {
-                    self.hello_received = hello.resume.map(|(_, _, received)| received);
+                let step = match (&event, &mut self.scram) {
+                    (Event::Hello(hello), _) => {
+                        self.hello_received = hello.resume.map(|(_, _, received)| received);
+                        Step::Tell
+                    }
+                    (Event::Auth(data), Some(scram)) => prove(scram, data),
+                    (Event::Welcome(welcome), Some(scram)) => match scram.handle_server_final(welcome.auth) {
+                        Ok(()) => Step::Tell,
+                        Err(_) => Step::Fail,
+                    },
+                    _ => Step::Tell,
+                };
+                match step {
+                    Step::Tell => self.events.push(events::describe(&event)),
+                    // Whatever does not let it be sent shows in the vector.
+                    Step::Send(data) => drop(session.authenticate(self.now, &mut self.out, &data)),
+                    Step::Fail => {
+                        let closed = session.close_with_fault(self.now, Fault::AuthFailed);
+                        self.events.extend(closed.as_ref().map(events::describe));
+                    }
                 }
-                self.events.push(events::describe(&event));
             }
             if self.waiting.is_empty() || self.received.filled().len() == before {
                 return;
@@ -170,7 +194,25 @@ impl WhiteBox {
     }
 }
 
-fn config(vector: &Vector) -> Config {
+/// What follows from an event.
+enum Step {
+    /// The application is told.
+    Tell,
+    /// The exchange goes on.
+    Send(Vec<u8>),
+    /// The server has proved nothing (AUT-3).
+    Fail,
+}
+
+fn prove(scram: &mut ScramClient, data: &[u8]) -> Step {
+    let mut memory = [0; scram::MAX_MESSAGE];
+    match scram.handle_server_first(data, &mut memory) {
+        Ok(n) => Step::Send(memory[..n].to_vec()),
+        Err(_) => Step::Fail,
+    }
+}
+
+pub(crate) fn config(vector: &Vector) -> Config {
     let (given, mut config) = (&vector.config, Config::default());
     let limits = &mut config.limits;
     limits.max_frame = given.max_frame.unwrap_or(limits.max_frame);

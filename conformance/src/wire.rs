@@ -9,6 +9,8 @@ pub(crate) const CLOSE: u8 = 3;
 pub(crate) const WELCOME: u8 = 1;
 /// The number of RESULT.
 pub(crate) const RESULT: u8 = 9;
+/// The number of REQUEST.
+pub(crate) const REQUEST: u8 = 14;
 /// The number of RESPONSE.
 pub(crate) const RESPONSE: u8 = 15;
 
@@ -214,6 +216,17 @@ impl<'a> Reader<'a> {
         }
         Ok(all)
     }
+}
+
+/// A number as a varint.
+pub(crate) fn varint(mut n: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+    out
 }
 
 /// Octets for people: whole frames by name, the rest in hexadecimal digits.

@@ -1,5 +1,7 @@
 //! The application's calls, made on the session machine.
 
+use bowline_core::entropy::Scripted;
+use bowline_core::scram::{self, ScramClient};
 use bowline_core::session::{
     Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property,
     Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
@@ -78,10 +80,8 @@ impl WhiteBox {
             Some(call::Auth::Token { token: data } | call::Auth::Scram { data: Some(data), .. }) => {
                 octets(data)?
             }
-            Some(call::Auth::Scram { data: None, .. }) => {
-                return Err(Trouble::Unsupported(
-                    "the session machine leaves SCRAM to its application".into(),
-                ));
+            Some(call::Auth::Scram { data: None, user, password }) => {
+                self.scram(user.as_deref().unwrap_or_default(), password.as_deref().unwrap_or_default())?
             }
             _ => Vec::new(),
         };
@@ -107,6 +107,17 @@ impl WhiteBox {
             Err(error) => self.events.push(refusal(error)),
         }
         Ok(())
+    }
+
+    /// Begins SCRAM; the nonce is drawn from the vector's entropy.
+    fn scram(&mut self, user: &str, password: &str) -> Result<Vec<u8>, Trouble> {
+        let (wire, secret) = (octets(&self.entropy.wire)?, octets(&self.entropy.secret)?);
+        let mut client = ScramClient::new(user, password, &mut Scripted::new(&wire, &secret))
+            .map_err(|e| wrong(e.to_string()))?;
+        let mut memory = [0; scram::MAX_MESSAGE];
+        let n = client.first(&mut memory).map_err(|e| wrong(e.to_string()))?;
+        self.scram = Some(Box::new(client));
+        Ok(memory[..n].to_vec())
     }
 
     fn welcome(&mut self, w: &call::Welcome) -> Result<(), Trouble> {

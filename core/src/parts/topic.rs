@@ -105,7 +105,7 @@ fn is_plain(name: &[u8]) -> bool {
     }
     /// Not 0 if any octet of `x` is 0, `+` or `#`. These two differ in one bit, which is set here.
     const fn bad(x: u64) -> u64 {
-        zero(x) | zero((x | ONES * (b'+' ^ b'#') as u64) ^ (ONES * b'+' as u64))
+        zero(x) | zero((x | (ONES * (b'+' ^ b'#') as u64)) ^ (ONES * b'+' as u64))
     }
     if name.len() >= MAX_LEVELS {
         return false;

@@ -14,6 +14,9 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// The longest reason, in octets (END-5).
 pub const REASON_MAX: usize = 512;
 
+/// The most octets of a CLOSE frame beside its reason: head, size (2), code (5), the reason's length.
+const CLOSE_OVERHEAD: usize = 1 + 2 + 5 + 2;
+
 /// How a session ended, kept until it was told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
@@ -22,9 +25,14 @@ pub(super) struct Ending {
     reason: &'static str,
 }
 
-/// Cuts a reason to what the protocol allows, at a character.
+/// Cuts a reason to what the protocol allows.
 pub(super) fn shorten(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_MAX);
+    shorten_to(reason, REASON_MAX)
+}
+
+/// Cuts a reason to at most `max` octets, at a character and before U+0000 (TYP-3).
+fn shorten_to(reason: &str, max: usize) -> &str {
+    let mut end = reason.find('\0').unwrap_or(reason.len()).min(max);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
@@ -52,6 +60,7 @@ impl Session {
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
         self.eof = true;
+        self.pong_owed = false; // nobody is left to be answered
         if !self.close_owed {
             self.ack_owed = false;
             let reason = "the connection ended without CLOSE";
@@ -111,6 +120,12 @@ impl Session {
         self.end(By::Remote, Some(code), "");
         self.closed_told = true;
         Some(Event::Closed(Closed { by: By::Remote, code: Some(code), reason, fault: None, clean: true }))
+    }
+
+    /// As much of a reason as the peer takes in CLOSE, and as has room: the code matters most.
+    pub(super) fn cut_reason<'r>(&self, reason: &'r str, room: usize) -> &'r str {
+        let most = (self.tx_max_frame as usize).min(room).saturating_sub(CLOSE_OVERHEAD);
+        shorten_to(reason, most.min(REASON_MAX))
     }
 
     /// What CLOSE says: the code, and for an answer to the peer's no reason (END-2).

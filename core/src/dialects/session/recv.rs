@@ -137,7 +137,7 @@ impl Session {
             self.note_octets(bytes.len() as u32);
         }
         let limit = match self.phase {
-            _ if self.is_ended() => return Ok(self.scan_closing(bytes)),
+            _ if self.is_ended() => return Ok(self.scan_closing(bytes, buffer_limit)),
             Phase::Done => self.rx_max_frame,
             Phase::Preface(seen) => return self.scan_preface(bytes, seen),
             Phase::Deciding if bytes[0] != Kind::Close.head(0) => return Ok(Next::Nothing),
@@ -251,14 +251,15 @@ impl Session {
         Ok(())
     }
 
-    /// END-3: all is dropped unread, but for CLOSE.
-    fn scan_closing(&mut self, bytes: &[u8]) -> Next {
+    /// END-3: all is dropped unread, but for CLOSE. What never fits the buffer ends the reading too.
+    fn scan_closing(&mut self, bytes: &[u8], buffer_limit: usize) -> Next {
         if self.deaf || self.life.state() == State::Closed {
             return Next::Skip(bytes.len());
         }
+        let largest = u64::from(self.rx_max_frame.max(HANDSHAKE_FRAME_MAX));
         match Head::read(bytes) {
             Ok(None) => Next::Nothing,
-            Ok(Some(head)) if head.size <= u64::from(self.rx_max_frame.max(HANDSHAKE_FRAME_MAX)) => {
+            Ok(Some(head)) if head.size <= largest.min(buffer_limit.saturating_sub(head.len) as u64) => {
                 let end = head.len + head.size as usize;
                 match Kind::from_number(head.number()) {
                     _ if bytes.len() < end => Next::Nothing,
@@ -415,7 +416,7 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
         }
         Kind::Result => {
             let (kind, id) = (Kind::from_number(r.u8()?), r.varint()?);
-            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.string()? })
+            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.reason()? })
         }
         Kind::Drain => {
             let deadline = Duration::from_millis(r.varint()?);
@@ -496,6 +497,9 @@ fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {
     let (id, room) = (r.varint()?, r.topic()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
     let mut h = History { id, room, from: None, before: None, limit: None };
     parameters(r, |id, value| {
         let to = match id {

@@ -41,6 +41,7 @@ impl Session {
         }
         if self.close_owed && !self.ack_owed {
             let (code, reason) = self.farewell();
+            let reason = self.cut_reason(reason, out.room());
             let body = |to: &mut dyn Sink| {
                 to.varint(u64::from(code.number()));
                 to.bytes(reason.as_bytes());

@@ -77,6 +77,16 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// A reason (END-5).
+    pub(super) fn reason(&mut self) -> Result<&'b str, Broken> {
+        match self.string()? {
+            long if long.len() > super::REASON_MAX => {
+                Err(Broken::Malformed("a reason has more than 512 octets"))
+            }
+            reason => Ok(reason),
+        }
+    }
+
     #[inline]
     pub(super) fn rest(&mut self) -> &'b [u8] {
         core::mem::take(&mut self.0)

@@ -102,6 +102,8 @@ mod outbox;
 mod recv;
 mod requests;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 use alloc::boxed::Box;
@@ -211,6 +213,8 @@ pub struct Client {
     /// Octets may wait unread in the receive buffer, because the inbox was full.
     unread: bool,
     server_drain: Option<ServerDrain>,
+    /// Refusals among the commands.
+    refusals: usize,
 
     /// The session that goes on.
     resume: Option<Resume>,
@@ -254,6 +258,7 @@ impl Client {
             sendable: false,
             unread: false,
             server_drain: None,
+            refusals: 0,
             resume: None,
             had_session: false,
             inbox: Inbox::new(config.incoming),

@@ -153,8 +153,9 @@ impl Client {
                 s.state = SubState::Waiting;
                 s.known = false;
             }
+            s.renew();
             match s.state {
-                SubState::Active => s.renew(),
+                SubState::Active => {}
                 SubState::Waiting | SubState::Asked => {
                     s.state = SubState::Waiting;
                     commands.push_back(Command::Subscribe(*id));
@@ -309,7 +310,8 @@ impl Client {
     /// Answers a command that a client does not serve.
     fn refuse(&mut self, kind: Kind, id: u64, status: Status) {
         self.command(Command::Refuse(kind, id, status));
-        self.check_owed(self.commands.len() - self.commands.len().min(self.subscriptions.len() * 2));
+        self.refusals += 1;
+        self.check_owed(self.refusals);
     }
 
     fn check_owed(&mut self, owed: usize) {

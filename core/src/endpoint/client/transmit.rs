@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 
-use super::event::{ClientEvent, DropReason, RequestFailure, RequestId};
+use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, SubscriptionId};
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
 use crate::scram::{self, ScramClient};
 use crate::session::{Auth, Connect, Outcome, Request, Response, SendError, Session, Subscribe, Transport};
+use crate::status::Status;
 
 use super::config::Credentials;
 
@@ -203,10 +204,14 @@ impl Client {
                     serve: s.serve,
                     no_local: s.options.no_local,
                 };
-                session.subscribe(self.now, out, &subscribe)?;
+                match session.subscribe(self.now, out, &subscribe) {
+                    Ok(()) => {}
+                    Err(SendError::TooLarge { .. }) => return self.refuse_subscription(id),
+                    Err(e) => return Err(e),
+                }
+                s.renew();
                 s.state = SubState::Asked;
                 s.known = true;
-                s.renew();
                 Ok(())
             }
             Command::Unsubscribe(id) => {
@@ -226,8 +231,19 @@ impl Client {
             }
             Command::Cancel(id) => session.cancel(self.now, out, id),
             Command::Refuse(kind, id, status) => {
-                session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })
+                session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })?;
+                self.refusals -= 1;
+                Ok(())
             }
         }
+    }
+
+    /// A filter that this server, with its smaller frames, cannot be sent.
+    fn refuse_subscription(&mut self, id: u64) -> Result<(), SendError> {
+        self.subscriptions.remove(&id);
+        let reason = super::calls::own("the filter is larger than the server takes");
+        let subscription = SubscriptionId(id);
+        self.inbox.push(ClientEvent::Subscribed { subscription, status: Status::Invalid, reason });
+        Ok(())
     }
 }
