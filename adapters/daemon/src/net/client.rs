@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_core::session::Code;
+use bowline_core::session::Property;
 use bowline_core::status::Status;
-use bowline_tokio::client::{
-    self as driver, ClientConfig, ClientEvent, Error, QueueLimits, Reason, Request, RequestFailure,
+use bowline_driver::client::{
+    self as driver, ClientConfig, ClientEvent, Error, Publish, QueueLimits, Reason, Request, RequestFailure,
+    SubscribeOptions,
 };
-use bowline_tokio::{Publish, SubscribeOptions, clock};
+use bowline_driver::clock;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::diagnose::diagnose;
 use super::{Credentials, Event, Message, Reply, Target};
@@ -26,6 +28,9 @@ const WAITING: u32 = 8 << 20;
 /// What the client itself may keep: more than [`WAITING`], with what each message costs beside, so
 /// that it never refuses, and messages never overtake one another.
 const KEPT: QueueLimits = QueueLimits { max_messages: 1 << 20, max_bytes: 256 << 20 };
+
+/// So many requests wait to be taken up; beyond, the server is told to wait.
+const REQUESTS: usize = 64;
 
 /// How long the last words may take at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -42,7 +47,8 @@ impl Client {
     /// connection that stood once is made again.
     pub(crate) async fn connect(target: &Target) -> Result<Self, Failure> {
         let endpoints: Vec<String> = target.endpoints.iter().map(ToString::to_string).collect();
-        let builder = bowline_tokio::Client::builder(&endpoints.join(",")).config(config(target)).follow(true);
+        let builder =
+            bowline_tokio::Client::builder(&endpoints.join(",")).config(config(target)).follow(true);
         let inner = builder.start().map_err(|error| Failure::usage(error.to_string()))?;
         let client = Self { inner, room: Arc::new(Semaphore::new(WAITING as usize)) };
         let mut events = client.inner.events();
@@ -72,15 +78,19 @@ impl Client {
     }
 
     /// Publishes; ready when it is on its way. Messages keep the order of the calls.
-    pub(crate) async fn publish(&self, topic: &str, payload: Bytes, reliable: bool) -> Result<Receipt, Failure> {
+    pub(crate) async fn publish(
+        &self,
+        topic: &str,
+        payload: Bytes,
+        reliable: bool,
+    ) -> Result<Receipt, Failure> {
         let size = u32::try_from(topic.len() + payload.len()).unwrap_or(u32::MAX).clamp(1, WAITING);
         let room = Arc::clone(&self.room).acquire_many_owned(size).await;
         let room = room.map_err(|_| Failure::new("the client is closed"))?;
         let (client, owned) = (self.inner.clone(), topic.to_owned());
-        let publish = async move {
-            client.publish(Publish { reliable, ..Publish::new(&owned, payload) }).await
-        };
-        let mut publish: Publishing = Box::pin(publish);
+        let publish =
+            async move { client.publish(Publish { reliable, ..Publish::new(&owned, payload) }).await };
+        let mut publish: Pending<()> = Box::pin(publish);
         // The first step queues it: there is room, by the numbers above.
         match (&mut publish).now_or_never() {
             Some(done) => done.map(|()| Receipt(None)).map_err(|error| not_published(topic, &error)),
@@ -103,10 +113,21 @@ impl Client {
         timeout: Duration,
         many: bool,
     ) -> Result<Replies, Failure> {
-        let request = Request { timeout: Some(timeout), many, ..Request::new(topic, payload) };
-        let asked = self.inner.ask(request).await;
-        let responses = asked.map_err(|error| Failure::new(format!("cannot ask on {topic}: {}", plain(&error))))?;
-        Ok(Replies { responses, ahead: None })
+        let failed = |error: &Error| Failure::new(format!("cannot ask on {topic}: {}", plain(error)));
+        if many {
+            let request = Request { timeout: Some(timeout), ..Request::new(topic, payload) };
+            let responses = self.inner.request_many(request).await.map_err(|error| failed(&error))?;
+            return Ok(Replies::Many { responses, ahead: None });
+        }
+        let (client, topic) = (self.inner.clone(), topic.to_owned());
+        Ok(Replies::One(Some(Box::pin(async move {
+            client.request(Request { timeout: Some(timeout), ..Request::new(&topic, payload) }).await
+        }))))
+    }
+
+    /// Serves requests; ready when the server has agreed.
+    pub(crate) async fn serve(&self, filter: &str) -> Result<Service, Failure> {
+        Err(Failure::new(format!("cannot serve {filter}")))
     }
 
     /// Measures the time to the server and back; nothing while there is no connection.
@@ -126,7 +147,9 @@ fn config(target: &Target) -> ClientConfig {
         credentials: match &target.credentials {
             Credentials::None => driver::Credentials::None,
             Credentials::Token(token) => driver::Credentials::token(token.reveal()),
-            Credentials::Password { user, password } => driver::Credentials::password(user, password.reveal()),
+            Credentials::Password { user, password } => {
+                driver::Credentials::password(user, password.reveal())
+            }
             Credentials::Scram { user, password } => driver::Credentials::scram(user, password.reveal()),
         },
         outgoing: KEPT,
@@ -137,10 +160,10 @@ fn config(target: &Target) -> ClientConfig {
     config
 }
 
-type Publishing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// A message on its way.
-pub(crate) struct Receipt(Option<(Publishing, OwnedSemaphorePermit, String)>);
+pub(crate) struct Receipt(Option<(Pending<()>, OwnedSemaphorePermit, String)>);
 
 impl Receipt {
     /// Ready when the server has accepted it; at most once, when it was queued.
@@ -160,7 +183,7 @@ impl Events {
             return Some(match self.0.next().await? {
                 ClientEvent::Connected { resumed, .. } => Event::Connected { resumed },
                 ClientEvent::Disconnected { reason, retry_at } => {
-                    let retry_in = Some(retry_at.saturating_duration_since(clock::now()));
+                    let retry_in = Some(retry_at.saturating_since(clock::now()));
                     Event::Disconnected { reason: plain_reason(&reason), retry_in }
                 }
                 ClientEvent::Draining { endpoint, .. } => Event::Draining { endpoint },
@@ -180,52 +203,101 @@ impl Subscription {
     /// The next; nothing when the session has ended.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         let message = self.0.next().await?;
-        let properties = message.properties();
+        let (mut content_type, mut properties) = (None, Vec::new());
+        for property in message.properties().iter() {
+            match property {
+                Property::ContentType(text) => content_type = Some(text.to_owned()),
+                Property::User(name, value) => properties.push((name.to_owned(), value.to_owned())),
+                _ => {}
+            }
+        }
         Some(Message {
             topic: message.topic().to_owned(),
             reliable: message.is_reliable(),
-            content_type: properties.content_type().map(str::to_owned),
-            properties: properties.user().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            content_type,
+            properties,
             payload: message.into_payload(),
         })
     }
 }
 
-/// The answers to a request.
-pub(crate) struct Replies {
-    responses: driver::Responses<bowline_tokio::Tokio>,
-    /// Taken already, to see whether there is more.
-    ahead: Option<Answer>,
+/// The requests of one filter.
+pub(crate) struct Service(mpsc::Receiver<Incoming>);
+
+impl Service {
+    /// The next; nothing when the session has ended.
+    pub(crate) async fn next(&mut self) -> Option<Incoming> {
+        self.0.recv().await
+    }
 }
 
-type Answer = Result<driver::Response, Error>;
+/// A request to us.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) topic: String,
+    pub(crate) payload: Bytes,
+    answer: oneshot::Sender<(Status, Bytes)>,
+}
+
+impl Incoming {
+    /// Answers; a requester that has gone away meanwhile is a failure.
+    pub(crate) fn respond(self, status: Status, payload: Bytes) -> Result<(), Failure> {
+        self.answer.send((status, payload)).map_err(|_| Failure::new("the requester no longer waits"))
+    }
+}
+
+/// The answers to a request.
+pub(crate) enum Replies {
+    /// Of one: a request is one wait.
+    One(Option<Pending<Bytes>>),
+    /// Of all who serve the topic.
+    Many {
+        responses: driver::Responses<bowline_tokio::Tokio>,
+        /// Taken already, to see whether there is more.
+        ahead: Option<Result<driver::Response, Error>>,
+    },
+}
 
 impl Replies {
     /// The next; nothing when the connection was lost, or after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Reply>, Failure> {
-        let answer = match self.ahead.take() {
-            Some(answer) => Some(answer),
-            None => self.responses.next().await,
-        };
-        let response = match answer {
-            None | Some(Err(Error::NoAnswer(RequestFailure::Disconnected))) => return Ok(None),
-            Some(Err(Error::NoAnswer(RequestFailure::Timeout))) => {
-                return Ok(Some(Reply { status: Status::Timeout, more: false, payload: Bytes::new() }));
+        let (responses, ahead) = match self {
+            Self::Many { responses, ahead } => (responses, ahead),
+            Self::One(asked) => {
+                let Some(asked) = asked.take() else { return Ok(None) };
+                let answer = asked.await.map(|payload| driver::Response { status: Status::Ok, payload });
+                return reply(answer, false);
             }
-            Some(Err(error)) => return Err(Failure::new(format!("no answer: {}", plain(&error)))),
-            Some(Ok(response)) => response,
         };
-        // That there is no other is known at once; another may come at once as well.
-        let more = match self.responses.next().now_or_never() {
+        let answer = match ahead.take() {
+            Some(answer) => answer,
+            None => match responses.next().await {
+                Some(answer) => answer,
+                None => return Ok(None),
+            },
+        };
+        // That there is no other is known at once; another may have come at once as well.
+        let more = match responses.next().now_or_never() {
             Some(None) => false,
-            Some(Some(next)) => {
-                self.ahead = Some(next);
+            Some(next) => {
+                *ahead = next;
                 true
             }
             None => true,
         };
-        Ok(Some(Reply { status: response.status, more, payload: response.payload }))
+        reply(answer, more)
     }
+}
+
+fn reply(answer: Result<driver::Response, Error>, more: bool) -> Result<Option<Reply>, Failure> {
+    let (status, payload) = match answer {
+        Ok(response) => (response.status, response.payload),
+        Err(Error::Status { status, reason }) => (status, reason.into()),
+        Err(Error::NoAnswer(RequestFailure::Timeout)) => (Status::Timeout, Bytes::new()),
+        Err(Error::NoAnswer(RequestFailure::Disconnected)) => return Ok(None),
+        Err(error) => return Err(Failure::new(format!("no answer: {}", plain(&error)))),
+    };
+    Ok(Some(Reply { status, more, payload }))
 }
 
 /// The server does not let us in.

@@ -19,7 +19,9 @@ pub(super) async fn diagnose(endpoints: &[Endpoint]) -> Failure {
         let why = match timeout(PATIENCE, reach(endpoint)).await {
             Ok(Ok(())) => "something answers there now; try again".to_owned(),
             Ok(Err(error)) => explain(endpoint, &error),
-            Err(_) => "nothing answers; is the host right, and does a firewall let the port through?".to_owned(),
+            Err(_) => {
+                "nothing answers; is the host right, and does a firewall let the port through?".to_owned()
+            }
         };
         lines.push(format!("cannot connect to {endpoint}: {why}"));
     }
@@ -37,7 +39,9 @@ fn explain(endpoint: &Endpoint, error: &io::Error) -> String {
     let start = "start one with `bowline serve`, or say where it is with -h and -p, --unix or -s";
     match error.kind() {
         ErrorKind::ConnectionRefused => format!("no server listens there; {start}"),
-        ErrorKind::NotFound if matches!(endpoint, Endpoint::Unix(_)) => format!("there is no such socket; {start}"),
+        ErrorKind::NotFound if matches!(endpoint, Endpoint::Unix(_)) => {
+            format!("there is no such socket; {start}")
+        }
         ErrorKind::PermissionDenied => "this user may not use it".to_owned(),
         _ => format!("{error}; {start}"),
     }

@@ -1,6 +1,7 @@
 //! What the commands need of the network, in their own words: all that knows `bowline-tokio` is here.
 
 mod client;
+mod diagnose;
 mod server;
 
 use std::time::Duration;
