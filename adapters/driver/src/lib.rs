@@ -15,6 +15,7 @@ pub mod client;
 pub mod clock;
 mod engine;
 mod entropy;
+pub mod handler;
 mod machine;
 mod pool;
 mod runtime;

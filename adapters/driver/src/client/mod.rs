@@ -5,11 +5,12 @@
 //! state is in the client, none in the future.
 
 mod link;
+mod serve;
 mod shared;
 mod subscription;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,10 +26,12 @@ use bowline_core::time::Instant;
 use futures_core::Stream;
 use parking_lot::Mutex;
 
-pub use shared::Response;
+pub use crate::handler::Response;
 pub use subscription::Subscription;
 
+use crate::handler::{self, Handler, Pattern, PatternError};
 use crate::runtime::Runtime;
+use crate::server::CONCURRENCY;
 use crate::{Address, AddressError, OsEntropy, clock};
 use link::Endpoints;
 use shared::{Core, NoAnswer, Shared, Slot};
@@ -47,6 +50,9 @@ pub enum Error {
     /// An address makes no sense; all that do not are told.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Address(Vec<AddressError>),
+    /// A handler's pattern makes no sense.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// The call was refused here.
     #[error(transparent)]
     Refused(#[from] ClientError),
@@ -324,6 +330,28 @@ impl<R: Runtime> Client<R> {
         Ok(Responses { client: self.clone(), id: id.await? })
     }
 
+    /// Answers the requests whose topic matches `pattern` with what `handler` returns, until the
+    /// client is closed; see [`server::Builder::serve`](crate::server::Builder::serve). At most
+    /// [`CONCURRENCY`](crate::server::CONCURRENCY) at once. Ready when the server has agreed.
+    ///
+    /// Cancel safety: dropped before it is ready, nothing is served.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Pattern`]; [`Error::Status`] where the server says no; [`Error::Refused`],
+    /// [`Error::Closed`].
+    pub async fn serve<A>(&self, pattern: &str, handler: impl Handler<A, ()>) -> Result<(), Error> {
+        let pattern = Arc::new(Pattern::new(pattern)?);
+        let options = SubscribeOptions::default();
+        let mut requests = subscription::open(self, pattern.filter(), options, true).await?;
+        requests.agreed().await?;
+        let source = Arc::new(serve::Requests::new(self, requests, pattern));
+        let runtime = self.0.runtime.clone();
+        let work = handler::serve(runtime, source, handler::erase(handler), CONCURRENCY);
+        self.0.runtime.spawn(work);
+        Ok(())
+    }
+
     /// What happens to the connection, from now on: connected, disconnected, lost, draining,
     /// closed. The oldest are dropped where more than 256 wait.
     #[must_use]
@@ -495,6 +523,3 @@ impl<R: Runtime> Drop for Events<R> {
         self.client.0.shared.call(|core| core.listeners.remove(&self.id));
     }
 }
-
-/// A boxed future.
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

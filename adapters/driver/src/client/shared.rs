@@ -13,8 +13,9 @@ use bowline_core::endpoint::client::{
 };
 use bowline_core::status::Status;
 use bowline_core::time::{Deadline, Instant, Why};
-use bytes::Bytes;
 use parking_lot::Mutex;
+
+use crate::handler::Response;
 
 /// So many events wait for a listener; beyond, the oldest is dropped. They are rare.
 const EVENTS: usize = 256;
@@ -22,15 +23,6 @@ const EVENTS: usize = 256;
 const DIRECT: usize = 1024;
 /// So many answers to one request wait untaken; beyond, the request is taken back.
 const ANSWERS: usize = 1024;
-
-/// An answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// How it went.
-    pub status: Status,
-    /// The answer; with a status other than OK a reason in UTF-8.
-    pub payload: Bytes,
-}
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +94,8 @@ pub(super) struct Core {
     pub(super) subscriptions: HashMap<SubscriptionId, Slot<Item>>,
     pub(super) publishes: HashMap<PublishId, Slot<Result<(), DropReason>>>,
     pub(super) requests: HashMap<RequestId, Answers>,
-    /// Whoever answers these looks here whether it still should.
-    pub(super) cancelled: HashMap<RequestHandle, Waker>,
+    /// Requests that are to be answered here, and who does.
+    pub(super) open: HashMap<RequestHandle, Option<Waker>>,
     pub(super) listeners: HashMap<u64, Slot<ClientEvent>>,
     pub(super) next_listener: u64,
     pub(super) direct: Slot<Message>,
@@ -135,7 +127,7 @@ impl Shared {
             subscriptions: HashMap::new(),
             publishes: HashMap::new(),
             requests: HashMap::new(),
-            cancelled: HashMap::new(),
+            open: HashMap::new(),
             listeners: HashMap::new(),
             next_listener: 0,
             direct: Slot::default(),
@@ -192,6 +184,7 @@ impl Core {
             }
             ClientEvent::Request(request) => {
                 if let Some(slot) = self.subscriptions.get_mut(&request.subscription) {
+                    self.open.insert(request.handle, None);
                     slot.push(Item::Request(request), wake);
                 }
             }
@@ -205,7 +198,7 @@ impl Core {
                 self.answered(request, Err(NoAnswer::Failed(why)), false, wake);
                 wake.append(&mut self.crowd);
             }
-            ClientEvent::RequestCancelled(handle) => wake.extend(self.cancelled.remove(&handle)),
+            ClientEvent::RequestCancelled(handle) => wake.extend(self.open.remove(&handle).flatten()),
             ClientEvent::Direct(message) => {
                 if self.direct.queue.len() >= DIRECT {
                     self.direct.queue.pop_front();
@@ -217,7 +210,7 @@ impl Core {
                     ping.lock().push(time, wake);
                 }
             }
-            other => self.rare(other, wake),
+            other => self.rare(&other, wake),
         }
     }
 
@@ -248,8 +241,8 @@ impl Core {
     }
 
     /// What is told to everybody who listens, too.
-    fn rare(&mut self, event: ClientEvent, wake: &mut Vec<Waker>) {
-        match &event {
+    fn rare(&mut self, event: &ClientEvent, wake: &mut Vec<Waker>) {
+        match event {
             ClientEvent::Subscribed { subscription, status, reason } => {
                 if let Some(slot) = self.subscriptions.get_mut(subscription) {
                     slot.push(Item::Answered(*status, reason.clone()), wake);
@@ -257,7 +250,7 @@ impl Core {
                 }
             }
             ClientEvent::Disconnected { .. } => {
-                wake.extend(self.cancelled.drain().map(|(_, waker)| waker));
+                wake.extend(self.open.drain().filter_map(|(_, waker)| waker));
                 for ping in self.pings.drain(..) {
                     ping.lock().end(wake);
                 }
@@ -288,7 +281,7 @@ impl Core {
         for ping in self.pings.drain(..) {
             ping.lock().end(wake);
         }
-        wake.extend(self.cancelled.drain().map(|(_, waker)| waker));
+        wake.extend(self.open.drain().filter_map(|(_, waker)| waker));
         wake.append(&mut self.crowd);
     }
 }

@@ -1,6 +1,7 @@
 //! A server: listeners, a hub for all who connect, and handlers inside the program.
 
 mod connection;
+mod local;
 mod shared;
 mod tasks;
 
@@ -15,12 +16,14 @@ use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
     Anonymous, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, Users,
 };
-pub use bowline_core::hub::{Access, Action, Policy};
+pub use bowline_core::hub::{Access, Action, Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
 
+use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::runtime::{Listener, Runtime, Timer, Transport};
 use crate::{Address, AddressError, Engine, OsEntropy, clock};
 use connection::Connection;
+use local::{Route, Speaker, Voice};
 use shared::{OnEvent, Phase, Shared};
 
 /// Why a server does not start.
@@ -38,24 +41,59 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A handler's pattern makes no sense.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The hub does not take the server's own sessions.
+    #[error("the server's own sessions are refused: {0}")]
+    Refused(#[from] Refusal),
+}
+
+/// Handlers of one pattern run so many at once, where the builder does not say.
+pub const CONCURRENCY: usize = 256;
+
+/// A handler, and what for.
+struct Attached<S> {
+    pattern: Result<Pattern, PatternError>,
+    serves: bool,
+    handler: Erased<S>,
 }
 
 /// What a server is to be. See [`Server::builder`].
-pub struct Builder<R> {
+pub struct Builder<R, S = ()> {
     runtime: R,
+    state: S,
     config: ServerConfig,
     listen: Vec<Result<Address, AddressError>>,
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
+    handlers: Vec<Attached<S>>,
+    concurrency: usize,
 }
 
-impl<R> fmt::Debug for Builder<R> {
+impl<R, S> fmt::Debug for Builder<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
 
 impl<R: Runtime> Builder<R> {
+    /// With a state that handlers can take ([`State`](crate::handler::State)): a clone for each
+    /// call, so put an [`Arc`] around what is large. Call it before handlers are added.
+    #[must_use]
+    pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
+        let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
+        let with_state = |attached: Attached<()>| {
+            let Attached { pattern, serves, handler } = attached;
+            let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
+            Attached { pattern, serves, handler }
+        };
+        let handlers = handlers.into_iter().map(with_state).collect();
+        Builder { runtime, state, config, listen, access, on_event, handlers, concurrency }
+    }
+}
+
+impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Listens there as well; see [`Address`]. Port 0: the system chooses.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Self {
@@ -84,6 +122,34 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Calls `handler` for each message whose topic matches `pattern`: a filter, in which `{name}`
+    /// stands for `+` and gives that level a name ([`Params`](crate::handler::Params)). One at a
+    /// time, in order; what waits meanwhile is bounded as for any session of the hub.
+    #[must_use]
+    pub fn on<A>(mut self, pattern: &str, handler: impl Handler<A, S>) -> Self {
+        let (pattern, handler) = (Pattern::new(pattern), handler::erase(handler));
+        self.handlers.push(Attached { pattern, serves: false, handler });
+        self
+    }
+
+    /// Answers the requests whose topic matches `pattern` with what `handler` returns. Many at once
+    /// ([`concurrency`](Self::concurrency)); one that panics is answered with REJECTED; one whose
+    /// answer nobody waits for any more is dropped.
+    #[must_use]
+    pub fn serve<A>(mut self, pattern: &str, handler: impl Handler<A, S>) -> Self {
+        let (pattern, handler) = (Pattern::new(pattern), handler::erase(handler));
+        self.handlers.push(Attached { pattern, serves: true, handler });
+        self
+    }
+
+    /// How many calls of one [`serve`](Self::serve) run at once; at least 1. Default:
+    /// [`CONCURRENCY`].
+    #[must_use]
+    pub fn concurrency(mut self, limit: usize) -> Self {
+        self.concurrency = limit.max(1);
+        self
+    }
+
     /// Listens and serves, in tasks of its own, until [`Server::drain`] or [`Server::stop`].
     ///
     /// Cancel safety: dropped before it is ready, nothing was started.
@@ -106,10 +172,23 @@ impl<R: Runtime> Builder<R> {
         if let Some(access) = self.access {
             machine.set_access(access);
         }
-        let runtime = self.runtime.clone();
-        let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| runtime.spawn_blocking(work));
+        let runtime = self.runtime;
+        let offload_to = runtime.clone();
+        let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| offload_to.spawn_blocking(work));
         let shared = Arc::new(Shared::new(machine, offload, self.on_event));
-        let server = Server { runtime: self.runtime, shared, addresses: addresses.into(), max_frame };
+        let voice = Voice::open(&shared)?;
+        let hub = Hub::new(Speaker(Arc::clone(&voice)));
+        let mut routes = Vec::new();
+        for Attached { pattern, serves, handler } in self.handlers {
+            let route = Route::open(&shared, Arc::new(pattern?), serves, self.state.clone(), hub.clone())?;
+            routes.push((route, handler, if serves { self.concurrency } else { 1 }));
+        }
+        // From here on nothing fails.
+        for (route, handler, limit) in routes {
+            runtime.spawn(handler::serve(runtime.clone(), Arc::new(route), handler, limit));
+        }
+        runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
+        let server = Server { runtime, shared, hub, addresses: addresses.into(), max_frame };
         for listener in listeners {
             server.runtime.spawn(tasks::accept(server.clone(), listener));
         }
@@ -122,6 +201,7 @@ impl<R: Runtime> Builder<R> {
 pub struct Server<R> {
     runtime: R,
     shared: Arc<Shared>,
+    hub: Hub,
     addresses: Arc<[Address]>,
     max_frame: u32,
 }
@@ -131,6 +211,7 @@ impl<R: Clone> Clone for Server<R> {
         Self {
             runtime: self.runtime.clone(),
             shared: Arc::clone(&self.shared),
+            hub: self.hub.clone(),
             addresses: Arc::clone(&self.addresses),
             max_frame: self.max_frame,
         }
@@ -147,8 +228,16 @@ impl<R: Runtime + Default> Server<R> {
     /// A server to be, that listens nowhere yet.
     #[must_use]
     pub fn builder() -> Builder<R> {
-        let runtime = R::default();
-        Builder { runtime, config: ServerConfig::default(), listen: Vec::new(), access: None, on_event: None }
+        Builder {
+            runtime: R::default(),
+            state: (),
+            config: ServerConfig::default(),
+            listen: Vec::new(),
+            access: None,
+            on_event: None,
+            handlers: Vec::new(),
+            concurrency: CONCURRENCY,
+        }
     }
 }
 
@@ -157,6 +246,12 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// To publish and request with, from within the program.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// How many connections there are.
