@@ -181,11 +181,6 @@ impl Session {
         kind: Kind,
         body: &'b [u8],
     ) -> Result<Option<Event<'b>>, Fault> {
-        if self.phase != Phase::Done {
-            let head = HeadBytes::new(kind, 0, body.len());
-            let octets = head.as_slice().len() + body.len();
-            self.handshake_octets = self.handshake_octets.saturating_add(octets as u32);
-        }
         match kind {
             Kind::Hello => self.hello(read_hello(body)?).map(Some),
             Kind::Welcome => self.welcomed(read_welcome(body, self.features)?).map(Some),
