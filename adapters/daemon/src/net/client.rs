@@ -13,6 +13,7 @@ use bowline_driver::client::{
     SubscribeOptions,
 };
 use bowline_driver::clock;
+use bowline_driver::handler::{Payload, Response, Topic};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -127,7 +128,19 @@ impl Client {
 
     /// Serves requests; ready when the server has agreed.
     pub(crate) async fn serve(&self, filter: &str) -> Result<Service, Failure> {
-        Err(Failure::new(format!("cannot serve {filter}")))
+        let (requests, service) = mpsc::channel::<Incoming>(REQUESTS);
+        let handler = move |Topic(topic): Topic, Payload(payload): Payload| {
+            let requests = requests.clone();
+            async move {
+                let (answer, answered) = oneshot::channel();
+                // Where nobody takes it up any more, or drops it, this service is about to end.
+                let _ = requests.send(Incoming { topic, payload, answer }).await;
+                let (status, payload) = answered.await.unwrap_or((Status::Draining, Bytes::new()));
+                Response { status, payload }
+            }
+        };
+        let served = self.inner.serve(filter, handler).await;
+        served.map(|()| Service(service)).map_err(|error| not_subscribed(filter, &error))
     }
 
     /// Measures the time to the server and back; nothing while there is no connection.
@@ -319,13 +332,13 @@ fn not_published(topic: &str, error: &Error) -> Failure {
 fn not_subscribed(filter: &str, error: &Error) -> Failure {
     Failure::new(match error {
         Error::Status { status: Status::NotAuthorized, reason } => {
-            format!("subscribing to {filter} is not allowed{}", because(reason))
+            format!("{filter} is not allowed{}", because(reason))
         }
         Error::Status { status: Status::Invalid, reason } => format!(
             "`{filter}` is not a filter{}; + stands alone in a level, # alone in the last",
             because(reason)
         ),
-        error => format!("cannot subscribe to {filter}: {}", plain(error)),
+        error => format!("the server did not take {filter}: {}", plain(error)),
     })
 }
 
