@@ -49,11 +49,22 @@ pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Program {
         command.env_remove(name);
     }
     command.args(args).envs(variables.iter().copied());
+    spawn(command, args.join(" "))
+}
+
+/// Runs a line of the shell.
+pub(crate) fn shell(line: &str) -> Program {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]);
+    spawn(command, line.to_owned())
+}
+
+fn spawn(mut command: Command, line: String) -> Program {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let out = lines(child.stdout.take().expect("piped"));
     let err = lines(child.stderr.take().expect("piped"));
-    Program { input: child.stdin.take(), child, out, err, line: args.join(" ") }
+    Program { input: child.stdin.take(), child, out, err, line }
 }
 
 /// Runs to the end.
@@ -100,6 +111,11 @@ impl Program {
     #[track_caller]
     pub(crate) fn err_line(&self, part: &str) -> String {
         wait_for(&self.err, part, &self.line)
+    }
+
+    /// Whether it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_some()
     }
 
     /// Sends a signal, by its name.
