@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Server, run, run_with_input, start};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::{Server, run, run_with_input, start, start_with};
 
 /// Subscribes, and returns once the server knows.
 fn subscribed(server: &Server, line: &[&str]) -> common::Program {
@@ -191,4 +194,99 @@ fn a_client_comes_back_to_a_server_that_was_away() {
     sub.err_line("connected again");
     second.run_client(&["pub", "demo", "still here"]).expect(0);
     assert_eq!(sub.finish().expect(0).out, "still here\n");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let server = Server::start_with(&[("BOWLINE_DRAIN__DEADLINE", "1h")]);
+    let stubborn = stubborn_client(&server);
+    server.program.signal("INT");
+    server.program.err_line("draining");
+    server.program.signal("INT");
+    let ended = server.program.finish().expect(1);
+    assert!(ended.err.contains("ended at once by a second signal"), "{}", ended.err);
+    drop(stubborn);
+}
+
+/// A session that never ends by itself, whatever the server says.
+fn stubborn_client(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{}", server.port)).expect("the server listens");
+    // The preface, and HELLO for version 1 without parameters.
+    stream.write_all(b"\xB0WL\n\x00\x02\x01\x01").expect("the server reads");
+    let mut welcome = [0; 1];
+    stream.read_exact(&mut welcome).expect("the server answers");
+    assert_eq!(welcome[0] >> 2, 1, "it is WELCOME");
+    stream
+}
+
+#[test]
+fn what_is_published_while_the_server_is_away_is_accepted_later() {
+    let first = Server::start();
+    let address = format!("127.0.0.1:{}", first.port);
+    let mut publisher = first.start_client(&["pub", "demo", "-l"]);
+    publisher.write(b"one\n");
+    let sub = subscribed(&first, &["-C", "1", "demo"]);
+    publisher.write(b"two\n");
+    sub.out_line("");
+    drop(first);
+    publisher.err_line("connection is lost");
+    publisher.write(b"three\nfour\n");
+    let second = Server::start_at(&address, &[]);
+    publisher.err_line("connected again");
+    let ended = publisher.finish().expect(0);
+    assert!(ended.err.contains("4 accepted"), "{}", ended.err);
+    drop(second);
+}
+
+#[test]
+fn a_list_of_servers_is_tried_in_turn() {
+    let server = Server::start();
+    let list = format!("127.0.0.1:1,bowline://127.0.0.1:{}", server.port);
+    run(&["ping", "-C", "1", "-s", &list]).expect(0);
+    start_with(&["ping", "-C", "1"], &[("BOWLINE_SERVER", &list)]).finish().expect(0);
+}
+
+#[test]
+fn a_drain_leads_clients_to_another_server() {
+    let second = Server::start();
+    let there = format!("bowline://127.0.0.1:{}", second.port);
+    let first =
+        Server::start_with(&[("BOWLINE_DRAIN__ENDPOINT", &there), ("BOWLINE_DRAIN__RETRY_AFTER", "0s")]);
+    let mut sub = subscribed(&first, &["-C", "1", "demo"]);
+    first.program.signal("TERM");
+    sub.err_line(&format!("it names {there}"));
+    sub.err_line("connected again");
+    first.program.finish().expect(0);
+    // The subscription is made anew behind the greeting: until then there is nobody to hear.
+    let heard = (0..1_000).find(|_| {
+        second.run_client(&["pub", "demo", "hi", "--quiet"]).expect(0);
+        sub.has_ended()
+    });
+    assert!(heard.is_some());
+    assert_eq!(sub.finish().expect(0).out, "hi\n");
+}
+
+#[test]
+fn the_log_is_json_when_asked() {
+    let server = Server::start_with(&[("BOWLINE_LOG__FORMAT", "json")]);
+    server.run_client(&["ping", "-C", "1", "-i", "a \"name\"\n"]).expect(0);
+    server.program.signal("TERM");
+    let log = server.program.finish().expect(0).err;
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let connected = lines.iter().find(|line| line["message"] == "connected").expect("it is logged");
+    assert_eq!(connected["name"], "a \"name\"\n");
+    assert!(lines.iter().any(|line| line["message"] == "drained"), "{log}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_subscription() {
+    let server = Server::start();
+    let command =
+        format!("'{}' sub --say-ready -p {} demo | head -n 1", env!("CARGO_BIN_EXE_bowline"), server.port);
+    let piped = common::shell(&command);
+    piped.err_line("subscribed to");
+    // The first is taken by `head`; the end of the pipe shows with one of those that follow.
+    server.run_client(&["pub", "demo", "hi", "--repeat", "1000", "--repeat-delay", "1ms"]).expect(0);
+    assert_eq!(piped.finish().expect(0).out, "hi\n");
 }

@@ -1,15 +1,16 @@
 //! Fan-out and pairs: publishers, and subscribers that time what comes.
 
 use std::future::pending;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::measure::{Latency, Outcome, Shared, Stamp};
 use super::pace::Pace;
@@ -34,8 +35,8 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
     let mut subscriptions = Vec::new();
     for number in 0..args.clients {
         let client = connect(target, "sub", number).await?;
-        for topic in subscribed(args.scenario, &topics, number) {
-            subscriptions.push(client.subscribe(topic, args.qos == 1).await?);
+        for index in subscribed(args.scenario, topics.len(), number as usize) {
+            subscriptions.push((index, client.subscribe(&topics[index], args.qos == 1).await?));
         }
         subscribers.push(client);
         shared.add_connected();
@@ -45,17 +46,20 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
         senders.push(connect(target, "pub", number).await?);
     }
 
+    let windows: Vec<Arc<Window>> =
+        topics.iter().map(|_| Arc::new(Window::new(args.window, copies))).collect();
     let began = Instant::now();
     let end = Arc::new(End::default());
     let mut receiving = JoinSet::new();
-    for subscription in subscriptions {
-        let (shared, end) = (shared.clone(), Arc::clone(&end));
-        receiving.spawn(async move { receive(subscription, began, &shared, &end).await });
+    for (index, subscription) in subscriptions {
+        let (shared, end, window) = (shared.clone(), Arc::clone(&end), Arc::clone(&windows[index]));
+        receiving.spawn(async move { receive(subscription, began, &window, &shared, &end).await });
     }
     let mut sending = JoinSet::new();
-    for (client, topic) in senders.into_iter().zip(topics) {
+    for ((client, topic), window) in senders.into_iter().zip(topics).zip(windows) {
         let (args, shared) = (args.clone(), shared.clone());
-        sending.spawn(async move { send(&args, &client, &topic, began, publishers, &shared).await });
+        let pace = Pace::new(began, args.rate, publishers, args.duration, args.messages);
+        sending.spawn(async move { send(&args, &client, &topic, pace, &window, &shared).await });
     }
 
     let (mut sent, mut accepted) = (0, 0);
@@ -87,11 +91,11 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
     Ok(outcome)
 }
 
-/// The topics that a subscriber of this number hears.
-fn subscribed(scenario: Scenario, topics: &[String], number: u32) -> &[String] {
+/// Which topics a subscriber of this number hears.
+fn subscribed(scenario: Scenario, topics: usize, number: usize) -> Range<usize> {
     match scenario {
-        Scenario::Pairs => &topics[number as usize..=number as usize],
-        _ => topics,
+        Scenario::Pairs => number..number + 1,
+        _ => 0..topics,
     }
 }
 
@@ -124,6 +128,42 @@ impl End {
     }
 }
 
+/// How far a publisher may be ahead of the slowest of its subscribers. Without this, the faster of
+/// the two sides would fill queues, and what is measured would be how long a queue is.
+struct Window {
+    room: Semaphore,
+    /// How many copies have come of each message on its way, by its number modulo the window.
+    arrived: Vec<AtomicU64>,
+    copies: u64,
+}
+
+impl Window {
+    fn new(window: u32, copies: u64) -> Self {
+        let arrived = (0..window).map(|_| AtomicU64::new(0)).collect();
+        Self { room: Semaphore::new(window as usize), arrived, copies }
+    }
+
+    /// Waits until one more may be sent; false when a copy was lost, so that it would never be.
+    async fn take(&self) -> bool {
+        match timeout(QUIET, self.room.acquire()).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// One copy of a message has come.
+    fn give(&self, number: u64) {
+        let slot = &self.arrived[(number % self.arrived.len() as u64) as usize];
+        if slot.fetch_add(1, Ordering::AcqRel) + 1 == self.copies {
+            slot.store(0, Ordering::Release);
+            self.room.add_permits(1);
+        }
+    }
+}
+
 /// What one subscription received.
 struct Part {
     received: u64,
@@ -132,7 +172,13 @@ struct Part {
     last: Duration,
 }
 
-async fn receive(mut subscription: Subscription, began: Instant, shared: &Shared, end: &End) -> Part {
+async fn receive(
+    mut subscription: Subscription,
+    began: Instant,
+    window: &Window,
+    shared: &Shared,
+    end: &End,
+) -> Part {
     let mut part = Part { received: 0, latency: Latency::new(), last: Duration::ZERO };
     loop {
         let told = end.told.notified();
@@ -155,6 +201,7 @@ async fn receive(mut subscription: Subscription, began: Instant, shared: &Shared
         let Some(stamp) = Stamp::read(&message.payload) else { continue };
         part.latency.record(stamp.age(began));
         part.received += 1;
+        window.give(stamp.number);
         part.last = began.elapsed();
         shared.add_received();
         end.received.fetch_add(1, Ordering::AcqRel);
@@ -170,20 +217,21 @@ async fn send(
     args: &BenchArgs,
     client: &Client,
     topic: &str,
-    began: Instant,
-    senders: u32,
+    mut pace: Pace,
+    window: &Window,
     shared: &Shared,
 ) -> Result<(u64, u64), Failure> {
-    let mut pace = Pace::new(began, args.rate, senders, args.duration, args.messages);
     let mut open = FuturesUnordered::new();
     let (mut sent, mut accepted) = (0, 0);
     let mut payload = vec![0; args.size];
-    while let Some(due) = pace.next().await {
+    while window.take().await {
+        let Some(due) = pace.next().await else { break };
         Stamp { due, number: sent }.write(&mut payload);
         let receipt = client.publish(topic, Bytes::copy_from_slice(&payload), args.qos == 1).await?;
         sent += 1;
         shared.add_sent();
         open.push(receipt.accepted());
+        // What has come was accepted before, so this waits for little.
         while open.len() >= args.window as usize {
             accepted += u64::from(matches!(open.next().await, Some(Ok(()))));
         }
@@ -201,9 +249,22 @@ mod tests {
 
     #[test]
     fn a_pair_is_alone_and_a_fan_out_is_for_all() {
-        let topics = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(subscribed(Scenario::Pairs, &topics, 1), ["b".to_owned()]);
-        assert_eq!(subscribed(Scenario::FanOut, &topics, 1), topics);
+        assert_eq!(subscribed(Scenario::Pairs, 2, 1), 1..2);
+        assert_eq!(subscribed(Scenario::FanOut, 2, 1), 0..2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_opens_when_every_copy_has_come() {
+        let window = Window::new(2, 2);
+        assert!(window.take().await && window.take().await);
+        window.give(0);
+        window.give(1);
+        assert!(!window.take().await, "one copy of each is still on its way");
+        window.give(0);
+        assert!(window.take().await);
+        window.give(2);
+        window.give(1);
+        assert!(window.take().await && !window.take().await);
     }
 
     #[test]

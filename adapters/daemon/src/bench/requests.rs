@@ -28,7 +28,7 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
             let _client = client;
             while let Some(request) = service.next().await {
                 let payload = request.payload.clone();
-                if request.respond(Status::Ok, payload).await.is_err() {
+                if request.respond(Status::Ok, payload).is_err() {
                     break;
                 }
             }

@@ -45,8 +45,7 @@ async fn ping_all(args: &PingArgs, servers: &str, client: &Client, trips: &mut T
         let answer = timeout(args.timeout, client.ping()).await;
         trips.sent = seq;
         let line = match answer {
-            Ok(trip) => {
-                let trip = trip?;
+            Ok(Some(trip)) => {
                 trips.times.push(trip);
                 let ms = millis(trip);
                 if args.json {
@@ -55,8 +54,8 @@ async fn ping_all(args: &PingArgs, servers: &str, client: &Client, trips: &mut T
                     format!("from {servers}: seq={seq} time={ms:.3} ms\n")
                 }
             }
-            Err(_) if args.json => format!("{}\n", json!({"seq": seq, "ms": null})),
-            Err(_) => format!("from {servers}: seq={seq} no answer\n"),
+            _ if args.json => format!("{}\n", json!({"seq": seq, "ms": null})),
+            _ => format!("from {servers}: seq={seq} no answer\n"),
         };
         if !print(&mut out, line.as_bytes()).await? {
             break;

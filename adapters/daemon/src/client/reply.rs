@@ -85,7 +85,7 @@ async fn respond(answer: &Answer, count: u64, request: Incoming) {
             }
         },
     };
-    if let Err(failure) = request.respond(status, payload).await {
+    if let Err(failure) = request.respond(status, payload) {
         output::warning(&format!(
             "request {count} is not answered: {}",
             failure.message().unwrap_or_default()

@@ -1,6 +1,7 @@
 //! What the commands need of the network, in their own words: all that knows `bowline-tokio` is here.
 
 mod client;
+mod diagnose;
 mod server;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use server::Server;
 
-pub(crate) use bowline_tokio::DEFAULT_PORT as PORT;
+pub(crate) use bowline_driver::DEFAULT_PORT as PORT;
 
 use crate::cli::Endpoint;
 use crate::config::Secret;

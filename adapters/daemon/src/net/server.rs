@@ -190,9 +190,9 @@ fn log(event: &ServerEvent) {
             let (session, reason) = (session.map(short), some(reason));
             match code {
                 None | Some(Code::Normal | Code::GoingAway | Code::TakenOver) => {
-                    info!(session, ?by, code = code.map(display), reason, "disconnected");
+                    info!(session, ?by, code = code.map(code_name), reason, "disconnected");
                 }
-                Some(code) => warn!(session, ?by, code = display(*code), reason, "disconnected"),
+                Some(code) => warn!(session, ?by, code = code_name(*code), reason, "disconnected"),
             }
         }
         ServerEvent::Expired { session } => info!(session = short(*session), "session expired"),
@@ -205,7 +205,7 @@ fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn display(code: Code) -> String {
+fn code_name(code: Code) -> String {
     code.to_string()
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `bowline`; ended when dropped.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     input: Option<ChildStdin>,
     out: Receiver<String>,
@@ -22,47 +22,58 @@ pub struct Program {
 
 /// How a program ended, and what it printed that nobody had waited for.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
     /// Fails the test unless it ended with this code; gives the output back.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         self
     }
 }
 
 /// Starts `bowline` with these arguments, in an environment without any of its variables.
-pub fn start(args: &[&str]) -> Program {
+pub(crate) fn start(args: &[&str]) -> Program {
     start_with(args, &[])
 }
 
 /// Likewise, with these variables.
-pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Program {
+pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOWLINE_")) {
         command.env_remove(name);
     }
     command.args(args).envs(variables.iter().copied());
+    spawn(command, args.join(" "))
+}
+
+/// Runs a line of the shell.
+pub(crate) fn shell(line: &str) -> Program {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]);
+    spawn(command, line.to_owned())
+}
+
+fn spawn(mut command: Command, line: String) -> Program {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let out = lines(child.stdout.take().expect("piped"));
     let err = lines(child.stderr.take().expect("piped"));
-    Program { input: child.stdin.take(), child, out, err, line: args.join(" ") }
+    Program { input: child.stdin.take(), child, out, err, line }
 }
 
 /// Runs to the end.
-pub fn run(args: &[&str]) -> Ended {
+pub(crate) fn run(args: &[&str]) -> Ended {
     start(args).finish()
 }
 
 /// Runs to the end with this on standard input.
-pub fn run_with_input(args: &[&str], input: &[u8]) -> Ended {
+pub(crate) fn run_with_input(args: &[&str], input: &[u8]) -> Ended {
     let mut program = start(args);
     program.write(input);
     program.finish()
@@ -85,25 +96,30 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 
 impl Program {
     /// Writes to standard input.
-    pub fn write(&mut self, input: &[u8]) {
+    pub(crate) fn write(&mut self, input: &[u8]) {
         let to = self.input.as_mut().expect("standard input is open");
         to.write_all(input).and_then(|()| to.flush()).expect("the program reads");
     }
 
     /// The next line of standard output that holds `part`; lines before it are dropped.
     #[track_caller]
-    pub fn out_line(&self, part: &str) -> String {
+    pub(crate) fn out_line(&self, part: &str) -> String {
         wait_for(&self.out, part, &self.line)
     }
 
     /// The next line of standard error that holds `part`.
     #[track_caller]
-    pub fn err_line(&self, part: &str) -> String {
+    pub(crate) fn err_line(&self, part: &str) -> String {
         wait_for(&self.err, part, &self.line)
     }
 
+    /// Whether it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_some()
+    }
+
     /// Sends a signal, by its name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");
         assert!(status.success());
@@ -111,7 +127,7 @@ impl Program {
 
     /// Ends standard input, and waits for the end.
     #[track_caller]
-    pub fn finish(mut self) -> Ended {
+    pub(crate) fn finish(mut self) -> Ended {
         drop(self.input.take());
         // Its output ends when the program does.
         let (out, err) = (rest(&self.out, &self.line), rest(&self.err, &self.line));
@@ -158,21 +174,21 @@ fn rest(lines: &Receiver<String>, program: &str) -> String {
 }
 
 /// A server of the test's own, on a port that the system chose.
-pub struct Server {
-    pub program: Program,
-    pub port: String,
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) port: String,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    pub fn start_with(variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
         Self::start_at("127.0.0.1:0", variables)
     }
 
-    pub fn start_at(address: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_at(address: &str, variables: &[(&str, &str)]) -> Self {
         let program = start_with(&["serve", "--listen", address], variables);
         let line = program.out_line("listens on");
         let port = line.trim().rsplit(':').next().expect("there is an address").to_owned();
@@ -180,16 +196,16 @@ impl Server {
     }
 
     /// `command -p PORT rest`.
-    pub fn args<'a>(&'a self, line: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn args<'a>(&'a self, line: &[&'a str]) -> Vec<&'a str> {
         let (command, rest) = line.split_first().expect("there is a command");
         [&[*command, "-p", &self.port], rest].concat()
     }
 
-    pub fn start_client(&self, line: &[&str]) -> Program {
+    pub(crate) fn start_client(&self, line: &[&str]) -> Program {
         start(&self.args(line))
     }
 
-    pub fn run_client(&self, line: &[&str]) -> Ended {
+    pub(crate) fn run_client(&self, line: &[&str]) -> Ended {
         run(&self.args(line))
     }
 }
