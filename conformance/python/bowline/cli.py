@@ -78,8 +78,8 @@ def run(client: Client, options: argparse.Namespace) -> None:
             if status:
                 raise Refused(status, "")
         case "req":
-            answer = client.request(options.topic, options.payload.encode("utf-8"), options.timeout)
-            print(answer.decode("utf-8", "replace"))
+            reply = client.request(options.topic, options.payload.encode("utf-8"), options.timeout)
+            print(reply.decode("utf-8", "replace"))
         case "ping":
             print(f"{client.ping() * 1000:.3f} ms")
 

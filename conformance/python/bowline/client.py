@@ -1,7 +1,8 @@
 """A blocking client over TCP or a Unix socket. One thread, no callbacks but request handlers.
 
-Whatever waits (``publish``, ``request``, ``next_message``, ``wait``) also keeps the connection alive, takes what arrives, and
-calls request handlers. A program that does none of these for long is taken for dead by the server: call ``wait(0)``.
+Whatever waits (``publish``, ``request``, ``next_message``, ``wait``) also keeps the connection alive, takes what
+arrives, and calls request handlers. A program that does none of these for long is taken for dead by the server: call
+``wait(0)``.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Refused(Exception):
     """The server answered with another status than OK."""
 
     def __init__(self, status: int, reason: str) -> None:
-        name = Status(status).name if status in iter(Status) else str(status)
+        name = Status(status).name if status in set(Status) else str(status)
         super().__init__(f"{name} {reason}".strip())
         self.status = status
 
@@ -163,7 +164,7 @@ class Client:
         resumed = not self._fresh
         for ident, frame in list(self._subscribed.items()):
             if not resumed or ident not in self._confirmed:
-                self._operate(lambda frame=frame: self._session.subscribe(now_ms(), frame), Kind.SUBSCRIBE, ident)
+                self._ask_subscription(frame)
         return resumed
 
     def resume(self, attempts: int | None = None) -> bool:
@@ -238,7 +239,7 @@ class Client:
         self._handlers.pop(ident, None)
         self._confirmed.discard(ident)
         frame = Unsubscribe(ident)
-        self._operate(lambda: self._live().unsubscribe(now_ms(), frame), Kind.UNSUBSCRIBE, ident)
+        self._operate(lambda session: session.unsubscribe(now_ms(), frame), Kind.UNSUBSCRIBE, ident)
 
     def next_message(self, timeout: float | None = None) -> Message | Publish | None:
         """The next message; ``None`` when none came in time."""
@@ -308,17 +309,20 @@ class Client:
             self._handlers[frame.id] = handler
         self._subscribed[frame.id] = frame
         try:
-            self._operate(lambda: self._live().subscribe(now_ms(), frame), Kind.SUBSCRIBE, frame.id)
+            self._ask_subscription(frame)
         except (Refused, Misuse):
             del self._subscribed[frame.id]
             self._handlers.pop(frame.id, None)
             raise
         return frame.id
 
-    def _operate(self, send: Callable[[], None], kind: Kind, ident: int) -> None:
+    def _ask_subscription(self, frame: Subscribe) -> None:
+        self._operate(lambda session: session.subscribe(now_ms(), frame), Kind.SUBSCRIBE, frame.id)
+
+    def _operate(self, send: Callable[[Session], None], kind: Kind, ident: int) -> None:
         """Sends, and waits for RESULT."""
         self._results.pop((kind, ident), None)
-        self._send(lambda session: send())
+        self._send(send)
         self._until(lambda: (kind, ident) in self._results, self.timeout)
         result = self._results.pop((kind, ident))
         if result.status != Status.OK:
@@ -335,7 +339,7 @@ class Client:
                 call(session)
                 return
             except Blocked as blocked:
-                if blocked.why == "state":
+                if blocked.why in ("state", "draining"):
                     raise
                 if time.monotonic() > end:
                     raise TimeoutError(f"the server grants no {blocked.why}") from None
@@ -397,6 +401,7 @@ class Client:
         """Writes what can be written; ends or drops the stream when the session says so."""
         self._answer(session)
         now = now_ms()
+        session.tick(now)
         data = session.transmit(now)
         if not self._unsent:
             self._progress = now

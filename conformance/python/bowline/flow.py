@@ -23,9 +23,12 @@ class Window:
         """A frame of this size has started."""
         self.used += size
 
-    def raise_to(self, limit: int) -> None:
-        """CRE-2: an absolute number, which only grows."""
-        self.limit = max(self.limit, limit)
+    def raise_to(self, limit: int) -> bool:
+        """CRE-2: an absolute number, which only grows; whether it did."""
+        if limit <= self.limit:
+            return False
+        self.limit = limit
+        return True
 
 
 class Grant(Window):

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
+from .frame import FLAG_1, PROPS, Frame, number, optional
+from .hello import Auth, Hello, Welcome
 from .topics import check_topic
 from .wire import (
     MAX_REASON,
-    Code,
-    Fault,
     Kind,
     Properties,
     Reader,
@@ -22,51 +21,8 @@ from .wire import (
     put_parameters,
     read_parameters,
     string,
-    utf8,
     varint,
-    whole_varint,
-)
-
-FLAG_1 = 1
-"""RELIABLE, MANY, MORE, REJECT, PRESENCE or GONE, by the kind."""
-
-PROPS = 2
-"""The frame carries properties."""
-
-_MESSAGE_LIKE = (Kind.PUBLISH, Kind.MESSAGE, Kind.REQUEST, Kind.RESPONSE)
-ALLOWED_FLAGS: dict[int, int] = {kind: 0 for kind in Kind}
-ALLOWED_FLAGS |= {kind: FLAG_1 | PROPS for kind in _MESSAGE_LIKE}
-ALLOWED_FLAGS |= {Kind.OFFER: PROPS, Kind.SETTLE: FLAG_1, Kind.JOIN: FLAG_1, Kind.PRESENCE: FLAG_1}
-"""FRM-4: the flags that the table of §3 gives."""
-
-CLIENT_ONLY = frozenset({Kind.HELLO, Kind.TAKE, Kind.JOIN, Kind.LEAVE, Kind.HISTORY})
-SERVER_ONLY = frozenset({Kind.WELCOME})
-CREDITED = frozenset({*_MESSAGE_LIKE, Kind.OFFER})
-"""SPEC §7: the kinds whose size is counted."""
-
-
-class Frame:
-    """What all frames have in common."""
-
-    kind: ClassVar[Kind]
-
-    def flags(self) -> int:
-        """The two low bits of the head."""
-        return 0
-
-    def body(self) -> bytes:
-        """The octets behind the size."""
-        raise NotImplementedError
-
-    @classmethod
-    def read(cls, flags: int, reader: Reader) -> Frame:
-        """Reads a body; the caller checks that nothing is left."""
-        raise NotImplementedError
-
-    def encode(self) -> bytes:
-        """The whole frame."""
-        body = self.body()
-        return bytes([self.kind << 2 | self.flags()]) + varint(len(body)) + body
+)  # fmt: skip
 
 
 def _props_flag(props: Properties | None) -> int:
@@ -83,154 +39,6 @@ def _read_props(flags: int, reader: Reader) -> Properties | None:
 
 def _topic(reader: Reader) -> str:
     return check_topic(reader.string())
-
-
-def _number(values: dict[int, bytes], ident: int, absent: int) -> int:
-    return whole_varint(values[ident]) if ident in values else absent
-
-
-def _optional(values: dict[int, bytes], ident: int) -> int | None:
-    return whole_varint(values[ident]) if ident in values else None
-
-
-# --- the handshake (SPEC §4) -------------------------------------------------------------------
-
-
-@dataclass
-class Terms:
-    """The parameters of HELLO and WELCOME."""
-
-    features: int = 0
-    max_frame: int = 1_048_576
-    in_flight: int = 1_024
-    credit: int = 1_048_576
-    keepalive_ms: int = 0
-    session: bytes | None = None
-    """Session id (16 octets)."""
-    key: bytes | None = None
-    """Resume key (16 octets)."""
-    received: int | None = None
-    expiry_ms: int = 0
-    auth: bytes | None = None
-    """The value of *authentication*, as it is on the wire."""
-    name: str | None = None
-
-    KNOWN: ClassVar[frozenset[int]] = frozenset(range(1, 11))
-
-    def encode(self) -> bytes:
-        """Parameters; those that say what their absence says are left out."""
-
-        def unless(default: int, value: int) -> bytes | None:
-            return None if value == default else varint(value)
-
-        identity = self.session + self.key if self.session and self.key else None
-        return put_parameters(
-            {
-                1: unless(0, self.features),
-                2: unless(1_048_576, self.max_frame),
-                3: unless(1_024, self.in_flight),
-                4: unless(1_048_576, self.credit),
-                5: unless(0, self.keepalive_ms),
-                6: identity,
-                7: None if self.received is None else varint(self.received),
-                8: unless(0, self.expiry_ms),
-                9: self.auth,
-                10: None if self.name is None else self.name.encode("utf-8"),
-            }
-        )
-
-    @classmethod
-    def read(cls, reader: Reader) -> Terms:
-        """Reads and checks the form of each; limits are checked by ``check_limits``."""
-        values = read_parameters(reader, cls.KNOWN)
-        terms = cls(
-            features=_number(values, 1, 0),
-            max_frame=_number(values, 2, 1_048_576),
-            in_flight=_number(values, 3, 1_024),
-            credit=_number(values, 4, 1_048_576),
-            keepalive_ms=_number(values, 5, 0),
-            received=_optional(values, 7),
-            expiry_ms=_number(values, 8, 0),
-            auth=values.get(9),
-        )
-        if 6 in values:
-            if len(values[6]) != 32:
-                raise malformed("a session has 32 octets")
-            terms.session, terms.key = values[6][:16], values[6][16:]
-        if 10 in values:
-            terms.name = utf8(values[10])
-            if len(values[10]) > 256 or "\0" in terms.name:
-                raise malformed("a name has at most 256 octets, and no U+0000")
-        return terms
-
-    def check_limits(self) -> None:
-        """HSK-6 to HSK-9."""
-        if not 256 <= self.max_frame <= 16_777_216:
-            raise Fault(Code.BAD_LIMIT, "max frame is outside 256 to 16777216")
-        if not 1 <= self.in_flight <= 65_535:
-            raise Fault(Code.BAD_LIMIT, "in flight is outside 1 to 65535")
-        if self.credit < 1:
-            raise Fault(Code.BAD_LIMIT, "credit is 0")
-        if self.keepalive_ms > 86_400_000:
-            raise Fault(Code.BAD_LIMIT, "keepalive is above 86400000")
-        if 1 <= self.keepalive_ms < 100:
-            self.keepalive_ms = 100
-
-
-@dataclass
-class Hello(Frame):
-    """The client's first frame."""
-
-    kind = Kind.HELLO
-    lowest: int = 1
-    highest: int = 1
-    terms: Terms = field(default_factory=Terms)
-
-    def body(self) -> bytes:
-        return bytes([self.lowest, self.highest]) + self.terms.encode()
-
-    @classmethod
-    def read(cls, flags: int, reader: Reader) -> Hello:
-        lowest, highest = reader.u8(), reader.u8()
-        if lowest == 0 or lowest > highest:
-            raise malformed("a version range from 0, or that is empty")  # HSK-3
-        if not lowest <= 1 <= highest:
-            raise Fault(Code.VERSION, "versions: 1")
-        return cls(lowest, highest, Terms.read(reader))
-
-
-@dataclass
-class Welcome(Frame):
-    """The server's answer: the session is open."""
-
-    kind = Kind.WELCOME
-    version: int = 1
-    terms: Terms = field(default_factory=Terms)
-
-    def body(self) -> bytes:
-        return bytes([self.version]) + self.terms.encode()
-
-    @classmethod
-    def read(cls, flags: int, reader: Reader) -> Welcome:
-        version = reader.u8()
-        if version != 1:
-            raise Fault(Code.VERSION, "version 1 was offered")  # HSK-3
-        return cls(version, Terms.read(reader))
-
-
-@dataclass
-class Auth(Frame):
-    """One more message of an authentication."""
-
-    kind = Kind.AUTH
-    data: bytes = b""
-
-    def body(self) -> bytes:
-        return self.data
-
-    @classmethod
-    def read(cls, flags: int, reader: Reader) -> Auth:
-        return cls(reader.rest())
 
 
 # --- the connection (SPEC §6 to §9) ------------------------------------------------------------
@@ -429,7 +237,7 @@ class Subscribe(Frame):
     def read(cls, flags: int, reader: Reader) -> Subscribe:
         ident, text = nonzero(reader), reader.string()
         values = read_parameters(reader, frozenset({1, 2, 3, 4}))
-        quality = _number(values, 1, 0)
+        quality = number(values, 1, 0)
         if quality > 1:
             raise malformed("a quality is 0 or 1")  # SUB-6
         if values.get(3) or values.get(4):
@@ -439,7 +247,7 @@ class Subscribe(Frame):
 
 def _window(values: dict[int, bytes]) -> int | None:
     """Parameter 2 of SUBSCRIBE and JOIN."""
-    credit = _optional(values, 2)
+    credit = optional(values, 2)
     if credit == 0:
         raise malformed("a subscription's credit is at least 1")
     return credit
@@ -664,7 +472,7 @@ class History(Frame):
     def read(cls, flags: int, reader: Reader) -> History:
         ident, room = nonzero(reader), _topic(reader)
         values = read_parameters(reader, frozenset({1, 2, 3}))
-        return cls(ident, room, _optional(values, 1), _optional(values, 2), _optional(values, 3))
+        return cls(ident, room, optional(values, 1), optional(values, 2), optional(values, 3))
 
 
 CLASSES: dict[int, type[Frame]] = {

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from .frames import ALLOWED_FLAGS, CLIENT_ONLY, SERVER_ONLY, Close, Frame, Ping, Pong, decode
+from .frame import ALLOWED_FLAGS, CLIENT_ONLY, SERVER_ONLY, Frame
+from .frames import Close, Ping, Pong, decode
 from .wire import MAX_REASON, PREFACE, Code, Fault, Kind, Method, scan_varint
 
 OPENING_FRAME = 8_192
@@ -23,6 +24,8 @@ OPENING_OCTETS = 65_536
 
 CLOSING_MS = 2_000
 """END-3: how long a side that sent CLOSE waits for the other."""
+
+CLOSE_HEAD = bytes([Kind.CLOSE << 2])
 
 FIRST_OPTIONAL = 32
 """FRM-1: kinds from here on may be skipped."""
@@ -52,7 +55,7 @@ class Config:
     max_subscriptions: int = 1_024
     methods: tuple[int, ...] = tuple(Method)
     """A server's methods of authentication."""
-    manual_accept: bool = False
+    manual_ack: bool = False
     """Reliable frames are accepted by ``Session.accept``, not by being received (REL-6)."""
     manual_credit: bool = False
     """Credit is granted by ``Session.credit`` alone."""
@@ -82,7 +85,7 @@ class Event:
 
 
 class Blocked(Exception):
-    """Not now; ``why`` is ``credit``, ``in_flight`` or ``state``. Nothing has changed."""
+    """Not now; ``why`` is ``credit``, ``in_flight``, ``draining`` or ``state``. Nothing has changed."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -164,7 +167,7 @@ class Link(ABC):
             self._ended_by = ("transport", None)  # END-4
             self._end(clean=False)
         elif self.state is State.CLOSING:
-            self._end(clean=True)
+            self._end(clean=False)
 
     def tick(self, now: float) -> None:
         """Time has passed. It never goes backwards."""
@@ -175,7 +178,7 @@ class Link(ABC):
         match due[1]:
             case "handshake":
                 self._close(Code.HANDSHAKE_TIMEOUT, "")  # HSK-10
-            case "keepalive_timeout":
+            case "peer_silent":
                 self._close(Code.KEEPALIVE_TIMEOUT, "")  # KEE-2
             case "close":
                 self._end(clean=False)  # END-3
@@ -197,7 +200,7 @@ class Link(ABC):
         elif self.state is State.OPEN:
             drain_at = self._drain_at()
             if self.config.keepalive_ms:
-                timers.append((self._last_heard + 1.5 * self._keepalive(), "keepalive_timeout"))
+                timers.append((self._last_heard + 1.5 * self._keepalive(), "peer_silent"))
             if drain_at is not None:
                 timers.append((drain_at, "drain"))
             if self.peer_keepalive_ms:
@@ -222,8 +225,10 @@ class Link(ABC):
 
     def _step(self) -> bool:
         """One step of reading; false when nothing more can be done now."""
-        if self.state in (State.DECIDING, State.ENDED):
-            return False  # STT-1
+        if self.state is State.ENDED:
+            return False
+        if self.state is State.DECIDING and self._frame is None and self._inbox[:1] != CLOSE_HEAD:
+            return False  # STT-1: only CLOSE is heard
         if not self._inbox and self._frame is None:
             return False  # a frame whose size is 0 needs no more octets
         if self._deaf:
@@ -318,8 +323,8 @@ class Link(ABC):
             return kind >= Kind.CLOSE and kind not in wrong_side
         if self.role == "client":
             return kind in (Kind.WELCOME, Kind.AUTH, Kind.CLOSE)
-        first = Kind.HELLO if self.state is State.OPENING else Kind.AUTH
-        return kind in (first, Kind.CLOSE)
+        expected = {State.OPENING: Kind.HELLO, State.AUTHENTICATING: Kind.AUTH}.get(self.state)
+        return kind in (expected, Kind.CLOSE)
 
     def _dispatch(self, frame: Frame) -> None:
         match frame:
@@ -353,8 +358,8 @@ class Link(ABC):
         self._emit(Ping(self._ping[0]))
 
     def transmit(self, now: float) -> bytes:
-        """All octets that are to be sent now."""
-        self.tick(now)
+        """All octets that are to be sent now. Timers are handled by ``tick`` and by what comes in, not here."""
+        self._now = max(self._now, now)
         if self.state is State.OPEN:
             self._write_pong()
             self._write_owed(closing=False)
@@ -380,10 +385,8 @@ class Link(ABC):
     # --- the end -------------------------------------------------------------------------------
 
     def close(self, now: float, code: int = Code.NORMAL, reason: str = "") -> None:
-        """Closes the connection; with NORMAL the session ends too."""
+        """Closes the connection; with NORMAL the session ends too. A reason above 512 octets is cut (END-5)."""
         self.tick(now)
-        if len(reason.encode("utf-8")) > MAX_REASON:
-            raise Misuse("a reason has at most 512 octets")
         if self.state not in (State.CLOSING, State.ENDED):
             self._close(code, reason, by="application")
 
@@ -427,7 +430,8 @@ class Link(ABC):
         self._reported = True
         by, code = self._ended_by
         name = None if code is None else Code.known(code).name
-        self._events.append(Event("closed", {"by": by, "code": name, "clean": clean, "reason": reason}))
+        fields = {"by": by, "code": name, "clean": clean, "reason": reason, "may_resume": code != Code.NORMAL}
+        self._events.append(Event("closed", fields))
 
     @property
     def close_code(self) -> int | None:

@@ -1,4 +1,4 @@
-"""One peer of the protocol as a state machine, in either role (SPEC §4 to §9).
+"""One peer of the protocol as a state machine, in either role: what an open session does (SPEC §5 to §8).
 
 A ``Session`` lives as long as one connection; what outlives it is in its ``Memory``, which the next connection's
 session is given. Methods that send raise ``Blocked`` when that is not possible now, and ``Misuse`` when it never is;
@@ -9,17 +9,33 @@ from __future__ import annotations
 
 from collections import deque
 
-from . import scram
 from .flow import Grant, Memory, Subscription, Window
+from .frame import CREDITED, FLAG_1, Frame
 from .frames import (
-    CREDITED, FLAG_1, Ack, Auth, Cancel, Credit, Drain, Frame, Hello, History, Join, Leave, Message, Offer, Presence,
-    Publish, Request, Response, Result, Settle, Subscribe, Take, Terms, Unsubscribe, Welcome,
+    Ack,
+    Cancel,
+    Credit,
+    Drain,
+    History,
+    Join,
+    Leave,
+    Message,
+    Offer,
+    Presence,
+    Publish,
+    Request,
+    Response,
+    Result,
+    Settle,
+    Subscribe,
+    Take,
+    Unsubscribe,
 )  # fmt: skip
-from .link import OPENING_FRAME, Blocked, Config, Entropy, Event, Link, Misuse, State
+from .hello import Auth, Hello, Terms, Welcome
+from .link import Blocked, Config, Entropy, Event, Misuse, State
+from .opening import Opening
 from .topics import is_filter, is_topic
-from .wire import (
-    KNOWN_FEATURES, PREFACE, VERSION, Code, Fault, Feature, Kind, Method, Properties, Reader, Status, string, varint,
-)  # fmt: skip
+from .wire import Code, Fault, Feature, Kind, Properties, Reader, Status
 
 FEATURE_OF = {
     Kind.OFFER: Feature.QUEUES, Kind.TAKE: Feature.QUEUES, Kind.SETTLE: Feature.QUEUES, Kind.JOIN: Feature.ROOMS,
@@ -35,28 +51,13 @@ TOPIC_FIELDS = {Publish: "topic", Message: "topic", Request: "topic", Offer: "qu
 """Where a frame to be sent holds a topic name."""
 
 
-def password_data(user: str, password: str) -> bytes:
-    """Method 1's data (SPEC §4.3)."""
-    return string(user) + password.encode("utf-8")
-
-
-class Session(Link):
+class Session(Opening):
     """One side of one connection."""
 
     def __init__(
         self, role: str, config: Config, entropy: Entropy, now: float, memory: Memory | None = None
     ) -> None:
-        super().__init__(role, config, entropy, now)
-        self.memory = memory or Memory()
-        self.peer = Terms()
-        """What the peer said of itself in HELLO or WELCOME."""
-        self.features = 0
-        self.lost: list[bytes] = []
-        """Reliable frames of an older session that the server no longer has (RES-3)."""
-        self._scram: scram.Client | None = None
-        self._method: int = Method.NONE
-        self._awaits_auth = False
-        self._asked_resume = False
+        super().__init__(role, config, entropy, now, memory)
         self._acks_written = 0
         self._resend_from = 0
         """The number of reliable frames that need not be sent (again) on this connection."""
@@ -76,181 +77,6 @@ class Session(Link):
         """Requests of the peer that are not answered."""
         self._drain_sent_until: float | None = None
         self._drain_received = False
-
-    # --- handshake, client ---------------------------------------------------------------------
-
-    def connect(
-        self, now: float, method: int = Method.NONE, *, user: str = "", password: str = "", token: bytes = b"",
-        expiry_ms: int = 0, name: str | None = None,
-    ) -> None:  # fmt: skip
-        """Sends the preface and HELLO. A memory with a key asks to resume its session (RES-1)."""
-        self.tick(now)
-        if self.role != "client" or self._outbox or self.state is not State.OPENING:
-            raise Misuse("connect is a client's first call")
-        match method:
-            case Method.PASSWORD:
-                data = password_data(user, password)
-            case Method.TOKEN:
-                data = token
-            case Method.SCRAM:
-                self._scram = scram.Client(user, password, scram.nonce(self._entropy.wire(18)))
-                data = self._scram.first()
-            case _:
-                data = b""
-        self._awaits_auth = method == Method.SCRAM
-        terms = self._own_terms(expiry_ms, name)
-        terms.features = self.config.features
-        terms.auth = varint(method) + data if method != Method.NONE else None
-        if self.memory.id and self.memory.key:
-            terms.session, terms.key = self.memory.id, self.memory.key
-            terms.received = self.memory.accepted
-            self._asked_resume = True
-        hello = Hello(VERSION, VERSION, terms)
-        if len(hello.body()) > OPENING_FRAME:
-            raise Misuse("HELLO would be larger than 8192 octets")
-        self._outbox += PREFACE
-        self._emit(hello)
-
-    def _own_terms(self, expiry_ms: int, name: str | None) -> Terms:
-        cfg = self.config
-        if name is not None and len(name.encode("utf-8")) > 256:
-            raise Misuse("a name has at most 256 octets")
-        return Terms(
-            max_frame=cfg.max_frame, in_flight=cfg.in_flight, credit=cfg.credit,
-            keepalive_ms=cfg.keepalive_ms, expiry_ms=expiry_ms, name=name,
-        )  # fmt: skip
-
-    def _receive_auth(self, auth: Auth) -> None:
-        if self.role == "server":
-            self.state = State.DECIDING
-            self._events.append(Event("auth", {"data": auth.data}, auth))
-            return
-        if self._scram is None or not self._awaits_auth:
-            raise Fault(Code.UNEXPECTED_FRAME, "no AUTH is waited for")  # AUT-5
-        self._awaits_auth = False
-        try:
-            self._emit(Auth(self._scram.final(auth.data)))
-        except scram.ScramError as error:
-            raise Fault(Code.AUTH_FAILED, str(error)) from None
-
-    def _receive_welcome(self, welcome: Welcome) -> None:
-        terms = welcome.terms
-        if self._scram is not None:
-            try:
-                self._scram.verify(terms.auth or b"")
-            except scram.ScramError as error:
-                raise Fault(Code.AUTH_FAILED, str(error)) from None  # AUT-3
-        if terms.features & ~self.config.features:
-            raise Fault(Code.UNSUPPORTED, "features that were not offered")  # HSK-4
-        terms.check_limits()
-        resumed = terms.received is not None
-        if resumed and not self._asked_resume:
-            raise Fault(Code.UNEXPECTED_FRAME, "no session was to be resumed")  # RES-5
-        if not resumed:
-            self.lost = list(self.memory.unacked)
-            self.memory.forget()
-        elif terms.session not in (None, self.memory.id):
-            raise Fault(Code.BAD_RESUME, "another session")
-        if terms.session is None and terms.expiry_ms and not resumed:
-            raise Fault(Code.MALFORMED, "an expiry without a session")  # HSK-11
-        self._open(terms, terms.features)
-        if terms.session is not None:
-            self.memory.id, self.memory.key = terms.session, terms.key
-        self._events.append(Event("welcome", {"resumed": resumed, **vars(terms)}, welcome))
-
-    # --- handshake, server ---------------------------------------------------------------------
-
-    def _receive_hello(self, hello: Hello) -> None:
-        terms = hello.terms
-        terms.check_limits()
-        if (terms.session is None) != (terms.received is None):
-            raise Fault(Code.MALFORMED, "session and received come together")  # RES-5
-        fields = {**vars(terms), "auth": self._read_method(terms.auth)}
-        self.peer = terms
-        self.state = State.DECIDING
-        self._events.append(Event("hello", fields, hello))
-
-    def _read_method(self, value: bytes | None) -> dict[str, object]:
-        """The value of *authentication*: a method, and data of its form (AUT-1)."""
-        if value is None:
-            self._check_method(Method.NONE)
-            return {"method": "none"}
-        reader = Reader(value)
-        self._method = reader.varint()
-        self._check_method(self._method)
-        try:
-            match self._method:
-                case Method.NONE:
-                    reader.end()
-                    return {"method": "none"}
-                case Method.PASSWORD:
-                    return {"method": "password", "user": reader.string(), "password": reader.rest()}
-                case Method.TOKEN:
-                    return {"method": "token", "token": reader.rest()}
-                case Method.SCRAM:
-                    data = reader.rest()
-                    user = None if self.config.bare else scram.parse_first(data)[0]
-                    return {"method": "scram", "user": user, "data": data}
-        except (Fault, scram.ScramError):
-            raise Fault(Code.AUTH_FAILED, "not of the method's form") from None
-        return {"method": self._method, "data": reader.rest()}
-
-    def _check_method(self, method: int) -> None:
-        if method not in self.config.methods:
-            offered = ", ".join(str(int(method)) for method in self.config.methods)
-            raise Fault(Code.AUTH_METHOD, f"offered: {offered}")
-
-    def challenge(self, now: float, data: bytes) -> None:
-        """A server asks for more: AUTH."""
-        self._decide(now)
-        self._emit(Auth(data))
-        self.state = State.AUTHENTICATING
-        self._pump()
-
-    def refuse(self, now: float, code: int, reason: str = "") -> None:
-        """A server says no."""
-        self._decide(now)
-        self._close(code, reason, by="application")
-
-    def welcome(
-        self, now: float, session: bytes | None = None, key: bytes | None = None, *, expiry_ms: int = 0,
-        name: str | None = None, features: int | None = None, auth: bytes | None = None, memory: Memory | None = None,
-    ) -> None:  # fmt: skip
-        """A server says yes. ``memory`` is that of the session that HELLO asks for, when it is resumed."""
-        self._decide(now)
-        chosen = self.peer.features & (self.config.features if features is None else features) & KNOWN_FEATURES
-        terms = self._own_terms(min(expiry_ms, self.peer.expiry_ms), name)
-        terms.features, terms.auth = chosen, auth
-        if terms.expiry_ms:
-            terms.session, terms.key = session, key
-        if memory is not None:
-            terms.received = memory.accepted
-            self.memory = memory
-        else:
-            self.peer.received = None  # RES-3: what HELLO said is of a session that is gone
-        try:
-            self._check_received(self.peer)
-        except Fault as fault:
-            self._close(fault.code, fault.reason)
-            return
-        if terms.session is not None:
-            self.memory.id, self.memory.key = session, key
-        self._emit(Welcome(VERSION, terms))
-        self._open(self.peer, chosen)
-        self._pump()
-
-    def _decide(self, now: float) -> None:
-        self.tick(now)
-        if self.state is not State.DECIDING:
-            raise Misuse("there is nothing to decide")
-
-    # --- handshake, both -----------------------------------------------------------------------
-
-    def _check_received(self, terms: Terms) -> None:
-        """RES-6, before anything changes."""
-        count = terms.received
-        if count is not None and not self.memory.acked <= count <= self.memory.sent:
-            raise Fault(Code.BAD_RESUME, f"received {count} of {self.memory.acked} to {self.memory.sent}")
 
     def _open(self, peer: Terms, features: int) -> None:
         """The session is open: all that belongs to the connection starts anew (RES-8)."""
@@ -300,9 +126,8 @@ class Session(Link):
                     self._events.append(Event("acked", {"count": frame.count}, frame))
             case Credit():
                 window = self._window if frame.id == 0 else self._windows.get(frame.id)
-                if window is not None:
-                    window.raise_to(frame.limit)
-                if window is not None or self.config.bare:
+                raised = window.raise_to(frame.limit) if window is not None else self.config.bare
+                if raised:
                     self._report_frame(frame)
             case Result():
                 self._receive_result(frame)
@@ -334,7 +159,7 @@ class Session(Link):
     def _count_reliable(self, reliable: bool) -> None:
         if reliable:
             self.memory.received += 1
-            if not self.config.manual_accept:
+            if not self.config.manual_ack:
                 self.memory.accepted = self.memory.received
 
     def _receive_message(self, message: Message) -> None:
@@ -466,8 +291,10 @@ class Session(Link):
 
     def _send(self, frame: Frame, subscription: int = 0) -> None:
         """Checks all that may hold a frame back, then writes it."""
-        if self.state is not State.OPEN or (self._drain_received and isinstance(frame, NEW_WORK)):
+        if self.state is not State.OPEN:
             raise Blocked("state")
+        if self._drain_received and isinstance(frame, NEW_WORK):
+            raise Blocked("draining")
         try:
             encoded = frame.encode()
         except ValueError as error:
@@ -604,7 +431,7 @@ class Session(Link):
             grant.raise_to(limit)
 
     def accept(self, now: float, count: int = 1) -> None:
-        """``count`` more reliable frames are accepted (with ``Config.manual_accept``)."""
+        """``count`` more reliable frames are accepted (with ``Config.manual_ack``)."""
         self.tick(now)
         if not 0 < count <= self.memory.received - self.memory.accepted:
             raise Misuse("more than was received")
@@ -622,7 +449,7 @@ class Session(Link):
         ``in_flight`` is false: what crossed DRAIN is then lost to this connection (END-7, END-8)."""
         self.tick(now)
         if self._drain_sent_until is not None:
-            raise Misuse("DRAIN is sent once")
+            raise Blocked("state")  # END-6: once
         self._send(Drain(deadline_ms, retry_after_ms, endpoint))
         self._drain_sent_until = self._now + deadline_ms
 

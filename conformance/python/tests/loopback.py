@@ -9,7 +9,7 @@ import threading
 import time
 from itertools import count
 
-from bowline import frames, scram
+from bowline import frames, hello, scram
 from bowline.flow import Memory
 from bowline.frames import Request, Response, Result
 from bowline.link import Blocked, Config, Event, Misuse
@@ -104,9 +104,9 @@ class Hub:
     def _event(self, connection: Connection, event: Event, now: float) -> None:
         session, frame = connection.session, event.frame
         match frame:
-            case frames.Hello():
+            case hello.Hello():
                 self._hello(connection, event, now)
-            case frames.Auth():
+            case hello.Auth():
                 assert connection.scram is not None
                 try:
                     self._welcome(connection, now, connection.scram.final(frame.data))

@@ -1,6 +1,7 @@
 """Runs the conformance vectors through the shim: ``python3 -m tests.run_vectors [FILE...]``.
 
-Without files it takes ``../vectors/*.json``. Each vector runs three ways: octets whole, one by one, cut at random places.
+Without files it takes ``../vectors/*.json``. Each vector runs three ways: octets whole, one by one, cut at random
+places.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Skipped(Exception):
 
 
 def tokens(pattern: str) -> list[dict[str, str | None]]:
-    """The parts of a pattern: octets (``ff``, ``ff*20``, ``??``), ``{name:N}``, ``{name}``, ``{KIND}``, ``{CLOSE CODE}``."""
+    """The parts of a pattern: ``0aff``, ``ff*20``, ``??``, ``{name:N}``, ``{name}``, ``{KIND}``, ``{CLOSE CODE}``."""
     found = list(TOKEN.finditer(pattern))
     if "".join(match.group() for match in found) != pattern:
         raise Skipped(f"pattern {pattern!r}")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from bowline import frames, scram
+from bowline import frames, hello, scram
 from bowline.link import OPENING_OCTETS, Blocked, Config, Misuse, State
 from bowline.session import Session
 from bowline.wire import PREFACE, UNLIMITED, Code, Kind, Method, Status, varint
 
 from .pair import ID, KEY, CountingEntropy, Pair, drain_events
+
+
+def at(session: Session, now: float) -> bytes:
+    """Lets the time come, and returns what is sent then."""
+    session.tick(now)
+    return session.transmit(now)
 
 
 class AtEveryCut(unittest.TestCase):
@@ -54,7 +60,9 @@ class AtEveryCut(unittest.TestCase):
         self.assertEqual(names.count("message"), 5)
         self.assertEqual(names.count("result"), 3)
         self.assertEqual(names.count("response"), 2)
-        self.assertIn(("closed", {"by": "remote", "code": "NORMAL", "clean": True, "reason": "done"}), whole)
+        self.assertIn(
+            ("closed", {"by": "remote", "code": "NORMAL", "clean": True, "reason": "done", "may_resume": False}), whole
+        )
         # ACKs may be cut differently; what the applications see of messages must not.
         for cut in (1, 2, 3, 5, 7, 64):
             self.assertEqual(self.story(cut), whole, f"cut at {cut}")
@@ -63,10 +71,10 @@ class AtEveryCut(unittest.TestCase):
 class Alone(unittest.TestCase):
     """One session, fed with octets."""
 
-    def server(self, opened: bool = True, terms: frames.Terms | None = None, **config: Any) -> Session:
+    def server(self, opened: bool = True, terms: hello.Terms | None = None, **config: Any) -> Session:
         session = Session("server", Config(keepalive_ms=0, **config), CountingEntropy(3), 0)
         if opened:
-            session.receive(0, PREFACE + frames.Hello(terms=terms or frames.Terms()).encode())
+            session.receive(0, PREFACE + hello.Hello(terms=terms or hello.Terms()).encode())
             session.welcome(0)
             session.transmit(0)
             drain_events(session)
@@ -77,7 +85,7 @@ class Alone(unittest.TestCase):
         session.connect(0)
         session.transmit(0)
         if opened:
-            session.receive(0, frames.Welcome().encode())
+            session.receive(0, hello.Welcome().encode())
             drain_events(session)
         return session
 
@@ -100,7 +108,7 @@ class Alone(unittest.TestCase):
                 self.assertEqual(self.code_of(self.server(), bytes([head])), code)
         for kind in (Kind.TAKE, Kind.JOIN, Kind.LEAVE, Kind.HISTORY, Kind.HELLO):
             self.assertEqual(self.code_of(self.client(features=15), bytes([kind << 2])), Code.UNEXPECTED_FRAME)
-        presence = frames.Terms(features=2)
+        presence = hello.Terms(features=2)
         self.assertEqual(
             self.code_of(self.server(terms=presence, features=2), bytes([Kind.JOIN << 2 | 1])), Code.UNSUPPORTED
         )
@@ -124,22 +132,22 @@ class Alone(unittest.TestCase):
         return self.code_of(session, b"")
 
     def test_before_the_session_is_open(self) -> None:
-        hello = bytes([Kind.HELLO << 2])
+        head = bytes([Kind.HELLO << 2])
         for data, code in (
             (b"G", Code.BAD_PREFACE), (PREFACE[:3] + b"N", Code.BAD_PREFACE),
             (PREFACE + bytes([40 << 2]), Code.UNKNOWN_KIND), (PREFACE + bytes([Kind.PING << 2]), Code.UNEXPECTED_FRAME),
             (PREFACE + bytes([Kind.AUTH << 2]), Code.UNEXPECTED_FRAME),
-            (PREFACE + hello + varint(8_193), Code.FRAME_TOO_LARGE),
-            (PREFACE + frames.Hello(2, 3).encode(), Code.VERSION),
-            (PREFACE + frames.Hello(terms=frames.Terms(max_frame=255)).encode(), Code.BAD_LIMIT),
-            (PREFACE + frames.Hello(terms=frames.Terms(in_flight=0)).encode(), Code.BAD_LIMIT),
-            (PREFACE + frames.Hello(terms=frames.Terms(credit=0)).encode(), Code.BAD_LIMIT),
-            (PREFACE + frames.Hello(terms=frames.Terms(keepalive_ms=86_400_001)).encode(), Code.BAD_LIMIT),
-            (PREFACE + frames.Hello(terms=frames.Terms(received=1)).encode(), Code.MALFORMED),
-            (PREFACE + frames.Hello(terms=frames.Terms(auth=b"\x09")).encode(), Code.AUTH_METHOD),
-            (PREFACE + frames.Hello(terms=frames.Terms(auth=b"\x00x")).encode(), Code.AUTH_FAILED),
-            (PREFACE + frames.Hello(terms=frames.Terms(auth=b"\x01\x05u")).encode(), Code.AUTH_FAILED),
-            (PREFACE + frames.Hello(terms=frames.Terms(auth=b"\x03y,,n=u,r=x")).encode(), Code.AUTH_FAILED),
+            (PREFACE + head + varint(8_193), Code.FRAME_TOO_LARGE),
+            (PREFACE + hello.Hello(2, 3).encode(), Code.VERSION),
+            (PREFACE + hello.Hello(terms=hello.Terms(max_frame=255)).encode(), Code.BAD_LIMIT),
+            (PREFACE + hello.Hello(terms=hello.Terms(in_flight=0)).encode(), Code.BAD_LIMIT),
+            (PREFACE + hello.Hello(terms=hello.Terms(credit=0)).encode(), Code.BAD_LIMIT),
+            (PREFACE + hello.Hello(terms=hello.Terms(keepalive_ms=86_400_001)).encode(), Code.BAD_LIMIT),
+            (PREFACE + hello.Hello(terms=hello.Terms(received=1)).encode(), Code.MALFORMED),
+            (PREFACE + hello.Hello(terms=hello.Terms(auth=b"\x09")).encode(), Code.AUTH_METHOD),
+            (PREFACE + hello.Hello(terms=hello.Terms(auth=b"\x00x")).encode(), Code.AUTH_FAILED),
+            (PREFACE + hello.Hello(terms=hello.Terms(auth=b"\x01\x05u")).encode(), Code.AUTH_FAILED),
+            (PREFACE + hello.Hello(terms=hello.Terms(auth=b"\x03y,,n=u,r=x")).encode(), Code.AUTH_FAILED),
         ):  # fmt: skip
             with self.subTest(data=data.hex()[:60]):
                 self.assertEqual(self.code_of(self.server(opened=False), data), code)
@@ -147,8 +155,8 @@ class Alone(unittest.TestCase):
 
     def test_too_much_before_it_is_open(self) -> None:
         session = self.server(opened=False)
-        session.receive(0, PREFACE + frames.Hello().encode())
-        answer = frames.Auth(bytes(8_000)).encode()
+        session.receive(0, PREFACE + hello.Hello().encode())
+        answer = hello.Auth(bytes(8_000)).encode()
         for _ in range(OPENING_OCTETS // len(answer)):
             session.challenge(0, b"more")
             session.receive(0, answer)
@@ -159,20 +167,21 @@ class Alone(unittest.TestCase):
 
     def test_what_a_client_refuses(self) -> None:
         for welcome, code in (
-            (frames.Welcome(2), Code.VERSION), (frames.Welcome(terms=frames.Terms(features=1)), Code.UNSUPPORTED),
-            (frames.Welcome(terms=frames.Terms(received=0)), Code.UNEXPECTED_FRAME),
-            (frames.Welcome(terms=frames.Terms(credit=0)), Code.BAD_LIMIT),
-            (frames.Auth(), Code.UNEXPECTED_FRAME), (frames.Auth(b"x"), Code.UNEXPECTED_FRAME), (frames.Ping(), Code.UNEXPECTED_FRAME),
+            (hello.Welcome(2), Code.VERSION), (hello.Welcome(terms=hello.Terms(features=1)), Code.UNSUPPORTED),
+            (hello.Welcome(terms=hello.Terms(received=0)), Code.UNEXPECTED_FRAME),
+            (hello.Welcome(terms=hello.Terms(credit=0)), Code.BAD_LIMIT),
+            (hello.Auth(), Code.UNEXPECTED_FRAME), (hello.Auth(b"x"), Code.UNEXPECTED_FRAME),
+            (frames.Ping(), Code.UNEXPECTED_FRAME),
         ):  # fmt: skip
             self.assertEqual(self.code_of(self.client(opened=False), welcome.encode()), code)
         self.assertEqual(self.code_of(self.client(opened=False), b"HTTP/1.1 400"), Code.UNEXPECTED_FRAME)
 
     def test_octets_wait_while_a_server_decides(self) -> None:
         session = self.server(opened=False)
-        session.receive(0, PREFACE + frames.Hello().encode() + frames.Ping(b"12345678").encode())
+        session.receive(0, PREFACE + hello.Hello().encode() + frames.Ping(b"12345678").encode())
         self.assertEqual(session.transmit(0), b"")
         session.welcome(0)
-        self.assertEqual(session.transmit(0), frames.Welcome().encode() + frames.Pong(b"12345678").encode())
+        self.assertEqual(session.transmit(0), hello.Welcome().encode() + frames.Pong(b"12345678").encode())
 
     def test_acknowledgement(self) -> None:
         session = self.client(in_flight=2)
@@ -190,7 +199,7 @@ class Alone(unittest.TestCase):
         self.assertEqual(self.code_of(self.client(), frames.Ack(1).encode()), Code.BAD_ACK)
 
     def test_accepted_by_hand(self) -> None:
-        session = self.client(manual_accept=True)
+        session = self.client(manual_ack=True)
         session.receive(0, frames.Publish("a", b"", True).encode() * 3)
         self.assertEqual(session.transmit(0), b"")
         session.accept(0, 2)
@@ -199,7 +208,7 @@ class Alone(unittest.TestCase):
             session.accept(0, 2)
 
     def test_credit(self) -> None:
-        session = self.server(terms=frames.Terms(credit=10), credit=10, manual_credit=True)
+        session = self.server(terms=hello.Terms(credit=10), credit=10, manual_credit=True)
         session.publish(0, "topic", bytes(100))
         with self.assertRaises(Blocked) as caught:
             session.publish(0, "topic", b"")
@@ -244,7 +253,7 @@ class Alone(unittest.TestCase):
         server.message(0, 1, "a", b"12")
 
     def test_in_flight_holds_the_sender(self) -> None:
-        session = self.server(terms=frames.Terms(in_flight=1))
+        session = self.server(terms=hello.Terms(in_flight=1))
         session.publish(0, "a", b"", True)
         session.publish(0, "a", b"", False)
         with self.assertRaises(Blocked) as caught:
@@ -254,7 +263,7 @@ class Alone(unittest.TestCase):
         session.publish(0, "a", b"", True)
 
     def test_misuse_changes_nothing(self) -> None:
-        session = self.server(terms=frames.Terms(max_frame=256))
+        session = self.server(terms=hello.Terms(max_frame=256))
         for topic, payload in (("", b""), ("+", b""), ("\0", b""), ("a", bytes(255))):
             with self.assertRaises(Misuse):
                 session.publish(0, topic, payload, True)
@@ -294,32 +303,33 @@ class Alone(unittest.TestCase):
         session.connect(0)
         session.transmit(0)
         self.assertEqual(session.deadline(), (5_000, "handshake"))
-        session.receive(10, frames.Welcome(terms=frames.Terms(keepalive_ms=5)).encode())
+        session.receive(10, hello.Welcome(terms=hello.Terms(keepalive_ms=5)).encode())
         self.assertEqual(session.deadline(), (110, "keepalive"))
-        self.assertEqual(session.transmit(109), b"")
-        ping = session.transmit(110)
+        self.assertEqual(at(session, 109), b"")
+        ping = at(session, 110)
         self.assertEqual(ping[:2], bytes([Kind.PING << 2, 8]))
         session.receive(112, frames.Pong(ping[2:]).encode() + frames.Pong(bytes(8)).encode())
         rtts = [event.fields["rtt_us"] for event in drain_events(session) if event.name == "pong"]
         self.assertEqual(rtts, [2_000])
-        self.assertEqual(session.transmit(1_611)[:1], bytes([Kind.PING << 2]))
-        self.assertEqual(session.transmit(1_612), frames.Close(Code.KEEPALIVE_TIMEOUT).encode())
+        self.assertEqual(at(session, 1_611)[:1], bytes([Kind.PING << 2]))
+        self.assertEqual(at(session, 1_612), frames.Close(Code.KEEPALIVE_TIMEOUT).encode())
         self.assertEqual((session.transport(), session.deadline()), ("shut", (3_612, "close")))
         session.tick(3_612)
         closed = drain_events(session)[-1]
-        self.assertEqual(closed.fields, {"by": "local", "code": "KEEPALIVE_TIMEOUT", "clean": False, "reason": ""})
+        expected = {"by": "local", "code": "KEEPALIVE_TIMEOUT", "clean": False, "reason": "", "may_resume": True}
+        self.assertEqual(closed.fields, expected)
         self.assertEqual(session.transport(), "drop")
 
     def test_handshake_timeout(self) -> None:
         for session in (self.server(opened=False), self.client(opened=False)):
-            self.assertEqual(session.transmit(4_999), b"")
-            self.assertEqual(session.transmit(5_000), frames.Close(Code.HANDSHAKE_TIMEOUT).encode())
+            self.assertEqual(at(session, 4_999), b"")
+            self.assertEqual(at(session, 5_000), frames.Close(Code.HANDSHAKE_TIMEOUT).encode())
 
     def test_time_does_not_go_backwards(self) -> None:
         session = self.server(opened=False)
         session.tick(4_000)
         session.tick(10)
-        self.assertEqual(session.transmit(5_000), frames.Close(Code.HANDSHAKE_TIMEOUT).encode())
+        self.assertEqual(at(session, 5_000), frames.Close(Code.HANDSHAKE_TIMEOUT).encode())
 
     def test_ends(self) -> None:
         session = self.client()
@@ -361,7 +371,7 @@ class Alone(unittest.TestCase):
         session.receive(0, frames.Request(1, topic="s").encode())
         session.drain(0, 10_000)
         session.transmit(0)
-        self.assertEqual(session.transmit(10_000), frames.Close(Code.GOING_AWAY).encode())
+        self.assertEqual(at(session, 10_000), frames.Close(Code.GOING_AWAY).encode())
         client = self.client()
         client.receive(0, frames.Drain().encode())
         with self.assertRaises(Blocked):
@@ -442,7 +452,7 @@ class Resume(unittest.TestCase):
         pair = Pair().open()
         for number in range(5):
             pair.client.publish(0, "up", bytes([number]), True)
-        new = Pair(client_memory=pair.client.memory, server={"in_flight": 2, "manual_accept": True})
+        new = Pair(client_memory=pair.client.memory, server={"in_flight": 2, "manual_ack": True})
         new.open(memory=pair.server.memory)
         self.assertEqual(len(new.fields("server", "publish")), 2)
         with self.assertRaises(Blocked):
@@ -454,7 +464,7 @@ class Resume(unittest.TestCase):
         new.client.publish(0, "up", b"new", True)
 
     def test_what_was_not_accepted_comes_again(self) -> None:
-        pair = Pair(server={"manual_accept": True}).open()
+        pair = Pair(server={"manual_ack": True}).open()
         for number in range(3):
             pair.client.publish(0, "up", bytes([number]), True)
         pair.settle()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 import unittest
 
-from bowline import frames, topics
+from bowline import frames, hello, topics
+from bowline.frame import Frame
 from bowline.frames import decode
 from bowline.wire import MAX_VARINT, Code, Fault, Kind, Properties, Reader, scan_varint, varint
 
 PROPS = Properties("text/plain", bytes(25), b"hint", 5_000, b"id-1", [("a", "1"), ("a", "2")], [(70, b"x")])
 
-SAMPLES: list[frames.Frame] = [
-    frames.Hello(1, 3, frames.Terms(3, 4096, 7, 9, 30_000, bytes(16), b"k" * 16, 5, 60_000, b"\x02tok", "n")),
-    frames.Welcome(1, frames.Terms(features=1, name="server")),
-    frames.Auth(b"data"), frames.Close(3, "why"), frames.Drain(10_000, 500, "host:1"), frames.Ping(b"12345678"),
+SAMPLES: list[Frame] = [
+    hello.Hello(1, 3, hello.Terms(3, 4096, 7, 9, 30_000, bytes(16), b"k" * 16, 5, 60_000, b"\x02tok", "n")),
+    hello.Welcome(1, hello.Terms(features=1, name="server")),
+    hello.Auth(b"data"), frames.Close(3, "why"), frames.Drain(10_000, 500, "host:1"), frames.Ping(b"12345678"),
     frames.Pong(b"12345678"), frames.Ack(300), frames.Credit(1, MAX_VARINT), frames.Result(12, 1, 2, "no"),
     frames.Publish("a/b", b"payload", True, PROPS), frames.Publish("a", b""), frames.Message(9, "a/b", b"p", True),
     frames.Subscribe(1, "a/+/#", 1, 100, True, True), frames.Subscribe(1, "a"), frames.Unsubscribe(1),

@@ -1,5 +1,4 @@
-//! Whole endpoints, which adapters drive and applications talk to: a server with its hub, a client
-//! that stays connected.
+//! Whole endpoints: a server with its hub, a client that stays connected.
 
 pub mod client;
 mod message;

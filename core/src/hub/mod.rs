@@ -255,6 +255,24 @@ impl Hub {
         self.sessions.find(key).ok().map(|index| &*self.sessions.all[index].identity)
     }
 
+    /// How long the session outlives its connection; `None` when it has ended.
+    #[must_use]
+    pub fn expiry(&self, key: SessionKey) -> Option<Duration> {
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].expiry)
+    }
+
+    /// Changes how long the session outlives its connection, from when that ends; at most
+    /// [`max_expiry`](HubOptions::max_expiry).
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn set_expiry(&mut self, key: SessionKey, expiry: Duration) -> Result<(), Refusal> {
+        let index = self.sessions.find(key)?;
+        self.sessions.all[index].expiry = expiry.min(self.options.max_expiry);
+        Ok(())
+    }
+
     /// Whether a connection serves the session; `None` when it has ended.
     #[must_use]
     pub fn is_attached(&self, key: SessionKey) -> Option<bool> {

@@ -14,6 +14,9 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// The longest reason, in octets (END-5).
 pub const REASON_MAX: usize = 512;
 
+/// The most octets of a CLOSE frame beside its reason: head, size (2), code (5), the reason's length.
+const CLOSE_OVERHEAD: usize = 1 + 2 + 5 + 2;
+
 /// How a session ended, kept until it was told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
@@ -22,9 +25,14 @@ pub(super) struct Ending {
     reason: &'static str,
 }
 
-/// Cuts a reason to what the protocol allows, at a character.
+/// Cuts a reason to what the protocol allows.
 pub(super) fn shorten(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_MAX);
+    shorten_to(reason, REASON_MAX)
+}
+
+/// Cuts a reason to at most `max` octets, at a character and before U+0000 (TYP-3).
+fn shorten_to(reason: &str, max: usize) -> &str {
+    let mut end = reason.find('\0').unwrap_or(reason.len()).min(max);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
@@ -45,13 +53,16 @@ impl Session {
         if self.is_ended() { None } else { Some(self.fail(fault)) }
     }
 
-    /// The peer ended its direction of the stream, or the connection broke.
+    /// The peer ended its direction of the stream, or the connection broke. Call it once
+    /// [`recv`](Session::recv) has returned nothing: what was received before the end counts.
     ///
     /// Take the event that may follow with [`recv`](Session::recv) or [`poll_closed`](Session::poll_closed).
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
         self.eof = true;
+        self.pong_owed = false; // nobody is left to be answered
         if !self.close_owed {
+            self.ack_owed = false;
             let reason = "the connection ended without CLOSE";
             self.life.ended(Ending { by: By::Transport, code: None, reason });
         }
@@ -91,11 +102,11 @@ impl Session {
         }
     }
 
-    /// The life of the session has just begun to close: CLOSE is owed, and nothing else any more.
+    /// The life of the session has just begun to close: CLOSE is owed, and before it only what is
+    /// still to be acknowledged, which its sender would never learn otherwise (REL-2).
     pub(super) fn ended(&mut self) {
         self.close_owed = true;
         self.pong_owed = false;
-        self.ack_owed = false;
     }
 
     /// The peer said CLOSE, with `code` and `reason`.
@@ -111,11 +122,17 @@ impl Session {
         Some(Event::Closed(Closed { by: By::Remote, code: Some(code), reason, fault: None, clean: true }))
     }
 
+    /// As much of a reason as the peer takes in CLOSE, and as has room: the code matters most.
+    pub(super) fn cut_reason<'r>(&self, reason: &'r str, room: usize) -> &'r str {
+        let most = (self.tx_max_frame as usize).min(room).saturating_sub(CLOSE_OVERHEAD);
+        shorten_to(reason, most.min(REASON_MAX))
+    }
+
     /// What CLOSE says: the code, and for an answer to the peer's no reason (END-2).
     pub(super) fn farewell(&self) -> (Code, &'static str) {
         let ending = self.life.reason();
         let code = ending.and_then(|e| e.code).unwrap_or(Code::Normal);
-        (code, ending.map_or("", |e| e.reason))
+        (code, ending.map_or("", |e| shorten(e.reason)))
     }
 }
 

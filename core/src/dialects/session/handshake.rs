@@ -8,6 +8,7 @@ use super::frame::{Kind, PREFACE};
 use super::hello::{
     self, Auth, Connect, Counts, Features, Hello, Limits, NAME_MAX, Welcome, read_hello, read_welcome,
 };
+use super::send::check_string;
 use super::wire::{Body, HeadBytes, Reader, Sink, put_frame};
 use super::{Code, Config, HANDSHAKE_FRAME_MAX, Phase, Role, SendError, Session};
 use crate::buf::SendBuf;
@@ -21,17 +22,23 @@ impl Session {
     /// # Errors
     ///
     /// [`SendError::TooLarge`] where credentials and name take more than 8,192 octets,
-    /// [`SendError::Blocked`] where `out` has no room. Nothing was written then.
+    /// [`SendError::Invalid`] where a name holds U+0000, [`SendError::Blocked`] where `out` has no room. Nothing was written then.
     pub fn connect(
         now: Instant,
         config: &Config,
         connect: &Connect<'_>,
         out: &mut impl SendBuf,
     ) -> Result<Session, SendError> {
-        let body = |to: &mut dyn Sink| hello::write_hello(config, connect, to);
+        let mut session = Session::new(now, config, Role::Client, Phase::Welcome);
+        let limits = session.limits();
+        let body = |to: &mut dyn Sink| hello::write_hello(config.features, &limits, connect, to);
         let size = body.size();
         if size > HANDSHAKE_FRAME_MAX as usize || connect.name.len() > NAME_MAX {
             return Err(SendError::TooLarge { size, limit: HANDSHAKE_FRAME_MAX });
+        }
+        check_string(connect.name)?;
+        if let Auth::Password { user, .. } = connect.auth {
+            check_string(user)?;
         }
         let head = HeadBytes::new(Kind::Hello, 0, size);
         if out.room() < PREFACE.len() + head.as_slice().len() + size {
@@ -39,7 +46,6 @@ impl Session {
         }
         out.put(&PREFACE);
         put_frame(out, Kind::Hello, 0, size, &body)?;
-        let mut session = Session::new(now, config, Role::Client, Phase::Welcome);
         session.auth_waits = matches!(connect.auth, Auth::Scram(_) | Auth::Other(..));
         session.features = config.features;
         if let Some(resume) = &connect.resume {
@@ -64,7 +70,8 @@ impl Session {
     /// # Errors
     ///
     /// [`SendError::Blocked`] where `out` has no room, [`SendError::State`] where no HELLO waits for
-    /// an answer. Nothing was written then.
+    /// an answer, [`SendError::Invalid`] where the name is longer than [`NAME_MAX`] or holds U+0000.
+    /// Nothing was written then.
     pub fn welcome(
         &mut self,
         now: Instant,
@@ -76,6 +83,10 @@ impl Session {
         if self.phase != Phase::Deciding || self.is_ended() {
             return Err(SendError::State);
         }
+        if welcome.name.len() > NAME_MAX {
+            return Err(SendError::Invalid("a name has at most 256 octets"));
+        }
+        check_string(welcome.name)?;
         let received = resumed.map(|c| c.received);
         let welcome = Welcome { features: self.features, received, ..*welcome };
         let limits = self.limits();
@@ -137,9 +148,10 @@ impl Session {
         if self.phase != Phase::Deciding || self.is_ended() {
             return Err(SendError::State);
         }
+        let reason = self.cut_reason(reason, usize::MAX);
         let body = |to: &mut dyn Sink| {
             to.varint(u64::from(code.number()));
-            to.bytes(super::shorten(reason).as_bytes());
+            to.bytes(reason.as_bytes());
         };
         self.put_handshake(out, Kind::Close, &body)?;
         self.end(By::Local, Some(code), "refused");
@@ -169,9 +181,6 @@ impl Session {
         kind: Kind,
         body: &'b [u8],
     ) -> Result<Option<Event<'b>>, Fault> {
-        if self.phase != Phase::Done {
-            self.handshake_octets = self.handshake_octets.saturating_add(body.len() as u32);
-        }
         match kind {
             Kind::Hello => self.hello(read_hello(body)?).map(Some),
             Kind::Welcome => self.welcomed(read_welcome(body, self.features)?).map(Some),
@@ -187,7 +196,7 @@ impl Session {
                 let mut r = Reader(body);
                 let at = |b: Broken| b.at(Kind::Close);
                 let code = Code::from_number(r.varint().map_err(at)?);
-                let reason = r.string().map_err(at)?;
+                let reason = r.reason().map_err(at)?;
                 r.end().map_err(at)?;
                 Ok(self.remote_close(code, reason))
             }

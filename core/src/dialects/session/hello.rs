@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use subtle::ConstantTimeEq;
 
+use super::VARINT_MAX;
 use super::fault::{Broken, Fault};
 use super::frame::Kind;
 use super::wire::{Reader, Sink, number, string};
-use super::{Config, VARINT_MAX};
 use crate::varint::leb128;
 
 /// The one version there is.
@@ -266,7 +266,7 @@ impl<'a> Auth<'a> {
     }
 
     fn write(&self, to: &mut dyn Sink) {
-        let method = self.method();
+        let method = self.method().min(VARINT_MAX);
         let head = leb128::encoded_len(method);
         to.varint(AUTH);
         match *self {
@@ -397,12 +397,12 @@ pub(super) fn parameters<'b>(
     Ok(())
 }
 
-pub(super) fn write_hello(config: &Config, connect: &Connect<'_>, to: &mut dyn Sink) {
+pub(super) fn write_hello(features: Features, limits: &Limits, connect: &Connect<'_>, to: &mut dyn Sink) {
     to.put(&[VERSION, VERSION]);
-    if config.features != Features::NONE {
-        to.parameter(FEATURES, config.features.bits());
+    if features != Features::NONE {
+        to.parameter(FEATURES, features.bits());
     }
-    config.limits.write(to);
+    limits.write(to);
     if let Some(resume) = &connect.resume {
         write_session(resume.session, resume.key, to);
         to.parameter(RECEIVED, resume.counts.received);

@@ -116,28 +116,28 @@ impl<'b> Properties<'b> {
     /// Checks a block as it came from the wire (PRP-1 to PRP-3).
     pub(super) fn read(block: &'b [u8]) -> Result<Self, Broken> {
         let mut r = Reader(block);
-        let mut last = 0;
+        let mut lowest = 0;
         while !r.is_empty() {
             let id = r.varint()?;
-            if id < last || (id == last && id != USER) {
+            if id < lowest {
                 return Err(Broken::Malformed("properties are not in ascending order"));
             }
-            last = id;
+            lowest = if id == USER { id } else { id + 1 };
             Property::read(id, r.bytes()?)?;
         }
         Ok(Self(block))
-    }
-
-    /// A block with its length in front, as a body begins with it, that was checked when it came in.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn of_body(start: &'b [u8]) -> Self {
-        Reader(start).bytes().map_or(Self::NONE, Self)
     }
 
     /// A block that was checked before.
     #[cfg(feature = "alloc")]
     pub(crate) const fn from_checked(block: &'b [u8]) -> Self {
         Self(block)
+    }
+
+    /// A block with its length in front, as a body begins with it, that was checked when it came in.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn of_body(start: &'b [u8]) -> Self {
+        Reader(start).bytes().map_or(Self::NONE, Self)
     }
 
     /// Writes `list` to the front of `memory`. The list must be in ascending order of the

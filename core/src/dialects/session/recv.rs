@@ -14,6 +14,9 @@ use crate::lifecycle::State;
 use crate::status::Status;
 use crate::time::Instant;
 
+const PUBLISH: u8 = Kind::Publish.number();
+const MESSAGE: u8 = Kind::Message.number();
+
 const FROM_CLIENTS: &str = "from a server";
 const FROM_SERVERS: &str = "from a client";
 const IN_OPEN: &str = "once the session is open";
@@ -39,6 +42,20 @@ impl Session {
     /// A call takes time in the length of what it consumes.
     pub fn recv<'b>(&mut self, now: Instant, buf: &'b mut impl RecvBuf) -> Option<Event<'b>> {
         self.tick(now);
+        if let Some((kind, flags, start, end)) = self.scan_message(buf.filled()) {
+            let body = &buf.take(end)[start..];
+            return match self.read_message(kind, flags, body) {
+                Ok((_, message)) if kind == Kind::Publish => Some(Event::Publish(message)),
+                Ok((id, message)) => Some(Event::Message(id, message)),
+                Err(fault) => Some(self.fail(fault)),
+            };
+        }
+        self.recv_other(buf)
+    }
+
+    /// All of [`recv`](Session::recv) but its short cut for messages, which is faster without this.
+    #[inline(never)]
+    fn recv_other<'b>(&mut self, buf: &'b mut impl RecvBuf) -> Option<Event<'b>> {
         if let Some(closed) = self.poll_closed() {
             return Some(closed);
         }
@@ -66,6 +83,9 @@ impl Session {
                 Next::Frame(kind, flags, start, end) => break (kind, flags, start, end),
             }
         };
+        if self.phase != Phase::Done {
+            self.handshake_octets = self.handshake_octets.saturating_add(end as u32);
+        }
         let body = &buf.take(end)[start..];
         match self.event(kind, flags, body) {
             Ok(event) => event,
@@ -77,6 +97,34 @@ impl Session {
         }
     }
 
+    /// The whole message at the front of what was received by an open session, where there is one:
+    /// the hot path of [`scan`](Session::scan), which finds out what is wrong with anything else.
+    #[inline]
+    fn scan_message(&mut self, bytes: &[u8]) -> Option<(Kind, u8, usize, usize)> {
+        let kind = match *bytes.first()? >> 2 {
+            PUBLISH => Kind::Publish,
+            MESSAGE => Kind::Message,
+            _ => return None,
+        };
+        let Ok(Some(head)) = Head::read(bytes) else { return None };
+        let end = head.size.saturating_add(head.len as u64);
+        let whole = head.size <= u64::from(self.rx_max_frame) && end <= bytes.len() as u64;
+        if !whole || !self.life.is_established() {
+            return None;
+        }
+        if bytes.len() as u32 != self.partial {
+            self.note_octets(bytes.len() as u32);
+        }
+        Some((kind, head.flags(), head.len, end as usize))
+    }
+
+    /// Octets have come, and so many wait.
+    #[inline]
+    fn note_octets(&mut self, waiting: u32) {
+        self.keepalive.on_received(self.now);
+        self.partial = waiting;
+    }
+
     /// Looks at the front of what was received, and checks all that can be known from there, in
     /// the order of FRM-7, before any body is waited for.
     #[inline]
@@ -86,11 +134,10 @@ impl Session {
             return Ok(Next::Nothing);
         }
         if bytes.len() as u32 != self.partial {
-            self.keepalive.on_received(self.now);
-            self.partial = bytes.len() as u32;
+            self.note_octets(bytes.len() as u32);
         }
         let limit = match self.phase {
-            _ if self.is_ended() => return Ok(self.scan_closing(bytes)),
+            _ if self.is_ended() => return Ok(self.scan_closing(bytes, buffer_limit)),
             Phase::Done => self.rx_max_frame,
             Phase::Preface(seen) => return self.scan_preface(bytes, seen),
             Phase::Deciding if bytes[0] != Kind::Close.head(0) => return Ok(Next::Nothing),
@@ -204,14 +251,15 @@ impl Session {
         Ok(())
     }
 
-    /// END-3: all is dropped unread, but for CLOSE.
-    fn scan_closing(&mut self, bytes: &[u8]) -> Next {
+    /// END-3: all is dropped unread, but for CLOSE. What never fits the buffer ends the reading too.
+    fn scan_closing(&mut self, bytes: &[u8], buffer_limit: usize) -> Next {
         if self.deaf || self.life.state() == State::Closed {
             return Next::Skip(bytes.len());
         }
+        let largest = u64::from(self.rx_max_frame.max(HANDSHAKE_FRAME_MAX));
         match Head::read(bytes) {
             Ok(None) => Next::Nothing,
-            Ok(Some(head)) if head.size <= u64::from(self.rx_max_frame.max(HANDSHAKE_FRAME_MAX)) => {
+            Ok(Some(head)) if head.size <= largest.min(buffer_limit.saturating_sub(head.len) as u64) => {
                 let end = head.len + head.size as usize;
                 match Kind::from_number(head.number()) {
                     _ if bytes.len() < end => Next::Nothing,
@@ -264,17 +312,15 @@ impl Session {
     }
 
     /// Every other frame.
-    #[inline]
     fn event<'b>(&mut self, kind: Kind, flags: u8, body: &'b [u8]) -> Result<Option<Event<'b>>, Fault> {
-        if kind.costs_credit() {
-            self.rx_credit.consume(body.len() as u64).map_err(|_| Fault::CreditExceeded { kind })?;
+        if matches!(kind, Kind::Request | Kind::Response | Kind::Offer) {
+            self.use_credit(kind, body)?;
         }
         let event = match kind {
-            Kind::Publish => Event::Publish(self.read_message(kind, flags, body, Reader(body))?),
+            Kind::Publish => Event::Publish(self.read_message(kind, flags, body)?.1),
             Kind::Message => {
-                let mut r = Reader(body);
-                let id = r.varint().map_err(|b| b.at(kind))?;
-                Event::Message(id, self.read_message(kind, flags, r.0, r)?)
+                let (id, message) = self.read_message(kind, flags, body)?;
+                Event::Message(id, message)
             }
             Kind::Hello | Kind::Welcome | Kind::Auth | Kind::Close => {
                 return self.handshake_event(kind, body);
@@ -288,22 +334,33 @@ impl Session {
         Ok(Some(event))
     }
 
+    /// CRE-3.
     #[inline]
+    fn use_credit(&mut self, kind: Kind, body: &[u8]) -> Result<(), Fault> {
+        self.rx_credit.consume(body.len() as u64).map_err(|_| Fault::CreditExceeded { kind })
+    }
+
+    /// A message, and the subscription because of which it came (0 for PUBLISH).
+    #[inline(always)]
     fn read_message<'b>(
         &mut self,
         kind: Kind,
         flags: u8,
-        body: &'b [u8],
-        mut r: Reader<'b>,
-    ) -> Result<Received<'b>, Fault> {
-        let at = |b: Broken| b.at(kind);
+        mut body: &'b [u8],
+    ) -> Result<(u64, Received<'b>), Fault> {
+        self.use_credit(kind, body)?;
+        let (at, mut r, mut id) = (|b: Broken| b.at(kind), Reader(body), 0);
+        if kind == Kind::Message {
+            id = r.varint().map_err(at)?;
+            body = r.0;
+        }
         let properties = properties(flags, &mut r).map_err(at)?;
         let topic = r.topic().map_err(at)?;
         let reliable = flags & frame::RELIABLE != 0;
         if reliable {
             self.count_reliable()?;
         }
-        Ok(Received { message: Message { topic, payload: r.0, properties, reliable }, body })
+        Ok((id, Received { message: Message { topic, payload: r.0, properties, reliable }, body }))
     }
 
     /// REL-5, REL-2.
@@ -359,7 +416,7 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
         }
         Kind::Result => {
             let (kind, id) = (Kind::from_number(r.u8()?), r.varint()?);
-            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.string()? })
+            Event::Result(Outcome { kind, id, status: Status::from_code(r.varint()?), reason: r.reason()? })
         }
         Kind::Drain => {
             let deadline = Duration::from_millis(r.varint()?);
@@ -440,6 +497,9 @@ fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {
     let (id, room) = (r.varint()?, r.topic()?);
+    if id == 0 {
+        return Err(Broken::Malformed("subscription ids begin at 1"));
+    }
     let mut h = History { id, room, from: None, before: None, limit: None };
     parameters(r, |id, value| {
         let to = match id {

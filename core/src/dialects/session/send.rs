@@ -420,6 +420,7 @@ impl Session {
         if self.drain_sent {
             return Err(SendError::State);
         }
+        check_string(d.endpoint)?;
         let millis = |d: core::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         self.put(now, out, Kind::Drain, 0, &|to: &mut dyn Sink| {
             to.varint(millis(d.deadline));
@@ -540,6 +541,7 @@ impl Session {
         gone: bool,
     ) -> Result<(), SendError> {
         self.needs(Features::PRESENCE)?;
+        check_string(member)?;
         let flags = if gone { frame::GONE } else { 0 };
         self.put(now, out, Kind::Presence, flags, &|to: &mut dyn Sink| {
             to.varint(id);
@@ -584,7 +586,7 @@ impl Session {
         self.tick(now);
         let count = count.min(self.unaccepted);
         self.unaccepted -= count;
-        self.ack_owed |= count > 0;
+        self.ack_owed |= count > 0 && !self.close_sent;
     }
 
     /// The peer is not silent: this side does not listen at present, or knows it alive otherwise.
@@ -608,6 +610,15 @@ impl Session {
         if self.is_open() && !self.features.contains(features) {
             return Err(SendError::Unsupported);
         }
+        Ok(())
+    }
+}
+
+/// A string of the protocol holds no U+0000 (TYP-3).
+pub(super) fn check_string(s: &str) -> Result<(), SendError> {
+    if s.contains('\0') {
+        Err(SendError::Invalid("a string must not hold U+0000; remove it"))
+    } else {
         Ok(())
     }
 }

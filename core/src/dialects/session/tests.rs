@@ -200,3 +200,119 @@ fn handshake_and_keepalive_have_deadlines() {
     let event = pair.server.session.handle_timeout(pair.now);
     assert!(matches!(event, Some(Event::Closed(c)) if c.code == Some(Code::KeepaliveTimeout)));
 }
+
+#[test]
+fn what_is_announced_is_what_is_meant() {
+    let limits = Limits { max_frame: 1, in_flight: 0, credit: 0, keepalive: None };
+    let config = Config { limits, ..Config::default() };
+    let connect = Connect { auth: Auth::Other(u64::MAX, b"data"), ..Connect::default() };
+    let mut pair = Pair::new(&config, &config, &connect);
+    pair.run(usize::MAX);
+    assert_eq!(pair.server.log, [format!("hello Other({VARINT_MAX}, ..) ")]);
+    let client = &pair.client.session;
+    assert!(client.is_open() && pair.server.session.is_open());
+    assert_eq!((client.max_send_frame(), client.send_in_flight()), (MAX_FRAME_FLOOR, 1));
+}
+
+#[test]
+fn names_without_meaning_are_refused() {
+    let (mut memory, now, config) = ([0; 4096], Instant::ZERO, Config::default());
+    let mut out = SliceSendBuf::new(&mut memory);
+    let user = Auth::Password { user: "\0", password: b"" };
+    for connect in
+        [Connect { name: "a\0b", ..Connect::default() }, Connect { auth: user, ..Connect::default() }]
+    {
+        let refused = Session::connect(now, &config, &connect, &mut out);
+        assert!(matches!(refused, Err(SendError::Invalid(_))), "{connect:?}");
+    }
+    assert_eq!(out.pending(), b"");
+    let mut pair = Pair::open();
+    let drain = Drain { deadline: CLOSE_WAIT, retry_after: CLOSE_WAIT, endpoint: "\0" };
+    assert!(matches!(pair.client.call(|s, out| s.drain(now, out, &drain)), Err(SendError::Invalid(_))));
+    assert!(!pair.client.session.is_draining());
+    let mut server = Session::accept(now, &config);
+    let mut hello = [0; 64];
+    let mut hello = SliceRecvBuf::new(&mut hello);
+    hello.push(&PREFACE);
+    hello.push(&[0, 2, 1, 1]);
+    assert!(matches!(server.recv(now, &mut hello), Some(Event::Hello(_))));
+    let long = "n".repeat(NAME_MAX + 1);
+    for name in [&long, "\0"] {
+        let welcome = Welcome { name, ..Welcome::default() };
+        assert!(matches!(server.welcome(now, &mut out, &welcome, None), Err(SendError::Invalid(_))));
+    }
+    assert_eq!(out.pending(), b"");
+}
+
+#[test]
+fn a_reason_is_cut_to_what_fits() {
+    const REASON: &str = concat!(
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    );
+    let limits = Limits { max_frame: 256, ..Limits::default() };
+    let small = Config { limits, ..Config::default() };
+    for (reason, heard) in [(REASON, &REASON[..246]), ("end\0here", "end")] {
+        let mut pair = Pair::new(&Config::default(), &small, &Connect::default());
+        pair.run(usize::MAX);
+        pair.client.session.close(pair.now, Code::Internal, reason);
+        pair.run(usize::MAX);
+        let told = format!("closed Remote Some(Internal) {heard:?} clean true");
+        assert_eq!(pair.server.log.last(), Some(&told));
+    }
+    // Room for a code and little more.
+    let mut pair = Pair::open();
+    pair.client.session.close(pair.now, Code::Internal, REASON);
+    let mut memory = [0; 20];
+    let mut out = SliceSendBuf::new(&mut memory);
+    assert_eq!(pair.client.session.poll_transmit(pair.now, &mut out), Transport::Shut);
+    assert_eq!(out.pending(), b"\x0c\x0c\x1a\x0a0123456789");
+}
+
+#[test]
+fn a_closing_side_is_not_stuck_on_a_frame_that_never_fits() {
+    let mut pair = Pair::open();
+    pair.client.session.close(pair.now, Code::Normal, "");
+    let mut memory = [0; 32];
+    let mut buf = SliceRecvBuf::new(&mut memory);
+    buf.push(&[10 << 2, 100]);
+    buf.push(&[0; 30]);
+    assert!(pair.client.session.recv(pair.now, &mut buf).is_none());
+    assert_eq!(buf.spare().len(), 32, "the rest is passed over");
+}
+
+#[test]
+fn nobody_is_left_to_be_answered_after_the_end() {
+    let mut pair = Pair::open();
+    let mut memory = [0; 32];
+    let mut buf = SliceRecvBuf::new(&mut memory);
+    buf.push(&[5 << 2, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(pair.client.session.recv(pair.now, &mut buf).is_none());
+    pair.client.session.handle_eof(pair.now);
+    assert_eq!(pair.client.poll(pair.now), Transport::Drop);
+    assert_eq!(pair.client.out, b"");
+}
+
+#[test]
+fn every_octet_of_a_handshake_counts() {
+    let (mut memory, now) = ([0; 64], Instant::ZERO);
+    let mut server = Session::accept(now, &Config::default());
+    let mut buf = SliceRecvBuf::new(&mut memory);
+    buf.push(&PREFACE);
+    buf.push(&[0, 2, 1, 1]);
+    assert!(matches!(server.recv(now, &mut buf), Some(Event::Hello(_))));
+    // Preface and HELLO were 8 octets; each AUTH is 2, and there is room for so many.
+    for round in 0..=(HANDSHAKE_MAX - 8) / 2 {
+        let mut out = [0; 8];
+        server.challenge(now, &mut SliceSendBuf::new(&mut out), b"").unwrap();
+        buf.push(&[2 << 2, 0]);
+        match server.recv(now, &mut buf) {
+            Some(Event::Auth(b"")) => assert!(round < (HANDSHAKE_MAX - 8) / 2),
+            Some(Event::Closed(c)) => {
+                assert_eq!((round, c.fault), ((HANDSHAKE_MAX - 8) / 2, Some(Fault::HandshakeTooLarge)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -35,11 +35,13 @@ impl Session {
         if self.pong_owed && self.put_small(out, Kind::Pong, &self.pong.to_be_bytes()) {
             self.pong_owed = false;
         }
+        self.transmit_ack(out);
         if self.is_open() {
             self.transmit_open(out);
         }
-        if self.close_owed {
+        if self.close_owed && !self.ack_owed {
             let (code, reason) = self.farewell();
+            let reason = self.cut_reason(reason, out.room());
             let body = |to: &mut dyn Sink| {
                 to.varint(u64::from(code.number()));
                 to.bytes(reason.as_bytes());
@@ -52,15 +54,19 @@ impl Session {
         self.verdict()
     }
 
-    fn transmit_open(&mut self, out: &mut impl SendBuf) {
-        let mut memory = [0; leb128::MAX_LEN];
+    fn transmit_ack(&mut self, out: &mut impl SendBuf) {
         if self.ack_owed {
+            let mut memory = [0; leb128::MAX_LEN];
             let count = self.received - u64::from(self.unaccepted);
             if self.put_small(out, Kind::Ack, leb128::encode(count, &mut memory)) {
                 self.ack_owed = false;
                 self.unacknowledged = self.unaccepted;
             }
         }
+    }
+
+    fn transmit_open(&mut self, out: &mut impl SendBuf) {
+        let mut memory = [0; leb128::MAX_LEN];
         if let Some(limit) = self.rx_credit.poll_grant() {
             let mut body = [0; 1 + leb128::MAX_LEN];
             let number = leb128::encode(limit, &mut memory);
@@ -136,7 +142,8 @@ impl Session {
         self.close_owed
             || self.pong_owed
             || self.untold().is_some()
-            || (open && (self.ack_owed || self.rx_credit.poll_grant().is_some()))
+            || self.ack_owed
+            || (open && self.rx_credit.poll_grant().is_some())
             || (open && self.keepalive.poll_ping(self.now))
     }
 
@@ -180,6 +187,7 @@ impl Session {
     fn abort(&mut self) {
         self.life.ended(Ending::new(By::Local, Code::WriteTimeout, ""));
         self.close_owed = false;
+        self.ack_owed = false;
         self.aborted = true;
         self.stalled_since = None;
     }

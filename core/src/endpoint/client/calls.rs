@@ -183,15 +183,7 @@ impl Client {
         }
         let size = head_len(publish.topic, publish.properties) + publish.payload.len();
         self.check_size(size)?;
-        while !self.budget.fits(size) {
-            match self.config.when_full {
-                WhenFull::Refuse => return Err(ClientError::Full),
-                WhenFull::DropOldest => {
-                    let oldest = self.outbox.pop_waiting().ok_or(ClientError::Full)?;
-                    self.dropped(&oldest, DropReason::Full);
-                }
-            }
-        }
+        self.make_room(size)?;
         let id = PublishId(self.next_publish);
         self.next_publish += 1;
         let expires = match publish.properties.is_empty() {
@@ -202,6 +194,22 @@ impl Client {
         self.outbox.push(id, publish.topic, publish.properties, publish.payload, publish.reliable, expires);
         self.sendable = true;
         Ok(id)
+    }
+
+    /// Room for a publish of `size` octets, by the policy.
+    fn make_room(&mut self, size: usize) -> Result<(), ClientError> {
+        let possible = match self.config.when_full {
+            WhenFull::Refuse => self.budget.fits(size),
+            WhenFull::DropOldest => self.budget.fits_without(self.outbox.waiting(), size),
+        };
+        if !possible {
+            return Err(ClientError::Full);
+        }
+        while !self.budget.fits(size) {
+            let oldest = self.outbox.pop_waiting().ok_or(ClientError::Full)?;
+            self.dropped(&oldest, DropReason::Full);
+        }
+        Ok(())
     }
 
     /// Asks for the messages that match `filter` (also `$share/GROUP/FILTER`), over all
@@ -248,7 +256,8 @@ impl Client {
         if options.credit == Some(0) {
             return Err(ClientError::Invalid("a subscription's credit begins at 1"));
         }
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        // Those that ended before they were sent leave their command behind.
+        if self.subscriptions.len().max(self.commands.len() / 4) >= MAX_SUBSCRIPTIONS {
             return Err(ClientError::TooManySubscriptions);
         }
         let id = self.next_subscription;
@@ -519,7 +528,7 @@ impl Client {
 
     /// How much waits to be sent or acknowledged.
     #[must_use]
-    pub const fn outgoing(&self) -> super::QueueLimits {
+    pub const fn outgoing(&self) -> super::Outgoing {
         self.budget.used()
     }
 

@@ -31,6 +31,14 @@ pub enum Credentials {
     },
     /// A token, in clear: only over an encrypted transport or loopback.
     Token(Zeroizing<Vec<u8>>),
+    /// User and password by SCRAM-SHA-256: the password is not shown to who listens, and the
+    /// server must know it too.
+    Scram {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
 }
 
 impl Credentials {
@@ -38,6 +46,13 @@ impl Credentials {
     #[must_use]
     pub fn password(user: &str, password: impl AsRef<[u8]>) -> Self {
         Self::Password { user: user.into(), password: Zeroizing::new(password.as_ref().to_vec()) }
+    }
+
+    /// User and password by SCRAM-SHA-256. Connecting costs some tenths of a second of computing
+    /// at most, as the server chooses.
+    #[must_use]
+    pub fn scram(user: &str, password: &str) -> Self {
+        Self::Scram { user: user.into(), password: Zeroizing::new(password.into()) }
     }
 
     /// A token, in clear.
@@ -53,6 +68,7 @@ impl core::fmt::Debug for Credentials {
             Self::None => f.write_str("None"),
             Self::Password { user, .. } => write!(f, "Password {{ user: {user:?}, .. }}"),
             Self::Token(_) => f.write_str("Token(..)"),
+            Self::Scram { user, .. } => write!(f, "Scram {{ user: {user:?}, .. }}"),
         }
     }
 }
@@ -61,9 +77,9 @@ impl core::fmt::Debug for Credentials {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     /// Entries.
-    pub messages: usize,
+    pub max_messages: usize,
     /// Octets of topics, payloads and properties together.
-    pub bytes: usize,
+    pub max_bytes: usize,
 }
 
 /// What a publish does when the queue of outgoing messages is full.
@@ -86,7 +102,7 @@ pub enum WhenFull {
 ///     credentials: Credentials::token("s3cret"),
 ///     ..ClientConfig::default()
 /// };
-/// assert_eq!(config.outgoing.messages, 1024);
+/// assert_eq!(config.outgoing.max_messages, 1024);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -136,10 +152,10 @@ impl Default for ClientConfig {
             expiry: Duration::from_secs(3600),
             backoff: Policy::default(),
             endpoints: 1,
-            outgoing: QueueLimits { messages: 1024, bytes: 4 << 20 },
+            outgoing: QueueLimits { max_messages: 1024, max_bytes: 4 << 20 },
             when_full: WhenFull::Refuse,
             keep_unreliable: true,
-            incoming: QueueLimits { messages: 65_536, bytes: 4 << 20 },
+            incoming: QueueLimits { max_messages: 65_536, max_bytes: 4 << 20 },
             request_timeout: Duration::from_secs(30),
             requests: 1024,
             reconnect: true,

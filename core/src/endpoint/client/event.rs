@@ -188,7 +188,7 @@ pub enum Reason {
         /// The code.
         code: Code,
         /// What is wrong.
-        text: &'static str,
+        text: String,
     },
     /// The server ended it.
     #[error("closed by the server with {code}: {text}")]

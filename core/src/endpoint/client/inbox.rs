@@ -57,13 +57,13 @@ impl Inbox {
     /// Nothing more is taken in.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= self.limits.messages || self.bytes >= self.limits.bytes
+        self.queue.len() >= self.limits.max_messages || self.bytes >= self.limits.max_bytes
     }
 
     /// The server is to slow down.
     #[inline]
     pub(super) fn is_half_full(&self) -> bool {
-        self.queue.len() >= self.limits.messages / 2 || self.bytes >= self.limits.bytes / 2
+        self.queue.len() >= self.limits.max_messages / 2 || self.bytes >= self.limits.max_bytes / 2
     }
 }
 

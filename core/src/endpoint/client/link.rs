@@ -1,6 +1,7 @@
 //! Connections: made, lost, made again; and the time in between.
 
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 
 use super::event::{ClientEvent, DropReason, Reason, RequestFailure, RequestId};
 use super::outbox::Entry;
@@ -68,8 +69,8 @@ impl Client {
     /// The transport is gone: dropped, or broken.
     pub fn handle_transport_gone(&mut self, now: Instant) {
         self.handle_eof(now);
-        if self.state == State::Attached && !self.over {
-            // Its own words were not out yet; what it said is the reason all the same.
+        if matches!(self.state, State::Attached | State::Dialing) && !self.over {
+            // It never had a session, or what that had to say did not go out.
             self.disconnected(Reason::Cut);
         }
         self.session = None;
@@ -92,7 +93,8 @@ impl Client {
             State::Dialing => None,
             State::Attached | State::Leaving => match &self.session {
                 _ if self.unread && !self.inbox.is_full() => return now,
-                Some(session) if self.sendable && session.is_open() => return now,
+                Some(_) if self.opened && self.sendable => return now,
+                Some(_) if self.auth_owed.is_some() => return now,
                 Some(session) => session.poll_timeout(),
                 None => return now,
             },
@@ -124,6 +126,9 @@ impl Client {
             }
             let event = session.handle_timeout(self.now);
             self.take_end(event.as_ref());
+        }
+        if self.over {
+            return;
         }
         while let Some(id) = self.requests.due(self.now) {
             let sent = self.requests.remove(id, &mut self.budget);
@@ -172,9 +177,9 @@ impl Client {
     /// The session told that it has ended.
     pub(super) fn session_ended(&mut self, closed: &Closed<'_>) {
         let reason = match (closed.by, closed.code, closed.fault) {
-            (By::Local, Some(_), None) if self.ending.is_some() => Reason::Requested,
-            (By::Local, Some(code), Some(fault)) => Reason::Local { code, text: fault.reason() },
-            (By::Local, Some(code), None) => Reason::Local { code, text: "" },
+            (By::Local, Some(Code::Normal), None) => Reason::Requested,
+            (By::Local, Some(code), Some(fault)) => Reason::Local { code, text: fault.to_string() },
+            (By::Local, Some(code), None) => Reason::Local { code, text: super::calls::own(closed.reason) },
             (By::Remote, Some(code), _) => Reason::Remote { code, text: super::calls::own(closed.reason) },
             _ => Reason::Cut,
         };
@@ -191,10 +196,12 @@ impl Client {
         self.state = if attached { State::Leaving } else { State::Waiting };
         self.connection = self.connection.wrapping_add(1);
         self.opened = false;
+        (self.scram, self.auth_owed) = (None, None);
         self.untaken = 0;
         self.held = false;
         self.sendable = false;
         self.commands.clear();
+        self.refusals = 0;
         self.serving.disconnected(&mut self.budget);
         self.outbox.disconnected();
         if let Some(drain) = self.server_drain.take() {

@@ -102,11 +102,14 @@ mod outbox;
 mod recv;
 mod requests;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use calls::{ClientError, Publish, Reply, Request, SubscribeOptions};
@@ -115,6 +118,7 @@ pub use event::{
     ClientEvent, DropReason, IncomingRequest, Message, PropertyBlock, PublishId, Reason, RequestFailure,
     RequestHandle, RequestId, SubscriptionId,
 };
+pub use outbox::Outgoing;
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use inbox::Inbox;
@@ -124,6 +128,7 @@ use subscriptions::Subscriptions;
 
 use crate::backoff::Backoff;
 use crate::entropy::Entropy;
+use crate::scram::ScramClient;
 use crate::session::{Features, Resume, Session};
 use crate::time::Instant;
 
@@ -192,6 +197,9 @@ pub struct Client {
 
     /// On the transport that stands, from when HELLO was put.
     session: Option<Session>,
+    /// The SCRAM exchange of a connection that opens, and the step that is owed.
+    scram: Option<Box<ScramClient>>,
+    auth_owed: Option<Vec<u8>>,
     /// WELCOME has come, and the session has not ended.
     opened: bool,
     /// Counts connections, so that what is left of an old one is known as such.
@@ -205,6 +213,8 @@ pub struct Client {
     /// Octets may wait unread in the receive buffer, because the inbox was full.
     unread: bool,
     server_drain: Option<ServerDrain>,
+    /// Refusals among the commands.
+    refusals: usize,
 
     /// The session that goes on.
     resume: Option<Resume>,
@@ -239,6 +249,8 @@ impl Client {
             backoff: Backoff::new(config.backoff, config.endpoints),
             redirect: None,
             session: None,
+            scram: None,
+            auth_owed: None,
             opened: false,
             connection: 0,
             untaken: 0,
@@ -246,6 +258,7 @@ impl Client {
             sendable: false,
             unread: false,
             server_drain: None,
+            refusals: 0,
             resume: None,
             had_session: false,
             inbox: Inbox::new(config.incoming),

@@ -13,6 +13,15 @@ use crate::varint::leb128;
 /// One piece of memory holds the topics and properties of many publishes.
 const ARENA: usize = 4096;
 
+/// What waits to be sent or acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Entries.
+    pub messages: usize,
+    /// Octets of topics, payloads and properties together.
+    pub bytes: usize,
+}
+
 /// What all that goes out takes, against its limits.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -29,8 +38,15 @@ impl Budget {
     /// Whether one more of `bytes` octets fits. A single one always does, however large, or it
     /// could never be sent.
     pub(super) fn fits(&self, bytes: usize) -> bool {
-        self.messages == 0
-            || (self.messages < self.limits.messages && self.bytes.saturating_add(bytes) <= self.limits.bytes)
+        self.fits_without(Outgoing { messages: 0, bytes: 0 }, bytes)
+    }
+
+    /// Whether it would fit without `these`.
+    pub(super) fn fits_without(&self, these: Outgoing, bytes: usize) -> bool {
+        let messages = self.messages - these.messages;
+        let taken = self.bytes - these.bytes;
+        messages == 0
+            || (messages < self.limits.max_messages && taken.saturating_add(bytes) <= self.limits.max_bytes)
     }
 
     pub(super) fn add(&mut self, bytes: usize) {
@@ -43,8 +59,8 @@ impl Budget {
         self.bytes -= bytes;
     }
 
-    pub(super) const fn used(&self) -> QueueLimits {
-        QueueLimits { messages: self.messages, bytes: self.bytes }
+    pub(super) const fn used(&self) -> Outgoing {
+        Outgoing { messages: self.messages, bytes: self.bytes }
     }
 }
 
@@ -86,6 +102,8 @@ pub(super) fn head_len(topic: &str, properties: Properties<'_>) -> usize {
 pub(super) struct Outbox {
     /// Never sent in this session.
     waiting: VecDeque<Entry>,
+    /// Octets of those.
+    waiting_bytes: usize,
     /// Reliable, and sent in this session; the first of them was not acknowledged.
     unacked: VecDeque<Entry>,
     /// How many of `unacked` went out on this connection; the others are to be sent again.
@@ -117,7 +135,13 @@ impl Outbox {
         self.arena.extend_from_slice(topic.as_bytes());
         let head = self.arena.split().freeze();
         let has_properties = !block.is_empty();
+        self.waiting_bytes += head.len() + payload.len();
         self.waiting.push_back(Entry { id, head, payload, expires, reliable, has_properties });
+    }
+
+    /// What could be dropped.
+    pub(super) fn waiting(&self) -> Outgoing {
+        Outgoing { messages: self.waiting.len(), bytes: self.waiting_bytes }
     }
 
     /// How many are neither accepted nor dropped.
@@ -151,13 +175,15 @@ impl Outbox {
 
     /// Takes the oldest that was never sent: to drop it.
     pub(super) fn pop_waiting(&mut self) -> Option<Entry> {
-        self.waiting.pop_front()
+        let entry = self.waiting.pop_front()?;
+        self.waiting_bytes -= entry.octets();
+        Some(entry)
     }
 
     /// The oldest waiting one went out. One that is at most once is done, and returned.
     #[inline]
     pub(super) fn sent_next(&mut self) -> Option<Entry> {
-        let entry = self.waiting.pop_front()?;
+        let entry = self.pop_waiting()?;
         if !entry.reliable {
             return Some(entry);
         }
@@ -183,6 +209,7 @@ impl Outbox {
         let all = core::mem::take(&mut self.waiting);
         let (keep, out) = all.into_iter().partition(|e| e.reliable);
         self.waiting = keep;
+        self.waiting_bytes = self.waiting.iter().map(Entry::octets).sum();
         out
     }
 }

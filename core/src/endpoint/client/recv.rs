@@ -7,6 +7,7 @@ use super::requests::Unanswered;
 use super::subscriptions::SubState;
 use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
+use crate::scram;
 use crate::session::{
     Code, Counts, Drain, Event, Fault, Kind, Outcome, Received, Request, Response, Resume, Welcome,
 };
@@ -70,7 +71,9 @@ impl Client {
 
     fn on_rare_event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Welcome(welcome) => self.on_welcome(welcome),
+            Event::Welcome(welcome) if self.is_proven(welcome.auth) => self.on_welcome(welcome),
+            Event::Welcome(_) => self.break_off(Fault::AuthFailed),
+            Event::Auth(data) => self.on_auth(data),
             Event::Credit(0, _) => self.sendable = true,
             Event::Result(outcome) => self.on_result(outcome),
             Event::Request(request) => self.on_request(request),
@@ -89,6 +92,23 @@ impl Client {
         if self.serving.remove(id) {
             let handle = RequestHandle { id, connection: self.connection };
             self.inbox.push(ClientEvent::RequestCancelled(handle));
+        }
+    }
+
+    fn on_auth(&mut self, data: &[u8]) {
+        let mut memory = [0; scram::MAX_MESSAGE];
+        let step = self.scram.as_mut().map(|s| s.handle_server_first(data, &mut memory));
+        match step {
+            Some(Ok(n)) => self.auth_owed = Some(memory[..n].to_vec()),
+            _ => self.break_off(Fault::AuthFailed),
+        }
+    }
+
+    /// AUT-3: whether the server has shown that it knows the password, where that is asked.
+    fn is_proven(&mut self, data: &[u8]) -> bool {
+        match self.scram.take() {
+            Some(mut scram) => scram.handle_server_final(data).is_ok(),
+            None => true,
         }
     }
 
@@ -133,8 +153,9 @@ impl Client {
                 s.state = SubState::Waiting;
                 s.known = false;
             }
+            s.renew();
             match s.state {
-                SubState::Active => s.renew(),
+                SubState::Active => {}
                 SubState::Waiting | SubState::Asked => {
                     s.state = SubState::Waiting;
                     commands.push_back(Command::Subscribe(*id));
@@ -289,7 +310,8 @@ impl Client {
     /// Answers a command that a client does not serve.
     fn refuse(&mut self, kind: Kind, id: u64, status: Status) {
         self.command(Command::Refuse(kind, id, status));
-        self.check_owed(self.commands.len() - self.commands.len().min(self.subscriptions.len() * 2));
+        self.refusals += 1;
+        self.check_owed(self.refusals);
     }
 
     fn check_owed(&mut self, owed: usize) {

@@ -43,9 +43,12 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// On a new connection the credit starts anew (RES-8).
+    /// The credit starts anew: on a new connection (RES-8), and when SUBSCRIBE is sent.
     pub(super) fn renew(&mut self) {
-        self.window = self.options.credit.map(Window::new);
+        // One that replaces another is not counted to the octet: what was on its way because of
+        // the other counts here, and not there.
+        let strict = !self.known || self.state == SubState::Active;
+        self.window = self.options.credit.map(|c| Window::new(c, strict));
     }
 }
 
@@ -58,19 +61,21 @@ pub(super) struct Window {
     limit: u64,
     used: u64,
     taken: u64,
+    /// Whether more than was granted breaks the rules.
+    strict: bool,
     /// A grant is queued.
     pub(super) queued: bool,
 }
 
 impl Window {
-    pub(super) fn new(window: u64) -> Self {
+    pub(super) fn new(window: u64, strict: bool) -> Self {
         let window = window.clamp(1, UNLIMITED);
-        Self { window, limit: window, used: 0, taken: 0, queued: false }
+        Self { window, limit: window, used: 0, taken: 0, strict, queued: false }
     }
 
     /// A frame of `size` came; false if there was no credit for it (CRE-3).
     pub(super) fn receive(&mut self, size: u64) -> bool {
-        let allowed = self.used < self.limit || self.limit == UNLIMITED;
+        let allowed = !self.strict || self.used < self.limit || self.limit == UNLIMITED;
         self.used = self.used.saturating_add(size);
         allowed
     }
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_window_grants_what_was_taken_from_half_on() {
-        let mut w = Window::new(10);
+        let mut w = Window::new(10, true);
         assert!(w.receive(25), "any message may start while credit is left");
         assert!(!w.receive(1));
         assert!(!w.take(4));

@@ -1,10 +1,14 @@
 //! What goes out.
 
-use super::event::{ClientEvent, DropReason, RequestFailure, RequestId};
+use alloc::boxed::Box;
+
+use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, SubscriptionId};
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
+use crate::scram::{self, ScramClient};
 use crate::session::{Auth, Connect, Outcome, Request, Response, SendError, Session, Subscribe, Transport};
+use crate::status::Status;
 
 use super::config::Credentials;
 
@@ -23,6 +27,7 @@ impl Client {
         };
         let transport = session.poll_transmit(self.now, out);
         if !self.opened {
+            self.authenticate(out);
             return transport;
         }
         if self.sendable {
@@ -37,10 +42,18 @@ impl Client {
     }
 
     fn hello(&mut self, out: &mut impl SendBuf) {
+        let mut memory = [0; scram::MAX_MESSAGE];
         let auth = match &self.config.credentials {
             Credentials::None => Auth::None,
             Credentials::Password { user, password } => Auth::Password { user, password },
             Credentials::Token(token) => Auth::Token(token),
+            Credentials::Scram { user, password } => {
+                let begun = ScramClient::new(user, password, &mut &mut *self.entropy)
+                    .and_then(|mut scram| Ok((scram.first(&mut memory)?, scram)));
+                let Ok((n, scram)) = begun else { return self.disconnected(Reason::Credentials) };
+                self.scram = Some(Box::new(scram));
+                Auth::Scram(&memory[..n])
+            }
         };
         let (expiry, name) = (self.config.expiry, self.config.name.as_str());
         let connect = Connect { auth, resume: self.resume, expiry, name };
@@ -48,6 +61,15 @@ impl Client {
             Ok(session) => self.session = Some(session),
             Err(e) if e.is_blocked() => {}
             Err(_) => self.disconnected(Reason::Credentials),
+        }
+    }
+
+    /// The next step of the authentication.
+    fn authenticate(&mut self, out: &mut impl SendBuf) {
+        if let (Some(session), Some(data)) = (&mut self.session, &self.auth_owed)
+            && !matches!(session.authenticate(self.now, out, data), Err(SendError::Blocked(_)))
+        {
+            self.auth_owed = None;
         }
     }
 
@@ -182,10 +204,14 @@ impl Client {
                     serve: s.serve,
                     no_local: s.options.no_local,
                 };
-                session.subscribe(self.now, out, &subscribe)?;
+                match session.subscribe(self.now, out, &subscribe) {
+                    Ok(()) => {}
+                    Err(SendError::TooLarge { .. }) => return self.refuse_subscription(id),
+                    Err(e) => return Err(e),
+                }
+                s.renew();
                 s.state = SubState::Asked;
                 s.known = true;
-                s.renew();
                 Ok(())
             }
             Command::Unsubscribe(id) => {
@@ -205,8 +231,19 @@ impl Client {
             }
             Command::Cancel(id) => session.cancel(self.now, out, id),
             Command::Refuse(kind, id, status) => {
-                session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })
+                session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })?;
+                self.refusals -= 1;
+                Ok(())
             }
         }
+    }
+
+    /// A filter that this server, with its smaller frames, cannot be sent.
+    fn refuse_subscription(&mut self, id: u64) -> Result<(), SendError> {
+        self.subscriptions.remove(&id);
+        let reason = super::calls::own("the filter is larger than the server takes");
+        let subscription = SubscriptionId(id);
+        self.inbox.push(ClientEvent::Subscribed { subscription, status: Status::Invalid, reason });
+        Ok(())
     }
 }

@@ -122,7 +122,12 @@ impl Users {
 
     /// Adds a token, and who comes with it. Only its hash is kept.
     pub fn add_token(&mut self, token: &[u8], identity: &str) {
-        self.tokens.insert(Sha256::digest(token).into(), identity.into());
+        self.add_token_hash(Sha256::digest(token).into(), identity);
+    }
+
+    /// Adds a token by its SHA-256, so that it need not stand in a configuration.
+    pub fn add_token_hash(&mut self, sha256: [u8; 32], identity: &str) {
+        self.tokens.insert(sha256, identity.into());
     }
 
     /// The credential of a user, for SCRAM.

@@ -70,7 +70,7 @@ impl Server {
                     c.hub.map_or(Err(hub::Refusal::NoSession), |hub| self.hub.unsubscribe(now, hub, *id));
                 answer(now, c, out, Kind::Unsubscribe, *id, done);
             }
-            Event::Request(r) => self.requested(now, c, r, out),
+            Event::Request(r) => self.requested(now, key, c, r, out),
             Event::Response(r) => {
                 if let Some(hub) = c.hub {
                     let message = message::response(r.properties, r.payload);
@@ -126,7 +126,14 @@ impl Server {
         answer(now, c, out, Kind::Subscribe, s.id, done);
     }
 
-    fn requested(&mut self, now: Instant, c: &mut Connection, r: &Request<'_>, out: &mut impl SendBuf) {
+    fn requested(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        c: &mut Connection,
+        r: &Request<'_>,
+        out: &mut impl SendBuf,
+    ) {
         let Some(hub) = c.hub else { return };
         if self.draining.is_some() {
             return result(now, c, out, Kind::Request, r.id, Status::Draining, "");
@@ -138,7 +145,7 @@ impl Server {
             Err(hub::Refusal::InUse) => {
                 let fault =
                     Fault::Malformed { kind: Kind::Request, what: "a request with this id is in flight" };
-                c.fault(now, fault);
+                self.break_off(now, key, c, fault);
             }
             refused => answer(now, c, out, Kind::Request, r.id, refused),
         }
@@ -185,7 +192,7 @@ impl Server {
         match ScramServer::first(first, lookup, &self.decoy, &mut &mut *self.entropy, &mut challenge) {
             Ok((server, n)) => {
                 if c.session.challenge(now, out, &challenge[..n]).is_err() {
-                    return c.fault(now, Fault::AuthFailed);
+                    return self.break_off(now, key, c, Fault::AuthFailed);
                 }
                 if let Some(opening) = &mut c.opening {
                     opening.scram = Some(Box::new(server));
@@ -234,13 +241,6 @@ impl Server {
 }
 
 const AUTH_FAILED: &str = "authentication failed";
-
-impl Connection {
-    /// Breaks off; the event that tells of it comes by [`Server::recv`] or a timeout.
-    pub(super) fn fault(&mut self, now: Instant, fault: Fault) {
-        self.session.close(now, fault.code(), fault.reason());
-    }
-}
 
 fn answer(
     now: Instant,

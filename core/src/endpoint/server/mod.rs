@@ -401,10 +401,11 @@ impl Server {
 
     /// Closes a connection with a code and a reason.
     pub fn close(&mut self, now: Instant, key: ConnectionKey, code: Code, reason: &'static str) {
-        if let Some(c) = self.connections.get_mut(key) {
-            c.session.close(now, code, reason);
-            self.ready.push_back(key);
-        }
+        let Some(mut c) = self.connections.take(key) else { return };
+        self.end(now, &mut c, code, reason);
+        self.connections.put(key, c);
+        self.ready.push_back(key);
+        self.after_commands();
     }
 
     /// How many connections there are.

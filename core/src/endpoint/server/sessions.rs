@@ -10,7 +10,7 @@ use super::{Connection, ConnectionKey, Server, ServerEvent};
 use crate::buf::SendBuf;
 use crate::hub::{SessionKey, SessionOptions};
 use crate::scram::ScramServer;
-use crate::session::{Closed, Code, Counts, Fault, ResumeKey, SessionId, Welcome};
+use crate::session::{Closed, Code, Counts, Event, Fault, ResumeKey, SessionId, Welcome};
 use crate::time::Instant;
 
 /// A session that may outlive its connection.
@@ -45,7 +45,8 @@ impl Server {
         auth: &[u8],
         out: &mut impl SendBuf,
     ) {
-        let Some(opening) = c.opening.take() else { return };
+        // It may have run out of time while its password was checked.
+        let Some(opening) = c.opening.take().filter(|_| !c.session.is_ended()) else { return };
         let resumed = match opening.resume.filter(|(id, ..)| self.held.contains_key(id)) {
             Some((id, secret, received)) => match self.resume(now, key, c, identity, id, &secret, received) {
                 Ok(counts) => Some(counts),
@@ -56,12 +57,16 @@ impl Server {
         if resumed.is_none() && !self.begin(now, key, c, identity, opening.expiry) {
             return self.refuse(now, key, c, out, Code::Quota, "too many sessions");
         }
+        if let Some(hub) = c.hub.filter(|_| resumed.is_some()) {
+            let _ = self.hub.set_expiry(hub, opening.expiry);
+        }
+        let expiry = c.hub.and_then(|hub| self.hub.expiry(hub)).unwrap_or_default();
         let session = c.id.and_then(|id| self.held.get(&id).map(|held| (id, held.key)));
-        let expiry = session.map_or(Duration::ZERO, |_| opening.expiry.min(self.config.hub.max_expiry));
+        let session = session.filter(|_| !expiry.is_zero());
         let welcome = Welcome { session, expiry, auth, name: &self.config.name, ..Welcome::default() };
         if c.session.welcome(now, out, &welcome, resumed).is_err() {
             // The client takes less than a WELCOME needs.
-            c.session.close(now, Code::Internal, "no room for WELCOME");
+            self.end(now, c, Code::Internal, "no room for WELCOME");
         }
         self.events.push_back(ServerEvent::Opened {
             connection: key,
@@ -153,6 +158,9 @@ impl Server {
                 held.connection = None;
                 held.received = c.session.counts().received;
                 let _ = self.hub.detach(now, hub);
+                if self.hub.is_attached(hub).is_none() {
+                    self.forget(hub);
+                }
             }
             _ => {
                 let _ = self.hub.remove(now, hub);
@@ -166,6 +174,20 @@ impl Server {
         let id = self.held_by_hub.remove(&hub)?;
         self.held.remove(&id);
         Some(id)
+    }
+
+    /// Closes a connection by this side's decision: its session in the hub is released at once, and
+    /// the end is told when the closing handshake has ended.
+    pub(super) fn end(&mut self, now: Instant, c: &mut Connection, code: Code, reason: &'static str) {
+        c.session.close(now, code, reason);
+        self.release(now, c, !code.may_resume());
+    }
+
+    /// Closes a connection because its peer broke a rule that its session does not see.
+    pub(super) fn break_off(&mut self, now: Instant, key: ConnectionKey, c: &mut Connection, fault: Fault) {
+        if let Some(Event::Closed(closed)) = c.session.close_with_fault(now, fault) {
+            self.closed(now, key, c, &closed);
+        }
     }
 
     /// The session is over for this connection, for the reason that is told.

@@ -292,6 +292,39 @@ fn a_new_connection_takes_the_session_over() {
 }
 
 #[test]
+fn a_resumed_session_lives_as_long_as_was_asked_last() {
+    let mut w = World::new(ServerConfig::default());
+    let b = w.connect();
+    let resume = w.cut(b);
+    let connect = Connect { resume: Some(resume), expiry: Duration::ZERO, ..Connect::default() };
+    let b = w.connect_with(&Config::default(), &connect);
+    assert_eq!(w.take(b), ["welcome back"]);
+    w.server.disconnect(w.now, w.clients[b].connection);
+    assert_eq!(w.server.hub().counters().sessions, 0, "it ended with its connection");
+}
+
+#[test]
+fn who_runs_out_of_time_while_the_password_is_checked_leaves_nothing_behind() {
+    let mut users = Users::new(Anonymous::Never);
+    users.add_password("ann", Credential::derive("pencil", b"0123456789abcdef", 4096).unwrap());
+    let mut server = Server::new(ServerConfig { users, ..ServerConfig::default() }, Box::new(Seeded::new(1)));
+    let now = Instant::from_millis(1);
+    let c = server.accept(now, Peer::default()).unwrap();
+    let (mut received, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
+    let auth = Auth::Password { user: "ann", password: b"pencil" };
+    let connect = Connect { auth, expiry: Duration::from_secs(60), ..Connect::default() };
+    Session::connect(now, &Config::default(), &connect, &mut out).unwrap();
+    received.push(&out.slices().flatten().copied().collect::<Vec<_>>());
+    let mut out = SharedSendBuf::new(1 << 20);
+    server.recv(now, c, &mut received, &mut out);
+    let work = server.poll_verification(c).unwrap();
+    let late = now + Duration::from_secs(5);
+    server.handle_timeout(late, c);
+    server.verified(late, c, work.run(), &mut out);
+    assert_eq!(server.hub().counters().sessions, 0);
+}
+
+#[test]
 fn a_session_expires() {
     let mut w = World::new(ServerConfig::default());
     let b = w.connect();

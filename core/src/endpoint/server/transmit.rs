@@ -15,7 +15,7 @@ impl Server {
         let Some(mut c) = self.connections.take(key) else { return Transport::Abort };
         self.say_drain(now, &mut c, out);
         if core::mem::take(&mut c.slow) {
-            c.session.close(now, Code::SlowConsumer, "you take less than you are sent");
+            self.end(now, &mut c, Code::SlowConsumer, "you take less than you are sent");
         }
         let transport = c.session.poll_transmit(now, out);
         if let Some(hub) = c.hub.filter(|_| c.session.is_open()) {
@@ -42,7 +42,7 @@ impl Server {
         debug_assert!(drained.is_ok(), "an attached session can be drained");
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
-            session.close(now, Code::FrameTooLarge, "a message for you is larger than you take");
+            self.end(now, c, Code::FrameTooLarge, "a message for you is larger than you take");
         }
     }
 
@@ -65,7 +65,7 @@ impl Server {
         }
         let (acked, sent) = c.hub.and_then(|hub| self.hub.reliable(hub)).unwrap_or_default();
         if sent == acked {
-            c.session.close(now, Code::GoingAway, "drained");
+            self.end(now, c, Code::GoingAway, "drained");
         }
     }
 }

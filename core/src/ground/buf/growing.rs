@@ -191,6 +191,7 @@ impl SharedSendBuf {
 
     /// Drops sent bytes once they outweigh what waits, so that a reader who is always a little
     /// behind does not make the buffer grow for ever; each byte moves O(1) times.
+    #[inline]
     fn compact(&mut self) {
         if self.sent > Self::SHARE_FROM && self.sent > self.copied.len() / 2 {
             self.copied.drain(..self.sent);

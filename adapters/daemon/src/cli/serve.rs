@@ -1,0 +1,59 @@
+//! `bowline serve` and `bowline check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+const SERVE_EXAMPLES: &str = "\
+SIGTERM and SIGINT drain: clients are told, and have the drain deadline to finish. A second one ends at once.
+
+Every setting can come from the environment: BOWLINE_SECTION__KEY, such as
+  BOWLINE_LISTEN=0.0.0.0:7790,unix:/run/bowline.sock
+  BOWLINE_LIMITS__CONNECTIONS=50000
+The flags come before the environment, the environment before the file.
+
+Examples:
+  bowline serve                                  on 127.0.0.1:7790
+  bowline serve -c /etc/bowline/bowline.toml
+  bowline serve --listen 0.0.0.0:7790 --listen unix:/run/bowline.sock
+  bowline check -c bowline.toml                  look before you start";
+
+const CHECK_EXAMPLES: &str = "\
+Prints the configuration in effect, and where each value came from; secrets are hidden.
+Ends with 1 when something is wrong, naming the file, line, column and key.
+
+Examples:
+  bowline check -c bowline.toml
+  BOWLINE_LOG__LEVEL=debug bowline check --json";
+
+/// Which configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; without one, the defaults and the environment count
+    #[arg(short, long, value_name = "FILE", env = "BOWLINE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `bowline serve`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Listen here instead: an address with a port (0: any), or unix:PATH; may be repeated
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<String>,
+}
+
+/// `bowline check`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

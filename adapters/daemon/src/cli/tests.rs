@@ -1,0 +1,232 @@
+//! How the command line is read.
+
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use super::connect::Environment;
+use super::{
+    Answer, Cli, Command, ConnectArgs, Content, Endpoint, Format, PubArgs, ReplyArgs, ReqArgs, SubArgs,
+};
+use crate::failure::Failure;
+use crate::net::{Credentials, Target};
+
+fn parse(line: &[&str]) -> Result<Cli, ErrorKind> {
+    Cli::try_parse_from([&["bowline"], line].concat()).map_err(|error| error.kind())
+}
+
+macro_rules! args {
+    ($kind:ident, $line:expr) => {
+        match parse($line).unwrap().command {
+            Some(Command::$kind(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    };
+}
+
+fn publish(line: &[&str]) -> PubArgs {
+    args!(Pub, &[&["pub"], line].concat())
+}
+
+fn subscribe(line: &[&str]) -> SubArgs {
+    args!(Sub, &[&["sub"], line].concat())
+}
+
+fn target(line: &[&str], environment: Environment) -> Result<Target, Failure> {
+    let args: ConnectArgs = subscribe(&[&["x"], line].concat()).connect;
+    args.target_in("sub", environment)
+}
+
+fn tcp(host: &str, port: u16) -> Endpoint {
+    Endpoint::Tcp { host: host.to_owned(), port }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_shows_examples_in_its_help() {
+    for command in Cli::command().get_subcommands() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Examples:\n  "), "{}", command.get_name());
+        assert_eq!(parse(&[command.get_name(), "--help"]).unwrap_err(), ErrorKind::DisplayHelp);
+    }
+    assert_eq!(parse(&["--help"]).unwrap_err(), ErrorKind::DisplayHelp);
+    assert_eq!(parse(&["--version"]).unwrap_err(), ErrorKind::DisplayVersion);
+}
+
+#[test]
+fn without_a_command_it_serves() {
+    let cli = parse(&["-c", "a.toml", "--listen", "[::1]:0"]).unwrap();
+    assert!(cli.command.is_none());
+    assert_eq!(cli.serve.config.config, Some("a.toml".into()));
+    assert_eq!(cli.serve.listen, ["[::1]:0"]);
+}
+
+#[test]
+fn pub_takes_its_topic_and_payload_both_ways() {
+    let text = |text: &str| Ok(("a/b".to_owned(), Content::Text(text.to_owned())));
+    assert_eq!(publish(&["a/b", "hi"]).plan(), text("hi"));
+    assert_eq!(publish(&["-t", "a/b", "-m", "hi"]).plan(), text("hi"));
+    assert_eq!(publish(&["-t", "a/b", "hi"]).plan(), text("hi"));
+    assert_eq!(publish(&["a/b", "-m", "-hi"]).plan(), text("-hi"));
+    assert_eq!(publish(&["a/b", "-n"]).plan(), text(""));
+    assert_eq!(publish(&["a/b", "-l"]).plan(), Ok(("a/b".to_owned(), Content::Lines)));
+    assert_eq!(publish(&["a/b", "-f", "-"]).plan(), Ok(("a/b".to_owned(), Content::Stdin)));
+    assert_eq!(publish(&["a/b", "-f", "x"]).plan(), Ok(("a/b".to_owned(), Content::File("x".into()))));
+}
+
+#[test]
+fn pub_says_what_is_missing_or_too_much() {
+    for line in [&[] as &[&str], &["a"], &["a", "b", "-n"], &["-t", "a", "b", "c"]] {
+        let failure = publish(line).plan().unwrap_err();
+        assert_eq!(failure.code(), 2, "{line:?}");
+    }
+    assert_eq!(parse(&["pub", "a", "-m", "b", "-l"]).unwrap_err(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse(&["pub", "a", "b", "-q", "2"]).unwrap_err(), ErrorKind::ValueValidation);
+    assert_eq!(parse(&["pub", "a", "b", "--repeat", "0"]).unwrap_err(), ErrorKind::ValueValidation);
+}
+
+#[test]
+fn pub_repeats_with_a_delay() {
+    let args = publish(&["a", "b", "--repeat", "3", "--repeat-delay", "0.5", "-q", "0"]);
+    assert_eq!((args.repeat, args.repeat_delay, args.qos), (3, Duration::from_millis(500), 0));
+    let args = publish(&["a", "b"]);
+    assert_eq!((args.repeat, args.repeat_delay, args.qos), (1, Duration::ZERO, 1));
+}
+
+#[test]
+fn sub_takes_filters_both_ways_and_groups() {
+    assert_eq!(subscribe(&["-t", "a", "-t", "b", "c"]).filters().unwrap(), ["a", "b", "c"]);
+    assert_eq!(subscribe(&["--queue", "g", "a/#"]).filters().unwrap(), ["$share/g/a/#"]);
+    for line in [&[] as &[&str], &["--queue", "", "a"], &["--queue", "a/b", "a"], &["--queue", "+", "a"]] {
+        assert_eq!(subscribe(line).filters().unwrap_err().code(), 2, "{line:?}");
+    }
+}
+
+#[test]
+fn sub_has_one_format() {
+    assert_eq!(subscribe(&["a"]).format(), Format::Raw);
+    assert_eq!(subscribe(&["a", "-v"]).format(), Format::Text);
+    assert_eq!(subscribe(&["a", "--json"]).format(), Format::Json);
+    assert_eq!(subscribe(&["a", "--format", "json"]).format(), Format::Json);
+    assert_eq!(parse(&["sub", "a", "-v", "--json"]).unwrap_err(), ErrorKind::ArgumentConflict);
+    let args = subscribe(&["a", "-C", "5", "-W", "2", "-N"]);
+    assert_eq!((args.count, args.timeout, args.no_newline), (Some(5), Some(Duration::from_secs(2)), true));
+}
+
+#[test]
+fn req_and_reply_take_their_parts() {
+    let request: ReqArgs = args!(Req, &["req", "time", "-W", "250ms", "--many"]);
+    assert_eq!(request.plan(), Ok(("time".to_owned(), None, String::new())));
+    assert_eq!((request.timeout, request.many), (Duration::from_millis(250), true));
+    let request: ReqArgs = args!(Req, &["req", "-t", "time", "-f", "x"]);
+    assert_eq!(request.plan(), Ok(("time".to_owned(), Some("x".into()), String::new())));
+    let twice: ReqArgs = args!(Req, &["req", "time", "a", "-m", "b"]);
+    assert_eq!(twice.plan().unwrap_err().code(), 2);
+
+    let answer = |line: &[&str]| -> Result<Answer, Failure> {
+        let args: ReplyArgs = args!(Reply, &[&["reply", "time"], line].concat());
+        args.answer()
+    };
+    assert_eq!(answer(&["--echo"]), Ok(Answer::Echo));
+    assert_eq!(answer(&["--exec", "date"]), Ok(Answer::Exec("date".into())));
+    assert_eq!(answer(&["hi {{Count}}"]), Ok(Answer::Template("hi {{Count}}".into())));
+    assert_eq!(answer(&[]).unwrap_err().code(), 2);
+    assert_eq!(parse(&["reply", "time", "hi", "--echo"]).unwrap_err(), ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn endpoints_are_read_as_they_are_shown() {
+    for (text, endpoint) in [
+        ("hub", tcp("hub", 7790)),
+        ("hub:1", tcp("hub", 1)),
+        ("bowline://hub:1/", tcp("hub", 1)),
+        ("::1", tcp("::1", 7790)),
+        ("[::1]", tcp("::1", 7790)),
+        ("bowline://[::1]:5", tcp("::1", 5)),
+        ("unix:/run/b.sock", Endpoint::Unix("/run/b.sock".into())),
+        ("unix:///run/b.sock", Endpoint::Unix("/run/b.sock".into())),
+    ] {
+        assert_eq!(Endpoint::parse(text), Ok(endpoint.clone()), "{text}");
+        assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
+    }
+    for text in [
+        "",
+        ":1",
+        "hub:",
+        "hub:0",
+        "hub:70000",
+        "[::1",
+        "[::1]5",
+        "[hub:x]:1",
+        "a:b:c",
+        "http://hub",
+        "unix:",
+    ] {
+        assert!(Endpoint::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_server_comes_from_flags_then_the_environment() {
+    let environment = Environment { server: Some("one,two:2".into()), ..Environment::default() };
+    let endpoints = |line: &[&str]| target(line, environment.clone()).unwrap().endpoints;
+    assert_eq!(endpoints(&[]), [tcp("one", 7790), tcp("two", 2)]);
+    assert_eq!(endpoints(&["-h", "hub", "-p", "9"]), [tcp("hub", 9)]);
+    assert_eq!(endpoints(&["-p", "9"]), [tcp("127.0.0.1", 9)]);
+    assert_eq!(endpoints(&["--unix", "/b"]), [Endpoint::Unix("/b".into())]);
+    assert_eq!(endpoints(&["-s", "three"]), [tcp("three", 7790)]);
+    assert_eq!(target(&[], Environment::default()).unwrap().endpoints, [tcp("127.0.0.1", 7790)]);
+    assert_eq!(parse(&["sub", "a", "-s", "x", "-h", "y"]).unwrap_err(), ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn credentials_come_from_flags_then_the_environment() {
+    let environment = Environment {
+        user: Some("eve".into()),
+        password: Some("pw".into()),
+        token: Some("tk".into()),
+        ..Environment::default()
+    };
+    let user = |line: &[&str], environment: &Environment| match target(line, environment.clone())
+        .unwrap()
+        .credentials
+    {
+        Credentials::Password { user, password } => format!("{user}:{}", password.reveal()),
+        Credentials::Scram { user, password } => format!("scram {user}:{}", password.reveal()),
+        Credentials::Token(token) => format!("token {}", token.reveal()),
+        Credentials::None => "nobody".to_owned(),
+    };
+    assert_eq!(user(&[], &Environment::default()), "nobody");
+    assert_eq!(user(&["-u", "bob", "-P", "x"], &environment), "bob:x");
+    assert_eq!(user(&["-u", "bob", "--scram"], &environment), "scram bob:pw");
+    assert_eq!(user(&["--token", "t"], &environment), "token t");
+    assert_eq!(user(&[], &environment), "eve:pw");
+    assert_eq!(user(&[], &Environment { user: None, ..environment.clone() }), "token tk");
+    assert_eq!(target(&["-u", "bob"], Environment::default()).unwrap_err().code(), 2);
+    assert_eq!(target(&["--scram"], Environment::default()).unwrap_err().code(), 2);
+}
+
+#[test]
+fn secrets_go_readable_over_a_network_only_when_asked() {
+    let far = ["-h", "hub.example", "-u", "bob", "-P", "x"];
+    let refused = target(&far, Environment::default()).unwrap_err();
+    assert_eq!(refused.code(), 2);
+    assert!(refused.message().unwrap().contains("hub.example:7790 is not encrypted"));
+    assert!(target(&[&far[..], &["--insecure"]].concat(), Environment::default()).is_ok());
+    assert!(target(&[&far[..], &["--scram"]].concat(), Environment::default()).is_ok());
+    assert!(target(&["-h", "127.0.0.5", "--token", "x"], Environment::default()).is_ok());
+    assert!(target(&["-s", "localhost,hub.example", "--token", "x"], Environment::default()).is_err());
+}
+
+#[test]
+fn a_keepalive_of_nothing_is_none() {
+    let keepalive = |line: &[&str]| target(line, Environment::default()).unwrap().keepalive;
+    assert_eq!(keepalive(&[]), Some(Duration::from_secs(30)));
+    assert_eq!(keepalive(&["-k", "60"]), Some(Duration::from_secs(60)));
+    assert_eq!(keepalive(&["-k", "0"]), None);
+}

@@ -1,0 +1,221 @@
+//! The server's configuration: a TOML file, and over it the environment.
+//!
+//! Every complaint names where the value stands, its key, and what is allowed there.
+
+mod complaint;
+mod load;
+mod origin;
+pub(crate) mod report;
+mod value;
+mod verify;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::load_with_flags;
+pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
+
+/// The port of Bowline.
+pub(crate) const PORT: u16 = crate::net::PORT;
+
+/// All settings of the server.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where it listens.
+    pub(crate) listen: Vec<Listen>,
+    pub(crate) limits: Limits,
+    pub(crate) session: Session,
+    pub(crate) auth: Auth,
+    pub(crate) drain: Drain,
+    pub(crate) log: Log,
+}
+
+/// One listener: exactly one of its fields is set.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Listen {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unix: Option<PathBuf>,
+}
+
+/// What the server takes before it says no.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Connections at a time, and those from one address that is not this machine's.
+    pub(crate) connections: usize,
+    pub(crate) per_address: usize,
+    /// The largest frame it takes, in octets.
+    pub(crate) frame: Size,
+    /// Reliable frames it takes before it has acknowledged them.
+    pub(crate) in_flight: u16,
+    /// Octets it takes before it grants more.
+    pub(crate) credit: Size,
+    /// What waits for one session, and what happens beyond that.
+    pub(crate) queue_messages: usize,
+    pub(crate) queue_bytes: Size,
+    pub(crate) queue_policy: QueuePolicy,
+    /// Of one session.
+    pub(crate) subscriptions: usize,
+    pub(crate) requests: usize,
+}
+
+/// What happens when a session's queue is full.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum QueuePolicy {
+    DropOldest,
+    DropNewest,
+    Disconnect,
+    SlowPublisher,
+}
+
+/// How sessions live.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Session {
+    /// How often a client must be heard from.
+    pub(crate) keepalive: Span,
+    /// The longest that a session outlives its connection.
+    pub(crate) expiry: Span,
+    /// From accepting a connection to an open session.
+    pub(crate) handshake: Span,
+    /// How long a client may take nothing of what waits for it.
+    pub(crate) write_timeout: Span,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Auth {
+    pub(crate) anonymous: Anonymous,
+    pub(crate) users: Vec<User>,
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// From where one may connect without a name.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Anonymous {
+    Never,
+    Loopback,
+    Always,
+}
+
+/// A user, with exactly one kind of password.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plain_password: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scram: Option<Scram>,
+}
+
+/// A token, with exactly one way to know it, and whom it stands for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Token {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plain_token: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<TokenHash>,
+}
+
+/// How the server goes away.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// How long clients have to finish.
+    pub(crate) deadline: Span,
+    /// How long they should wait before they connect again, and where (empty: here).
+    pub(crate) retry_after: Span,
+    pub(crate) endpoint: String,
+}
+
+/// What the server writes on stderr.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    /// A level, or levels by part: `info,bowline=debug`.
+    pub(crate) level: String,
+}
+
+/// The shape of a line in the log.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], PORT));
+        Self {
+            listen: vec![Listen { tcp: Some(loopback), unix: None }],
+            limits: Limits::default(),
+            session: Session::default(),
+            auth: Auth::default(),
+            drain: Drain::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            per_address: 1_000,
+            frame: Size(1 << 20),
+            in_flight: 1_024,
+            credit: Size(1 << 20),
+            queue_messages: 1_024,
+            queue_bytes: Size(4 << 20),
+            queue_policy: QueuePolicy::DropOldest,
+            subscriptions: 4_096,
+            requests: 1_024,
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            keepalive: Span::from_secs(30),
+            expiry: Span::from_secs(3_600),
+            handshake: Span::from_secs(5),
+            write_timeout: Span::from_secs(10),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { anonymous: Anonymous::Loopback, users: Vec::new(), tokens: Vec::new() }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { deadline: Span::from_secs(10), retry_after: Span::from_secs(1), endpoint: String::new() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! What an operator reads when a configuration is wrong, and what counts when it is right.
+
+use std::iter::empty;
+
+use super::complaint::Complaint;
+use super::load::{Loaded, read};
+use super::{Anonymous, Config, Listen, QueuePolicy, Span, report};
+
+const EXAMPLE: &str = include_str!("../../bowline.example.toml");
+
+fn from_text(text: &str) -> Result<Loaded, Vec<Complaint>> {
+    read(Some(("bowline.toml", text)), empty())
+}
+
+fn from_variables(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Complaint>> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    read(Some(("bowline.toml", text)), variables)
+}
+
+fn complaints(result: Result<Loaded, Vec<Complaint>>) -> Vec<String> {
+    result.expect_err("the configuration is wrong").iter().map(ToString::to_string).collect()
+}
+
+/// The one complaint about a text.
+fn complaint(text: &str) -> String {
+    let mut complaints = complaints(from_text(text));
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    complaints.remove(0)
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    let defaults = format!("{:?}", Config::default());
+    assert_eq!(format!("{:?}", from_text(EXAMPLE).unwrap().config), defaults);
+    assert_eq!(format!("{:?}", from_text("").unwrap().config), defaults);
+}
+
+#[test]
+fn the_example_names_every_setting() {
+    let all = toml::Table::try_from(Config::default()).unwrap();
+    let example: toml::Table = toml::from_str(EXAMPLE).unwrap();
+    for (section, settings) in all {
+        for key in settings.as_table().into_iter().flat_map(toml::Table::keys) {
+            // Lists of users and tokens are empty: they stand there as comments.
+            let listed = EXAMPLE.contains(&format!("#[[{section}.{key}]]"));
+            assert!(listed || example[&section].get(key).is_some(), "{section}.{key} is missing");
+        }
+    }
+}
+
+#[test]
+fn what_the_example_has_in_comments_is_valid_too() {
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let config = from_text(&uncommented).unwrap().config;
+    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (2, 2, 1));
+    assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
+}
+
+#[test]
+fn what_is_no_toml_names_its_place() {
+    assert_eq!(
+        complaint("[limits]\nframe = \n"),
+        "bowline.toml:2:9: string values must be quoted, expected literal string"
+    );
+    assert_eq!(complaint("[limits\n"), "bowline.toml:1:8: unclosed table, expected `]`");
+    assert_eq!(complaint("[log]\n[log]\n"), "bowline.toml:2:2: duplicate key");
+}
+
+#[test]
+fn unknown_keys_name_their_place_and_what_is_allowed() {
+    assert_eq!(
+        complaint("[limits]\n\n  conections = 5\n"),
+        "bowline.toml:3:3: limits.conections: unknown key; did you mean `connections`?; allowed here: connections, \
+         per_address, frame, in_flight, credit, queue_messages, queue_bytes, queue_policy, subscriptions and requests"
+    );
+    assert_eq!(
+        complaint("[colour]\n"),
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, auth, drain and log"
+    );
+    assert_eq!(
+        complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
+        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp and unix"
+    );
+}
+
+#[test]
+fn values_of_the_wrong_kind_say_what_is_right() {
+    for (text, expected) in [
+        ("[limits]\nconnections = \"many\"", "2:1: limits.connections: it must be a whole number, 0 or more"),
+        ("[limits]\nconnections = -1", "2:1: limits.connections: it must be a whole number, 0 or more"),
+        ("[limits]\nin_flight = 70000", "2:1: limits.in_flight: it must be a whole number from 0 to 65535"),
+        (
+            "[limits]\nframe = true",
+            "2:1: limits.frame: it must be a size, such as 4096, \"64KiB\" or \"1MiB\"",
+        ),
+        (
+            "[limits]\nframe = \"1MB\"",
+            "2:1: limits.frame: `1MB` is not a size; write one such as 4096, 64KiB or 1MiB",
+        ),
+        (
+            "[session]\nkeepalive = 30",
+            "2:1: session.keepalive: it must be a duration with its unit, such as \"500ms\", \"30s\", \"5m\" or \"1h\"",
+        ),
+        (
+            "[session]\nkeepalive = \"30\"",
+            "2:1: session.keepalive: `30` is not a duration; write one such as 500ms, 30s, 5m or 1h",
+        ),
+        (
+            "[limits]\nqueue_policy = \"drop\"",
+            "2:1: limits.queue_policy: `drop` is not allowed; use drop-oldest, drop-newest, disconnect or slow-publisher",
+        ),
+        (
+            "[[listen]]\ntcp = \"localhost\"",
+            "2:1: listen[0].tcp: it must be an address with a port, such as \"127.0.0.1:7790\" or \"[::]:7790\"",
+        ),
+        ("listen = 7790", "1:1: listen: it must be a list: [[...]] sections, or [ ... ]"),
+        ("log = \"json\"", "1:1: log: it must be a section: [name] and keys below it"),
+        ("[[auth.users]]\nplain_password = \"x\"", "1:1: auth.users[0]: `name` is missing"),
+    ] {
+        let found = complaint(text);
+        assert_eq!(found.strip_prefix("bowline.toml:"), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn values_out_of_range_say_the_range() {
+    for (text, expected) in [
+        ("[limits]\nconnections = 0", "2:1: limits.connections: 0 is not allowed; use 1 to 1000000"),
+        ("[limits]\nframe = 100", "2:1: limits.frame: 100 is not allowed; use 256 to 16MiB"),
+        ("[session]\nkeepalive = \"10ms\"", "2:1: session.keepalive: 10ms is not allowed; use 100ms to 1d"),
+        (
+            "[log]\nlevel = \"loud\"",
+            "2:1: log.level: `loud` is not a level; use error, warn, info, debug, trace, off, or levels by part: \
+             info,bowline=debug",
+        ),
+        ("listen = []", "1:1: listen: there must be at least one listener"),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nunix = \"/a\"",
+            "1:1: listen[0]: it must have either `tcp` (an address with a port) or `unix` (a path)",
+        ),
+        (
+            "[[auth.users]]\nname = \"a\"",
+            "1:1: auth.users[0]: it must have either `scram` or `plain_password`",
+        ),
+        (
+            "[[auth.tokens]]\nname = \"a\"",
+            "1:1: auth.tokens[0]: it must have either `sha256` or `plain_token`",
+        ),
+    ] {
+        let found = complaint(text);
+        assert_eq!(found.strip_prefix("bowline.toml:"), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn names_come_once() {
+    let user = "[[auth.users]]\nname = \"a\"\nplain_password = \"b\"\n";
+    assert_eq!(complaint(&user.repeat(2)), "bowline.toml:5:1: auth.users[1].name: `a` is listed twice");
+    let listen = "[[listen]]\ntcp = \"[::]:1\"\n";
+    assert_eq!(complaint(&listen.repeat(2)), "bowline.toml:3:1: listen[1]: [::]:1 is listed twice");
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let text = "[limits]\nframe = 1\nconections = 1\n[log]\nformat = \"xml\"\n[session]\nexpiry = 7\n";
+    let found = complaints(from_text(text));
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn secrets_are_in_no_complaint_and_no_report() {
+    for text in [
+        "[[auth.users]]\nname = \"a\"\nscram = \"hunter2\"",
+        "[[auth.tokens]]\nname = \"a\"\nsha256 = \"hunter2\"",
+        "[[auth.users]]\nname = \"a\"\nplain_password = [\"hunter2\"]",
+        "[[auth.users]]\nname = \"a\"\nplain_password = hunter2",
+        "[[auth.users]]\nname = \"a\"\npassword = \"hunter2\"",
+    ] {
+        let found = complaint(text);
+        assert!(!found.contains("hunter2") && found.starts_with("bowline.toml:3:"), "{found}");
+    }
+    let loaded = from_text("[[auth.users]]\nname = \"a\"\nplain_password = \"hunter2\"").unwrap();
+    let shown =
+        format!("{:?}{}{}", loaded, report::to_toml(&loaded).unwrap(), report::to_json(&loaded).unwrap());
+    assert!(!shown.contains("hunter2") && shown.contains("(hidden)"));
+    assert_eq!(loaded.config.auth.users[0].plain_password.as_ref().unwrap().reveal(), "hunter2");
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let text = "[limits]\nframe = \"2MiB\"\nconnections = 7\n";
+    let loaded = from_variables(
+        text,
+        &[
+            ("BOWLINE_LIMITS__FRAME", "64KiB"),
+            ("BOWLINE_LIMITS__QUEUE_POLICY", "disconnect"),
+            ("BOWLINE_LISTEN", "0.0.0.0:7791, unix:/run/bowline.sock"),
+            ("BOWLINE_SESSION__KEEPALIVE", "5s"),
+            ("BOWLINE_AUTH__ANONYMOUS", "never"),
+            ("BOWLINE_AUTH__USERS", "[{name = \"a\", plain_password = \"b\"}]"),
+            ("BOWLINE_SERVER", "is not a setting"),
+            ("HOME", "/"),
+        ],
+    )
+    .unwrap();
+    let config = &loaded.config;
+    assert_eq!((config.limits.frame.0, config.limits.connections), (65_536, 7));
+    assert_eq!(config.limits.queue_policy, QueuePolicy::Disconnect);
+    assert_eq!(config.session.keepalive, Span::from_secs(5));
+    assert_eq!((config.auth.anonymous, config.auth.users.len()), (Anonymous::Never, 1));
+    let listen = [
+        Listen { tcp: Some("0.0.0.0:7791".parse().unwrap()), unix: None },
+        Listen { tcp: None, unix: Some("/run/bowline.sock".into()) },
+    ];
+    assert_eq!(config.listen, listen);
+    assert_eq!(loaded.origins.source("limits.frame").to_string(), "environment BOWLINE_LIMITS__FRAME");
+    assert_eq!(loaded.origins.source("listen[1].unix").to_string(), "environment BOWLINE_LISTEN");
+    assert_eq!(loaded.origins.source("limits.connections").to_string(), "bowline.toml:3:1");
+    assert_eq!(loaded.origins.source("limits.credit").to_string(), "default");
+}
+
+#[test]
+fn variables_that_are_wrong_are_named() {
+    for (variable, value, expected) in [
+        (
+            "BOWLINE_LIMITS__CREDIT",
+            "x",
+            "limits.credit: `x` is not a size; write one such as 4096, 64KiB or 1MiB",
+        ),
+        ("BOWLINE_LIMITS__IN_FLIGHT", "0", "limits.in_flight: 0 is not allowed; use 1 to 65535"),
+        (
+            "BOWLINE_LOG__LEVL",
+            "info",
+            "log.levl: unknown key; did you mean `level`?; allowed here: format and level",
+        ),
+        ("BOWLINE___X", "1", ".x: it names no setting; write BOWLINE_SECTION__KEY"),
+        (
+            "BOWLINE_LISTEN",
+            "",
+            "listen[0].tcp: it must be an address with a port, such as \"127.0.0.1:7790\" or \"[::]:7790\"",
+        ),
+        ("BOWLINE_LOG__FORMAT", "1\na = 2", "log.format: `1\na = 2` is not allowed; use text or json"),
+    ] {
+        let found = complaints(from_variables("", &[(variable, value)]));
+        assert_eq!(found, [format!("environment {variable}: {expected}")]);
+    }
+}
+
+#[test]
+fn the_report_says_where_each_value_came_from() {
+    let loaded = from_variables("[limits]\nframe = \"2MiB\"\n", &[("BOWLINE_LOG__FORMAT", "json")]).unwrap();
+    let text = report::to_toml(&loaded).unwrap();
+    let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap_or_default().to_owned();
+    assert_eq!(line("frame"), "frame = \"2MiB\"                           # bowline.toml:2:1");
+    assert_eq!(
+        line("format"),
+        "format = \"json\"                          # environment BOWLINE_LOG__FORMAT"
+    );
+    assert_eq!(line("keepalive"), "keepalive = \"30s\"                        # default");
+    assert!(text.starts_with("[[listen]]\ntcp = \"127.0.0.1:7790\""), "{text}");
+    // What is reported can be used.
+    let again = from_text(&text).unwrap().config;
+    assert_eq!(format!("{again:?}"), format!("{:?}", loaded.config));
+
+    let report: serde_json::Value = serde_json::from_str(&report::to_json(&loaded).unwrap()).unwrap();
+    let frame = &report["settings"]["limits.frame"];
+    assert_eq!((frame["value"].as_str(), frame["from"]["line"].as_u64()), (Some("2MiB"), Some(2)));
+    assert_eq!(report["settings"]["listen[0].tcp"]["from"]["kind"].as_str(), Some("default"));
+}

@@ -1,0 +1,135 @@
+//! What a type cannot say: ranges, and settings that do not go together.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use bowline_core::session::{MAX_FRAME_CEILING, MAX_FRAME_FLOOR};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::complaint::Complaint;
+use super::origin::Origins;
+use super::{Config, Limits, Size, Span};
+
+/// No keepalive or drain is longer.
+const DAY: Span = Span::from_secs(86_400);
+
+/// Complains about everything that is out of its range or contradicts another setting.
+pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Complaint>) {
+    let mut check = Check { origins, complaints };
+    listeners(config, &mut check);
+    limits(&config.limits, &mut check);
+    let session = &config.session;
+    check.within("session.keepalive", &session.keepalive, &(Span::from_millis(100)..=DAY));
+    check.within("session.expiry", &session.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
+    check.within("session.handshake", &session.handshake, &(Span::from_millis(100)..=Span::from_secs(300)));
+    check.within(
+        "session.write_timeout",
+        &session.write_timeout,
+        &(Span::from_millis(100)..=Span::from_secs(3_600)),
+    );
+    check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
+    check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
+    if !is_level_list(&config.log.level) {
+        let allowed = "use error, warn, info, debug, trace, off, or levels by part: info,bowline=debug";
+        check.complain("log.level", format!("`{}` is not a level; {allowed}", config.log.level));
+    }
+    users(config, &mut check);
+    tokens(config, &mut check);
+}
+
+/// Collects complaints with their places.
+struct Check<'a> {
+    origins: &'a Origins,
+    complaints: &'a mut Vec<Complaint>,
+}
+
+impl Check<'_> {
+    fn complain(&mut self, key: &str, message: impl Into<String>) {
+        let origin = self.origins.nearest(key);
+        self.complaints.push(Complaint { origin, key: key.to_owned(), message: message.into() });
+    }
+
+    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: &T, range: &RangeInclusive<T>) {
+        if !range.contains(value) {
+            self.complain(key, format!("{value} is not allowed; use {} to {}", range.start(), range.end()));
+        }
+    }
+}
+
+/// Whether it is `info`, or `info,bowline=debug`. A word that is no level would else be taken for the
+/// name of a part, and everything of it shown.
+fn is_level_list(text: &str) -> bool {
+    let mut parts = text.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level));
+    parts.all(|level| level.trim().parse::<LevelFilter>().is_ok()) && text.parse::<Targets>().is_ok()
+}
+
+fn listeners(config: &Config, check: &mut Check<'_>) {
+    if config.listen.is_empty() {
+        check.complain("listen", "there must be at least one listener");
+    }
+    let mut seen = BTreeSet::new();
+    for (index, listen) in config.listen.iter().enumerate() {
+        let key = format!("listen[{index}]");
+        let address = match (&listen.tcp, &listen.unix) {
+            (Some(tcp), None) => tcp.to_string(),
+            (None, Some(unix)) => unix.display().to_string(),
+            _ => {
+                check.complain(&key, "it must have either `tcp` (an address with a port) or `unix` (a path)");
+                continue;
+            }
+        };
+        if listen.unix.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            check.complain(&format!("{key}.unix"), "the path is empty");
+        }
+        let any_port = listen.tcp.is_some_and(|tcp| tcp.port() == 0);
+        if !seen.insert(address.clone()) && !any_port {
+            check.complain(&key, format!("{address} is listed twice"));
+        }
+    }
+}
+
+fn limits(limits: &Limits, check: &mut Check<'_>) {
+    check.within("limits.connections", &limits.connections, &(1..=1_000_000));
+    check.within("limits.per_address", &limits.per_address, &(1..=1_000_000));
+    let frames = Size(u64::from(MAX_FRAME_FLOOR))..=Size(u64::from(MAX_FRAME_CEILING));
+    check.within("limits.frame", &limits.frame, &frames);
+    check.within("limits.in_flight", &limits.in_flight, &(1..=u16::MAX));
+    check.within("limits.credit", &limits.credit, &(Size(1)..=Size(1 << 40)));
+    check.within("limits.queue_messages", &limits.queue_messages, &(1..=100_000_000));
+    check.within("limits.queue_bytes", &limits.queue_bytes, &(Size(1)..=Size(1 << 40)));
+    check.within("limits.subscriptions", &limits.subscriptions, &(1..=10_000_000));
+    check.within("limits.requests", &limits.requests, &(1..=10_000_000));
+}
+
+fn users(config: &Config, check: &mut Check<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, user) in config.auth.users.iter().enumerate() {
+        let key = format!("auth.users[{index}]");
+        name(&key, &user.name, &mut names, check);
+        if user.plain_password.is_some() == user.scram.is_some() {
+            check.complain(&key, "it must have either `scram` or `plain_password`");
+        }
+    }
+}
+
+fn tokens(config: &Config, check: &mut Check<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, token) in config.auth.tokens.iter().enumerate() {
+        let key = format!("auth.tokens[{index}]");
+        name(&key, &token.name, &mut names, check);
+        if token.plain_token.is_some() == token.sha256.is_some() {
+            check.complain(&key, "it must have either `sha256` or `plain_token`");
+        }
+    }
+}
+
+fn name<'a>(key: &str, name: &'a str, names: &mut BTreeSet<&'a str>, check: &mut Check<'_>) {
+    let key = format!("{key}.name");
+    if name.is_empty() || name.contains('\0') {
+        check.complain(&key, "a name has at least one character, and no NUL");
+    } else if !names.insert(name) {
+        check.complain(&key, format!("`{name}` is listed twice"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The `bowline` program: a messaging server, and the tools to talk to one.
+//!
+//! `bowline` alone serves on loopback. `bowline --help` lists the rest.
+
+mod bench;
+mod cli;
+mod client;
+mod config;
+mod failure;
+mod log;
+mod net;
+mod output;
+mod serve;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                output::error(message);
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Runs one command on a runtime of its own.
+fn run(cli: Cli) -> Result<(), Failure> {
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    match command {
+        Command::Check(args) => config::report::run(&args),
+        Command::Completions(args) => cli::completions(args.shell),
+        Command::Credentials(args) => client::credentials::run(&args),
+        Command::Serve(args) => wide()?.block_on(serve::run(args)),
+        Command::Bench(args) => wide()?.block_on(bench::run(args)),
+        Command::Pub(args) => narrow()?.block_on(client::publish::run(args)),
+        Command::Sub(args) => narrow()?.block_on(client::subscribe::run(args)),
+        Command::Req(args) => narrow()?.block_on(client::request::run(args)),
+        Command::Reply(args) => narrow()?.block_on(client::reply::run(args)),
+        Command::Ping(args) => narrow()?.block_on(client::ping::run(args)),
+    }
+}
+
+/// A runtime with a thread for each core, for the server and for load.
+fn wide() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(no_runtime)
+}
+
+/// A runtime on this thread alone: a client needs no more.
+fn narrow() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)
+}
+
+#[allow(clippy::needless_pass_by_value)] // The shape of `map_err`.
+fn no_runtime(error: std::io::Error) -> Failure {
+    Failure::new(format!("the system gives no event queue ({error}); it may be out of file descriptors"))
+}

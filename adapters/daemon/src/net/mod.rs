@@ -1,0 +1,76 @@
+//! What the commands need of the network, in their own words: all that knows `bowline-tokio` is here.
+
+mod client;
+mod server;
+
+use std::time::Duration;
+
+use bowline_core::status::Status;
+use bytes::Bytes;
+
+pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
+pub(crate) use server::Server;
+
+pub(crate) use bowline_tokio::DEFAULT_PORT as PORT;
+
+use crate::cli::Endpoint;
+use crate::config::Secret;
+
+/// Where to connect, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Tried in turn; at least one.
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) credentials: Credentials,
+    pub(crate) name: String,
+    pub(crate) keepalive: Option<Duration>,
+}
+
+/// Who a client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    None,
+    Password { user: String, password: Secret },
+    Token(Secret),
+    Scram { user: String, password: Secret },
+}
+
+impl Credentials {
+    /// Whether someone who reads the connection learns the secret.
+    pub(crate) fn is_readable(&self) -> bool {
+        matches!(self, Self::Password { .. } | Self::Token(_))
+    }
+}
+
+/// A message for a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) payload: Bytes,
+    pub(crate) reliable: bool,
+    pub(crate) content_type: Option<String>,
+    /// User properties, in their order.
+    pub(crate) properties: Vec<(String, String)>,
+}
+
+/// One answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: Status,
+    /// Others follow.
+    pub(crate) more: bool,
+    pub(crate) payload: Bytes,
+}
+
+/// What happens to a client's connection after it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// There is a connection again; `resumed` when the server still had the session.
+    Connected { resumed: bool },
+    /// There is none at present; the next try comes after this time.
+    Disconnected { reason: String, retry_in: Option<Duration> },
+    /// The server goes away, and names where to go instead, or nothing.
+    Draining { endpoint: String },
+    /// There will be no connection any more.
+    Closed { reason: String },
+}

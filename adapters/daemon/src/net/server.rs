@@ -1,0 +1,256 @@
+//! The server.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use bowline_core::endpoint::server::{Anonymous, QueueLimits, ServerConfig, ServerEvent, Users};
+use bowline_core::hub::{HubOptions, Policy};
+use bowline_core::scram::{Credential, MIN_ITERATIONS};
+use bowline_core::session::{Code, Config as SessionConfig, Features, Limits, SessionId};
+use bowline_tokio::server::StartError;
+use tracing::{info, warn};
+
+use crate::cli::Endpoint;
+use crate::config::{self, Auth, Config, Drain, Listen, QueuePolicy};
+use crate::failure::Failure;
+
+/// Octets of salt for a password of the configuration.
+const SALT: usize = 16;
+
+/// A running server; a handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Server(bowline_tokio::Server);
+
+impl Server {
+    /// Listens where the configuration says, and serves from then on.
+    pub(crate) async fn bind(config: &Config) -> Result<Self, Failure> {
+        let mut builder = bowline_tokio::Server::builder().config(options(config)?).on_event(log);
+        for listen in &config.listen {
+            let endpoint = endpoint(listen);
+            if let Endpoint::Unix(path) = &endpoint {
+                remove_stale(path);
+            }
+            builder = builder.listen(&endpoint.to_string());
+        }
+        builder.start().await.map(Self).map_err(|error| not_started(&error))
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    pub(crate) fn addresses(&self) -> Vec<Endpoint> {
+        let listening = self.0.addresses().iter().map(ToString::to_string);
+        listening.filter_map(|address| Endpoint::parse(&address).ok()).collect()
+    }
+
+    /// Ends when the server has stopped.
+    pub(crate) async fn stopped(&self) {
+        self.0.stopped().await;
+    }
+
+    /// Tells all clients to go, and waits until they have gone, or the deadline has passed.
+    pub(crate) async fn drain(&self, drain: &Drain) {
+        self.0.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
+        for endpoint in self.addresses() {
+            if let Endpoint::Unix(path) = endpoint {
+                // It may have been removed or replaced by somebody else; that is theirs to decide.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn endpoint(listen: &Listen) -> Endpoint {
+    match (&listen.tcp, &listen.unix) {
+        (Some(tcp), _) => Endpoint::Tcp { host: tcp.ip().to_string(), port: tcp.port() },
+        (None, path) => Endpoint::Unix(path.clone().unwrap_or_default()),
+    }
+}
+
+/// Removes a socket that a server left behind that was killed: nobody answers there.
+fn remove_stale(path: &Path) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
+    if !is_socket {
+        return;
+    }
+    let answer = UnixStream::connect(path);
+    if answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+        // Where this fails, listening fails as well, and says why.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// What went wrong, and what to do.
+fn not_started(error: &StartError) -> Failure {
+    let StartError::Listen { address, error } = error else {
+        return Failure::new(format!("cannot start: {error}"));
+    };
+    let address = address.to_string();
+    let address = address.strip_prefix("bowline://").unwrap_or(&address);
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse if address.starts_with("unix:") => {
+            "something is there already; stop the server that uses it, or remove it".to_owned()
+        }
+        ErrorKind::AddrInUse => "another program listens there (is a server running already?); stop it, or \
+             choose another port: --listen 127.0.0.1:7791"
+            .to_owned(),
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; `ip address` lists those it has".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            format!("{error}; choose a port from 1024 on, or a directory that this user may write to")
+        }
+        _ => error.to_string(),
+    };
+    Failure::new(format!("cannot listen on {address}: {advice}"))
+}
+
+/// The core's options, as the configuration says.
+fn options(config: &Config) -> Result<ServerConfig, Failure> {
+    let limits = &config.limits;
+    let session = SessionConfig {
+        limits: Limits {
+            max_frame: u32::try_from(limits.frame.0).unwrap_or(u32::MAX),
+            in_flight: limits.in_flight,
+            credit: limits.credit.0,
+            keepalive: Some(config.session.keepalive.0),
+        },
+        features: Features::NONE,
+        handshake_deadline: config.session.handshake.0,
+        write_timeout: config.session.write_timeout.0,
+        ..SessionConfig::default()
+    };
+    let hub = HubOptions {
+        // As many again may wait for their clients to come back.
+        max_sessions: limits.connections.saturating_mul(2),
+        max_subscriptions_per_session: limits.subscriptions,
+        max_requests_per_session: limits.requests,
+        max_expiry: config.session.expiry.0,
+        ..HubOptions::default()
+    };
+    let policy = match limits.queue_policy {
+        QueuePolicy::DropOldest => Policy::DropOldest,
+        QueuePolicy::DropNewest => Policy::DropNewest,
+        QueuePolicy::Disconnect => Policy::Disconnect,
+        QueuePolicy::SlowPublisher => Policy::SlowPublisher,
+    };
+    Ok(ServerConfig {
+        name: format!("bowline {}", env!("CARGO_PKG_VERSION")),
+        session,
+        hub,
+        queue: QueueLimits {
+            max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
+            max_bytes: limits.queue_bytes.0,
+            policy,
+        },
+        max_connections: limits.connections,
+        max_per_address: limits.per_address,
+        users: users(&config.auth)?,
+    })
+}
+
+fn users(auth: &Auth) -> Result<Users, Failure> {
+    let mut users = Users::new(match auth.anonymous {
+        config::Anonymous::Never => Anonymous::Never,
+        config::Anonymous::Loopback => Anonymous::Local,
+        config::Anonymous::Always => Anonymous::Always,
+    });
+    for user in &auth.users {
+        let derive = |password: &config::Secret| {
+            // The password itself is in the file: more iterations would protect nothing.
+            Credential::derive(password.reveal(), &rand::random::<[u8; SALT]>(), MIN_ITERATIONS)
+                .map_err(|error| Failure::new(format!("the password of {}: {error}", user.name)))
+        };
+        let credential = match (&user.scram, &user.plain_password) {
+            (Some(scram), _) => scram.0.clone(),
+            (None, Some(password)) => derive(password)?,
+            (None, None) => continue,
+        };
+        users.add_password(&user.name, credential);
+    }
+    for token in &auth.tokens {
+        if let Some(hash) = &token.sha256 {
+            users.add_token_hash(hash.0, &token.name);
+        } else if let Some(plain) = &token.plain_token {
+            users.add_token(plain.reveal().as_bytes(), &token.name);
+        }
+    }
+    Ok(users)
+}
+
+/// One line for each thing that happens. What peers say of themselves is a field, which is quoted,
+/// so that a name cannot look like a line of its own.
+fn log(event: &ServerEvent) {
+    match event {
+        ServerEvent::Opened { session, resumed, identity, name, .. } => {
+            let (name, user) = (some(name), some(identity));
+            info!(name, user, session = session.map(short), resumed, "connected");
+        }
+        ServerEvent::Closed { session, by, code, reason, .. } => {
+            let (session, reason) = (session.map(short), some(reason));
+            match code {
+                None | Some(Code::Normal | Code::GoingAway | Code::TakenOver) => {
+                    info!(session, ?by, code = code.map(display), reason, "disconnected");
+                }
+                Some(code) => warn!(session, ?by, code = display(*code), reason, "disconnected"),
+            }
+        }
+        ServerEvent::Expired { session } => info!(session = short(*session), "session expired"),
+        other => info!(event = ?other, "event"),
+    }
+}
+
+/// An empty text says nothing, and is left out.
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn display(code: Code) -> String {
+    code.to_string()
+}
+
+/// Enough of a session's name to find its lines again.
+fn short(session: SessionId) -> String {
+    let mut name = session.to_string();
+    name.truncate(8);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn all_settings_reach_the_core() {
+        let mut config = Config::default();
+        config.limits.frame = config::Size(4_096);
+        config.limits.connections = 7;
+        config.limits.queue_policy = QueuePolicy::SlowPublisher;
+        config.session.expiry = config::Span::from_secs(60);
+        let options = options(&config).unwrap();
+        assert_eq!((options.session.limits.max_frame, options.max_connections), (4_096, 7));
+        assert_eq!((options.queue.policy, options.queue.max_bytes), (Policy::SlowPublisher, 4 << 20));
+        assert_eq!((options.hub.max_expiry.as_secs(), options.hub.max_sessions), (60, 14));
+    }
+
+    #[test]
+    fn what_keeps_a_server_from_starting_says_what_to_do() {
+        let failure = |kind: ErrorKind, address: &str| {
+            let error =
+                StartError::Listen { address: address.parse().unwrap(), error: io::Error::from(kind) };
+            not_started(&error).message().unwrap_or_default().to_owned()
+        };
+        assert_eq!(
+            failure(ErrorKind::AddrInUse, "127.0.0.1:7790"),
+            "cannot listen on 127.0.0.1:7790: another program listens there (is a server running already?); stop it, \
+             or choose another port: --listen 127.0.0.1:7791"
+        );
+        assert!(
+            failure(ErrorKind::AddrInUse, "unix:/a")
+                .starts_with("cannot listen on unix:/a: something is there")
+        );
+        assert!(failure(ErrorKind::PermissionDenied, "127.0.0.1:80").contains("choose a port from 1024 on"));
+    }
+}

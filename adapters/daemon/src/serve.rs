@@ -1,0 +1,141 @@
+//! `bowline serve`.
+
+use std::io::Write;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::cli::{Endpoint, ServeArgs};
+use crate::config::{self, PORT};
+use crate::failure::Failure;
+use crate::log;
+use crate::net::Server;
+
+/// Descriptors beside those of connections: listeners, the log, the runtime's own.
+const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// Serves until a signal, then drains.
+pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = config::load_with_flags(&args)?.config;
+    log::start(&config.log)?;
+    make_room(config.limits.connections);
+    // Signals are taken before anybody is told that the server runs.
+    let mut signals = Signals::new()?;
+    let server = Server::bind(&config).await?;
+    let addresses = server.addresses();
+    announce(&addresses)?;
+    info!(addresses = listed(&addresses), "serving");
+    tokio::select! {
+        () = server.stopped() => return Err(Failure::new("the server stopped by itself; the lines above say why")),
+        name = signals.next() => {
+            let deadline = config.drain.deadline;
+            info!(signal = name, %deadline, "draining; a second signal ends at once");
+        }
+    }
+    tokio::select! {
+        () = server.drain(&config.drain) => {
+            info!("drained");
+            Ok(())
+        }
+        name = signals.next() => {
+            warn!(signal = name, "ending at once");
+            Err(Failure::new(format!("ended at once by a second signal ({name}); clients were not waited for")))
+        }
+    }
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let failed = |error| Failure::io("cannot listen for signals", &error);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Says on standard output where the server is, and how to try it.
+fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
+    let flags = addresses.first().map(flags).unwrap_or_default();
+    let text = format!(
+        "bowline {} listens on {}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
+        env!("CARGO_PKG_VERSION"),
+        listed(addresses)
+    );
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A server goes on without a reader of its greeting.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listed(addresses: &[Endpoint]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
+
+/// The flags that lead a client on this machine to an address.
+fn flags(address: &Endpoint) -> String {
+    match address {
+        Endpoint::Unix(path) => format!(" --unix {}", path.display()),
+        Endpoint::Tcp { host, port } => {
+            let host = match host.as_str() {
+                "127.0.0.1" | "0.0.0.0" | "::" => String::new(),
+                host => format!(" -h {host}"),
+            };
+            if *port == PORT { host } else { format!("{host} -p {port}") }
+        }
+    }
+}
+
+/// Raises the limit of open files as far as the connections need, and says when that is not enough.
+fn make_room(connections: usize) {
+    let needed = connections as u64 + DESCRIPTORS_BESIDE;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let allowed = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
+    let have = if raised.is_ok() { allowed } else { current.unwrap_or(0) };
+    if have < needed {
+        warn!(
+            files = have,
+            "limits.connections is {connections}, but this process may open {have} files only; raise the limit \
+             (ulimit -n, or LimitNOFILE= in a systemd unit) to {needed}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hints_lead_to_the_server() {
+        let hint = |text: &str| flags(&Endpoint::parse(text).unwrap());
+        assert_eq!(hint("127.0.0.1:7790"), "");
+        assert_eq!(hint("0.0.0.0:7791"), " -p 7791");
+        assert_eq!(hint("[::1]:7790"), " -h ::1");
+        assert_eq!(hint("192.0.2.1:7791"), " -h 192.0.2.1 -p 7791");
+        assert_eq!(hint("unix:/run/bowline.sock"), " --unix /run/bowline.sock");
+    }
+}

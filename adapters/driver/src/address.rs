@@ -1,0 +1,138 @@
+//! Where to listen, and where to connect to.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port of `bowline://host` and of `host` alone; the IANA has assigned it to nobody.
+pub const DEFAULT_PORT: u16 = 7790;
+
+/// Where to listen, or to connect to.
+///
+/// Written `bowline://host:port`, `host:port`, `host` (port 7790) or `unix:/path`; an IPv6 address
+/// in brackets.
+///
+/// ```
+/// use bowline_driver::Address;
+/// let a: Address = "bowline://[::1]:7000".parse()?;
+/// assert_eq!(a, Address::Tcp("[::1]:7000".into()));
+/// assert_eq!("unix:/run/hub.sock".parse(), Ok(Address::Unix("/run/hub.sock".into())));
+/// assert_eq!("example.org".parse::<Address>()?.to_string(), "bowline://example.org:7790");
+/// # Ok::<(), bowline_driver::AddressError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// TCP: `host:port`.
+    Tcp(String),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Why a text is no [`Address`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("address {entry:?}: {what}; write bowline://host:port, host:port or unix:/path")]
+pub struct AddressError {
+    /// The text.
+    pub entry: String,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let entry = text.trim();
+        let wrong = |what| AddressError { entry: entry.into(), what };
+        if let Some(path) = entry.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() {
+                Err(wrong("the path is empty"))
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        let rest = match entry.split_once("://") {
+            Some(("bowline" | "tcp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+            Some(_) => return Err(wrong("the scheme is not known here")),
+            None => entry,
+        };
+        if rest.contains(['/', '@', ' ', '?', '#']) {
+            return Err(wrong("nothing but a host and a port is allowed"));
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !rest.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        if host.is_empty() {
+            return Err(wrong("the host is missing"));
+        }
+        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+            return Err(wrong("an IPv6 address belongs in brackets"));
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?,
+            None => DEFAULT_PORT,
+        };
+        Ok(Self::Tcp(format!("{host}:{port}")))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(to) => write!(f, "bowline://{to}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Reads a list with commas between the entries.
+    ///
+    /// # Errors
+    ///
+    /// Those of each entry that is wrong; an empty list is an error as well.
+    ///
+    /// ```
+    /// use bowline_driver::Address;
+    /// assert_eq!(Address::list("a:1, b:2").unwrap().len(), 2);
+    /// assert_eq!(Address::list("a:1,b:x,c:y").unwrap_err().len(), 2);
+    /// ```
+    pub fn list(text: &str) -> Result<Vec<Address>, Vec<AddressError>> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for entry in text.split(',') {
+            match entry.parse() {
+                Ok(address) => good.push(address),
+                Err(e) => bad.push(e),
+            }
+        }
+        if bad.is_empty() { Ok(good) } else { Err(bad) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let what = |text: &str| text.parse::<Address>().unwrap_err().what;
+        assert_eq!(what(""), "the host is missing");
+        assert_eq!(what(":80"), "the host is missing");
+        assert_eq!(what("h:70000"), "the port is not a number up to 65535");
+        assert_eq!(what("http://h:1"), "the scheme is not known here");
+        assert_eq!(what("::1"), "an IPv6 address belongs in brackets");
+        assert_eq!(what("h:1/path"), "nothing but a host and a port is allowed");
+        assert_eq!(what("unix:"), "the path is empty");
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
+    }
+}

@@ -1,0 +1,27 @@
+//! Runs Bowline's state machines on any runtime.
+//!
+//! - [`Engine`] moves bytes between one [`Transport`] and one [`Machine`].
+//! - [`server`]: a hub for many connections, and handlers inside the program.
+//! - [`session`]: a session of your own, without a hub.
+//! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
+//!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
+//!   for the types here; use those.
+//!
+//! No decision of a protocol is made here: all of them are in `bowline-core`.
+
+mod address;
+pub mod clock;
+mod engine;
+mod entropy;
+mod machine;
+mod pool;
+mod runtime;
+pub mod server;
+pub mod session;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use bowline_core as core;
+pub use engine::Engine;
+pub use entropy::OsEntropy;
+pub use machine::{Machine, Next, Output, Turn};
+pub use runtime::{Listener, Runtime, Timer, Transport};

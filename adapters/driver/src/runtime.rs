@@ -1,0 +1,99 @@
+//! What a runtime has to offer: some hundred lines for each.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use bowline_core::time::Instant;
+
+use crate::Address;
+
+/// A stream of bytes to a peer: a socket, or a layer over one.
+///
+/// All methods are as those of the runtimes' own traits: on `Pending` the task is woken when it is
+/// worth calling again. Reading and writing do not disturb each other.
+pub trait Transport: Send + Unpin {
+    /// Reads into `to`, which is not empty. Zero bytes: the peer has ended its direction.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `from`, in order, and says how much.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Ends this side's direction, once all that was written is on its way.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Where connections come in.
+pub trait Listener: Send + Unpin + 'static {
+    /// What a connection is.
+    type Stream: Transport + 'static;
+
+    /// The next connection, and its peer's address where it has one.
+    ///
+    /// # Errors
+    ///
+    /// None could be taken now.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Option<IpAddr>)>>;
+
+    /// Where it listens, with the port that the system chose.
+    ///
+    /// # Errors
+    ///
+    /// The system does not say.
+    fn local_address(&self) -> io::Result<Address>;
+}
+
+/// A timer that can be set again.
+pub trait Timer: Send + Unpin {
+    /// Fires at `at` and not before.
+    fn reset(&mut self, at: Instant);
+
+    /// Ready once it has fired. It is only polled after it was set.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A runtime: sockets, timers and tasks.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// An outgoing connection.
+    type Stream: Transport + 'static;
+    /// A listener.
+    type Listener: Listener;
+    /// A timer.
+    type Timer: Timer + 'static;
+
+    /// A timer that is not set yet.
+    fn timer(&self) -> Self::Timer;
+
+    /// Runs a task to its end, besides all others.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Runs what takes long or blocks where it delays nobody.
+    fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static);
+
+    /// Connects, without delay of small writes.
+    ///
+    /// # Errors
+    ///
+    /// Nobody could be reached there.
+    fn connect(&self, to: Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Listens.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or not this machine's.
+    fn bind(&self, to: Address) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+}

@@ -1,0 +1,90 @@
+//! One connection of a server, as an engine drives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use bowline_core::buf::RecvBuf;
+use bowline_core::endpoint::server::ConnectionKey;
+use bowline_core::session::Transport;
+use bowline_core::time::{Deadline, Instant};
+
+use super::shared::{Phase, Shared};
+use crate::machine::{Machine, Next, Turn};
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    key: ConnectionKey,
+    woken: Arc<AtomicBool>,
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, key: ConnectionKey, woken: Arc<AtomicBool>) -> Self {
+        Self { shared, key, woken }
+    }
+}
+
+impl Machine for Connection {
+    fn register(&mut self, waker: &Waker) {
+        self.shared.register(self.key, waker);
+    }
+
+    #[inline]
+    fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
+    /// One critical section: what came, and what is owed for it.
+    fn turn(&mut self, now: Instant, turn: Turn<'_>) -> Next {
+        let key = self.key;
+        let Turn { due, eof, input, output } = turn;
+        let (next, again, verification) = self.shared.with(|core, wake| {
+            self.woken.store(false, Ordering::Release);
+            let verified = core.slot(key).and_then(|slot| slot.verified.take());
+            let (mut blocked, mut verification) = (false, None);
+            let machine = &mut core.machine;
+            if due {
+                machine.handle_timeout(now, key);
+            }
+            if let Some(verified) = verified {
+                machine.verified(now, key, verified, output);
+            }
+            if due || !input.filled().is_empty() {
+                blocked = machine.recv(now, key, input, output);
+                verification = machine.poll_verification(key);
+            }
+            if eof {
+                machine.handle_eof(now, key);
+            }
+            // What this made ready for this connection itself goes out right below.
+            core.collect(Some(key), wake);
+            let mut transport = core.machine.poll_transmit(now, key, output);
+            let again = core.collect(Some(key), wake);
+            if core.phase == Phase::Stopped {
+                transport = Transport::Abort;
+            }
+            let deadline = core.machine.poll_timeout(key);
+            let next = Next { transport, deadline, blocked, reads: true, yields: !wake.is_empty() };
+            (next, again, verification)
+        });
+        if again {
+            self.woken.store(true, Ordering::Release);
+        }
+        if let Some(work) = verification {
+            self.shared.verify(key, work);
+        }
+        next
+    }
+
+    fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) -> Option<Deadline> {
+        self.shared.with(|core, _| {
+            core.machine.handle_written(now, self.key, written, waiting);
+            core.machine.poll_timeout(self.key)
+        })
+    }
+
+    fn gone(&mut self, _now: Instant) {
+        self.shared.gone(self.key);
+    }
+}

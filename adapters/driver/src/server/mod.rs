@@ -1,0 +1,239 @@
+//! A server: listeners, a hub for all who connect, and handlers inside the program.
+
+mod connection;
+mod shared;
+mod tasks;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bowline_core::endpoint::server::Server as Machine;
+pub use bowline_core::endpoint::server::{
+    Anonymous, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, Users,
+};
+pub use bowline_core::hub::{Access, Action, Policy};
+use bowline_core::session::CLOSE_WAIT;
+
+use crate::runtime::{Listener, Runtime, Timer, Transport};
+use crate::{Address, AddressError, Engine, OsEntropy, clock};
+use connection::Connection;
+use shared::{OnEvent, Phase, Shared};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address makes no sense.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It cannot listen there.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: Address,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// What a server is to be. See [`Server::builder`].
+pub struct Builder<R> {
+    runtime: R,
+    config: ServerConfig,
+    listen: Vec<Result<Address, AddressError>>,
+    access: Option<Box<dyn Access + Send>>,
+    on_event: Option<OnEvent>,
+}
+
+impl<R> fmt::Debug for Builder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Builder<R> {
+    /// Listens there as well; see [`Address`]. Port 0: the system chooses.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen.push(address.parse());
+        self
+    }
+
+    /// With these settings instead of the defaults.
+    #[must_use]
+    pub fn config(mut self, config: ServerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// With these rules of who may do what. Default: who is let in may do everything.
+    #[must_use]
+    pub fn access(mut self, access: impl Access + Send + 'static) -> Self {
+        self.access = Some(Box::new(access));
+        self
+    }
+
+    /// Calls `tell` with what is worth a line in a log. It should not take long.
+    #[must_use]
+    pub fn on_event(mut self, tell: impl Fn(&ServerEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Box::new(tell));
+        self
+    }
+
+    /// Listens and serves, in tasks of its own, until [`Server::drain`] or [`Server::stop`].
+    ///
+    /// Cancel safety: dropped before it is ready, nothing was started.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn start(self) -> Result<Server<R>, StartError> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for address in self.listen {
+            let address = address?;
+            let failed = |error| StartError::Listen { address: address.clone(), error };
+            let listener = self.runtime.bind(address.clone()).await.map_err(failed)?;
+            addresses.push(listener.local_address().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let max_frame = self.config.session.limits.max_frame;
+        let mut machine = Machine::new(self.config, Box::new(OsEntropy));
+        if let Some(access) = self.access {
+            machine.set_access(access);
+        }
+        let runtime = self.runtime.clone();
+        let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| runtime.spawn_blocking(work));
+        let shared = Arc::new(Shared::new(machine, offload, self.on_event));
+        let server = Server { runtime: self.runtime, shared, addresses: addresses.into(), max_frame };
+        for listener in listeners {
+            server.runtime.spawn(tasks::accept(server.clone(), listener));
+        }
+        server.runtime.spawn(tasks::hub_timer(Arc::clone(&server.shared), server.runtime.timer()));
+        Ok(server)
+    }
+}
+
+/// A running server; a handle that can be cloned. Dropping handles does not stop it.
+pub struct Server<R> {
+    runtime: R,
+    shared: Arc<Shared>,
+    addresses: Arc<[Address]>,
+    max_frame: u32,
+}
+
+impl<R: Clone> Clone for Server<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            shared: Arc::clone(&self.shared),
+            addresses: Arc::clone(&self.addresses),
+            max_frame: self.max_frame,
+        }
+    }
+}
+
+impl<R> fmt::Debug for Server<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime + Default> Server<R> {
+    /// A server to be, that listens nowhere yet.
+    #[must_use]
+    pub fn builder() -> Builder<R> {
+        let runtime = R::default();
+        Builder { runtime, config: ServerConfig::default(), listen: Vec::new(), access: None, on_event: None }
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// Where it listens, in the order of the builder's calls.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.with(|core, _| core.machine.connections())
+    }
+
+    /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// There are too many connections, or the server drains; `transport` was dropped.
+    pub fn attach<T: Transport + 'static>(&self, transport: T, peer: Peer) -> Result<(), Refused> {
+        let (key, woken) = self.shared.accept(peer)?;
+        let connection = Connection::new(Arc::clone(&self.shared), key, woken);
+        let timer = self.runtime.timer();
+        self.runtime.spawn(Engine::new(transport, connection, timer, self.max_frame));
+        Ok(())
+    }
+
+    /// Lets nobody in any more, tells every client to finish, and waits until all are gone; those
+    /// that are not within `deadline` and two seconds are cut off. Then the server is stopped.
+    ///
+    /// Cancel safety: dropped before it is ready, the drain goes on; only the cutting off and the
+    /// stop do not happen then. Call it again to wait again.
+    pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + use<R> {
+        self.drain_to(deadline, Duration::ZERO, "")
+    }
+
+    /// Like [`drain`](Self::drain); clients are told to wait `retry_after` before they connect
+    /// again, and where: the address of another server, or nothing for this one.
+    ///
+    /// Cancel safety: that of `drain`.
+    pub fn drain_to(
+        &self,
+        deadline: Duration,
+        retry_after: Duration,
+        endpoint: &str,
+    ) -> impl Future<Output = ()> + Send + use<R> {
+        self.shared.with(|core, wake| {
+            core.machine.drain(clock::now(), deadline, retry_after, endpoint);
+            core.set_phase(Phase::Draining, wake);
+        });
+        let until = clock::now() + (deadline + CLOSE_WAIT);
+        let (shared, mut timer) = (Arc::clone(&self.shared), self.runtime.timer());
+        timer.reset(until);
+        poll_fn(move |cx| {
+            let gone = shared.with(|core, _| {
+                core.watch(cx.waker());
+                core.machine.connections() == 0 || core.phase == Phase::Stopped
+            });
+            if !gone && timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            shared.with(|core, wake| core.set_phase(Phase::Stopped, wake));
+            Poll::Ready(())
+        })
+    }
+
+    /// Stops at once: drops all connections and ends all tasks.
+    pub fn stop(&self) {
+        self.shared.with(|core, wake| core.set_phase(Phase::Stopped, wake));
+    }
+
+    /// Waits until the server was stopped, by [`stop`](Self::stop) or at the end of a
+    /// [`drain`](Self::drain).
+    ///
+    /// Cancel safety: it only waits, so dropping it loses nothing.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<R> {
+        let shared = Arc::clone(&self.shared);
+        poll_fn(move |cx| {
+            shared.with(|core, _| {
+                core.watch(cx.waker());
+                if core.phase == Phase::Stopped { Poll::Ready(()) } else { Poll::Pending }
+            })
+        })
+    }
+}

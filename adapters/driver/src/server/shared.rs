@@ -1,0 +1,213 @@
+//! The server machine and who is to be woken, behind one lock that is never held across I/O.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use bowline_core::endpoint::server::{
+    ConnectionKey, LocalKey, Peer, Refused, Server as Machine, ServerEvent, Verification, Verified,
+};
+use bowline_core::time::Instant;
+use parking_lot::Mutex;
+
+use crate::clock;
+
+/// Runs what takes long elsewhere.
+pub(super) type Offload = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+/// Is told what is worth a line in a log.
+pub(super) type OnEvent = Box<dyn Fn(&ServerEvent) + Send + Sync>;
+
+/// A connection, beside the machine's own record of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    key: ConnectionKey,
+    /// Set when its task was woken, cleared when it takes its turn.
+    woken: Arc<AtomicBool>,
+    waker: Waker,
+    /// What a password check found, until the connection's task takes it.
+    pub(super) verified: Option<Verified>,
+}
+
+/// What the server's own tasks are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Running,
+    /// Nobody is let in any more.
+    Draining,
+    /// All is dropped.
+    Stopped,
+}
+
+/// All that is behind the lock.
+pub(super) struct Core {
+    pub(super) machine: Machine,
+    /// By [`ConnectionKey::index`].
+    slots: Vec<Option<Slot>>,
+    pub(super) locals: HashMap<LocalKey, Waker>,
+    /// When the hub's timer task wakes by itself, and how to wake it earlier.
+    pub(super) armed: Option<Instant>,
+    pub(super) timer: Option<Waker>,
+    /// The server's own tasks, and who waits for the end; woken when the phase changes.
+    pub(super) watchers: Vec<Waker>,
+    pub(super) phase: Phase,
+}
+
+impl Core {
+    pub(super) fn slot(&mut self, key: ConnectionKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index())?.as_mut().filter(|slot| slot.key == key)
+    }
+
+    pub(super) fn wake(&mut self, key: ConnectionKey, wake: &mut Vec<Waker>) {
+        if let Some(slot) = self.slot(key)
+            && !slot.woken.swap(true, Ordering::AcqRel)
+        {
+            wake.push(slot.waker.clone());
+        }
+    }
+
+    /// Collects whom the machine made ready; says whether `own` is among them.
+    pub(super) fn collect(&mut self, own: Option<ConnectionKey>, wake: &mut Vec<Waker>) -> bool {
+        let mut own_ready = false;
+        while let Some(key) = self.machine.poll_ready() {
+            if Some(key) == own {
+                own_ready = true;
+            } else {
+                self.wake(key, wake);
+            }
+        }
+        while let Some(key) = self.machine.poll_local_ready() {
+            wake.extend(self.locals.get(&key).cloned());
+        }
+        if let Some(deadline) = self.machine.poll_hub_timeout()
+            && self.armed.is_none_or(|armed| deadline.at < armed)
+        {
+            self.armed = Some(deadline.at);
+            wake.extend(self.timer.take());
+        }
+        own_ready
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase, wake: &mut Vec<Waker>) {
+        self.phase = self.phase.max(phase);
+        wake.append(&mut self.watchers);
+        wake.extend(self.timer.take());
+        wake.extend(self.locals.values().cloned());
+        if self.phase == Phase::Stopped {
+            for slot in self.slots.iter().flatten() {
+                slot.woken.store(true, Ordering::Release);
+                wake.push(slot.waker.clone());
+            }
+        }
+    }
+
+    /// Wakes `waker` at the next change of the phase, or when the last connection is gone.
+    pub(super) fn watch(&mut self, waker: &Waker) {
+        if !self.watchers.iter().any(|w| w.will_wake(waker)) {
+            self.watchers.push(waker.clone());
+        }
+    }
+}
+
+/// What all tasks of a server share.
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    offload: Offload,
+    on_event: Option<OnEvent>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Whom to wake after the lock is released; kept so that it is not allocated each time.
+    static WAKE: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+}
+
+impl Shared {
+    pub(super) fn new(machine: Machine, offload: Offload, on_event: Option<OnEvent>) -> Self {
+        let core = Core {
+            machine,
+            slots: Vec::new(),
+            locals: HashMap::new(),
+            armed: None,
+            timer: None,
+            watchers: Vec::new(),
+            phase: Phase::Running,
+        };
+        Self { core: Mutex::new(core), offload, on_event }
+    }
+
+    /// Works under the lock; then, without it, wakes whom that made ready. `work` may add to them.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Core, &mut Vec<Waker>) -> T) -> T {
+        let mut wake = WAKE.take();
+        let mut events = Vec::new();
+        let mut core = self.core.lock();
+        let result = work(&mut core, &mut wake);
+        core.collect(None, &mut wake);
+        while let Some(event) = core.machine.poll_event() {
+            events.push(event);
+        }
+        drop(core);
+        for waker in wake.drain(..) {
+            waker.wake();
+        }
+        WAKE.set(wake);
+        if let Some(on_event) = &self.on_event {
+            events.iter().for_each(on_event);
+        }
+        result
+    }
+
+    /// Takes a connection; gives its key and the flag that says that it was woken.
+    pub(super) fn accept(&self, peer: Peer) -> Result<(ConnectionKey, Arc<AtomicBool>), Refused> {
+        self.with(|core, _| {
+            let key = core.machine.accept(clock::now(), peer)?;
+            let woken = Arc::new(AtomicBool::new(false));
+            let (waker, verified) = (Waker::noop().clone(), None);
+            let slot = Slot { key, woken: Arc::clone(&woken), waker, verified };
+            if core.slots.len() <= key.index() {
+                core.slots.resize_with(key.index() + 1, || None);
+            }
+            core.slots[key.index()] = Some(slot);
+            Ok((key, woken))
+        })
+    }
+
+    pub(super) fn register(&self, key: ConnectionKey, waker: &Waker) {
+        if let Some(slot) = self.core.lock().slot(key) {
+            slot.waker.clone_from(waker);
+        }
+    }
+
+    pub(super) fn gone(&self, key: ConnectionKey) {
+        self.with(|core, wake| {
+            core.machine.disconnect(clock::now(), key);
+            if core.slot(key).is_some() {
+                core.slots[key.index()] = None;
+            }
+            if core.machine.connections() == 0 {
+                wake.append(&mut core.watchers);
+            }
+        });
+    }
+
+    /// Checks a password elsewhere; the connection's task is woken when it is done.
+    pub(super) fn verify(self: &Arc<Self>, key: ConnectionKey, work: Verification) {
+        let shared = Arc::clone(self);
+        (self.offload)(Box::new(move || {
+            let verified = work.run();
+            shared.with(|core, wake| {
+                if let Some(slot) = core.slot(key) {
+                    slot.verified = Some(verified);
+                    core.wake(key, wake);
+                }
+            });
+        }));
+    }
+}

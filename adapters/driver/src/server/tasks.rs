@@ -1,0 +1,106 @@
+//! The server's own tasks: one for each listener, one for the hub's deadlines.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bowline_core::endpoint::server::Peer;
+use bowline_core::time::Instant;
+
+use super::Server;
+use super::shared::{Phase, Shared};
+use crate::clock;
+use crate::runtime::{Listener, Runtime, Timer};
+
+/// How long accepting rests when the system has no more descriptors or memory: doubled each time,
+/// so that a full table costs no processor, and short enough that nobody waits for long.
+const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// So many turns of the hub's timer, then others get theirs.
+const TURNS: u32 = 16;
+
+/// Lets in whoever comes, until the server drains.
+pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L) {
+    let mut rest = REST.0;
+    while let Some(accepted) = poll_fn(|cx| next(&server, &mut listener, cx)).await {
+        match accepted {
+            Ok((stream, address)) => {
+                rest = REST.0;
+                // One too many is dropped, which is all that can be said to who has said nothing.
+                let _ = server.attach(stream, Peer { address });
+            }
+            // That connection was gone before it was taken.
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => {
+                let mut timer = server.runtime.timer();
+                timer.reset(clock::now() + rest);
+                poll_fn(|cx| timer.poll(cx)).await;
+                rest = (rest * 2).min(REST.1);
+            }
+        }
+    }
+}
+
+type Accepted<S> = io::Result<(S, Option<IpAddr>)>;
+
+fn next<R: Runtime, L: Listener>(
+    server: &Server<R>,
+    listener: &mut L,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Accepted<L::Stream>>> {
+    let draining = server.shared.with(|core, _| {
+        core.watch(cx.waker());
+        core.phase > Phase::Running
+    });
+    if draining { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
+}
+
+/// Does what is due in the hub, until the server is stopped.
+pub(super) async fn hub_timer<T: Timer>(shared: Arc<Shared>, mut timer: T) {
+    poll_fn(|cx| {
+        for _ in 0..TURNS {
+            match turn(&shared, cx) {
+                Due::Stopped => return Poll::Ready(()),
+                Due::Never => return Poll::Pending,
+                Due::Now => {}
+                Due::At(at) => {
+                    timer.reset(at);
+                    if timer.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+enum Due {
+    Now,
+    At(Instant),
+    Never,
+    Stopped,
+}
+
+fn turn(shared: &Shared, cx: &Context<'_>) -> Due {
+    shared.with(|core, _| {
+        let now = clock::now();
+        if core.phase == Phase::Stopped {
+            return Due::Stopped;
+        }
+        core.timer = Some(cx.waker().clone());
+        core.machine.handle_hub_timeout(now);
+        core.armed = core.machine.poll_hub_timeout().map(|deadline| deadline.at);
+        match core.armed {
+            None => Due::Never,
+            Some(at) if at <= now => Due::Now,
+            Some(at) => Due::At(at),
+        }
+    })
+}

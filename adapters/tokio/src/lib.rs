@@ -1,0 +1,155 @@
+//! Bowline on tokio: a server and a client in twenty lines.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bowline_driver::core::time::Instant;
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::Sleep;
+
+pub use bowline_driver::DEFAULT_PORT;
+pub use bowline_driver::server::{self, ServerConfig};
+
+/// A server on tokio. See [`bowline_driver::server::Server`].
+pub type Server = server::Server<Tokio>;
+
+/// Tokio, as Bowline's driver uses it. All must be called within a runtime with I/O and time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio;
+
+impl Runtime for Tokio {
+    type Stream = Stream;
+    type Listener = Incoming;
+    type Timer = SleepTimer;
+
+    fn timer(&self) -> SleepTimer {
+        SleepTimer(None)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+
+    fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        drop(tokio::task::spawn_blocking(work));
+    }
+
+    async fn connect(&self, to: Address) -> io::Result<Stream> {
+        match to {
+            Address::Tcp(to) => {
+                let stream = TcpStream::connect(to).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn bind(&self, to: Address) -> io::Result<Incoming> {
+        match to {
+            Address::Tcp(to) => Ok(Incoming::Tcp(TcpListener::bind(to).await?)),
+            Address::Unix(path) => Ok(Incoming::Unix(UnixListener::bind(path)?)),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Transport for Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(to);
+        ready!(match self {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, &mut buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, &mut buf),
+        })?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match (self, from) {
+            // A plain write costs the system less than one of a vector.
+            (Self::Tcp(s), [one]) => Pin::new(s).poll_write(cx, one),
+            (Self::Tcp(s), _) => Pin::new(s).poll_write_vectored(cx, from),
+            (Self::Unix(s), _) => Pin::new(s).poll_write_vectored(cx, from),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A listener.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// On TCP.
+    Tcp(TcpListener),
+    /// On a Unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener for Incoming {
+    type Stream = Stream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+        match self {
+            Self::Tcp(l) => {
+                let (stream, from) = ready!(l.poll_accept(cx))?;
+                stream.set_nodelay(true)?;
+                Poll::Ready(Ok((Stream::Tcp(stream), Some(from.ip()))))
+            }
+            Self::Unix(l) => {
+                let (stream, _) = ready!(l.poll_accept(cx))?;
+                Poll::Ready(Ok((Stream::Unix(stream), None)))
+            }
+        }
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(l) => Ok(Address::Tcp(l.local_addr()?.to_string())),
+            Self::Unix(l) => {
+                let address = l.local_addr()?;
+                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok(Address::Unix(path.into()))
+            }
+        }
+    }
+}
+
+/// A timer; it takes memory once it was set.
+#[derive(Debug)]
+pub struct SleepTimer(Option<Pin<Box<Sleep>>>);
+
+impl Timer for SleepTimer {
+    fn reset(&mut self, at: Instant) {
+        let at = clock::to_std(at).into();
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.0 = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
+}

@@ -1,0 +1,28 @@
+//! The conformance vectors of the Bowline session protocol, and the runners that try them.
+//!
+//! `SPEC.md` says what the protocol is; a [`vector`] tells a story that an implementation must live
+//! through as told, and names the rules that it checks. The [`runner`] tells it to anything that is
+//! an [`Implementation`](runner::Implementation): the session machine of `bowline-core`
+//! ([`whitebox`]), its whole server ([`service`]), or any command that speaks JSON over standard input and output ([`shim`]). The
+//! [`socket`] runner tries what the wire shows on any server. [`mutate`] tries the vectors
+//! themselves: changed ones must fail.
+//!
+//! ```
+//! use bowline_conformance::{runner, vector, whitebox::WhiteBox};
+//! let vectors = vector::builtin()?;
+//! let ping = vectors.iter().find(|v| v.name == "keepalive/ping-is-answered").unwrap();
+//! let outcome = runner::run(ping, &mut WhiteBox::default(), runner::Cut::Octets);
+//! assert_eq!(outcome, runner::Outcome::Pass);
+//! # Ok::<(), vector::LoadError>(())
+//! ```
+
+pub mod call;
+pub mod mutate;
+pub mod pattern;
+pub mod runner;
+pub mod service;
+pub mod shim;
+pub mod socket;
+pub mod vector;
+pub mod whitebox;
+mod wire;

@@ -1,0 +1,155 @@
+//! `bowline-conformance`: tries the vectors on an implementation.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bowline_conformance::runner::{self, Cut, Outcome};
+use bowline_conformance::service::InProcess;
+use bowline_conformance::shim::{self, Shim};
+use bowline_conformance::vector::{self, Vector};
+use bowline_conformance::{mutate, socket};
+use clap::{Args, Parser, Subcommand};
+
+mod report;
+
+const EXAMPLES: &str = "\
+Examples:
+  bowline-conformance run --connect localhost:7468
+  bowline-conformance run --shim 'python3 -m bowline.shim' --filter handshake/
+  bowline-conformance run --whitebox --json
+  bowline-conformance mutate
+  bowline-conformance list --rules
+
+Exit codes: 0 all passed, 1 something failed, 2 wrong usage.
+What an implementation does not support is reported, and does not fail.";
+
+/// The conformance vectors of the Bowline session protocol, and their runners.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Cli {
+    /// Use the vectors of this directory instead of those built in
+    #[arg(long, global = true, value_name = "DIR")]
+    vectors: Option<PathBuf>,
+    /// Only vectors whose name contains this
+    #[arg(long, global = true, value_name = "TEXT")]
+    filter: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run vectors on an implementation
+    Run(Run),
+    /// Change each vector in every way that matters; each change must fail (on our own session machine)
+    Mutate {
+        /// Try only each Nth change
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        stride: usize,
+    },
+    /// List the vectors, or which of them check each rule
+    List {
+        /// By rule
+        #[arg(long)]
+        rules: bool,
+    },
+    /// Offer our own session machine over standard input and output, as `run --shim` expects it
+    Shim,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    target: Target,
+    /// Results as JSON
+    #[arg(long)]
+    json: bool,
+    /// Cut input at random places, in so many ways (white box and shim)
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    cuts: u64,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// A server that listens here
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<String>,
+    /// Our own session machine, in this process
+    #[arg(long)]
+    whitebox: bool,
+    /// A command that speaks JSON lines over standard input and output
+    #[arg(long, value_name = "COMMAND")]
+    shim: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bowline-conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
+    if matches!(cli.command, Command::Shim) {
+        shim::serve(&mut InProcess::default(), std::io::stdin().lock(), std::io::stdout().lock())?;
+        return Ok(true);
+    }
+    let mut vectors = match &cli.vectors {
+        Some(dir) => vector::from_directory(dir)?,
+        None => vector::builtin()?,
+    };
+    if let Some(text) = &cli.filter {
+        vectors.retain(|v| v.name.contains(text.as_str()));
+    }
+    if vectors.is_empty() {
+        return Err("no vector has such a name; `list` shows them all".into());
+    }
+    match &cli.command {
+        Command::Run(run) => {
+            let results = run_on(run, &vectors)?;
+            if run.json {
+                report::json(&vectors, &results);
+            } else {
+                report::table(&vectors, &results, std::io::stdout().is_terminal());
+            }
+            Ok(!results.iter().any(|(_, o)| matches!(o, Outcome::Fail { .. })))
+        }
+        Command::Mutate { stride } => {
+            let report = mutate::check(&vectors, &mut InProcess::default(), *stride);
+            report::survivors(&report);
+            Ok(report.survivors.is_empty())
+        }
+        Command::List { rules } => {
+            report::list(&vectors, *rules)?;
+            Ok(true)
+        }
+        Command::Shim => Ok(true),
+    }
+}
+
+fn run_on(run: &Run, vectors: &[Vector]) -> std::io::Result<Vec<(Cut, Outcome)>> {
+    if let Some(address) = &run.target.connect {
+        return Ok(vectors.iter().map(|v| (Cut::Whole, socket::run(v, address))).collect());
+    }
+    if let Some(command) = &run.target.shim {
+        let mut shim = Shim::start(command)?;
+        let mut results = Vec::with_capacity(vectors.len());
+        for vector in vectors {
+            let result = runner::run_all_ways(vector, &mut shim, run.cuts);
+            if matches!(&result.1, Outcome::Fail { what, .. } if what.starts_with("the command has ended")) {
+                shim = Shim::start(command)?;
+            }
+            results.push(result);
+        }
+        return Ok(results);
+    }
+    let mut whitebox = InProcess::default();
+    Ok(vectors.iter().map(|v| runner::run_all_ways(v, &mut whitebox, run.cuts)).collect())
+}

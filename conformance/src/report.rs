@@ -1,0 +1,124 @@
+//! Results for people and for programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bowline_conformance::mutate::Report;
+use bowline_conformance::runner::{Cut, Outcome};
+use bowline_conformance::vector::{self, Level, Vector};
+use serde_json::json;
+
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+
+const fn level(vector: &Vector) -> &'static str {
+    match vector.level {
+        Level::Must => "MUST",
+        Level::Should => "SHOULD",
+    }
+}
+
+fn cut_name(cut: Cut) -> String {
+    match cut {
+        Cut::Whole => "whole".to_owned(),
+        Cut::Octets => "octet by octet".to_owned(),
+        Cut::Seeded(seed) => format!("cut with seed {seed}"),
+    }
+}
+
+pub(crate) fn json(vectors: &[Vector], results: &[(Cut, Outcome)]) {
+    let each = vectors.iter().zip(results).map(|(v, (cut, outcome))| {
+        let mut one = json!({ "name": v.name, "rules": v.rules, "level": level(v) });
+        match outcome {
+            Outcome::Pass => one["outcome"] = "pass".into(),
+            Outcome::Unsupported(why) => {
+                one["outcome"] = "unsupported".into();
+                one["why"] = why.as_str().into();
+            }
+            Outcome::Fail { step, what } => {
+                one["outcome"] = "fail".into();
+                one["step"] = (*step).into();
+                one["why"] = what.as_str().into();
+                one["input"] = cut_name(*cut).into();
+            }
+        }
+        one
+    });
+    let all: Vec<_> = each.collect();
+    println!("{}", json!({ "results": all }));
+}
+
+pub(crate) fn table(vectors: &[Vector], results: &[(Cut, Outcome)], colour: bool) {
+    let paint = |colour_code: &'static str| if colour { (colour_code, PLAIN) } else { ("", "") };
+    let mut topics: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let mut total = [0; 3];
+    for (v, (_, outcome)) in vectors.iter().zip(results) {
+        let topic = v.name.split('/').next().unwrap_or_default();
+        let column = match outcome {
+            Outcome::Pass => 0,
+            Outcome::Fail { .. } => 1,
+            Outcome::Unsupported(_) => 2,
+        };
+        topics.entry(topic).or_default()[column] += 1;
+        total[column] += 1;
+    }
+    println!("{:<18} {:>6} {:>6} {:>12}", "topic", "pass", "fail", "unsupported");
+    for (topic, [pass, fail, unsupported]) in &topics {
+        println!("{topic:<18} {pass:>6} {fail:>6} {unsupported:>12}");
+    }
+    let (on, off) = paint(if total[1] == 0 { GREEN } else { RED });
+    println!("{on}{:<18} {:>6} {:>6} {:>12}{off}", "all", total[0], total[1], total[2]);
+    for (v, (cut, outcome)) in vectors.iter().zip(results) {
+        if let Outcome::Fail { step, what } = outcome {
+            let (on, off) = paint(RED);
+            println!("\n{on}{}{off} ({} {}; input {})", v.name, level(v), v.rules.join(", "), cut_name(*cut));
+            println!("  step {step}: {what}");
+        }
+    }
+    let reasons: BTreeSet<&str> = results
+        .iter()
+        .filter_map(|(_, o)| if let Outcome::Unsupported(why) = o { Some(why.as_str()) } else { None })
+        .collect();
+    if !reasons.is_empty() {
+        println!("\nNot supported:");
+        reasons.iter().for_each(|why| println!("  {why}"));
+    }
+}
+
+pub(crate) fn survivors(report: &Report) {
+    for (vector, change) in &report.survivors {
+        println!("survived: {vector}, {change}");
+    }
+    for name in &report.skipped {
+        println!("not tried (does not pass here): {name}");
+    }
+    println!("{} changes tried, {} survived", report.tried, report.survivors.len());
+}
+
+pub(crate) fn list(vectors: &[Vector], by_rule: bool) -> Result<(), serde_json::Error> {
+    if !by_rule {
+        for v in vectors {
+            let socket = if v.socket { "socket" } else { "" };
+            println!(
+                "{:<52} {:<8} {:<6} {:<6} {}",
+                v.name,
+                v.role.name(),
+                level(v),
+                socket,
+                v.rules.join(" ")
+            );
+        }
+        println!("{} vectors", vectors.len());
+        return Ok(());
+    }
+    let uncovered = vector::uncovered()?;
+    for rule in vector::rules() {
+        let names: Vec<&str> =
+            vectors.iter().filter(|v| v.rules.iter().any(|r| r == rule)).map(|v| v.name.as_str()).collect();
+        match uncovered.get(rule) {
+            Some(why) => println!("{rule:<8} no vector: {why}"),
+            None => println!("{rule:<8} {:>3}  {}", names.len(), names.join(" ")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The whole server of `bowline-core`, with its hub, as an [`Implementation`] on virtual time.
+
+use std::collections::BTreeMap;
+
+use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
+use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
+use bowline_core::entropy::Seeded;
+use bowline_core::scram::{Credential, MIN_ITERATIONS};
+use bowline_core::session::Transport;
+use bowline_core::time::{Deadline, Instant, Why};
+
+use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
+use crate::vector::{Config, Fin, Role, Vector};
+use crate::whitebox;
+
+/// What a connection may have waiting: more than any vector sends.
+const BUFFER: usize = 4 << 20;
+
+/// A whole server, and the connections that a vector names.
+#[derive(Debug)]
+pub struct Service {
+    server: Server,
+    now: Instant,
+    lines: BTreeMap<String, Line>,
+}
+
+/// One connection, as its adapter sees it.
+#[derive(Debug)]
+struct Line {
+    key: ConnectionKey,
+    received: GrowingRecvBuf,
+    waiting: Vec<u8>,
+    out: SharedSendBuf,
+    fin: Fin,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        let server = Server::new(ServerConfig::default(), Box::new(Seeded::new(1)));
+        Self { server, now: Instant::ZERO, lines: BTreeMap::new() }
+    }
+}
+
+impl Implementation for Service {
+    fn start(&mut self, vector: &Vector) -> Result<(), Trouble> {
+        if vector.role != Role::Service {
+            return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
+        }
+        let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        let keepalive = config.session.limits.keepalive;
+        config.session = whitebox::config(vector);
+        config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
+        *self = Self { server: Server::new(config, Box::new(Seeded::new(1))), ..Self::default() };
+        Ok(())
+    }
+
+    fn input(&mut self, conn: &str, input: &Input<'_>) -> Result<Answers, Trouble> {
+        self.open(conn)?;
+        match input {
+            Input::At(ms) => self.advance(Instant::from_millis(*ms)),
+            Input::In { octets, more } => {
+                if let Some(line) = self.lines.get_mut(conn).filter(|l| l.fin != Fin::Drop) {
+                    line.waiting.extend_from_slice(octets);
+                }
+                self.receive();
+                if *more {
+                    return Ok(Answers::new());
+                }
+            }
+            Input::Eof => {
+                if let Some(line) = self.lines.get(conn) {
+                    self.server.handle_eof(self.now, line.key);
+                }
+            }
+            Input::Call { .. } => {
+                return Err(Trouble::Unsupported("a server has no application that calls".into()));
+            }
+        }
+        self.settle();
+        Ok(self.lines.iter_mut().map(|(name, line)| (name.clone(), line.answer())).collect())
+    }
+}
+
+impl Service {
+    fn open(&mut self, conn: &str) -> Result<(), Trouble> {
+        if !self.lines.contains_key(conn) {
+            let accepted = self.server.accept(self.now, Peer::default());
+            let key = accepted.map_err(|e| Trouble::Broken(format!("connection {conn}: {e}")))?;
+            let (received, out) = (GrowingRecvBuf::new(BUFFER), SharedSendBuf::new(BUFFER));
+            let line = Line { key, received, waiting: Vec::new(), out, fin: Fin::Open };
+            self.lines.insert(conn.to_owned(), line);
+        }
+        Ok(())
+    }
+
+    /// Hands over what has arrived.
+    fn receive(&mut self) {
+        for line in self.lines.values_mut() {
+            let n = line.received.push(&line.waiting);
+            line.waiting.drain(..n);
+            self.server.recv(self.now, line.key, &mut line.received, &mut line.out);
+            if let Some(verification) = self.server.poll_verification(line.key) {
+                self.server.verified(self.now, line.key, verification.run(), &mut line.out);
+            }
+        }
+    }
+
+    /// Works until no connection has anything to send or to read.
+    fn settle(&mut self) {
+        loop {
+            self.receive();
+            let mut moved = false;
+            for line in self.lines.values_mut().filter(|l| l.fin != Fin::Drop) {
+                let before = line.out.room();
+                line.fin = match self.server.poll_transmit(self.now, line.key, &mut line.out) {
+                    Transport::Open => Fin::Open,
+                    Transport::Shut => Fin::Shut,
+                    Transport::Drop | Transport::Abort => Fin::Drop,
+                };
+                moved |= line.out.room() != before;
+                if line.fin == Fin::Drop {
+                    self.server.disconnect(self.now, line.key);
+                    moved = true;
+                }
+            }
+            while self.server.poll_ready().is_some() {
+                moved = true;
+            }
+            if !moved {
+                break;
+            }
+        }
+        while self.server.poll_event().is_some() {}
+    }
+
+    /// Time goes on, from deadline to deadline.
+    fn advance(&mut self, to: Instant) {
+        let mut last = None;
+        loop {
+            let of_lines = self.lines.values().filter_map(|l| self.server.poll_timeout(l.key));
+            let due =
+                of_lines.chain(self.server.poll_hub_timeout()).filter(|d| d.at <= to && d.why != Why::Output);
+            let Some(due) = due.min().filter(|d| Some(*d) != last) else { break };
+            last = Some(due);
+            self.now = self.now.max(due.at);
+            self.handle_timeouts();
+        }
+        self.now = self.now.max(to);
+        self.handle_timeouts();
+    }
+
+    fn handle_timeouts(&mut self) {
+        let due = |d: Option<Deadline>, now| d.is_some_and(|d| d.at <= now);
+        for line in self.lines.values() {
+            if due(self.server.poll_timeout(line.key), self.now) {
+                self.server.handle_timeout(self.now, line.key);
+            }
+        }
+        if due(self.server.poll_hub_timeout(), self.now) {
+            self.server.handle_hub_timeout(self.now);
+        }
+        self.settle();
+    }
+}
+
+impl Line {
+    fn answer(&mut self) -> Answer {
+        let out: Vec<u8> = self.out.slices().flatten().copied().collect();
+        self.out.sent(out.len());
+        Answer { out, events: Vec::new(), deadline: None, fin: self.fin }
+    }
+}
+
+fn users(config: &Config) -> Result<Users, Trouble> {
+    if config.users.is_empty() {
+        return Ok(Users::default());
+    }
+    let mut users = Users::new(Anonymous::Never);
+    for (user, password) in &config.users {
+        let credential = Credential::derive(password, b"a vector's salt.", MIN_ITERATIONS);
+        users.add_password(user, credential.map_err(|e| Trouble::Broken(e.to_string()))?);
+    }
+    Ok(users)
+}
+
+/// All of `bowline-core` in this process: its session machine for vectors of a client or a server,
+/// its whole server for those of a service.
+#[derive(Debug, Default)]
+pub struct InProcess {
+    session: whitebox::WhiteBox,
+    service: Service,
+    whole: bool,
+}
+
+impl InProcess {
+    fn inner(&mut self) -> &mut dyn Implementation {
+        if self.whole { &mut self.service } else { &mut self.session }
+    }
+}
+
+impl Implementation for InProcess {
+    fn start(&mut self, vector: &Vector) -> Result<(), Trouble> {
+        self.whole = vector.role == Role::Service;
+        self.inner().start(vector)
+    }
+
+    fn input(&mut self, conn: &str, input: &Input<'_>) -> Result<Answers, Trouble> {
+        self.inner().input(conn, input)
+    }
+}

@@ -1,0 +1,225 @@
+//! Vectors on a server behind a socket: what the wire shows.
+//!
+//! Only `in`, `eof`, `out` and `fin` are looked at; events, calls and deadlines are a server's own
+//! business. `at_ms` is not slept: it adds to the time that the next `out` may take. That nothing
+//! more was sent is shown by a last PING, whose PONG must be all that comes.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use crate::pattern::{Captures, FramePattern, Matched, Pattern, Token};
+use crate::runner::Outcome;
+use crate::vector::{Fin, Vector, What};
+use crate::wire::{self, Head};
+
+/// How long an answer may take, beside the time that the vector gives it: much more than any
+/// server that works needs, because it is only waited for where an answer does not come.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The token of the last PING of every connection.
+const SENTINEL: [u8; 10] = [5 << 2, 8, b's', b'e', b'n', b't', b'i', b'n', b'e', b'l'];
+
+/// Runs `vector` against the server at `address` (`host:port`).
+#[must_use]
+pub fn run(vector: &Vector, address: &str) -> Outcome {
+    if !vector.socket {
+        return Outcome::Unsupported("only a white box or a shim can show what this vector checks".into());
+    }
+    let mut run =
+        Run { address, conns: BTreeMap::new(), captures: Captures::new(), time: 0, allowance: PATIENCE };
+    for (step, s) in vector.steps.iter().enumerate() {
+        if let Err(what) = run.step(&s.conn, &s.what) {
+            return Outcome::Fail { step, what };
+        }
+    }
+    match run.finish() {
+        Ok(()) => Outcome::Pass,
+        Err(what) => Outcome::Fail { step: vector.steps.len() - 1, what },
+    }
+}
+
+struct Run<'a> {
+    address: &'a str,
+    conns: BTreeMap<String, Conn>,
+    captures: Captures,
+    time: u64,
+    allowance: Duration,
+}
+
+struct Conn {
+    stream: TcpStream,
+    /// Received, and not compared yet.
+    bytes: Vec<u8>,
+    ended: bool,
+    welcomed: bool,
+    /// Nothing more is expected of it.
+    over: bool,
+}
+
+impl Run<'_> {
+    fn step(&mut self, name: &str, what: &What) -> Result<(), String> {
+        match what {
+            What::At(ms) => {
+                self.allowance = PATIENCE + Duration::from_millis(ms - self.time);
+                self.time = *ms;
+                self.conn(name).map(drop)
+            }
+            What::In(pattern) => {
+                let octets = pattern.octets(&self.captures)?;
+                self.conn(name)?.send(&octets)
+            }
+            What::Eof => {
+                let conn = self.conn(name)?;
+                conn.over = true;
+                // Whether the server has gone before shows in what it sent.
+                let _ = conn.stream.shutdown(Shutdown::Write);
+                Ok(())
+            }
+            What::Out(pattern) => {
+                let until = Instant::now() + self.allowance;
+                self.conn(name)?;
+                let conn = self.conns.get_mut(name).ok_or("no such connection")?;
+                conn.expect(pattern, &mut self.captures, until)
+            }
+            What::Fin(Fin::Open) => Ok(()),
+            What::Fin(_) => {
+                let until = Instant::now() + self.allowance;
+                self.conn(name)?.expect_end(until)
+            }
+            What::Call(..) | What::Event(..) | What::Deadline(_) => Ok(()),
+        }
+    }
+
+    /// The connection with this name; it begins when it is first named.
+    fn conn(&mut self, name: &str) -> Result<&mut Conn, String> {
+        if !self.conns.contains_key(name) {
+            let conn =
+                Conn::open(self.address).map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
+            self.conns.insert(name.to_owned(), conn);
+        }
+        self.conns.get_mut(name).ok_or_else(|| "no such connection".to_owned())
+    }
+
+    /// Shows that nothing more was sent on any connection that is open.
+    fn finish(&mut self) -> Result<(), String> {
+        for (name, conn) in &mut self.conns {
+            conn.finish().map_err(|why| if name.is_empty() { why } else { format!("on {name}: {why}") })?;
+        }
+        Ok(())
+    }
+}
+
+impl Conn {
+    fn open(address: &str) -> std::io::Result<Conn> {
+        let mut last = std::io::Error::other("the name has no address");
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_write_timeout(Some(PATIENCE))?;
+                    return Ok(Conn {
+                        stream,
+                        bytes: Vec::new(),
+                        ended: false,
+                        welcomed: false,
+                        over: false,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn send(&mut self, octets: &[u8]) -> Result<(), String> {
+        match self.stream.write_all(octets) {
+            // The server may have closed in the midst of it, and what it said tells whether it should.
+            Ok(()) => Ok(()),
+            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
+            Err(e) => Err(format!("the server does not read: {e}")),
+        }
+    }
+
+    /// Reads once; false at the end of the stream.
+    fn read(&mut self, until: Instant) -> Result<bool, String> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("nothing more came in time; received was {}", wire::describe(&self.bytes)));
+        }
+        self.stream.set_read_timeout(Some(left)).map_err(|e| e.to_string())?;
+        let mut memory = [0; 16_384];
+        match self.stream.read(&mut memory) {
+            Ok(0) => self.ended = true,
+            Ok(n) => self.bytes.extend_from_slice(&memory[..n]),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
+            // Not in time: the next call says so.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(e) => return Err(e.to_string()),
+        }
+        Ok(!self.ended)
+    }
+
+    fn expect(&mut self, pattern: &Pattern, captures: &mut Captures, until: Instant) -> Result<(), String> {
+        loop {
+            match pattern.matches(&self.bytes, captures) {
+                Matched::All(n) => {
+                    self.bytes.drain(..n);
+                    let welcome = |t: &Token| matches!(t, Token::Frame(FramePattern::Welcome(..)));
+                    self.welcomed |= pattern.0.iter().any(welcome);
+                    return Ok(());
+                }
+                Matched::Not(why) => {
+                    return Err(format!("{why}; received was {}", wire::describe(&self.bytes)));
+                }
+                Matched::More if self.ended => {
+                    return Err(format!("the stream ended after {}", wire::describe(&self.bytes)));
+                }
+                Matched::More => self.read(until).map(drop)?,
+            }
+        }
+    }
+
+    fn expect_end(&mut self, until: Instant) -> Result<(), String> {
+        self.over = true;
+        while !self.ended && self.bytes.is_empty() {
+            self.read(until).map_err(|_| "the server does not end the stream")?;
+        }
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("behind the last frame came {}", wire::describe(&self.bytes)))
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        if self.over || !self.welcomed {
+            return Ok(());
+        }
+        self.send(&SENTINEL)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            while let Ok(Some(head)) = Head::read(&self.bytes) {
+                if self.bytes.len() < head.end() {
+                    break;
+                }
+                let frame: Vec<u8> = self.bytes.drain(..head.end()).collect();
+                match wire::kind_name(head.kind).as_str() {
+                    "PONG" if frame[2..] == SENTINEL[2..] => return Ok(()),
+                    // What a server may send whenever it likes.
+                    "ACK" | "CREDIT" | "PING" => {}
+                    _ => return Err(format!("not expected: {}", wire::describe(&frame))),
+                }
+            }
+            if self.ended {
+                return Err("the server ended the stream".into());
+            }
+            self.read(until).map(drop)?;
+        }
+    }
+}

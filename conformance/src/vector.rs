@@ -1,0 +1,409 @@
+//! Vectors: what they hold, and how they are read.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::pattern::Pattern;
+
+/// The file that says which rules no vector covers, and why.
+pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
+/// The rules themselves.
+pub const SPEC: &str = include_str!("../SPEC.md");
+
+macro_rules! topics {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../vectors/", $name, ".json")))),*]
+    };
+}
+
+/// The vectors' files, by topic.
+pub const FILES: [(&str, &str); 20] = topics![
+    "authentication",
+    "credit",
+    "ending",
+    "frames",
+    "handshake",
+    "keepalive",
+    "messages",
+    "parameters",
+    "properties",
+    "queues-rooms",
+    "reliable",
+    "requests",
+    "resume",
+    "service",
+    "states",
+    "status",
+    "subscriptions",
+    "timing",
+    "topics",
+    "types",
+];
+
+/// A vector file, or a vector in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("{file}: {error}")]
+    Io {
+        /// Which.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file is not as the schema wants it.
+    #[error("{file}: {error}")]
+    Json {
+        /// Which.
+        file: String,
+        /// Where and why.
+        error: serde_json::Error,
+    },
+    /// A vector's contents make no sense.
+    #[error("{vector}: {what}")]
+    Vector {
+        /// Its name.
+        vector: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A story that an implementation must live through as told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vector {
+    /// `topic/what-it-shows`, unique.
+    pub name: String,
+    /// The rules of SPEC.md that it checks.
+    pub rules: Vec<String>,
+    /// How binding what it checks is.
+    pub level: Level,
+    /// What the implementation under test is.
+    pub role: Role,
+    /// Whether it can be tried over a socket, on a server as it comes.
+    #[serde(default)]
+    pub socket: bool,
+    /// How the implementation under test is set up; absent: as the specification says.
+    #[serde(default)]
+    pub config: Config,
+    /// What the implementation draws as random octets.
+    #[serde(default)]
+    pub entropy: EntropyScript,
+    /// What happens.
+    pub steps: Vec<Step>,
+    /// Why the vector exists.
+    pub notes: String,
+}
+
+/// How binding a vector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Level {
+    /// An implementation that fails is wrong.
+    #[serde(rename = "MUST")]
+    Must,
+    /// An implementation that fails has a reason, or is not good.
+    #[serde(rename = "SHOULD")]
+    Should,
+}
+
+/// What the implementation under test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A client's session machine and its scripted application.
+    Client,
+    /// A server's session machine and its scripted application.
+    Server,
+    /// A whole server with its hub.
+    Service,
+}
+
+impl Role {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Client => "client",
+            Role::Server => "server",
+            Role::Service => "service",
+        }
+    }
+}
+
+/// How the implementation under test is set up. What is absent is as the specification says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The largest frame it takes (HSK-6).
+    pub max_frame: Option<u32>,
+    /// How many reliable frames it takes unacknowledged (HSK-7).
+    pub in_flight: Option<u16>,
+    /// Its first credit (HSK-8).
+    pub credit: Option<u64>,
+    /// The keepalive it asks for (HSK-9).
+    pub keepalive_ms: Option<u64>,
+    /// How long the handshake may take (HSK-10).
+    pub handshake_ms: Option<u64>,
+    /// The features it offers, or chooses from those offered: a bit set (§4.1).
+    pub features: Option<u64>,
+    /// Acknowledge by the call `accept`, not by itself (REL-6).
+    pub manual_ack: Option<bool>,
+    /// The users of a service and their passwords; with some, nobody else may come.
+    #[serde(default)]
+    pub users: std::collections::BTreeMap<String, String>,
+}
+
+/// Random octets, in hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntropyScript {
+    /// What a peer sees: nonces, tokens of PING.
+    #[serde(default)]
+    pub wire: String,
+    /// What stays secret.
+    #[serde(default)]
+    pub secret: String,
+}
+
+/// One step of a story.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RawStep")]
+pub struct Step {
+    /// On which connection; the one there is, where empty.
+    pub conn: String,
+    /// What happens, or is expected.
+    pub what: What,
+}
+
+/// What happens, or is expected, in a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// The time becomes this, in milliseconds; what is due happens.
+    At(u64),
+    /// The peer's octets arrive.
+    In(Pattern),
+    /// The peer ends its direction of the stream.
+    Eof,
+    /// The application calls: a name, and arguments.
+    Call(String, Map<String, Value>),
+    /// All octets that the input before has caused.
+    Out(Pattern),
+    /// The next event: a name, and the members that matter.
+    Event(String, Map<String, Value>),
+    /// When it next wants to be called, or never.
+    Deadline(Option<DeadlineIs>),
+    /// What becomes of the transport.
+    Fin(Fin),
+}
+
+impl What {
+    /// Whether it is something that happens, rather than something expected.
+    #[must_use]
+    pub const fn is_input(&self) -> bool {
+        matches!(self, What::At(_) | What::In(_) | What::Eof | What::Call(..))
+    }
+}
+
+/// A deadline as it is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadlineIs {
+    /// Exactly then, in milliseconds.
+    pub at_ms: Option<u64>,
+    /// Then or earlier.
+    pub by_ms: Option<u64>,
+    /// Why.
+    pub why: Option<String>,
+}
+
+/// What an implementation wants of its transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fin {
+    /// It stays.
+    #[default]
+    Open,
+    /// The own direction ends once all is written.
+    Shut,
+    /// It goes, both ways.
+    Drop,
+}
+
+impl Fin {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fin::Open => "open",
+            Fin::Shut => "shut",
+            Fin::Drop => "drop",
+        }
+    }
+}
+
+/// A step as it is written: `conn`, and exactly one of the others.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStep {
+    #[serde(default)]
+    conn: String,
+    at_ms: Option<u64>,
+    r#in: Option<String>,
+    eof: Option<bool>,
+    call: Option<Map<String, Value>>,
+    out: Option<String>,
+    event: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "present")]
+    deadline: Option<Option<DeadlineIs>>,
+    fin: Option<Fin>,
+}
+
+/// Tells a member that is `null` from one that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<DeadlineIs>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl TryFrom<RawStep> for Step {
+    type Error = String;
+
+    fn try_from(raw: RawStep) -> Result<Self, String> {
+        let mut all = Vec::new();
+        all.extend(raw.at_ms.map(What::At));
+        if let Some(text) = raw.r#in {
+            all.push(What::In(Pattern::parse(&text)?));
+        }
+        match raw.eof {
+            Some(true) => all.push(What::Eof),
+            Some(false) => return Err("`eof` is true or absent".into()),
+            None => {}
+        }
+        if let Some(call) = raw.call {
+            let (name, arguments) = named(call)?;
+            all.push(What::Call(name, arguments));
+        }
+        if let Some(text) = raw.out {
+            all.push(What::Out(Pattern::parse(&text)?));
+        }
+        if let Some(event) = raw.event {
+            let (name, members) = named(event)?;
+            all.push(What::Event(name, members));
+        }
+        all.extend(raw.deadline.map(What::Deadline));
+        all.extend(raw.fin.map(What::Fin));
+        match <[What; 1]>::try_from(all) {
+            Ok([what]) => Ok(Step { conn: raw.conn, what }),
+            Err(_) => Err("a step is exactly one of at_ms, in, eof, call, out, event, deadline, fin".into()),
+        }
+    }
+}
+
+/// An object with one member: its name, and the object it holds.
+pub(crate) fn named(object: Map<String, Value>) -> Result<(String, Map<String, Value>), String> {
+    let mut members = object.into_iter();
+    match (members.next(), members.next()) {
+        (Some((name, Value::Object(inside))), None) => Ok((name, inside)),
+        _ => Err("an object with one member that is an object was expected".into()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VectorFile {
+    #[serde(rename = "$schema", default)]
+    _schema: String,
+    vectors: Vec<Vector>,
+}
+
+/// Reads one file's text.
+///
+/// # Errors
+/// [`LoadError`], naming `file` or the vector.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Vector>, LoadError> {
+    let json = |error| LoadError::Json { file: file.to_owned(), error };
+    let vectors = serde_json::from_str::<VectorFile>(text).map_err(json)?.vectors;
+    vectors.iter().try_for_each(check)?;
+    Ok(vectors)
+}
+
+/// The vectors that this crate carries.
+///
+/// # Errors
+/// [`LoadError`]; a test makes sure that there is none.
+pub fn builtin() -> Result<Vec<Vector>, LoadError> {
+    let mut all = Vec::new();
+    for (name, text) in FILES {
+        all.extend(parse(name, text)?);
+    }
+    Ok(all)
+}
+
+/// The vectors of all files of a directory but `schema.json` and `uncovered.json`.
+///
+/// # Errors
+/// [`LoadError`], naming the file.
+pub fn from_directory(dir: &Path) -> Result<Vec<Vector>, LoadError> {
+    let io = |file: &Path, error| LoadError::Io { file: file.display().to_string(), error };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|e| io(dir, e))? {
+        let path = entry.map_err(|e| io(dir, e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        if name.ends_with(".json") && name != "schema.json" && name != "uncovered.json" {
+            files.push((path, name));
+        }
+    }
+    files.sort();
+    let mut all = Vec::new();
+    for (path, name) in files {
+        all.extend(parse(&name, &std::fs::read_to_string(&path).map_err(|e| io(&path, e))?)?);
+    }
+    Ok(all)
+}
+
+/// What a schema cannot say.
+fn check(vector: &Vector) -> Result<(), LoadError> {
+    let wrong = |what: &str| Err(LoadError::Vector { vector: vector.name.clone(), what: what.to_owned() });
+    if vector.rules.is_empty() {
+        return wrong("it names no rule");
+    }
+    if !vector.steps.iter().any(|s| !s.what.is_input()) {
+        return wrong("it expects nothing");
+    }
+    if vector.steps.first().is_some_and(|s| !s.what.is_input()) && vector.role != Role::Client {
+        return wrong("its first step is not an input");
+    }
+    if vector.steps.iter().any(|s| s.conn.is_empty() == (vector.role == Role::Service)) {
+        return wrong("the steps of a service name their connections, and no others do");
+    }
+    let mut time = 0;
+    for step in &vector.steps {
+        match &step.what {
+            What::At(ms) if *ms < time => return wrong("time runs backwards"),
+            What::At(ms) => time = *ms,
+            What::Call(name, _) if vector.socket && name != "welcome" => {
+                return wrong("it calls what no socket can, but is marked as fit for one");
+            }
+            _ => {}
+        }
+    }
+    if vector.socket && (vector.role == Role::Client || vector.config != Config::default()) {
+        return wrong("over a socket only a server as it comes can be tried");
+    }
+    Ok(())
+}
+
+/// The rules that SPEC.md numbers, in its order.
+#[must_use]
+pub fn rules() -> Vec<&'static str> {
+    SPEC.lines().filter_map(|line| Some(line.strip_prefix("- **")?.split_once("**")?.0)).collect()
+}
+
+/// The rules that no vector covers, each with the reason.
+///
+/// # Errors
+/// What is wrong with the file; a test makes sure that nothing is.
+pub fn uncovered() -> Result<std::collections::BTreeMap<String, String>, serde_json::Error> {
+    serde_json::from_str(UNCOVERED)
+}

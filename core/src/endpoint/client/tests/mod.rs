@@ -1,0 +1,8 @@
+//! A client against a scripted server in memory, on virtual time.
+
+mod connecting;
+mod delivery;
+mod ending;
+mod flow;
+mod requests;
+mod world;
