@@ -143,10 +143,10 @@ fn config(plan: &Plan, number: u32, rng: &mut crate::rng::Rng) -> ClientConfig {
         config.credentials = Credentials::token(TOKEN);
     }
     if rng.chance(200) {
-        config.outgoing.messages = 32;
+        config.outgoing.max_messages = 32;
     }
     if rng.chance(200) {
-        config.incoming.messages = 64;
+        config.incoming.max_messages = 64;
     }
     config.keep_unreliable = rng.chance(700);
     config
@@ -464,6 +464,10 @@ impl World {
     }
 
     fn on_message(&mut self, c: u32, subscription: SubscriptionId, message: &Message) {
+        // What a hostile peer sends may look like a message to anything.
+        if !self.hostiles.is_empty() && !TOPICS.contains(&message.topic()) {
+            return;
+        }
         let payload = message.payload();
         let number = payload.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
         let player = &self.players[c as usize];
