@@ -545,6 +545,23 @@ fn garbage_and_silence_are_closed_with_a_reason() {
 }
 
 #[test]
+fn a_refusal_is_told_once() {
+    let mut w = World::new(ServerConfig::default());
+    let connect = Connect { auth: Auth::Token(b"wrong"), ..Connect::default() };
+    let a = w.connect_with(&Config::default(), &connect);
+    let key = w.clients[a].connection;
+    w.server.handle_eof(w.now, key);
+    w.server.disconnect(w.now, key);
+    let mut told = vec![];
+    while let Some(event) = w.server.poll_event() {
+        if let ServerEvent::Closed { code, reason, .. } = event {
+            told.push((code, reason));
+        }
+    }
+    assert_eq!(told, [(Some(Code::AuthFailed), String::from("authentication failed"))]);
+}
+
+#[test]
 fn a_message_larger_than_a_subscriber_takes_is_dropped_and_the_rest_comes() {
     let mut w = World::new(ServerConfig { hub: HubOptions::default(), ..ServerConfig::default() });
     let a = w.connect();
