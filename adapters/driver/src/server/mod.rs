@@ -228,8 +228,16 @@ impl<R: Runtime + Default> Server<R> {
     /// A server to be, that listens nowhere yet.
     #[must_use]
     pub fn builder() -> Builder<R> {
+        Self::builder_on(R::default())
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// The same on a runtime that has to be given.
+    #[must_use]
+    pub fn builder_on(runtime: R) -> Builder<R> {
         Builder {
-            runtime: R::default(),
+            runtime,
             state: (),
             config: ServerConfig::default(),
             listen: Vec::new(),
@@ -239,9 +247,7 @@ impl<R: Runtime + Default> Server<R> {
             concurrency: CONCURRENCY,
         }
     }
-}
 
-impl<R: Runtime> Server<R> {
     /// Where it listens, in the order of the builder's calls.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
