@@ -105,7 +105,7 @@ impl Trips {
 }
 
 fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
+    time.as_nanos() as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -62,7 +62,9 @@ fn report(args: &PubArgs, count: &Count, outcome: Result<(), Failure>) -> Result
                     Err(Failure::timeout(format!("{far} within {}", format_duration(timeout))))
                 }
                 _ => {
-                    output::note(&far);
+                    if count.published > 0 {
+                        output::note(&far);
+                    }
                     Err(failure)
                 }
             }

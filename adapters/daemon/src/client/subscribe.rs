@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{connect, format, interrupted, print};
 use crate::cli::SubArgs;
 use crate::failure::Failure;
-use crate::net::{Message, Subscription};
+use crate::net::{Client, Message, Subscription};
 use crate::output;
 use crate::text::format_duration;
 
@@ -18,18 +18,27 @@ pub(crate) async fn run(args: SubArgs) -> Result<(), Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let target = args.connect.target("sub")?;
     let (client, watch) = connect(&target).await?;
+    let outcome = listen(&args, &client, &filters, deadline).await;
+    client.close().await;
+    watch.abort();
+    outcome
+}
+
+async fn listen(
+    args: &SubArgs,
+    client: &Client,
+    filters: &[String],
+    deadline: Option<Instant>,
+) -> Result<(), Failure> {
     let mut messages = SelectAll::new();
-    for filter in &filters {
+    for filter in filters {
         let subscription = client.subscribe(filter, args.qos == 1).await?;
         messages.push(subscription.into_stream().boxed_local());
     }
     if args.say_ready || output::is_watched() {
         output::note(&format!("subscribed to {}; Ctrl-C ends", filters.join(", ")));
     }
-    let outcome = print_all(&args, &mut messages, deadline).await;
-    client.close().await;
-    watch.abort();
-    outcome
+    print_all(args, &mut messages, deadline).await
 }
 
 /// The messages of all subscriptions, each in its turn.
