@@ -38,7 +38,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     progress.stop();
     let result = outcome?;
     let text = if args.json { report::json(&args, &result) } else { report::text(&args, &result) };
-    anstream::print!("{text}");
+    output::data(&text)?;
     // At least once that came less often is the server's fault, and worth an exit code.
     match result.lost() {
         0 => Ok(()),

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: PingArgs) -> Result<(), Failure> {
     let target = args.connect.target("ping")?;
     let servers: Vec<String> = target.endpoints.iter().map(ToString::to_string).collect();
     let servers = servers.join(",");
-    let (client, watch) = connect(&target).await?;
+    let (client, watch) = connect(&target, Some(args.timeout)).await?;
     let began = Instant::now();
     let mut trips = Trips::default();
     let outcome = tokio::select! {

@@ -1,5 +1,6 @@
 //! `bowline sub`.
 
+use std::pin::pin;
 use std::time::SystemTime;
 
 use futures_util::stream::{LocalBoxStream, SelectAll, Stream, StreamExt, unfold};
@@ -17,7 +18,7 @@ pub(crate) async fn run(args: SubArgs) -> Result<(), Failure> {
     let filters = args.filters()?;
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let target = args.connect.target("sub")?;
-    let (client, watch) = connect(&target).await?;
+    let (client, watch) = connect(&target, args.timeout).await?;
     let outcome = listen(&args, &client, &filters, deadline).await;
     client.close().await;
     watch.abort();
@@ -51,11 +52,13 @@ async fn print_all(
 ) -> Result<(), Failure> {
     let mut out = tokio::io::stdout();
     let mut came = 0;
+    // One for the whole time: a signal between two messages must not be missed.
+    let mut stop = pin!(interrupted());
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
             () = until(deadline) => return timed_out(args, came),
-            () = interrupted() => return Ok(()),
+            () = &mut stop => return Ok(()),
         };
         let Some(message) = message else {
             return Err(Failure::new("the server ended the session; its log says why"));

@@ -148,6 +148,11 @@ impl Client {
         self.inner.ping().await.ok()
     }
 
+    /// Ends at once: what waits is given up.
+    pub(crate) async fn abandon(&self) {
+        self.inner.close().await;
+    }
+
     /// Ends: what waits is sent, within a time.
     pub(crate) async fn close(&self) {
         self.inner.drain(FAREWELL).await;
