@@ -16,6 +16,9 @@ use crate::whitebox;
 /// What a connection may have waiting: more than any vector sends.
 const BUFFER: usize = 4 << 20;
 
+/// More rounds than any vector needs: a server that always has something to do ends here, and fails.
+const ROUNDS: usize = 10_000;
+
 /// A whole server, and the connections that a vector names.
 #[derive(Debug)]
 pub struct Service {
@@ -107,7 +110,7 @@ impl Service {
 
     /// Works until no connection has anything to send or to read.
     fn settle(&mut self) {
-        loop {
+        for _ in 0..ROUNDS {
             self.receive();
             let mut moved = false;
             for line in self.lines.values_mut().filter(|l| l.fin != Fin::Drop) {
@@ -117,7 +120,8 @@ impl Service {
                     Transport::Shut => Fin::Shut,
                     Transport::Drop | Transport::Abort => Fin::Drop,
                 };
-                moved |= line.out.room() != before;
+                let owes = |d: Deadline| d.why == Why::Output;
+                moved |= line.out.room() != before || self.server.poll_timeout(line.key).is_some_and(owes);
                 if line.fin == Fin::Drop {
                     self.server.disconnect(self.now, line.key);
                     moved = true;

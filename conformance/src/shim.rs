@@ -3,7 +3,8 @@
 //! The runner writes `{"new": {"role": …, "config": …, "entropy": …}}`, then inputs as vectors write
 //! them: `{"at_ms": …}`, `{"in": "hex"}`, `{"eof": true}`, `{"call": {…}}`. Each line is answered by
 //! one line: `{"out": "hex", "events": [...], "deadline": {"at_ms": …, "why": …} | null, "fin": "open"}`,
-//! or `{"unsupported": "why"}`. An `in` with `"more": true` is a piece: output may wait for the last.
+//! or `{"unsupported": "why"}`; for a service by `{"conns": {"a": {…}, "b": {…}}}`, with what each
+//! connection causes. An `in` with `"more": true` is a piece: output may wait for the last.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -101,6 +102,18 @@ fn read_answer(line: &str) -> Result<Answers, Trouble> {
     if let Some(why) = value.get("error") {
         return Err(Trouble::Broken(why.to_string()));
     }
+    match value.get("conns") {
+        None => Ok(Answers::from([(String::new(), one_answer(&value)?)])),
+        Some(conns) => {
+            let conns = conns.as_object().ok_or_else(|| broken("conns is an object"))?;
+            conns.iter().map(|(conn, answer)| Ok((conn.clone(), one_answer(answer)?))).collect()
+        }
+    }
+}
+
+/// Reads what an answer says of one connection.
+fn one_answer(value: &Value) -> Result<Answer, Trouble> {
+    let broken = |what: &str| Trouble::Broken(what.to_owned());
     let out = unhex(value.get("out").and_then(Value::as_str).unwrap_or_default()).map_err(Trouble::Broken)?;
     let events = value.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
     let fin = match value.get("fin").and_then(Value::as_str) {
@@ -117,7 +130,7 @@ fn read_answer(line: &str) -> Result<Answers, Trouble> {
             Some(Some((at, d.get("why").and_then(Value::as_str).unwrap_or_default().to_owned())))
         }
     };
-    Ok(Answers::from([(String::new(), Answer { out, events, deadline, fin })]))
+    Ok(Answer { out, events, deadline, fin })
 }
 
 /// Whole milliseconds, also where a language writes them with a point; parts of one count as one.
@@ -154,7 +167,7 @@ pub fn serve(
 ) -> std::io::Result<()> {
     for line in input.lines() {
         let answer = match answer(implementation, &line?) {
-            Ok(answers) => write_answer(&answers.into_values().next().unwrap_or_default()),
+            Ok(answers) => write_answers(&answers),
             Err(Trouble::Unsupported(why)) => json!({ "unsupported": why }),
             Err(Trouble::Broken(what)) => json!({ "error": what }),
         };
@@ -162,6 +175,17 @@ pub fn serve(
         output.flush()?;
     }
     Ok(())
+}
+
+/// Only a service has connections with names.
+fn write_answers(answers: &Answers) -> Value {
+    match answers.get("") {
+        Some(answer) => write_answer(answer),
+        None if answers.is_empty() => write_answer(&Answer::default()),
+        None => {
+            json!({ "conns": answers.iter().map(|(c, a)| (c.clone(), write_answer(a))).collect::<Map<_, _>>() })
+        }
+    }
 }
 
 fn write_answer(a: &Answer) -> Value {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 const NOW: Instant = Instant::from_millis(1);
 const BATCH: usize = 500;
-const ROUNDS: usize = 4000;
+const ROUNDS: usize = 1000;
 
 fn main() {
     for size in [16, 1024] {

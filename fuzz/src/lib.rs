@@ -13,7 +13,12 @@ pub mod targets;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: &[(&str, Target)] = &[("framers", targets::framers)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("framers", targets::framers),
+    ("session_client", targets::session_client),
+    ("session_pair", targets::session_pair),
+    ("session_server", targets::session_server),
+];
 
 /// Runs `target` over each file that the command line names.
 ///

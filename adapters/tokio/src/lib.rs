@@ -12,7 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
 
+pub use bowline_driver::DEFAULT_PORT;
 pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
 
 /// A server on tokio. See [`bowline_driver::server::Server`].

@@ -44,6 +44,14 @@ def _topic(reader: Reader) -> str:
 # --- the connection (SPEC §6 to §9) ------------------------------------------------------------
 
 
+def read_reason(reader: Reader) -> str:
+    """Why, for people: at most 512 octets (END-5)."""
+    reason = reader.string()
+    if len(reason.encode("utf-8")) > MAX_REASON:
+        raise malformed("a reason has at most 512 octets")
+    return reason
+
+
 @dataclass
 class Close(Frame):
     """The last frame of a side."""
@@ -57,10 +65,7 @@ class Close(Frame):
 
     @classmethod
     def read(cls, flags: int, reader: Reader) -> Close:
-        close = cls(reader.varint(), reader.string())
-        if len(close.reason.encode("utf-8")) > MAX_REASON:
-            raise malformed("a reason has at most 512 octets")  # END-5
-        return close
+        return cls(reader.varint(), read_reason(reader))
 
 
 @dataclass
@@ -155,7 +160,7 @@ class Result(Frame):
 
     @classmethod
     def read(cls, flags: int, reader: Reader) -> Result:
-        return cls(reader.u8(), reader.varint(), reader.varint(), reader.string())
+        return cls(reader.u8(), reader.varint(), reader.varint(), read_reason(reader))
 
 
 # --- messages and requests (SPEC §5) -----------------------------------------------------------

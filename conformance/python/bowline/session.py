@@ -107,9 +107,6 @@ class Session(Opening):
     def _check_start(self, kind: int, flags: int, size: int) -> None:
         if kind in CREDITED:
             self._grant.receive(size)
-        if kind in RELIABLE_KINDS and flags & FLAG_1:
-            if self.memory.received - self._acks_written >= self.config.in_flight:
-                raise Fault(Code.IN_FLIGHT_EXCEEDED)  # REL-5
 
     def _handle(self, frame: Frame) -> None:
         match frame:
@@ -158,6 +155,8 @@ class Session(Opening):
 
     def _count_reliable(self, reliable: bool) -> None:
         if reliable:
+            if self.memory.received - self._acks_written >= self.config.in_flight:
+                raise Fault(Code.IN_FLIGHT_EXCEEDED)  # REL-5, after the body (FRM-7)
             self.memory.received += 1
             if not self.config.manual_ack:
                 self.memory.accepted = self.memory.received

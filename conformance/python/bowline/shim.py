@@ -163,6 +163,8 @@ class Shim:
             self.session.tick(self.now)
         elif "in" in line:
             self.session.receive(self.now, unhex(line["in"]))
+            if line.get("more"):
+                return {}  # a piece: what it causes comes with the last one
         elif line.get("eof"):
             self.session.receive_eof(self.now)
         elif "call" in line:

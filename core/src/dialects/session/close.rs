@@ -102,11 +102,10 @@ impl Session {
         }
     }
 
-    /// The life of the session has just begun to close: CLOSE is owed, and before it only what is
-    /// still to be acknowledged, which its sender would never learn otherwise (REL-2).
+    /// The life of the session has just begun to close: CLOSE is owed, and before it only what REL-2
+    /// and KEE-3 owe (END-2).
     pub(super) fn ended(&mut self) {
         self.close_owed = true;
-        self.pong_owed = false;
     }
 
     /// The peer said CLOSE, with `code` and `reason`.

@@ -39,7 +39,7 @@ impl Session {
         if self.is_open() {
             self.transmit_open(out);
         }
-        if self.close_owed && !self.ack_owed {
+        if self.close_owed && !self.ack_owed && !self.pong_owed {
             let (code, reason) = self.farewell();
             let reason = self.cut_reason(reason, out.room());
             let body = |to: &mut dyn Sink| {
@@ -188,6 +188,7 @@ impl Session {
         self.life.ended(Ending::new(By::Local, Code::WriteTimeout, ""));
         self.close_owed = false;
         self.ack_owed = false;
+        self.pong_owed = false;
         self.aborted = true;
         self.stalled_since = None;
     }

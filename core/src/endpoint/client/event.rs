@@ -124,6 +124,15 @@ pub enum ClientEvent {
         /// Why.
         why: DropReason,
     },
+    /// The server took a publish and goes no further with it, by its rules or limits (MSG-6).
+    Refused {
+        /// Which; unknown for one that was at most once, which was told as accepted when it left.
+        publish: Option<PublishId>,
+        /// Why.
+        status: Status,
+        /// Why, for people.
+        reason: String,
+    },
     /// Somebody asks; answer with [`Client::respond`](super::Client::respond).
     Request(IncomingRequest),
     /// The answer to this request is no longer wanted.

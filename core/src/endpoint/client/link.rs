@@ -112,7 +112,7 @@ impl Client {
             Some(Ending::Drain(at)) => Some(at),
             _ => None,
         };
-        let theirs = self.server_drain.as_ref().filter(|_| self.opened).map(|d| d.deadline);
+        let theirs = self.server_drain.as_ref().filter(|_| self.is_connected()).map(|d| d.deadline);
         own.into_iter().chain(theirs).min()
     }
 

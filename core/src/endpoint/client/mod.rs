@@ -137,8 +137,8 @@ use crate::time::Instant;
 pub struct Dial {
     /// The place in the adapter's list of endpoints.
     pub endpoint: usize,
-    /// Where the server said to go instead, in its own words, when it drained. An adapter that
-    /// cannot, or does not want to, go there takes `endpoint`.
+    /// Where the server said to go instead, in its own words, when it drained. Credentials will be
+    /// sent there: an adapter that does not trust, or understand, it takes `endpoint`.
     pub address: Option<String>,
 }
 

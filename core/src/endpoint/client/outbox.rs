@@ -73,6 +73,8 @@ pub(super) struct Entry {
     payload: Bytes,
     pub(super) expires: Option<Instant>,
     pub(super) reliable: bool,
+    /// The server has said that it goes no further with it.
+    pub(super) refused: bool,
     has_properties: bool,
 }
 
@@ -136,7 +138,15 @@ impl Outbox {
         let head = self.arena.split().freeze();
         let has_properties = !block.is_empty();
         self.waiting_bytes += head.len() + payload.len();
-        self.waiting.push_back(Entry { id, head, payload, expires, reliable, has_properties });
+        self.waiting.push_back(Entry {
+            id,
+            head,
+            payload,
+            expires,
+            reliable,
+            refused: false,
+            has_properties,
+        });
     }
 
     /// What could be dropped.
@@ -190,6 +200,14 @@ impl Outbox {
         self.unacked.push_back(entry);
         self.sent += 1;
         None
+    }
+
+    /// Marks the one at this place of those in flight, from 0, as refused; says which it is.
+    pub(super) fn refuse(&mut self, place: u64) -> Option<PublishId> {
+        let place = usize::try_from(place).ok().filter(|place| *place < self.sent)?;
+        let entry = self.unacked.get_mut(place)?;
+        entry.refused = true;
+        Some(entry.id)
     }
 
     /// The server has accepted the oldest one in flight.

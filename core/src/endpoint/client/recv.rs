@@ -9,7 +9,8 @@ use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
 use crate::scram;
 use crate::session::{
-    Code, Counts, Drain, Event, Fault, Kind, Outcome, Received, Request, Response, Resume, Welcome,
+    Code, Counts, Drain, Event, Fault, Kind, Outcome, Properties, Received, Request, Response, Resume,
+    Welcome,
 };
 use crate::status::Status;
 use crate::time::Instant;
@@ -173,8 +174,19 @@ impl Client {
     fn accepted(&mut self) {
         if let Some(entry) = self.outbox.pop_acked() {
             self.budget.remove(entry.octets());
-            self.inbox.push(ClientEvent::Accepted { publish: entry.id });
+            if !entry.refused {
+                self.inbox.push(ClientEvent::Accepted { publish: entry.id });
+            }
         }
+    }
+
+    /// MSG-6: by its number, which is among those that were not acknowledged.
+    fn on_refused(&mut self, outcome: &Outcome<'_>) {
+        let acked = self.session.as_ref().map_or(0, |s| s.counts().acked);
+        let place = outcome.id.checked_sub(acked + 1);
+        let publish = place.and_then(|place| self.outbox.refuse(place));
+        let reason = super::calls::own(outcome.reason);
+        self.inbox.push(ClientEvent::Refused { publish, status: outcome.status, reason });
     }
 
     fn on_acked(&mut self) {
@@ -238,6 +250,21 @@ impl Client {
     }
 
     fn on_result(&mut self, outcome: &Outcome<'_>) {
+        match outcome.kind {
+            Some(Kind::Publish) => return self.on_refused(outcome),
+            // REQ-7: it ends the request.
+            Some(Kind::Request) => {
+                let (id, status, payload) = (outcome.id, outcome.status, outcome.reason.as_bytes());
+                return self.on_response(&Response {
+                    id,
+                    status,
+                    more: false,
+                    payload,
+                    properties: Properties::NONE,
+                });
+            }
+            _ => {}
+        }
         let id = SubscriptionId(outcome.id);
         let Some(s) = self.subscriptions.get_mut(&outcome.id) else { return };
         let status = outcome.status;

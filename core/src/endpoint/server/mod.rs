@@ -186,6 +186,8 @@ struct Connection {
     opening: Option<Box<Opening>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
+    /// Its end was told.
+    told: bool,
 }
 
 /// A server. See the [module](self) for how to drive it.
@@ -271,7 +273,8 @@ impl Server {
             *count += 1;
         }
         let session = Session::accept(now, &self.config.session);
-        let connection = Connection { session, peer, hub: None, id: None, opening: None, slow: false };
+        let connection =
+            Connection { session, peer, hub: None, id: None, opening: None, slow: false, told: false };
         Ok(self.connections.insert(Box::new(connection)))
     }
 

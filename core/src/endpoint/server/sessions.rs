@@ -190,7 +190,8 @@ impl Server {
         }
     }
 
-    /// The session is over for this connection, for the reason that is told.
+    /// The session is over for this connection, for the reason that is told: once, by who comes
+    /// first, since a refusal is known here before the closing handshake has ended.
     pub(super) fn closed(
         &mut self,
         now: Instant,
@@ -199,6 +200,9 @@ impl Server {
         closed: &Closed<'_>,
     ) {
         self.release(now, c, !closed.may_resume());
+        if core::mem::replace(&mut c.told, true) {
+            return;
+        }
         self.events.push_back(ServerEvent::Closed {
             connection: key,
             session: c.id,

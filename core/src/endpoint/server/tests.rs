@@ -545,6 +545,23 @@ fn garbage_and_silence_are_closed_with_a_reason() {
 }
 
 #[test]
+fn a_refusal_is_told_once() {
+    let mut w = World::new(ServerConfig::default());
+    let connect = Connect { auth: Auth::Token(b"wrong"), ..Connect::default() };
+    let a = w.connect_with(&Config::default(), &connect);
+    let key = w.clients[a].connection;
+    w.server.handle_eof(w.now, key);
+    w.server.disconnect(w.now, key);
+    let mut told = vec![];
+    while let Some(event) = w.server.poll_event() {
+        if let ServerEvent::Closed { code, reason, .. } = event {
+            told.push((code, reason));
+        }
+    }
+    assert_eq!(told, [(Some(Code::AuthFailed), String::from("authentication failed"))]);
+}
+
+#[test]
 fn a_message_larger_than_a_subscriber_takes_is_dropped_and_the_rest_comes() {
     let mut w = World::new(ServerConfig { hub: HubOptions::default(), ..ServerConfig::default() });
     let a = w.connect();
@@ -558,4 +575,64 @@ fn a_message_larger_than_a_subscriber_takes_is_dropped_and_the_rest_comes() {
     assert_eq!(w.take(b), ["1 t=y"]);
     let counters = w.server.hub().counters();
     assert_eq!((counters.dropped.refused, counters.queued), (2, 0));
+}
+
+struct ReadOnly;
+
+impl Access for ReadOnly {
+    fn allows(&self, _: &str, action: crate::hub::Action, _: &str) -> bool {
+        action == crate::hub::Action::Subscribe
+    }
+}
+
+#[test]
+fn a_denial_is_an_answer_with_a_reason() {
+    let mut w = World::new(ServerConfig::default());
+    w.server.set_access(Box::new(ReadOnly));
+    let a = w.connect();
+    w.subscribe(a, 1, "t", false, false);
+    w.publish(a, "t", "x", false);
+    assert_eq!(w.take(a), ["PUBLISH 0 NotAuthorized"], "MSG-6");
+    w.publish(a, "t", "x", true);
+    assert_eq!(w.take(a), ["PUBLISH 1 NotAuthorized", "Acked(1)"], "MSG-6: by its number");
+    let request = Request {
+        id: 3,
+        subscription: 0,
+        timeout: Duration::ZERO,
+        many: false,
+        topic: "t",
+        payload: b"",
+        properties: Default::default(),
+    };
+    w.call(a, |s, now, out| s.request(now, out, &request));
+    assert_eq!(w.take(a), ["REQUEST 3 NotAuthorized"], "REQ-7");
+}
+
+/// The whole way: a client is told that its publish was refused, and not that it was accepted.
+#[test]
+fn a_client_is_told_what_was_refused() {
+    use crate::endpoint::client::{Client as Machine, ClientConfig, ClientEvent, Publish};
+    let now = Instant::from_millis(1);
+    let mut server = Server::new(ServerConfig::default(), Box::new(Seeded::new(1)));
+    server.set_access(Box::new(ReadOnly));
+    let mut client = Machine::new(now, ClientConfig::default(), Box::new(Seeded::new(2)));
+    let refused = client.publish(now, Publish { reliable: true, ..Publish::new("t", "x") }).unwrap();
+    client.poll_connect(now).unwrap();
+    client.handle_connected(now);
+    let key = server.accept(now, Peer::default()).unwrap();
+    let (mut at_server, mut at_client) = (GrowingRecvBuf::new(1 << 16), GrowingRecvBuf::new(1 << 16));
+    for _ in 0..5 {
+        let (mut up, mut down) = (SharedSendBuf::new(1 << 16), SharedSendBuf::new(1 << 16));
+        let _ = client.poll_transmit(now, &mut up);
+        at_server.push(&up.slices().flatten().copied().collect::<Vec<_>>());
+        server.recv(now, key, &mut at_server, &mut down);
+        let _ = server.poll_transmit(now, key, &mut down);
+        at_client.push(&down.slices().flatten().copied().collect::<Vec<_>>());
+        client.recv(now, &mut at_client);
+    }
+    let told: Vec<ClientEvent> = core::iter::from_fn(|| client.poll_event()).collect();
+    let denied = crate::status::Status::NotAuthorized;
+    assert!(told.iter().any(|e| matches!(e, ClientEvent::Refused { publish: Some(p), status, .. } if (*p, *status) == (refused, denied))));
+    assert!(!told.iter().any(|e| matches!(e, ClientEvent::Accepted { .. })));
+    assert_eq!(client.outgoing().messages, 0);
 }

@@ -153,6 +153,20 @@ fn a_server_that_drains_is_left_at_its_deadline() {
 }
 
 #[test]
+fn the_drain_deadline_is_due_once() {
+    let mut world = World::connected(config());
+    world.client.request(world.now, Request::new("q", "?")).unwrap();
+    world.run();
+    world.drain(0, "");
+    let due = world.client.poll_timeout().unwrap();
+    assert_eq!(due.why, crate::time::Why::Drain);
+    world.client.handle_timeout(due.at);
+    let mut out = crate::buf::SharedSendBuf::new(1000);
+    assert_eq!(world.client.poll_transmit(due.at, &mut out), Transport::Shut);
+    assert_eq!(world.client.poll_timeout().unwrap().why, crate::time::Why::Close);
+}
+
+#[test]
 fn a_faulty_server_is_told_and_left_for_a_while() {
     let mut world = World::connected(config());
     world.serve(|_, _, out| crate::buf::SendBuf::put(out, &[24 << 2, 0]));

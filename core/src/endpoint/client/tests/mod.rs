@@ -1,5 +1,6 @@
 //! A client against a scripted server in memory, on virtual time.
 
+mod anything;
 mod connecting;
 mod delivery;
 mod ending;

@@ -196,3 +196,17 @@ fn an_id_in_use_breaks_the_rules() {
         .collect();
     assert_eq!(codes, vec![Code::Malformed]);
 }
+
+#[test]
+fn a_request_that_is_not_taken_ends_with_the_reason() {
+    let (mut world, id) = asking(None);
+    let refused = session::Outcome {
+        kind: Some(session::Kind::Request),
+        id: 1,
+        status: Status::NotAuthorized,
+        reason: "not for you",
+    };
+    world.serve(|s, now, out| s.result(now, out, &refused)).unwrap();
+    world.run();
+    assert_eq!(answers(&world), [(id, Status::NotAuthorized, false)], "REQ-7");
+}

@@ -427,6 +427,7 @@ impl World {
     pub(super) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         self.run();
+        let mut idle = 0;
         loop {
             let server = self.server.session.as_ref().and_then(Session::poll_timeout);
             let Some(Deadline { at, .. }) = Deadline::earliest(self.client.poll_timeout(), server) else {
@@ -435,6 +436,8 @@ impl World {
             if at > end {
                 break;
             }
+            idle = if at > self.now { 0 } else { idle + 1 };
+            assert!(idle < 100, "a deadline that nothing satisfies: {:?}", self.client.poll_timeout());
             self.now = self.now.max(at);
             self.client.handle_timeout(self.now);
             if let Some(mut session) = self.server.session.take() {

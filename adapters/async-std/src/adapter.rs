@@ -1,0 +1,187 @@
+//! The adapter.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_std::io::{Read, Write};
+use async_std::net::{TcpListener, TcpStream};
+use async_std::os::unix::net::{UnixListener, UnixStream};
+use bowline_driver::core::time::Instant;
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+
+pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::handler;
+pub use bowline_driver::server::{self, ServerConfig};
+
+/// A server on async-std. See [`bowline_driver::server::Server`].
+pub type Server = server::Server<AsyncStd>;
+
+/// A client on async-std. See [`bowline_driver::client::Client`].
+pub type Client = client::Client<AsyncStd>;
+
+/// The messages of one subscription.
+pub type Subscription = client::Subscription<AsyncStd>;
+
+/// Async-std, as Bowline's driver uses it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Runtime for AsyncStd {
+    type Stream = Stream;
+    type Listener = Incoming;
+    type Timer = SleepTimer;
+
+    fn timer(&self) -> SleepTimer {
+        SleepTimer(None)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(async_std::task::spawn(task));
+    }
+
+    fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        drop(async_std::task::spawn_blocking(work));
+    }
+
+    async fn connect(&self, to: Address) -> io::Result<Stream> {
+        match to {
+            Address::Tcp(to) => {
+                let stream = TcpStream::connect(to).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn bind(&self, to: Address) -> io::Result<Incoming> {
+        match to {
+            Address::Tcp(to) => {
+                let listener = TcpListener::bind(to).await?;
+                let address = Address::Tcp(listener.local_addr()?.to_string());
+                Ok(Incoming::new(Sockets::Tcp(listener), address))
+            }
+            Address::Unix(path) => {
+                let listener = UnixListener::bind(&path).await?;
+                Ok(Incoming::new(Sockets::Unix(listener), Address::Unix(path)))
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Transport for Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, to),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, to),
+        }
+    }
+
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, from),
+            Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, from),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_close(cx),
+            Self::Unix(s) => Pin::new(s).poll_close(cx),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Sockets {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Sockets {
+    async fn accept(self: Arc<Self>) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &*self {
+            Self::Tcp(l) => {
+                let (stream, from) = l.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(from.ip())))
+            }
+            Self::Unix(l) => Ok((Stream::Unix(l.accept().await?.0), None)),
+        }
+    }
+}
+
+type Accepting = Pin<Box<dyn Future<Output = io::Result<(Stream, Option<IpAddr>)>> + Send>>;
+
+/// A listener.
+pub struct Incoming {
+    sockets: Arc<Sockets>,
+    address: Address,
+    /// The accept that is under way: async-std has none to poll.
+    accepting: Option<Accepting>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Incoming {
+    fn new(sockets: Sockets, address: Address) -> Self {
+        Self { sockets: Arc::new(sockets), address, accepting: None }
+    }
+}
+
+impl Listener for Incoming {
+    type Stream = Stream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+        let sockets = &self.sockets;
+        let accepting = self.accepting.get_or_insert_with(|| Box::pin(Arc::clone(sockets).accept()));
+        let accepted = ready!(accepting.as_mut().poll(cx));
+        self.accepting = None;
+        Poll::Ready(accepted)
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(self.address.clone())
+    }
+}
+
+/// A timer: a sleep that is made anew each time it is set.
+pub struct SleepTimer(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl fmt::Debug for SleepTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SleepTimer(..)")
+    }
+}
+
+impl Timer for SleepTimer {
+    fn reset(&mut self, at: Instant) {
+        let left = at.saturating_since(clock::now());
+        self.0 = Some(Box::pin(async_std::task::sleep(left)));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
+}

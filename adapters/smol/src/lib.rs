@@ -1,0 +1,202 @@
+//! Bowline on smol: a server and a client in twenty lines.
+//!
+//! Tasks run on smol's global executor (`SMOL_THREADS` says how many threads it has).
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bowline_driver::core::time::Instant;
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+use smol::Async;
+use smol::io::{AsyncRead, AsyncWrite};
+
+pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::handler;
+pub use bowline_driver::server::{self, ServerConfig};
+
+/// A server on smol. See [`bowline_driver::server::Server`].
+pub type Server = server::Server<Smol>;
+
+/// A client on smol. See [`bowline_driver::client::Client`].
+pub type Client = client::Client<Smol>;
+
+/// The messages of one subscription.
+pub type Subscription = client::Subscription<Smol>;
+
+/// Smol, as Bowline's driver uses it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Smol;
+
+impl Runtime for Smol {
+    type Stream = Stream;
+    type Listener = Incoming;
+    type Timer = SmolTimer;
+
+    fn timer(&self) -> SmolTimer {
+        SmolTimer(smol::Timer::never())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(task).detach();
+    }
+
+    fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        smol::unblock(work).detach();
+    }
+
+    async fn connect(&self, to: Address) -> io::Result<Stream> {
+        match to {
+            Address::Tcp(to) => {
+                let mut failed = io::ErrorKind::AddrNotAvailable.into();
+                for address in smol::net::resolve(to).await? {
+                    match Async::<TcpStream>::connect(address).await {
+                        Ok(stream) => {
+                            stream.get_ref().set_nodelay(true)?;
+                            return Ok(Stream::new(Socket::Tcp(stream)));
+                        }
+                        Err(e) => failed = e,
+                    }
+                }
+                Err(failed)
+            }
+            Address::Unix(path) => Ok(Stream::new(Socket::Unix(Async::<UnixStream>::connect(path).await?))),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn bind(&self, to: Address) -> io::Result<Incoming> {
+        match to {
+            Address::Tcp(to) => {
+                let addresses = smol::net::resolve(to).await?;
+                Ok(Incoming::Tcp(Async::new(TcpListener::bind(&addresses[..])?)?))
+            }
+            Address::Unix(path) => Ok(Incoming::Unix(Async::<UnixListener>::bind(path)?)),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(Async<TcpStream>),
+    Unix(Async<UnixStream>),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    /// The last read took all there was: the next one waits before it asks the system again.
+    drained: bool,
+}
+
+impl Stream {
+    const fn new(socket: Socket) -> Self {
+        Self { socket, drained: false }
+    }
+}
+
+impl Transport for Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.drained {
+            ready!(match &self.socket {
+                Socket::Tcp(s) => s.poll_readable(cx),
+                Socket::Unix(s) => s.poll_readable(cx),
+            })?;
+            self.drained = false;
+        }
+        let n = ready!(match &mut self.socket {
+            Socket::Tcp(s) => Pin::new(s).poll_read(cx, to),
+            Socket::Unix(s) => Pin::new(s).poll_read(cx, to),
+        })?;
+        self.drained = n < to.len();
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(s) => Pin::new(s).poll_write_vectored(cx, from),
+            Socket::Unix(s) => Pin::new(s).poll_write_vectored(cx, from),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(s) => Pin::new(s).poll_close(cx),
+            Socket::Unix(s) => Pin::new(s).poll_close(cx),
+        }
+    }
+}
+
+/// A listener.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// On TCP.
+    Tcp(Async<TcpListener>),
+    /// On a Unix socket.
+    Unix(Async<UnixListener>),
+}
+
+impl Incoming {
+    /// Nothing when nobody waits.
+    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(l) => {
+                let (stream, from) = l.get_ref().accept()?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::new(Socket::Tcp(Async::new(stream)?)), Some(from.ip())))
+            }
+            Self::Unix(l) => {
+                let (stream, _) = l.get_ref().accept()?;
+                Ok((Stream::new(Socket::Unix(Async::new(stream)?)), None))
+            }
+        }
+    }
+}
+
+impl Listener for Incoming {
+    type Stream = Stream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+        loop {
+            match self.accept() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            ready!(match self {
+                Self::Tcp(l) => l.poll_readable(cx),
+                Self::Unix(l) => l.poll_readable(cx),
+            })?;
+        }
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(l) => Ok(Address::Tcp(l.get_ref().local_addr()?.to_string())),
+            Self::Unix(l) => {
+                let address = l.get_ref().local_addr()?;
+                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok(Address::Unix(path.into()))
+            }
+        }
+    }
+}
+
+/// A timer.
+#[derive(Debug)]
+pub struct SmolTimer(smol::Timer);
+
+impl Timer for SmolTimer {
+    fn reset(&mut self, at: Instant) {
+        self.0.set_at(clock::to_std(at));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}

@@ -1,0 +1,123 @@
+//! A world of Bowline in one thread: a real server, real clients and hostile peers on virtual time,
+//! with lines between them that are slow, cut, stalled and half open. Everything follows from one
+//! seed, so a world that fails can be watched again.
+//!
+//! ```
+//! use bowline_simulator::{Options, run};
+//! let first = run(7, &Options { messages: 200, ..Options::default() });
+//! let again = run(7, &Options { messages: 200, ..Options::default() });
+//! assert_eq!(first.wrong, None);
+//! assert_eq!(first.hash, again.hash, "the same world");
+//! ```
+//!
+//! # What must be true
+//!
+//! While it runs, and when all troubles have ended and everything has come to rest:
+//!
+//! - **Nothing is lost**: a message at least once that the server accepted reaches every
+//!   subscription that was confirmed before and whose session lived, but for what the hub's own
+//!   counters say was dropped by policy.
+//! - **Nothing comes twice** in a subscription, but from a publisher whose session was lost; a known
+//!   de-duplication id goes no further; a shared group gets each message once.
+//! - **Order** of each publisher is kept in each subscription.
+//! - **Requests** end exactly once, with their own answer; one that was answered in time between
+//!   undisturbed peers does not fail.
+//! - **Nobody delays others**: between undisturbed clients a message takes a bounded virtual time,
+//!   whoever is stalled, slow or hostile; and an undisturbed client keeps its connection.
+//! - **Memory** is bounded: the hub's queues, each connection's buffers, each client's outbox.
+//! - **Every end has a reason**, is told once, and between two who keep to the protocol is never a
+//!   fault of the protocol. Hostile peers are got rid of in bounded time.
+//! - **Nothing spins**: who owes output gives it; time goes on.
+//! - **All comes to rest** in bounded virtual time, and when everyone has left nothing is left over.
+//! - The hub's own tables agree with each other.
+
+mod app;
+mod client_side;
+mod finish;
+mod hostile;
+mod mutant;
+mod oracle;
+mod pipe;
+mod plan;
+mod rng;
+mod trace;
+mod trouble;
+mod world;
+
+use std::time::Duration;
+
+pub use mutant::Mutant;
+pub use plan::Scenario;
+
+use trace::Words;
+use world::World;
+
+/// What kind of worlds to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What they are about; nothing: each seed chooses.
+    pub scenario: Option<Scenario>,
+    /// How many messages go in and out before a world comes to its end.
+    pub messages: u64,
+    /// A fault on purpose.
+    pub mutant: Option<Mutant>,
+    /// Print what happens.
+    pub print: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { scenario: None, messages: 2000, mutant: None, print: false }
+    }
+}
+
+/// What came of a world.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What it was about.
+    pub scenario: Scenario,
+    /// What is wrong; nothing: it is a good world.
+    pub wrong: Option<String>,
+    /// The same for the same seed and options.
+    pub hash: u64,
+    /// Messages published and delivered, requests and responses.
+    pub messages: u64,
+    /// Connections made, sessions resumed, sessions lost.
+    pub connections: [u64; 3],
+    /// The time that passed in it.
+    pub virtual_time: Duration,
+    /// The last things that happened, where something is wrong.
+    pub lines: Vec<String>,
+}
+
+/// Runs the world of a seed.
+///
+/// A world in which something is wrong is run once more, to tell what happened last.
+#[must_use]
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    let words = if options.print { Words::Print } else { Words::None };
+    let outcome = run_once(seed, options, words);
+    if outcome.wrong.is_none() || options.print || options.mutant.is_some() {
+        return outcome;
+    }
+    let mut again = run_once(seed, options, Words::Last);
+    if again.hash != outcome.hash {
+        again.wrong = Some(format!("not the same world when run again; first: {:?}", outcome.wrong));
+    }
+    again
+}
+
+fn run_once(seed: u64, options: &Options, words: Words) -> Outcome {
+    let mut world = World::new(seed, options.scenario, options.messages, words);
+    world.mutant = options.mutant;
+    world.run();
+    Outcome {
+        scenario: world.plan.scenario,
+        wrong: world.wrong.take(),
+        hash: world.trace.hash(),
+        messages: world.messages(),
+        connections: [world.tally.connections, world.tally.resumed, world.tally.lost],
+        virtual_time: Duration::from_nanos(world.now),
+        lines: world.trace.take_lines(),
+    }
+}

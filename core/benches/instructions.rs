@@ -1,0 +1,87 @@
+//! Work to count the instructions of: one of the names below, so many times.
+//!
+//! `.ci/instructions` runs this under callgrind, twice each, and compares what an operation takes with
+//! `instructions.txt`; run alone (as `cargo test` does) it sees that every operation works.
+
+use std::hint::black_box;
+
+use bowline_core::buf::{SliceRecvBuf, SliceSendBuf};
+use bowline_core::flow::credit::UNLIMITED;
+use bowline_core::session::{Config, Connect, Event, Forward, Limits, Message, Session, Welcome};
+use bowline_core::time::Instant;
+
+const NOW: Instant = Instant::from_millis(1);
+const MESSAGE: Message<'_> = Message::new("home/kitchen", &[7; 64]);
+
+/// An operation, done so many times.
+type Operation = fn(usize);
+
+const OPERATIONS: [(&str, Operation); 3] =
+    [("handle_publish", handle_publish), ("publish", publish), ("forward", forward)];
+
+/// A client and a server in an open session, without limits that would stop them.
+fn open() -> (Session, Session) {
+    let limits = Limits { credit: UNLIMITED, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let (mut a, mut b, mut c, mut d) = ([0; 256], [0; 256], [0; 256], [0; 256]);
+    let (mut out, mut input) = (SliceSendBuf::new(&mut a), SliceRecvBuf::new(&mut b));
+    let mut client = Session::connect(NOW, &config, &Connect::default(), &mut out).expect("room");
+    let mut server = Session::accept(NOW, &config);
+    input.push(out.pending());
+    assert!(matches!(server.recv(NOW, &mut input), Some(Event::Hello(_))));
+    let (mut out, mut input) = (SliceSendBuf::new(&mut c), SliceRecvBuf::new(&mut d));
+    server.welcome(NOW, &mut out, &Welcome::default(), None).expect("room");
+    input.push(out.pending());
+    assert!(matches!(client.recv(NOW, &mut input), Some(Event::Welcome(_))));
+    (client, server)
+}
+
+/// Decodes and handles a message of 64 octets.
+fn handle_publish(times: usize) {
+    let (mut client, mut server) = open();
+    let (mut a, mut b) = ([0; 256], [0; 256]);
+    let mut out = SliceSendBuf::new(&mut a);
+    client.publish(NOW, &mut out, &MESSAGE).expect("room");
+    let mut input = SliceRecvBuf::new(&mut b);
+    for _ in 0..times {
+        input.push(out.pending());
+        match server.recv(NOW, &mut input) {
+            Some(Event::Publish(m)) => assert_eq!(black_box(m.payload).len(), 64),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Encodes a message of 64 octets.
+fn publish(times: usize) {
+    let ((mut client, _), mut memory) = (open(), [0; 256]);
+    let mut out = SliceSendBuf::new(&mut memory);
+    for _ in 0..times {
+        client.publish(NOW, &mut out, black_box(&MESSAGE)).expect("room");
+        black_box(out.pending());
+        out.sent(usize::MAX);
+    }
+}
+
+/// Hands on a message of 64 octets.
+fn forward(times: usize) {
+    let ((mut client, _), mut memory) = (open(), [0; 256]);
+    let mut out = SliceSendBuf::new(&mut memory);
+    let message = Forward { subscription: 7, reliable: false, has_properties: false, body: &[7; 77][..] };
+    for _ in 0..times {
+        client.forward(NOW, &mut out, black_box(&message)).expect("room");
+        black_box(out.pending());
+        out.sent(usize::MAX);
+    }
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    match (args.next(), args.next().and_then(|times| times.parse().ok())) {
+        (Some(name), Some(times)) => {
+            let found = OPERATIONS.iter().find(|(known, _)| *known == name);
+            found.expect("an operation of that name").1(times);
+        }
+        _ => OPERATIONS.iter().for_each(|(_, operation)| operation(10)),
+    }
+}
