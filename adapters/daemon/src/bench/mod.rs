@@ -43,9 +43,10 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     match result.lost() {
         0 => Ok(()),
         _ if args.qos == 0 => Ok(()),
-        lost => {
-            Err(Failure::new(format!("{lost} messages were accepted but never came; see the server's log")))
-        }
+        lost => Err(Failure::new(format!(
+            "{lost} messages were accepted but never came: the server dropped them where a queue was full \
+             (limits.queue_messages, queue_bytes, queue_policy); a smaller --window avoids it"
+        ))),
     }
 }
 
