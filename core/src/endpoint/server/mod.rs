@@ -186,6 +186,8 @@ struct Connection {
     opening: Option<Box<Opening>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
+    /// The event of its end is out.
+    told: bool,
 }
 
 /// A server. See the [module](self) for how to drive it.
@@ -271,7 +273,8 @@ impl Server {
             *count += 1;
         }
         let session = Session::accept(now, &self.config.session);
-        let connection = Connection { session, peer, hub: None, id: None, opening: None, slow: false };
+        let connection =
+            Connection { session, peer, hub: None, id: None, opening: None, slow: false, told: false };
         Ok(self.connections.insert(Box::new(connection)))
     }
 
@@ -279,9 +282,8 @@ impl Server {
     /// for the next one where it may.
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
-        if !c.session.is_ended() {
-            c.session.handle_eof(now);
-        }
+        // One that was closed here says so only now, where its peer did not answer.
+        c.session.handle_eof(now);
         self.tell_end(now, key, &mut c);
         self.release(now, &mut c, false);
         if let Some(address) = c.peer.address.filter(|_| !c.peer.is_local())
