@@ -186,7 +186,6 @@ struct Connection {
     opening: Option<Box<Opening>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
-    /// Its end was told.
     /// The event of its end is out.
     told: bool,
 }
