@@ -13,7 +13,12 @@ pub mod targets;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: &[(&str, Target)] = &[("framers", targets::framers)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("framers", targets::framers),
+    ("hub", targets::hub),
+    ("server", targets::server),
+    ("client", targets::client),
+];
 
 /// Runs `target` over each file that the command line names.
 ///
