@@ -15,7 +15,7 @@ mod report;
 
 const EXAMPLES: &str = "\
 Examples:
-  bowline-conformance run --connect localhost:7468
+  bowline-conformance run --connect localhost:7790
   bowline-conformance run --shim 'python3 -m bowline.shim' --filter handshake/
   bowline-conformance run --whitebox --json
   bowline-conformance mutate
