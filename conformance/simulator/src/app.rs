@@ -396,7 +396,10 @@ impl World {
                     return self.fail(format!("client {c}: connected twice"));
                 }
                 player.session = session;
-                player.calm_since = grace;
+                // It may have been told late, when the line is in trouble already.
+                let link = player.link.and_then(|l| self.links[l as usize].as_ref());
+                let works = link.is_none_or(|k| !k.down.is_dead() && !k.down.is_stalled(self.now));
+                player.calm_since = if works { grace } else { u64::MAX };
                 self.trace.mix(11, u64::from(c), u64::from(resumed));
             }
             ClientEvent::Lost => {

@@ -93,9 +93,7 @@ impl World {
             }
             let Some(side) = &mut link.client else { return false };
             let player = &mut self.players[c as usize];
-            if read > 0 || !bowline_core::buf::RecvBuf::filled(&side.recv).is_empty() {
-                player.client.recv(at, &mut side.recv);
-            }
+            player.client.recv(at, &mut side.recv);
             if !side.eof && link.down.is_ended(now) {
                 side.eof = true;
                 player.client.handle_eof(at);

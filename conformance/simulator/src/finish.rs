@@ -116,10 +116,13 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let c = self.server.hub().counters();
+        let here = self.players.iter().filter(|p| !p.closed).count();
+        // A session whose client has gone without a word keeps what waits until it expires.
+        let only_theirs = c.sessions == here as u64;
         self.draining_until.is_none()
-            && c.queued == 0
+            && (c.queued == 0 || !only_theirs)
             && self.players.iter().all(crate::app::Player::at_rest)
-            && self.server.connections() == self.players.iter().filter(|p| !p.closed).count()
+            && self.server.connections() == here
     }
 
     fn not_settled(&mut self) {
@@ -139,7 +142,17 @@ impl World {
                     p.serves
                 )
             }
-            None => format!("{} connections", self.server.connections()),
+            None => {
+                let left = self.links.iter().flatten().filter(|l| l.server.is_some());
+                let words = left.map(|l| {
+                    let deadline = self.server.poll_timeout(l.key);
+                    let side = l.server.as_ref().map(|s| (s.blocked, s.eof, s.out.len(), s.wake / MILLI));
+                    let (since, both) = (l.since / MILLI, l.client.is_some());
+                    format!("{:?} since {since} ms, both ends: {both}, {deadline:?}, {side:?}", l.owner)
+                });
+                let left: Vec<_> = words.filter(|w| !w.starts_with("Client")).collect();
+                format!("{} connections: {left:?}", self.server.connections())
+            }
         };
         self.fail(format!("the world does not come to rest: {what}; {c:?}"));
     }

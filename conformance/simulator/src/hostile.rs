@@ -206,6 +206,11 @@ impl World {
             return Some(now + 500 * MILLI);
         }
         let open = hostile.speaks.as_ref().is_some_and(Session::is_open);
+        if !open && stage == 1 && !matches!(hostile.kind, Kind::Drip | Kind::Door) {
+            // It waits for its WELCOME.
+            hostile.stage = 1;
+            return Some(now + SECOND);
+        }
         match hostile.kind {
             Kind::Drip => {
                 // What is left of the HELLO comes back one by one.

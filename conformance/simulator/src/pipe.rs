@@ -154,6 +154,14 @@ impl Pipe {
         self.pieces.clear();
     }
 
+    pub(crate) const fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    pub(crate) const fn is_stalled(&self, now: u64) -> bool {
+        self.stalled_until > now
+    }
+
     pub(crate) fn stall(&mut self, until: u64) {
         self.stalled_until = self.stalled_until.max(until);
     }

@@ -137,7 +137,9 @@ impl World {
         self.disturb_all();
         self.disturbed = self.now;
         for p in &mut self.players {
-            p.calm_since = if p.connected { self.now + GRACE + 60 * SECOND } else { u64::MAX };
+            let link = p.link.and_then(|l| self.links[l as usize].as_ref());
+            let works = link.is_some_and(|k| !k.down.is_dead() && !k.down.is_stalled(self.now));
+            p.calm_since = if p.connected && works { self.now + GRACE + 60 * SECOND } else { u64::MAX };
         }
     }
 
@@ -159,12 +161,12 @@ impl World {
         let (now, line) = (self.now, self.plan.line);
         let player = &mut self.players[c as usize];
         player.reading = true;
-        if player.connected {
+        let link = player.link.and_then(|l| self.links[l as usize].as_mut());
+        // A dead line stays dead, whatever else has ended.
+        if player.connected && link.as_ref().is_none_or(|link| !link.down.is_dead()) {
             player.calm_since = now + GRACE;
         }
-        if let Some(l) = player.link
-            && let Some(link) = self.links[l as usize].as_mut()
-        {
+        if let (Some(l), Some(link)) = (player.link, link) {
             link.up.heal();
             link.down.heal();
             (link.quality.per_octet, link.quality.capacity) = (line.per_octet, line.capacity);

@@ -384,7 +384,9 @@ impl Sessions {
             else {
                 return Step::Empty;
             };
-            let step = self.step(now, index, lane, calls, take);
+            // What came again on this connection may have used up its credit meanwhile.
+            let may_send = self.all[index].lanes.as_ref().is_some_and(|l| l.all[lane as usize].may_send());
+            let step = if may_send { self.step(now, index, lane, calls, take) } else { Step::Empty };
             let Some(lanes) = &mut self.all[index].lanes else { return Step::Empty };
             match step {
                 Step::Refused => return Step::Refused,

@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::buf::{SliceRecvBuf, SliceSendBuf};
+use crate::time::{Deadline, Why};
 
 const SERVER_SESSION: (SessionId, ResumeKey) = (SessionId([1; 16]), ResumeKey([2; 16]));
 
@@ -315,4 +316,35 @@ fn every_octet_of_a_handshake_counts() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_is_owed_does_not_hide_that_the_transport_takes_nothing() {
+    let mut pair = Pair::open();
+    let at = |millis| pair.now + Duration::from_millis(millis);
+    let (now, late) = (pair.now, at(10_000));
+    let server = &mut pair.server.session;
+    server.handle_written(now, 0, 10);
+    let mut memory = [0; 64];
+    let mut line = SliceRecvBuf::new(&mut memory);
+    line.push(&[5 << 2, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert!(server.recv(now, &mut line).is_none());
+    assert_eq!(server.poll_timeout(), Some(Deadline::new(late, Why::Write)), "a PONG is owed");
+    server.handle_written(now, 10, 0);
+    assert_eq!(server.poll_timeout().map(|d| d.why), Some(Why::Output));
+}
+
+#[test]
+fn last_words_wait_for_a_transport_no_longer_than_others() {
+    let mut pair = Pair::open();
+    let (now, late) = (pair.now, pair.now + Duration::from_millis(10_000));
+    let server = &mut pair.server.session;
+    server.handle_written(now, 0, 10);
+    server.handle_eof(now);
+    assert!(server.poll_closed().is_some());
+    assert_eq!(pair.server.poll(now), Transport::Drop, "once the ten octets are written");
+    assert_eq!(pair.server.session.poll_timeout(), Some(Deadline::new(late, Why::Write)));
+    assert!(pair.server.session.handle_timeout(late).is_none());
+    assert_eq!(pair.server.poll(late), Transport::Abort);
+    assert_eq!(pair.server.session.poll_timeout(), None);
 }

@@ -120,18 +120,27 @@ impl Session {
         }
     }
 
+    /// Whether octets wait for a transport that takes none.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn is_stalled(&self) -> bool {
+        self.stalled_since.is_some()
+    }
+
     /// When this machine wants to be called next, and why. Pure, and cheap.
     ///
     /// [`Why::Output`] means now: call [`poll_transmit`](Session::poll_transmit) (once the buffer has
     /// room again) and [`recv`](Session::recv); all else: call [`handle_timeout`](Session::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        if self.owes() {
+        // What is owed behind octets that wait for the transport goes out with them: to say "now"
+        // would hide the deadline by which the transport must have taken some.
+        if self.untold().is_some() || (self.owes() && self.stalled_since.is_none()) {
             return Some(Deadline::new(self.now, Why::Output));
         }
         let keepalive = if self.is_open() { self.keepalive.poll_timeout() } else { None };
         let write = match self.life.state() {
-            State::Closed => None,
+            // Also of one that is over: its last words are not waited for without end.
+            State::Closed if self.aborted => None,
             _ => self.stalled_since.map(|t| Deadline::new(t + self.write_timeout(), Why::Write)),
         };
         Deadline::earliest(Deadline::earliest(self.life.poll_timeout(), keepalive), write)
@@ -141,7 +150,6 @@ impl Session {
         let open = self.is_open();
         self.close_owed
             || self.pong_owed
-            || self.untold().is_some()
             || self.ack_owed
             || (open && self.rx_credit.poll_grant().is_some())
             || (open && self.keepalive.poll_ping(self.now))

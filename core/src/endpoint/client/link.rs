@@ -93,7 +93,9 @@ impl Client {
             State::Dialing => None,
             State::Attached | State::Leaving => match &self.session {
                 _ if self.unread && !self.inbox.is_full() => return now,
-                Some(_) if self.opened && self.sendable => return now,
+                // Behind octets that wait for the transport it goes out with them; the transport
+                // has a deadline, and so have requests and drains.
+                Some(s) if self.opened && self.sendable && !s.is_stalled() => return now,
                 Some(_) if self.auth_owed.is_some() => return now,
                 Some(session) => session.poll_timeout(),
                 None => return now,

@@ -189,3 +189,17 @@ fn lanes_wait_for_acknowledgements_by_turns() {
     got.extend(s.take(a));
     assert_eq!(got, ["1! s=", "2! t=", "1! s=", "2! t=", "2 t=maybe"]);
 }
+
+#[test]
+fn what_comes_again_leaves_no_credit_to_what_waits() {
+    let mut s = Story::new();
+    let a = s.session();
+    s.subscribe_with(a, 1, "t", SubscribeOptions { credit: Some(1), ..RELIABLE });
+    s.publish_surely(a, "t", "0");
+    s.publish_surely(a, "t", "1");
+    assert_eq!(s.take(a), ["1! t=0"]);
+    s.hub.reattach(s.now, a, 9, Some(0)).unwrap();
+    assert_eq!(s.take(a), ["1! t=0"], "and nothing else");
+    s.hub.credit(s.now, a, 1, 100).unwrap();
+    assert_eq!(s.take(a), ["1! t=1"]);
+}
