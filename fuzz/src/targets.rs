@@ -2,14 +2,14 @@
 
 mod client;
 mod framers;
-mod pair;
-mod session;
 mod hub;
+mod pair;
 mod server;
+mod session;
 
 pub use client::client;
 pub use framers::framers;
-pub use pair::session_pair;
-pub use session::{session_client, session_server};
 pub use hub::hub;
+pub use pair::session_pair;
 pub use server::server;
+pub use session::{session_client, session_server};
