@@ -4,7 +4,7 @@ use super::event::{Drain, Message, Offer, Outcome, Request, Response, Subscribe}
 use super::frame::{self, Kind};
 use super::hello::Features;
 use super::props::Properties;
-use super::wire::{Body, HeadBytes, Sink, put_frame};
+use super::wire::{Body, Sink, put_frame};
 use super::{Session, VARINT_MAX};
 use crate::buf::SendBuf;
 use crate::error::Blocked;
@@ -85,6 +85,32 @@ pub struct Forward<'a, B: ?Sized> {
     pub body: &'a B,
 }
 
+/// The first octets of a message's frame: kind, size, and at most two numbers.
+struct Lead {
+    octets: [u8; 1 + 3 * leb128::MAX_LEN],
+    len: usize,
+}
+
+impl Lead {
+    #[inline]
+    const fn new(head: u8) -> Self {
+        let mut octets = [0; 1 + 3 * leb128::MAX_LEN];
+        octets[0] = head;
+        Self { octets, len: 1 }
+    }
+
+    /// Octet by octet: nearly all have one or two.
+    #[inline]
+    const fn varint(&mut self, mut n: u64) {
+        while n >= 0x80 {
+            self.octets[self.len] = n as u8 | 0x80;
+            (n, self.len) = (n >> 7, self.len + 1);
+        }
+        self.octets[self.len] = n as u8;
+        self.len += 1;
+    }
+}
+
 impl Session {
     /// Sends a message to the peer (PUBLISH). A reliable one gets the next number, which
     /// [`counts`](Session::counts) tells; keep it until that number is acknowledged.
@@ -102,7 +128,7 @@ impl Session {
         if self.drain_received {
             return Err(SendError::Draining);
         }
-        self.put_message(now, out, Kind::Publish, &[], message)
+        self.put_message(now, out, Kind::Publish, None, message)
     }
 
     /// As [`publish`](Session::publish), of a message that was checked and prepared before; a large
@@ -120,7 +146,7 @@ impl Session {
         }
         let flags = if message.has_properties { frame::PROPS } else { 0 };
         let size = message.head.len() + message.payload.len();
-        self.start_message(now, out, Kind::Publish, flags, message.reliable, size)?;
+        self.start_message(now, out, Kind::Publish, flags | u8::from(message.reliable), size, &[])?;
         out.put(message.head);
         out.put_shared(message.payload);
         Ok(())
@@ -139,9 +165,7 @@ impl Session {
         message: &Message<'_>,
     ) -> Result<(), SendError> {
         topic::validate_topic(message.topic)?;
-        let mut memory = [0; leb128::MAX_LEN];
-        let id = leb128::encode(subscription.min(VARINT_MAX), &mut memory);
-        self.put_message(now, out, Kind::Message, id, message)
+        self.put_message(now, out, Kind::Message, Some(subscription.min(VARINT_MAX)), message)
     }
 
     fn put_message(
@@ -149,21 +173,29 @@ impl Session {
         now: Instant,
         out: &mut impl SendBuf,
         kind: Kind,
-        id: &[u8],
+        id: Option<u64>,
         message: &Message<'_>,
     ) -> Result<(), SendError> {
+        let (topic, payload) = (message.topic.as_bytes(), message.payload);
         let block = message.properties.as_bytes();
-        let (mut a, mut b) = ([0; leb128::MAX_LEN], [0; leb128::MAX_LEN]);
-        let props_len = if block.is_empty() { &[][..] } else { leb128::encode(block.len() as u64, &mut a) };
-        let topic_len = leb128::encode(message.topic.len() as u64, &mut b);
-        let topic = message.topic.as_bytes();
-        let parts = [id, props_len, block, topic_len, topic, message.payload];
-        let size = parts.iter().map(|p| p.len()).sum();
-        let flags = if block.is_empty() { 0 } else { frame::PROPS };
-        self.start_message(now, out, kind, flags, message.reliable, size)?;
-        for part in parts {
-            out.put(part);
+        let reliable = u8::from(message.reliable);
+        let topic_len = topic.len() as u64;
+        let numbers = [id.unwrap_or_default(), topic_len];
+        let numbers = if id.is_some() { &numbers[..] } else { &numbers[1..] };
+        let length = |n: &u64| leb128::encoded_len(*n);
+        let size = numbers.iter().map(length).sum::<usize>() + topic.len() + payload.len();
+        if block.is_empty() {
+            self.start_message(now, out, kind, reliable, size, numbers)?;
+        } else {
+            let size = size + length(&(block.len() as u64)) + block.len();
+            let numbers = [id.unwrap_or_default(), block.len() as u64];
+            let numbers = if id.is_some() { &numbers[..] } else { &numbers[1..] };
+            self.start_message(now, out, kind, reliable | frame::PROPS, size, numbers)?;
+            out.put(block);
+            out.put(leb128::encode(topic_len, &mut [0; leb128::MAX_LEN]));
         }
+        out.put(topic);
+        out.put(payload);
         Ok(())
     }
 
@@ -179,12 +211,10 @@ impl Session {
         out: &mut impl SendBuf,
         message: &Forward<'_, [u8]>,
     ) -> Result<(), SendError> {
-        let mut memory = [0; leb128::MAX_LEN];
-        let id = leb128::encode(message.subscription.min(VARINT_MAX), &mut memory);
-        let flags = if message.has_properties { frame::PROPS } else { 0 };
-        let size = id.len() + message.body.len();
-        self.start_message(now, out, Kind::Message, flags, message.reliable, size)?;
-        out.put(id);
+        let id = message.subscription.min(VARINT_MAX);
+        let flags = if message.has_properties { frame::PROPS } else { 0 } | u8::from(message.reliable);
+        let size = leb128::encoded_len(id) + message.body.len();
+        self.start_message(now, out, Kind::Message, flags, size, &[id])?;
         out.put(message.body);
         Ok(())
     }
@@ -202,17 +232,16 @@ impl Session {
         out: &mut impl SendBuf,
         message: &Forward<'_, bytes::Bytes>,
     ) -> Result<(), SendError> {
-        let mut memory = [0; leb128::MAX_LEN];
-        let id = leb128::encode(message.subscription.min(VARINT_MAX), &mut memory);
-        let flags = if message.has_properties { frame::PROPS } else { 0 };
-        let size = id.len() + message.body.len();
-        self.start_message(now, out, Kind::Message, flags, message.reliable, size)?;
-        out.put(id);
+        let id = message.subscription.min(VARINT_MAX);
+        let flags = if message.has_properties { frame::PROPS } else { 0 } | u8::from(message.reliable);
+        let size = leb128::encoded_len(id) + message.body.len();
+        self.start_message(now, out, Kind::Message, flags, size, &[id])?;
         out.put_shared(message.body);
         Ok(())
     }
 
-    /// Checks that a message of `size` octets may go, puts its head, and counts it.
+    /// Checks that a message of `size` octets may go, puts its head and the `numbers` that it begins
+    /// with in one piece, and counts it.
     #[inline]
     fn start_message(
         &mut self,
@@ -220,25 +249,28 @@ impl Session {
         out: &mut impl SendBuf,
         kind: Kind,
         flags: u8,
-        reliable: bool,
         size: usize,
+        numbers: &[u64],
     ) -> Result<(), SendError> {
         self.tick(now);
         self.may_send(size)?;
         if !self.tx_credit.may_send() {
             return Err(SendError::Credit);
         }
+        let reliable = flags & frame::RELIABLE != 0;
         if reliable && self.sent - self.acked >= u64::from(self.tx_in_flight) {
             return Err(SendError::InFlight);
         }
-        let head = HeadBytes::new(kind, flags | u8::from(reliable), size);
-        if out.room() < head.as_slice().len() + size {
+        let mut lead = Lead::new(kind.head(flags));
+        lead.varint(size as u64);
+        if out.room() < lead.len + size {
             return Err(SendError::Blocked(Blocked));
         }
+        numbers.iter().for_each(|n| lead.varint(*n));
         self.tx_credit.consume(size as u64);
         self.sent += u64::from(reliable);
         self.keepalive.on_sent(self.now);
-        out.put(head.as_slice());
+        out.put(&lead.octets[..lead.len]);
         Ok(())
     }
 
