@@ -161,8 +161,10 @@ impl World {
             }
             if read > 0 {
                 hostile.listen(Instant::from_nanos(now), &mut side.recv);
-                let n = side.recv.filled().len();
-                side.recv.take(n);
+                if hostile.speaks.as_ref().is_none_or(Session::is_ended) {
+                    let n = side.recv.filled().len();
+                    side.recv.take(n);
+                }
             }
         }
         if self.phase != Phase::Work {
@@ -205,7 +207,7 @@ impl World {
             hostile.begin(at, rng, victim);
             return Some(now + 500 * MILLI);
         }
-        let open = hostile.speaks.as_ref().is_some_and(Session::is_open);
+        let open = hostile.is_open();
         if !open && stage == 1 && !matches!(hostile.kind, Kind::Drip | Kind::Door) {
             // It waits for its WELCOME.
             hostile.stage = 1;
@@ -333,6 +335,10 @@ impl Hostile {
             Kind::Forger | Kind::Silent | Kind::Half | Kind::Drip => self.waiting.extend(frame(7, 0, &[99])),
             _ => {}
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.speaks.as_ref().is_some_and(Session::is_open)
     }
 
     fn listen(&mut self, at: Instant, buf: &mut GrowingRecvBuf) {
