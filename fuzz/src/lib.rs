@@ -18,6 +18,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_client", targets::session_client),
     ("session_pair", targets::session_pair),
     ("session_server", targets::session_server),
+    ("hub", targets::hub),
+    ("server", targets::server),
+    ("client", targets::client),
 ];
 
 /// Runs `target` over each file that the command line names.

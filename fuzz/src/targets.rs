@@ -1,9 +1,15 @@
 //! The bodies of the targets.
 
+mod client;
 mod framers;
+mod hub;
 mod pair;
+mod server;
 mod session;
 
+pub use client::client;
 pub use framers::framers;
+pub use hub::hub;
 pub use pair::session_pair;
+pub use server::server;
 pub use session::{session_client, session_server};

@@ -49,7 +49,10 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     /// Calls `handler` for each message whose topic matches `pattern`, one at a time.
     #[must_use]
     pub fn on(self, pattern: &str, handler: impl Fn(Call<S>) + Send + Sync + 'static) -> Self {
-        Self(self.0.on(pattern, move |call: Call<S>| std::future::ready(handler(call))))
+        Self(self.0.on(pattern, move |call: Call<S>| {
+            handler(call);
+            std::future::ready(())
+        }))
     }
 
     /// Answers the requests whose topic matches `pattern` with what `handler` returns, each in a

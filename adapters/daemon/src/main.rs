@@ -16,6 +16,7 @@ mod text;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -40,24 +41,32 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => config::report::run(&args),
         Command::Completions(args) => cli::completions(args.shell),
         Command::Credentials(args) => client::credentials::run(&args),
-        Command::Serve(args) => wide()?.block_on(serve::run(args)),
-        Command::Bench(args) => wide()?.block_on(bench::run(args)),
-        Command::Pub(args) => narrow()?.block_on(client::publish::run(args)),
-        Command::Sub(args) => narrow()?.block_on(client::subscribe::run(args)),
-        Command::Req(args) => narrow()?.block_on(client::request::run(args)),
-        Command::Reply(args) => narrow()?.block_on(client::reply::run(args)),
-        Command::Ping(args) => narrow()?.block_on(client::ping::run(args)),
+        Command::Serve(args) => drive(wide()?, serve::run(args)),
+        Command::Bench(args) => drive(wide()?, bench::run(args)),
+        Command::Pub(args) => drive(narrow()?, client::publish::run(args)),
+        Command::Sub(args) => drive(narrow()?, client::subscribe::run(args)),
+        Command::Req(args) => drive(narrow()?, client::request::run(args)),
+        Command::Reply(args) => drive(narrow()?, client::reply::run(args)),
+        Command::Ping(args) => drive(narrow()?, client::ping::run(args)),
     }
 }
 
+/// Runs a command to its end. What still blocks then, such as a read of standard input that waits for
+/// a line, is not waited for.
+fn drive(runtime: Runtime, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
 /// A runtime with a thread for each core, for the server and for load.
-fn wide() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(no_runtime)
+fn wide() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread().enable_all().build().map_err(no_runtime)
 }
 
 /// A runtime on this thread alone: a client needs no more.
-fn narrow() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)
+fn narrow() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(no_runtime)
 }
 
 #[allow(clippy::needless_pass_by_value)] // The shape of `map_err`.

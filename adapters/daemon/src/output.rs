@@ -1,8 +1,10 @@
-//! What is said to the user beside the data: always on stderr, coloured on a terminal alone.
+//! What the user reads: what was asked for on stdout, all else on stderr; coloured on a terminal alone.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+
+use crate::failure::Failure;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -21,6 +23,17 @@ pub(crate) fn warning(message: &str) {
 /// Says what happened.
 pub(crate) fn note(message: &str) {
     say(NOTE, "bowline", message);
+}
+
+/// Writes what was asked for on standard output. A reader that has seen enough is no failure.
+pub(crate) fn data(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::io("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether somebody watches stderr.

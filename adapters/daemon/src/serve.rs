@@ -1,7 +1,5 @@
 //! `bowline serve`.
 
-use std::io::Write;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -11,6 +9,7 @@ use crate::config::{self, PORT};
 use crate::failure::Failure;
 use crate::log;
 use crate::net::Server;
+use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
 const DESCRIPTORS_BESIDE: u64 = 64;
@@ -77,14 +76,7 @@ fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         listed(addresses)
     );
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A server goes on without a reader of its greeting.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("cannot write to standard output", &error))
-        }
-        _ => Ok(()),
-    }
+    output::data(&text)
 }
 
 fn listed(addresses: &[Endpoint]) -> String {

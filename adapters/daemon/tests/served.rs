@@ -290,3 +290,15 @@ fn a_reader_that_goes_away_ends_a_subscription() {
     server.run_client(&["pub", "demo", "hi", "--repeat", "1000", "--repeat-delay", "1ms"]).expect(0);
     assert_eq!(piped.finish().expect(0).out, "hi\n");
 }
+
+#[test]
+fn an_interrupt_ends_a_publisher_that_waits_for_lines() {
+    let server = Server::start();
+    let sub = subscribed(&server, &["demo"]);
+    let mut publisher = server.start_client(&["pub", "demo", "-l"]);
+    publisher.write(b"\xffone\n");
+    sub.out_line("one");
+    publisher.signal("INT");
+    let ended = publisher.ended().expect(1);
+    assert!(ended.err.contains("of 1 accepted") && ended.err.contains("interrupted"), "{}", ended.err);
+}

@@ -63,8 +63,8 @@ pub enum Take {
     Taken,
     /// There is no room for it now: it stays first.
     Blocked,
-    /// This peer can never take it: it is dropped, and counted. One that an earlier connection was
-    /// handed has a number, and is not dropped: it stays first.
+    /// This peer can never take it: it is dropped, and counted; a request is answered `Rejected`.
+    /// One that an earlier connection was handed has a number, and is not dropped: it stays first.
     Never,
 }
 

@@ -159,7 +159,8 @@ impl Hub {
         let key = self.sessions.key(index);
         self.sessions.counters.sessions += 1;
         self.sessions.counters.attached += 1;
-        if self.is_durable(index) {
+        if self.options.durable && !expiry.is_zero() {
+            self.sessions.all[index].durable = true;
             let identity = options.identity.into();
             self.operations.push_back(Operation::SessionCreated { key, identity, expiry });
         }
@@ -262,7 +263,8 @@ impl Hub {
     }
 
     /// Changes how long the session outlives its connection, from when that ends; at most
-    /// [`max_expiry`](HubOptions::max_expiry).
+    /// [`max_expiry`](HubOptions::max_expiry). Whether a store knows of the session was decided when
+    /// it began, and does not change.
     ///
     /// # Errors
     ///
@@ -319,6 +321,7 @@ impl Hub {
         let now = self.tick(now);
         let index = self.attached(key)?;
         let drained = self.sessions.drain(now, index, &mut self.calls, &mut |d| take(d).into());
+        self.settle_lost(Status::Rejected);
         self.sessions.release_publishers(index, false);
         Ok(drained)
     }
@@ -419,7 +422,7 @@ impl Hub {
 
     /// Whether the store is to know of this session.
     fn is_durable(&self, index: u32) -> bool {
-        self.options.durable && self.sessions.all[index].expiry > Duration::ZERO
+        self.sessions.all[index].durable
     }
 
     /// Ends all that belongs to a connection.

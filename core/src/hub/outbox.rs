@@ -442,7 +442,7 @@ impl Sessions {
                 Take::Taken => calls.sent(leg),
                 Take::Blocked => return Step::Refused,
                 Take::Never => {
-                    calls.free(leg);
+                    self.lost.push(leg);
                     return self.drop_first(index, lane, entry);
                 }
             }

@@ -38,14 +38,15 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     progress.stop();
     let result = outcome?;
     let text = if args.json { report::json(&args, &result) } else { report::text(&args, &result) };
-    anstream::print!("{text}");
+    output::data(&text)?;
     // At least once that came less often is the server's fault, and worth an exit code.
     match result.lost() {
         0 => Ok(()),
         _ if args.qos == 0 => Ok(()),
-        lost => {
-            Err(Failure::new(format!("{lost} messages were accepted but never came; see the server's log")))
-        }
+        lost => Err(Failure::new(format!(
+            "{lost} messages were accepted but never came: the server dropped them where a queue was full \
+             (limits.queue_messages, queue_bytes, queue_policy); a smaller --window avoids it"
+        ))),
     }
 }
 

@@ -22,6 +22,10 @@ use crate::net::{Client, Subscription, Target};
 /// When nothing has come for so long after the last was sent, nothing more will.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// The most that a publisher sends ahead, in octets: half of what a server by default keeps for a
+/// subscriber.
+const WINDOW_OCTETS: usize = 2 << 20;
+
 /// Runs the scenario.
 pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> Result<Outcome, Failure> {
     let (publishers, copies) = match args.scenario {
@@ -31,23 +35,16 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
     let topics: Vec<String> = (0..publishers).map(|number| topic(target, number)).collect();
 
     // All are connected and subscribed before the first message is sent.
-    let mut subscribers = Vec::new();
-    let mut subscriptions = Vec::new();
-    for number in 0..args.clients {
-        let client = connect(target, "sub", number).await?;
-        for index in subscribed(args.scenario, topics.len(), number as usize) {
-            subscriptions.push((index, client.subscribe(&topics[index], args.qos == 1).await?));
-        }
-        subscribers.push(client);
-        shared.add_connected();
-    }
+    let (subscribers, subscriptions) = subscribe_all(args, target, &topics, shared).await?;
     let mut senders = Vec::new();
     for number in 0..publishers {
         senders.push(connect(target, "pub", number).await?);
     }
 
-    let windows: Vec<Arc<Window>> =
-        topics.iter().map(|_| Arc::new(Window::new(args.window, copies))).collect();
+    // All that wait for one subscriber share its queue.
+    let heard = if args.scenario == Scenario::Pairs { 1 } else { publishers as usize };
+    let window = ((WINDOW_OCTETS / args.size).min(args.window as usize) / heard).max(1);
+    let windows: Vec<Arc<Window>> = topics.iter().map(|_| Arc::new(Window::new(window, copies))).collect();
     let began = Instant::now();
     let end = Arc::new(End::default());
     let mut receiving = JoinSet::new();
@@ -89,6 +86,25 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
         client.close().await;
     }
     Ok(outcome)
+}
+
+/// The subscribers, and their subscriptions by the place of their topic.
+async fn subscribe_all(
+    args: &BenchArgs,
+    target: &Target,
+    topics: &[String],
+    shared: &Shared,
+) -> Result<(Vec<Client>, Vec<(usize, Subscription)>), Failure> {
+    let (mut subscribers, mut subscriptions) = (Vec::new(), Vec::new());
+    for number in 0..args.clients {
+        let client = connect(target, "sub", number).await?;
+        for index in subscribed(args.scenario, topics.len(), number as usize) {
+            subscriptions.push((index, client.subscribe(&topics[index], args.qos == 1).await?));
+        }
+        subscribers.push(client);
+        shared.add_connected();
+    }
+    Ok((subscribers, subscriptions))
 }
 
 /// Which topics a subscriber of this number hears.
@@ -138,9 +154,9 @@ struct Window {
 }
 
 impl Window {
-    fn new(window: u32, copies: u64) -> Self {
+    fn new(window: usize, copies: u64) -> Self {
         let arrived = (0..window).map(|_| AtomicU64::new(0)).collect();
-        Self { room: Semaphore::new(window as usize), arrived, copies }
+        Self { room: Semaphore::new(window), arrived, copies }
     }
 
     /// Waits until one more may be sent; false when a copy was lost, so that it would never be.

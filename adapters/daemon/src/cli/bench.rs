@@ -68,7 +68,7 @@ pub(crate) struct BenchArgs {
     #[arg(short, long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
 
-    /// How many messages a publisher may be ahead of its slowest subscriber
+    /// How many messages, of 2 MiB at most, publishers may be ahead of their slowest subscriber
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) window: u32,
 

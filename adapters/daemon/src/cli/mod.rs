@@ -22,6 +22,7 @@ pub(crate) use serve::{CheckArgs, ServeArgs};
 pub(crate) use subscribe::{Format, SubArgs};
 
 use crate::failure::Failure;
+use crate::output;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -128,8 +129,7 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "bowline", &mut script);
-    std::io::Write::write_all(&mut std::io::stdout(), &script)
-        .map_err(|error| Failure::io("cannot write the script", &error))
+    output::data(&String::from_utf8_lossy(&script))
 }
 
 #[cfg(test)]

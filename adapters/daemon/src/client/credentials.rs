@@ -24,7 +24,7 @@ pub(crate) fn run(args: &CredentialsArgs) -> Result<(), Failure> {
     let name = toml::Value::String(args.name.clone());
     if args.token {
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(rand::random::<[u8; TOKEN]>())));
-        anstream::println!("\n[[auth.tokens]]\nname = {name}\nsha256 = \"{}\"", hash_token(&token));
+        output::data(&format!("\n[[auth.tokens]]\nname = {name}\nsha256 = \"{}\"\n", hash_token(&token)))?;
         output::note(&format!("the token, shown this once: {}", *token));
         return Ok(());
     }
@@ -35,8 +35,7 @@ pub(crate) fn run(args: &CredentialsArgs) -> Result<(), Failure> {
     }
     let credential = Credential::derive(password, &rand::random::<[u8; SALT]>(), args.iterations)
         .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
-    anstream::println!("\n[[auth.users]]\nname = {name}\nscram = \"{}\"", Scram(credential));
-    Ok(())
+    output::data(&format!("\n[[auth.users]]\nname = {name}\nscram = \"{}\"\n", Scram(credential)))
 }
 
 /// Asks on a terminal, without showing it; else takes the first line of standard input.

@@ -10,6 +10,7 @@ pub(crate) mod subscribe;
 mod template;
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Stdout};
@@ -23,9 +24,17 @@ use crate::text::format_duration;
 /// The largest payload that is read from a file or a command: the protocol's largest frame.
 const PAYLOAD_MAX: u64 = 16 << 20;
 
-/// Connects, and from then on tells on stderr what becomes of the connection.
-async fn connect(target: &Target) -> Result<(Client, JoinHandle<()>), Failure> {
-    let client = Client::connect(target).await?;
+/// Connects, within `limit` if there is one, and from then on tells on stderr what becomes of the
+/// connection.
+async fn connect(target: &Target, limit: Option<Duration>) -> Result<(Client, JoinHandle<()>), Failure> {
+    let client = tokio::select! {
+        client = Client::connect(target) => client?,
+        limit = after(limit) => {
+            let endpoints: Vec<String> = target.endpoints.iter().map(ToString::to_string).collect();
+            let (at, time) = (endpoints.join(", "), format_duration(limit));
+            return Err(Failure::timeout(format!("no connection to {at} within {time}; -W gives it longer")));
+        }
+    };
     let mut events = client.events();
     let watch = tokio::spawn(async move {
         while let Some(event) = events.next().await {
@@ -86,6 +95,17 @@ async fn print(out: &mut Stdout, octets: &[u8]) -> Result<bool, Failure> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::io("cannot write to standard output", &error)),
+    }
+}
+
+/// Ends after `limit`, and gives it back; never where there is none.
+async fn after(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            limit
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: PingArgs) -> Result<(), Failure> {
     let target = args.connect.target("ping")?;
     let servers: Vec<String> = target.endpoints.iter().map(ToString::to_string).collect();
     let servers = servers.join(",");
-    let (client, watch) = connect(&target).await?;
+    let (client, watch) = connect(&target, Some(args.timeout)).await?;
     let began = Instant::now();
     let mut trips = Trips::default();
     let outcome = tokio::select! {
@@ -105,7 +105,7 @@ impl Trips {
 }
 
 fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
+    time.as_nanos() as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::io::{AsyncBufReadExt, BufReader, Split, Stdin};
 use tokio::time::sleep;
 
-use super::{connect, interrupted, read_payload, template};
+use super::{after, connect, interrupted, read_payload, template};
 use crate::cli::{Content, PubArgs};
 use crate::failure::Failure;
 use crate::net::{Client, Receipt};
@@ -22,18 +22,22 @@ const WINDOW: usize = 512;
 pub(crate) async fn run(args: PubArgs) -> Result<(), Failure> {
     let (topic, content) = args.plan()?;
     let source = Source::open(&args, content).await?;
-    let (client, watch) = connect(&args.connect.target("pub")?).await?;
+    let (client, watch) = connect(&args.connect.target("pub")?, args.timeout).await?;
     let mut count = Count::default();
     let outcome = {
         let publish = pin!(publish_all(&client, &args, &topic, source, &mut count));
         let limit = pin!(after(args.timeout));
         tokio::select! {
             result = publish => result,
-            () = limit => Err(Failure::timeout(String::new())),
+            _ = limit => Err(Failure::timeout(String::new())),
             () = interrupted() => Err(Failure::new("interrupted")),
         }
     };
-    client.close().await;
+    match outcome {
+        Ok(()) => client.close().await,
+        // What was not accepted by now is told so, and must not be accepted afterwards.
+        Err(_) => client.abandon().await,
+    }
     watch.abort();
     report(&args, &count, outcome)
 }
@@ -62,7 +66,9 @@ fn report(args: &PubArgs, count: &Count, outcome: Result<(), Failure>) -> Result
                     Err(Failure::timeout(format!("{far} within {}", format_duration(timeout))))
                 }
                 _ => {
-                    output::note(&far);
+                    if count.published > 0 {
+                        output::note(&far);
+                    }
                     Err(failure)
                 }
             }
@@ -110,7 +116,7 @@ fn accepted(result: Result<(), Failure>, count: &mut Count) -> Result<(), Failur
 
 /// Where the payloads come from.
 enum Source {
-    Lines(Lines<BufReader<Stdin>>),
+    Lines(Split<BufReader<Stdin>>),
     Same { payload: Bytes, left: u64 },
     Template { template: String, left: u64 },
 }
@@ -122,7 +128,7 @@ impl Source {
             Content::Lines if left > 1 => {
                 return Err(Failure::usage("lines of standard input come once: leave --repeat or -l out"));
             }
-            Content::Lines => return Ok(Self::Lines(BufReader::new(tokio::io::stdin()).lines())),
+            Content::Lines => return Ok(Self::Lines(BufReader::new(tokio::io::stdin()).split(b'\n'))),
             Content::Text(template) if args.template => return Ok(Self::Template { template, left }),
             Content::Text(text) => text.into(),
             Content::File(file) => read_payload(&file).await?,
@@ -139,7 +145,7 @@ impl Source {
     async fn next(&mut self, published: u64) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Lines(lines) => {
-                let line = lines.next_line().await;
+                let line = lines.next_segment().await;
                 let line =
                     line.map_err(|error| Failure::io("cannot read a line of standard input", &error))?;
                 Ok(line.map(Bytes::from))
@@ -156,13 +162,5 @@ impl Source {
                 Ok(Some(payload.into()))
             }
         }
-    }
-}
-
-/// Ends after `time`, or never.
-async fn after(time: Option<std::time::Duration>) {
-    match time {
-        Some(time) => sleep(time).await,
-        None => std::future::pending().await,
     }
 }

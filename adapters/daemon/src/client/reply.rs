@@ -1,5 +1,6 @@
 //! `bowline reply`.
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,7 +28,7 @@ const REASON_MAX: u64 = 512;
 pub(crate) async fn run(args: ReplyArgs) -> Result<(), Failure> {
     let answer = Arc::new(args.answer()?);
     let filter = args.filter()?;
-    let (client, watch) = connect(&args.connect.target("reply")?).await?;
+    let (client, watch) = connect(&args.connect.target("reply")?, None).await?;
     let outcome = serve(&args, &filter, answer, &client).await;
     client.close().await;
     watch.abort();
@@ -40,11 +41,13 @@ async fn serve(args: &ReplyArgs, filter: &str, answer: Arc<Answer>, client: &Cli
     let room = Arc::new(Semaphore::new(usize::from(args.jobs)));
     let mut jobs = JoinSet::new();
     let mut count = 0;
+    // One for the whole time: a signal between two requests must not be missed.
+    let mut stop = pin!(interrupted());
     while args.count != Some(count) {
         let permit = Arc::clone(&room).acquire_owned().await;
         let request = tokio::select! {
             request = service.next() => request,
-            () = interrupted() => break,
+            () = &mut stop => break,
         };
         let Some(request) = request else {
             return Err(Failure::new("the server ended the session; its log says why"));

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: ReqArgs) -> Result<(), Failure> {
         Some(file) => read_payload(&file).await?,
         None => text.into(),
     };
-    let (client, watch) = connect(&args.connect.target("req")?).await?;
+    let (client, watch) = connect(&args.connect.target("req")?, Some(args.timeout)).await?;
     let outcome = match client.request(&topic, payload, args.timeout, args.many).await {
         Ok(mut replies) => tokio::select! {
             outcome = print_all(&args, &topic, &mut replies) => outcome,

@@ -1,5 +1,6 @@
 //! `bowline sub`.
 
+use std::pin::pin;
 use std::time::SystemTime;
 
 use futures_util::stream::{LocalBoxStream, SelectAll, Stream, StreamExt, unfold};
@@ -8,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{connect, format, interrupted, print};
 use crate::cli::SubArgs;
 use crate::failure::Failure;
-use crate::net::{Message, Subscription};
+use crate::net::{Client, Message, Subscription};
 use crate::output;
 use crate::text::format_duration;
 
@@ -17,19 +18,28 @@ pub(crate) async fn run(args: SubArgs) -> Result<(), Failure> {
     let filters = args.filters()?;
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
     let target = args.connect.target("sub")?;
-    let (client, watch) = connect(&target).await?;
+    let (client, watch) = connect(&target, args.timeout).await?;
+    let outcome = listen(&args, &client, &filters, deadline).await;
+    client.close().await;
+    watch.abort();
+    outcome
+}
+
+async fn listen(
+    args: &SubArgs,
+    client: &Client,
+    filters: &[String],
+    deadline: Option<Instant>,
+) -> Result<(), Failure> {
     let mut messages = SelectAll::new();
-    for filter in &filters {
+    for filter in filters {
         let subscription = client.subscribe(filter, args.qos == 1).await?;
         messages.push(subscription.into_stream().boxed_local());
     }
     if args.say_ready || output::is_watched() {
         output::note(&format!("subscribed to {}; Ctrl-C ends", filters.join(", ")));
     }
-    let outcome = print_all(&args, &mut messages, deadline).await;
-    client.close().await;
-    watch.abort();
-    outcome
+    print_all(args, &mut messages, deadline).await
 }
 
 /// The messages of all subscriptions, each in its turn.
@@ -42,11 +52,13 @@ async fn print_all(
 ) -> Result<(), Failure> {
     let mut out = tokio::io::stdout();
     let mut came = 0;
+    // One for the whole time: a signal between two messages must not be missed.
+    let mut stop = pin!(interrupted());
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
             () = until(deadline) => return timed_out(args, came),
-            () = interrupted() => return Ok(()),
+            () = &mut stop => return Ok(()),
         };
         let Some(message) = message else {
             return Err(Failure::new("the server ended the session; its log says why"));

@@ -9,13 +9,13 @@ use super::load::{Loaded, load};
 use super::origin::{Origin, Origins};
 use crate::cli::CheckArgs;
 use crate::failure::Failure;
+use crate::output;
 
 /// Loads and prints; a configuration that is wrong is a failure.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.config.config.as_deref())?;
     let text = if args.json { to_json(&loaded)? } else { to_toml(&loaded)? };
-    anstream::print!("{text}");
-    Ok(())
+    output::data(&text)
 }
 
 /// TOML that can be used as it is (but for hidden secrets), each value with its origin behind it.

@@ -9,8 +9,8 @@ use bowline_core::session::Code;
 use bowline_core::session::Property;
 use bowline_core::status::Status;
 use bowline_driver::client::{
-    self as driver, ClientConfig, ClientEvent, Error, Publish, QueueLimits, Reason, Request, RequestFailure,
-    SubscribeOptions,
+    self as driver, ClientConfig, ClientError, ClientEvent, Error, Publish, QueueLimits, Reason, Request,
+    RequestFailure, SubscribeOptions,
 };
 use bowline_driver::clock;
 use bowline_driver::handler::{Payload, Response, Topic};
@@ -146,6 +146,11 @@ impl Client {
     /// Measures the time to the server and back; nothing while there is no connection.
     pub(crate) async fn ping(&self) -> Option<Duration> {
         self.inner.ping().await.ok()
+    }
+
+    /// Ends at once: what waits is given up.
+    pub(crate) async fn abandon(&self) {
+        self.inner.close().await;
     }
 
     /// Ends: what waits is sent, within a time.
@@ -350,6 +355,9 @@ fn because(reason: &str) -> String {
 fn plain(error: &Error) -> String {
     match error {
         Error::Closed(reason) => plain_reason(reason),
+        Error::Refused(error @ ClientError::TooLarge { .. }) => {
+            format!("{error}; limits.frame of the server allows more")
+        }
         Error::Dropped(why) => why.to_string(),
         error => error.to_string(),
     }

@@ -129,6 +129,12 @@ impl Program {
     #[track_caller]
     pub(crate) fn finish(mut self) -> Ended {
         drop(self.input.take());
+        self.ended()
+    }
+
+    /// Waits for the end, with standard input open.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> Ended {
         // Its output ends when the program does.
         let (out, err) = (rest(&self.out, &self.line), rest(&self.err, &self.line));
         let code = self.child.wait().expect("the child is ours").code();

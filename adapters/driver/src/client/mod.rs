@@ -225,13 +225,19 @@ impl<R: Runtime + Default> Client<R> {
     /// A client of the server at one of `addresses`, a list with commas; see [`Address`].
     #[must_use]
     pub fn builder(addresses: &str) -> Builder<R> {
-        let addresses = Address::list(addresses);
-        let (config, connect_timeout) = (ClientConfig::default(), CONNECT_TIMEOUT);
-        Builder { runtime: R::default(), addresses, config, connect_timeout, follow: false }
+        Self::builder_on(R::default(), addresses)
     }
 }
 
 impl<R: Runtime> Client<R> {
+    /// The same on a runtime that has to be given.
+    #[must_use]
+    pub fn builder_on(runtime: R, addresses: &str) -> Builder<R> {
+        let addresses = Address::list(addresses);
+        let (config, connect_timeout) = (ClientConfig::default(), CONNECT_TIMEOUT);
+        Builder { runtime, addresses, config, connect_timeout, follow: false }
+    }
+
     /// Publishes. At most once: ready when it is queued. At least once (`reliable`): ready when the
     /// server has accepted it. Where too much waits already, it first waits for room.
     ///

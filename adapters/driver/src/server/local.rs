@@ -51,6 +51,7 @@ impl<S> Route<S> {
             let now = clock::now();
             let key = core.machine.local(now)?;
             core.machine.local_subscribe(now, key, SUBSCRIPTION, pattern.filter(), options)?;
+            core.routes += 1;
             Ok::<_, Refusal>(key)
         })?;
         let open = Mutex::default();
@@ -58,26 +59,41 @@ impl<S> Route<S> {
     }
 }
 
-/// Takes what waits for a session of the server; ready when the server is stopped.
+/// The last call has been handled.
+impl<S> Drop for Route<S> {
+    fn drop(&mut self) {
+        self.shared.with(|core, wake| {
+            core.routes -= 1;
+            core.locals.remove(&self.key);
+            core.machine.end_local(clock::now(), self.key);
+            wake.append(&mut core.watchers);
+        });
+    }
+}
+
+/// Takes what waits for a session of the server; ready when the server is stopped and nothing
+/// waits.
 fn poll_events(
     shared: &Shared,
     cx: &Context<'_>,
     key: LocalKey,
     max: usize,
-    take: impl FnMut(LocalEvent),
+    mut take: impl FnMut(LocalEvent),
 ) -> Poll<()> {
     shared.with(|core, _| {
-        if core.phase == Phase::Stopped {
-            return Poll::Ready(());
-        }
         let waker = core.locals.entry(key).or_insert_with(|| cx.waker().clone());
         if !waker.will_wake(cx.waker()) {
             waker.clone_from(cx.waker());
         }
-        if core.machine.poll_local(clock::now(), key, max, take) {
+        let mut taken = 0;
+        let more = core.machine.poll_local(clock::now(), key, max, |event| {
+            taken += 1;
+            take(event);
+        });
+        if more && max > 0 {
             cx.waker().wake_by_ref();
         }
-        Poll::Pending
+        if core.phase == Phase::Stopped && taken == 0 && !more { Poll::Ready(()) } else { Poll::Pending }
     })
 }
 

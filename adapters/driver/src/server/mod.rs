@@ -228,8 +228,16 @@ impl<R: Runtime + Default> Server<R> {
     /// A server to be, that listens nowhere yet.
     #[must_use]
     pub fn builder() -> Builder<R> {
+        Self::builder_on(R::default())
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// The same on a runtime that has to be given.
+    #[must_use]
+    pub fn builder_on(runtime: R) -> Builder<R> {
         Builder {
-            runtime: R::default(),
+            runtime,
             state: (),
             config: ServerConfig::default(),
             listen: Vec::new(),
@@ -239,9 +247,7 @@ impl<R: Runtime + Default> Server<R> {
             concurrency: CONCURRENCY,
         }
     }
-}
 
-impl<R: Runtime> Server<R> {
     /// Where it listens, in the order of the builder's calls.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
@@ -274,8 +280,9 @@ impl<R: Runtime> Server<R> {
         Ok(())
     }
 
-    /// Lets nobody in any more, tells every client to finish, and waits until all are gone; those
-    /// that are not within `deadline` and two seconds are cut off. Then the server is stopped.
+    /// Lets nobody in any more, tells every client to finish, waits until all are gone, and until
+    /// handlers have handled what they were given. What is not done within `deadline` and two
+    /// seconds is cut off. Then the server is stopped.
     ///
     /// Cancel safety: dropped before it is ready, the drain goes on; only the cutting off and the
     /// stop do not happen then. Call it again to wait again.
@@ -300,16 +307,17 @@ impl<R: Runtime> Server<R> {
         let until = clock::now() + (deadline + CLOSE_WAIT);
         let (shared, mut timer) = (Arc::clone(&self.shared), self.runtime.timer());
         timer.reset(until);
+        let mut late = false;
         poll_fn(move |cx| {
-            let gone = shared.with(|core, _| {
+            late = late || timer.poll(cx).is_ready();
+            let done = shared.with(|core, wake| {
+                if core.phase != Phase::Stopped && (core.machine.connections() == 0 || late) {
+                    core.set_phase(Phase::Stopped, wake);
+                }
                 core.watch(cx.waker());
-                core.machine.connections() == 0 || core.phase == Phase::Stopped
+                core.phase == Phase::Stopped && (core.routes == 0 || late)
             });
-            if !gone && timer.poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            shared.with(|core, wake| core.set_phase(Phase::Stopped, wake));
-            Poll::Ready(())
+            if done { Poll::Ready(()) } else { Poll::Pending }
         })
     }
 

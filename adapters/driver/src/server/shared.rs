@@ -47,6 +47,8 @@ pub(super) struct Core {
     /// By [`ConnectionKey::index`].
     slots: Vec<Option<Slot>>,
     pub(super) locals: HashMap<LocalKey, Waker>,
+    /// Handlers' sessions that have not ended.
+    pub(super) routes: usize,
     /// When the hub's timer task wakes by itself, and how to wake it earlier.
     pub(super) armed: Option<Instant>,
     pub(super) timer: Option<Waker>,
@@ -135,6 +137,7 @@ impl Shared {
             machine,
             slots: Vec::new(),
             locals: HashMap::new(),
+            routes: 0,
             armed: None,
             timer: None,
             watchers: Vec::new(),

@@ -186,7 +186,7 @@ struct Connection {
     opening: Option<Box<Opening>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
-    /// Its end was told.
+    /// The event of its end is out.
     told: bool,
 }
 
@@ -282,9 +282,8 @@ impl Server {
     /// for the next one where it may.
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
-        if !c.session.is_ended() {
-            c.session.handle_eof(now);
-        }
+        // One that was closed here says so only now, where its peer did not answer.
+        c.session.handle_eof(now);
         self.tell_end(now, key, &mut c);
         self.release(now, &mut c, false);
         if let Some(address) = c.peer.address.filter(|_| !c.peer.is_local())

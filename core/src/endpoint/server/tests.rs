@@ -512,6 +512,26 @@ fn a_drain_tells_everyone_and_ends() {
 }
 
 #[test]
+fn every_connection_says_once_that_it_has_ended() {
+    let users = Users::new(Anonymous::Never);
+    let mut w = World::new(ServerConfig { users, ..ServerConfig::default() });
+    let refused = w.connect_with(&Config::default(), &Connect::default());
+    let closed = w.server.accept(w.now, Peer::default()).unwrap();
+    let silent = w.server.accept(w.now, Peer::default()).unwrap();
+    w.server.close(w.now, closed, Code::Normal, "not needed");
+    for connection in [w.clients[refused].connection, closed, silent] {
+        w.server.disconnect(w.now, connection);
+        w.server.disconnect(w.now, connection);
+    }
+    let code = |e: &ServerEvent| match e {
+        ServerEvent::Closed { code, .. } => *code,
+        other => panic!("{other:?}"),
+    };
+    let codes: Vec<_> = w.events().iter().map(code).collect();
+    assert_eq!(codes, [Some(Code::AuthFailed), Some(Code::Normal), None]);
+}
+
+#[test]
 fn strangers_are_bounded() {
     let stranger = Peer { address: Some("192.0.2.1".parse().unwrap()) };
     let config = ServerConfig { max_connections: 3, max_per_address: 2, ..ServerConfig::default() };

@@ -194,12 +194,17 @@ impl SharedSendBuf {
     #[inline]
     fn compact(&mut self) {
         if self.sent > Self::SHARE_FROM && self.sent > self.copied.len() / 2 {
-            self.copied.drain(..self.sent);
-            for (offset, _) in &mut self.shared {
-                *offset -= self.sent;
-            }
-            self.sent = 0;
+            self.move_to_front();
         }
+    }
+
+    #[cold]
+    fn move_to_front(&mut self) {
+        self.copied.drain(..self.sent);
+        for (offset, _) in &mut self.shared {
+            *offset -= self.sent;
+        }
+        self.sent = 0;
     }
 
     /// Gives the memory back where nothing waits; the caller may lend it to the next writer.

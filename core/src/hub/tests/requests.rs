@@ -178,3 +178,23 @@ fn full_queues() {
     assert_eq!(s.take(asker), ["2: Ok+ part", "2: Ok+ part", "2: Busy"]);
     assert_eq!(s.take(b), ["cancel"]);
 }
+
+#[test]
+fn a_request_that_its_responder_can_never_take_is_rejected() {
+    let mut s = Story::new();
+    let (asker, b) = (s.session(), s.session());
+    s.subscribe_with(b, 1, "add", SERVE);
+    s.subscribe_with(asker, 2, "add", SERVE);
+    s.ask(asker, 5, true).unwrap();
+    s.hub.drain(s.now, b, |_| Take::Never).unwrap();
+    s.hub
+        .drain(
+            s.now,
+            asker,
+            |d| if matches!(d, Delivery::Request { .. }) { Take::Never } else { Take::Taken },
+        )
+        .unwrap();
+    s.hub.check_invariants().unwrap();
+    assert_eq!(s.take(asker), ["5: Rejected+", "5: Ok"]);
+    assert_eq!(s.hub.counters().requests_in_flight, 0);
+}

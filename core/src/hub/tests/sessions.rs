@@ -133,6 +133,20 @@ fn the_store_learns_of_durable_sessions() {
 }
 
 #[test]
+fn a_session_stays_with_the_store_from_its_beginning_to_its_end() {
+    let mut s = Story::with(HubOptions { durable: true, ..HubOptions::default() });
+    let passing = s.hub.attach(s.now, &SessionOptions::default()).unwrap();
+    let a = s.session();
+    let _ = core::iter::from_fn(|| s.hub.poll_operation()).count();
+    s.hub.set_expiry(passing, Duration::from_secs(60)).unwrap();
+    s.hub.set_expiry(a, Duration::ZERO).unwrap();
+    s.hub.remove(s.now, passing).unwrap();
+    s.hub.detach(s.now, a).unwrap();
+    let operations: Vec<_> = core::iter::from_fn(|| s.hub.poll_operation()).collect();
+    assert_eq!(operations, [Operation::SessionRemoved { key: a }]);
+}
+
+#[test]
 fn one_call_does_a_bounded_part_of_what_is_due() {
     let mut s = Story::new();
     let keys: Vec<_> = (0..TIMERS_PER_CALL + 2).map(|_| s.session()).collect();

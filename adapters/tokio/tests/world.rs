@@ -1,0 +1,14 @@
+//! The story that all adapters tell, on tokio.
+
+use bowline_tokio::Tokio;
+use bowline_world::{LOG, story};
+
+#[tokio::test]
+async fn on_one_thread() {
+    assert_eq!(story(Tokio).await, LOG);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads() {
+    assert_eq!(story(Tokio).await, LOG);
+}

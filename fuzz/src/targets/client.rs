@@ -1,0 +1,614 @@
+//! A client: calls of all kinds, a transport that does as it likes, and on its other end a server's
+//! session, a spoiled one, or noise. Queues stay bounded, deadlines do not stay due, and the end is
+//! told once and last.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use bowline_core::backoff;
+use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
+use bowline_core::endpoint::client::{
+    Client, ClientConfig, ClientError, ClientEvent, Credentials, Publish, PublishId, QueueLimits, Reply,
+    Request, RequestHandle, RequestId, SubscribeOptions, SubscriptionId, WhenFull,
+};
+use bowline_core::entropy::Seeded;
+use bowline_core::session::{
+    self, Code, Config, Counts, Drain, Event, Limits, Message, Outcome, Properties, ResumeKey, Session,
+    SessionId, Transport, Welcome,
+};
+use bowline_core::status::Status;
+use bowline_core::time::{Instant, Why};
+use bowline_core::varint::leb128;
+
+const STEPS: usize = 300;
+const ROOM: usize = 1 << 20;
+/// Where a buffer is small, it is so large: the longest HELLO fits.
+const LITTLE: usize = 8300;
+const EXPIRY: Duration = Duration::from_secs(60);
+const REQUESTS: usize = 4;
+/// One event may be told for each of these beyond what the inbox takes.
+const BEYOND: usize = 400;
+
+const FILTERS: [&str; 4] = ["a", "a/+", "$share/g/#", "a/#/b"];
+const TOPICS: [&str; 3] = ["a", "a/b", "+"];
+
+#[derive(Arbitrary, Debug)]
+struct Plan<'a> {
+    outgoing: (u8, u16),
+    incoming: (u8, u16),
+    credentials: u8,
+    drop_oldest: bool,
+    keep_unreliable: bool,
+    reconnect: bool,
+    attempts: Option<u8>,
+    keepalive: Option<u8>,
+    credit: u8,
+    little: bool,
+    /// In flight and credit at the server.
+    theirs: (u8, u8),
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Step<'a> {
+    Publish {
+        topic: u8,
+        size: u16,
+        reliable: bool,
+        expiry: Option<u8>,
+    },
+    Subscribe {
+        filter: u8,
+        reliable: bool,
+        credit: Option<u8>,
+        auto_grant: bool,
+        serve: bool,
+    },
+    Unsubscribe(u8),
+    Grant {
+        which: u8,
+        octets: u16,
+    },
+    Request {
+        topic: u8,
+        size: u8,
+        seconds: u8,
+        many: bool,
+    },
+    Cancel(u8),
+    Respond {
+        which: u8,
+        size: u8,
+        more: bool,
+    },
+    Ping,
+    Drain(u8),
+    Close,
+    /// Takes so many events.
+    Take(u8),
+    Dial {
+        works: bool,
+    },
+    /// The server's session decides about the HELLO.
+    Welcome {
+        resume: bool,
+        named: bool,
+    },
+    Refuse(u8),
+    Server(Say<'a>),
+    Raw(&'a [u8]),
+    Frame {
+        octet: u8,
+        body: &'a [u8],
+    },
+    Corrupt {
+        from_end: u8,
+        byte: u8,
+    },
+    Up(u16),
+    Down(u16),
+    Run,
+    Eof,
+    Gone,
+    Pass(u16),
+}
+
+/// What the server's session says.
+#[derive(Arbitrary, Debug)]
+enum Say<'a> {
+    Message { id: u8, size: u16, reliable: bool },
+    Publish { reliable: bool },
+    Result { kind: u8, id: u8, status: u8 },
+    Answer { which: u8, status: u8, more: bool, size: u8 },
+    Request { id: u8, subscription: u8, millis: u16, payload: &'a [u8] },
+    Cancel(u8),
+    Subscribe(u8),
+    Drain { seconds: u8, retry: u8, endpoint: bool },
+    Ping,
+    Close(u8),
+}
+
+/// The server's end of the transport.
+struct Line {
+    session: Session,
+    honest: bool,
+    /// What waits for the decision about a HELLO.
+    asked: Option<Option<(SessionId, ResumeKey, u64)>>,
+    requests: Vec<u64>,
+    down: SharedSendBuf,
+    wire: Vec<u8>,
+    at_client: GrowingRecvBuf,
+    up: SharedSendBuf,
+    at_server: GrowingRecvBuf,
+}
+
+struct World {
+    client: Client,
+    now: Instant,
+    plan: (QueueLimits, QueueLimits),
+    little: bool,
+    /// The settings of the server's sessions.
+    theirs: Config,
+    line: Option<Line>,
+    /// The state of the session that a server remembers.
+    remembered: Counts,
+    /// Publishes without an outcome.
+    publishes: BTreeSet<PublishId>,
+    requests: BTreeSet<RequestId>,
+    subscriptions: Vec<SubscriptionId>,
+    handles: Vec<RequestHandle>,
+    closed: bool,
+    /// Whether it was told to end.
+    ending: bool,
+}
+
+/// Runs the target. Bytes that make no plan are no fault.
+pub fn client(data: &[u8]) {
+    let Ok(plan) = Plan::arbitrary_take_rest(Unstructured::new(data)) else {
+        return;
+    };
+    let now = Instant::from_millis(1);
+    let config = config(&plan);
+    let mut world = World {
+        plan: (config.outgoing, config.incoming),
+        client: Client::new(now, config, Box::new(Seeded::new(3))),
+        now,
+        little: plan.little,
+        theirs: Config { limits: limits(plan.theirs.0, plan.theirs.1, plan.keepalive), ..Config::default() },
+        line: None,
+        remembered: Counts::default(),
+        publishes: BTreeSet::new(),
+        requests: BTreeSet::new(),
+        subscriptions: Vec::new(),
+        handles: Vec::new(),
+        closed: false,
+        ending: false,
+    };
+    for step in plan.steps.iter().take(STEPS) {
+        world.step(step);
+        world.check();
+    }
+    world.end();
+}
+
+fn limits(in_flight: u8, credit: u8, keepalive: Option<u8>) -> Limits {
+    Limits {
+        max_frame: 4096,
+        in_flight: u16::from(in_flight).max(1),
+        credit: u64::from(credit).max(1) << 4,
+        keepalive: keepalive.map(|k| Duration::from_millis(u64::from(k) << 6)),
+    }
+}
+
+fn config(plan: &Plan<'_>) -> ClientConfig {
+    let queue = |(messages, bytes): (u8, u16)| QueueLimits {
+        max_messages: usize::from(messages % 16) + 1,
+        max_bytes: usize::from(bytes) + 1,
+    };
+    let credentials = match plan.credentials >> 5 {
+        0 => Credentials::password("user", b"word"),
+        1 => Credentials::token("x".repeat(usize::from(plan.credentials & 31) * 120)),
+        _ => Credentials::None,
+    };
+    ClientConfig {
+        session: Config { limits: limits(8, plan.credit, plan.keepalive), ..Config::default() },
+        credentials,
+        name: "client".into(),
+        expiry: EXPIRY,
+        backoff: backoff::Policy { max_attempts: plan.attempts.map(u32::from), ..Default::default() },
+        endpoints: 2,
+        outgoing: queue(plan.outgoing),
+        when_full: if plan.drop_oldest { WhenFull::DropOldest } else { WhenFull::Refuse },
+        keep_unreliable: plan.keep_unreliable,
+        incoming: queue(plan.incoming),
+        requests: REQUESTS,
+        reconnect: plan.reconnect,
+        ..ClientConfig::default()
+    }
+}
+
+/// One of `all`, if there is any.
+fn pick<T: Copy>(all: &[T], which: u8) -> Option<T> {
+    all.get(usize::from(which) % all.len().max(1)).copied()
+}
+
+impl World {
+    fn step(&mut self, step: &Step<'_>) {
+        let now = self.now;
+        match *step {
+            Step::Ping => drop(self.client.ping(now)),
+            Step::Drain(seconds) => {
+                self.ending = true;
+                self.client.drain(now, Duration::from_secs(seconds.into()));
+            }
+            Step::Close => {
+                self.ending = true;
+                self.client.close(now);
+            }
+            Step::Take(most) => (0..most).for_each(|_| self.take()),
+            Step::Dial { works } => self.dial(works),
+            Step::Up(n) => {
+                self.up(n.into());
+            }
+            Step::Down(n) => {
+                self.down(n.into());
+            }
+            Step::Run => self.run(),
+            Step::Eof => self.client.handle_eof(now),
+            Step::Gone => self.gone(),
+            Step::Pass(millis) => self.pass(Duration::from_millis(millis.into())),
+            Step::Welcome { .. } | Step::Refuse(_) => self.decide(step),
+            Step::Server(ref say) => {
+                if let Some(line) = &mut self.line {
+                    line.say(now, say);
+                }
+            }
+            Step::Raw(_) | Step::Frame { .. } | Step::Corrupt { .. } => self.spoil(step),
+            _ => self.call(step),
+        }
+    }
+
+    fn call(&mut self, step: &Step<'_>) {
+        let now = self.now;
+        match *step {
+            Step::Publish { topic, size, reliable, expiry } => {
+                let list =
+                    expiry.map(|e| session::Property::Expiry(Duration::from_millis(u64::from(e) << 4)));
+                let mut memory = [0; 32];
+                let properties = Properties::write(list.as_slice(), &mut memory).expect("valid");
+                let topic = TOPICS[usize::from(topic) % TOPICS.len()];
+                let payload = vec![1; usize::from(size & 0x1fff)];
+                let publish = Publish { reliable, properties, ..Publish::new(topic, payload) };
+                if let Ok(id) = self.client.publish(now, publish) {
+                    assert!(self.publishes.insert(id) && !self.ending && topic != "+");
+                }
+            }
+            Step::Subscribe { filter, reliable, credit, auto_grant, serve } => {
+                let filter = FILTERS[usize::from(filter) % FILTERS.len()];
+                let credit = credit.map(u64::from);
+                let options = SubscribeOptions { reliable, no_local: false, credit, auto_grant };
+                let done = match serve {
+                    true => self.client.serve(now, filter, options),
+                    false => self.client.subscribe(now, filter, options),
+                };
+                self.subscriptions.extend(done.ok());
+            }
+            Step::Unsubscribe(which) => {
+                if let Some(id) = pick(&self.subscriptions, which) {
+                    let _ = self.client.unsubscribe(now, id);
+                }
+            }
+            Step::Grant { which, octets } => {
+                if let Some(id) = pick(&self.subscriptions, which) {
+                    let _ = self.client.grant(now, id, octets.into());
+                }
+            }
+            Step::Request { topic, size, seconds, many } => {
+                let topic = TOPICS[usize::from(topic) % TOPICS.len()];
+                let timeout = Some(Duration::from_secs(seconds.into()));
+                let request = Request { timeout, many, ..Request::new(topic, vec![2; size.into()]) };
+                if let Ok(id) = self.client.request(now, request) {
+                    assert!(self.requests.insert(id) && !self.ending);
+                }
+            }
+            Step::Cancel(which) => {
+                let open: Vec<_> = self.requests.iter().copied().collect();
+                if let Some(id) = pick(&open, which)
+                    && self.client.cancel(now, id)
+                {
+                    self.requests.remove(&id);
+                }
+            }
+            Step::Respond { which, size, more } => {
+                if let Some(handle) = pick(&self.handles, which) {
+                    let reply = Reply { more, ..Reply::ok(vec![3; size.into()]) };
+                    let done = self.client.respond(now, handle, reply);
+                    if done == Err(ClientError::Gone) {
+                        self.handles.retain(|h| *h != handle);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, works: bool) {
+        if self.line.is_some() || self.client.poll_connect(self.now).is_none() {
+            return;
+        }
+        assert!(!self.client.is_closed());
+        if !works {
+            return self.client.handle_connect_failed(self.now);
+        }
+        self.client.handle_connected(self.now);
+        self.line = Some(Line {
+            session: Session::accept(self.now, &self.theirs),
+            honest: true,
+            asked: None,
+            requests: Vec::new(),
+            down: SharedSendBuf::new(ROOM),
+            wire: Vec::new(),
+            at_client: GrowingRecvBuf::new(4096 + 16),
+            up: SharedSendBuf::new(if self.little { LITTLE } else { ROOM }),
+            at_server: GrowingRecvBuf::new(2 * ROOM),
+        });
+    }
+
+    fn gone(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.remembered = line.session.counts();
+        }
+        self.client.handle_transport_gone(self.now);
+    }
+
+    fn decide(&mut self, step: &Step<'_>) {
+        let Some(line) = &mut self.line else { return };
+        let Some(asked) = line.asked.take() else { return };
+        let (now, out) = (self.now, &mut line.down);
+        match *step {
+            Step::Welcome { resume, named } => {
+                let named = named.then_some((SessionId([1; 16]), ResumeKey([2; 16])));
+                let counts = asked.filter(|_| resume).and_then(|(_, _, n)| self.remembered.resume(n).ok());
+                let welcome =
+                    Welcome { session: named, expiry: EXPIRY, name: "server", ..Welcome::default() };
+                let _ = line.session.welcome(now, out, &welcome, counts);
+            }
+            Step::Refuse(code) => {
+                let _ = line.session.refuse(now, out, Code::from_number(code.into()), "no");
+            }
+            _ => {}
+        }
+    }
+
+    fn spoil(&mut self, step: &Step<'_>) {
+        let Some(line) = &mut self.line else { return };
+        line.flush(self.now);
+        line.honest = false;
+        match *step {
+            Step::Raw(bytes) => line.wire.extend_from_slice(bytes),
+            Step::Frame { octet, body } => {
+                let mut memory = [0; leb128::MAX_LEN];
+                line.wire.push(octet);
+                line.wire.extend_from_slice(leb128::encode(body.len() as u64, &mut memory));
+                line.wire.extend_from_slice(body);
+            }
+            Step::Corrupt { from_end, byte } => {
+                if let Some(b) = line.wire.iter_mut().rev().nth(from_end.into()) {
+                    *b = byte;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// At most `n` octets reach the server; says whether any did.
+    fn up(&mut self, n: usize) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        let verdict = self.client.poll_transmit(self.now, &mut line.up);
+        let all: Vec<u8> = line.up.slices().flatten().copied().collect();
+        let n = n.min(all.len());
+        line.up.sent(n);
+        self.client.handle_written(self.now, n, line.up.len());
+        line.hear(self.now, &all[..n]);
+        let over = matches!(verdict, Transport::Drop | Transport::Abort);
+        if over && (line.up.is_empty() || verdict == Transport::Abort) {
+            self.gone();
+        }
+        n > 0
+    }
+
+    /// At most `n` octets reach the client; says whether any did.
+    fn down(&mut self, n: usize) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        line.flush(self.now);
+        let before = line.at_client.filled().len();
+        let mut pushed = 0;
+        if self.client.wants_read() {
+            pushed = line.at_client.push(&line.wire[..n.min(line.wire.len())]);
+            line.wire.drain(..pushed);
+        }
+        self.client.recv(self.now, &mut line.at_client);
+        pushed > 0 || line.at_client.filled().len() < before
+    }
+
+    /// Moves octets both ways, and takes all events, until nothing moves.
+    fn run(&mut self) {
+        for round in 0.. {
+            let moved = self.up(usize::MAX) | self.down(usize::MAX);
+            let waiting = self.client.has_events();
+            while self.client.has_events() {
+                self.take();
+            }
+            if !moved && !waiting {
+                break;
+            }
+            assert!(round < 3000, "it does not come to rest");
+        }
+        let due = self.client.poll_timeout().filter(|d| d.why == Why::Output);
+        assert!(due.is_none() || self.line.is_none(), "it owes something, and had room: {due:?}");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        for round in 0.. {
+            let Some(due) = self.client.poll_timeout().filter(|d| d.at <= self.now) else { break };
+            match due.why {
+                // Only a transport helps.
+                Why::Output if self.line.is_none() => break,
+                Why::Output => {
+                    let moved = self.up(usize::MAX) | self.down(usize::MAX);
+                    let _ = moved;
+                }
+                Why::Backoff => self.dial(round % 2 == 0),
+                _ => {}
+            }
+            self.client.handle_timeout(self.now);
+            if due.why == Why::Backoff && self.line.is_some() {
+                break;
+            }
+            assert!(round < 64, "a deadline stays due: {due:?}");
+        }
+    }
+
+    fn take(&mut self) {
+        let Some(event) = self.client.poll_event() else { return };
+        assert!(!self.closed, "nothing comes after the end: {event:?}");
+        match event {
+            ClientEvent::Accepted { publish } | ClientEvent::Dropped { publish, .. } => {
+                assert!(self.publishes.remove(&publish), "a second outcome");
+            }
+            ClientEvent::Request(request) => self.handles.push(request.handle),
+            // One that was taken back may have been answered before.
+            ClientEvent::Response { request, more: false, .. } => {
+                self.requests.remove(&request);
+            }
+            ClientEvent::RequestFailed { request, .. } => {
+                self.requests.remove(&request);
+            }
+            ClientEvent::Closed { .. } => {
+                self.closed = true;
+                assert!(self.client.is_closed());
+            }
+            _ => {}
+        }
+    }
+
+    /// What must hold after every step.
+    fn check(&mut self) {
+        let (outgoing, _) = self.plan;
+        let used = self.client.outgoing();
+        assert!(used.messages <= outgoing.max_messages.max(1));
+        assert!(used.bytes <= outgoing.max_bytes || used.messages <= 1);
+        assert!(!self.closed || !self.client.has_events());
+    }
+
+    /// It is closed, whatever happened, and says so.
+    fn end(&mut self) {
+        self.client.close(self.now);
+        self.ending = true;
+        self.up(usize::MAX);
+        self.pass(Duration::from_secs(30));
+        self.gone();
+        let mut events = 0;
+        while self.client.has_events() {
+            self.take();
+            events += 1;
+        }
+        let (_, incoming) = self.plan;
+        assert!(events <= incoming.max_messages + BEYOND, "{events} events waited");
+        assert!(self.closed, "it ended, and nobody was told");
+        assert_eq!(self.client.poll_timeout(), None);
+        assert_eq!(self.client.poll_connect(self.now), None);
+    }
+}
+
+impl Line {
+    fn flush(&mut self, now: Instant) {
+        let _ = self.session.poll_transmit(now, &mut self.down);
+        self.wire.extend(self.down.slices().flatten());
+        self.down.sent(usize::MAX);
+    }
+
+    /// The server gets octets: it must agree with them.
+    fn hear(&mut self, now: Instant, bytes: &[u8]) {
+        assert_eq!(self.at_server.push(bytes), bytes.len());
+        while let Some(event) = self.session.recv(now, &mut self.at_server) {
+            match event {
+                Event::Hello(hello) => self.asked = Some(hello.resume),
+                Event::Request(r) => self.requests.push(r.id),
+                Event::Closed(closed) => {
+                    assert!(!self.honest || closed.fault.is_none(), "{:?}", closed.fault);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, now: Instant, say: &Say<'_>) {
+        let (s, out) = (&mut self.session, &mut self.down);
+        let properties = Properties::NONE;
+        let _ = match *say {
+            Say::Message { id, size, reliable } => {
+                let payload = vec![1; usize::from(size & 0x0fff)];
+                let message = Message { topic: "a", payload: &payload, properties, reliable };
+                s.message(now, out, u64::from(id % 8), &message)
+            }
+            Say::Publish { reliable } => {
+                s.publish(now, out, &Message { topic: "a", payload: b"direct", properties, reliable })
+            }
+            Say::Result { kind, id, status } => {
+                let (kind, id) = (session::Kind::from_number(12 + kind % 3), u64::from(id % 8));
+                let status = Status::from_code(u64::from(status >> 4));
+                s.result(now, out, &Outcome { kind, id, status, reason: "so" })
+            }
+            Say::Answer { which, status, more, size } => {
+                let Some(id) = pick(&self.requests, which) else { return };
+                let (status, payload) = (Status::from_code(status.into()), vec![2; size.into()]);
+                s.respond(now, out, &session::Response { id, status, more, payload: &payload, properties })
+            }
+            Say::Request { id, subscription, millis, payload } => {
+                let request = session::Request {
+                    id: id.into(),
+                    subscription: u64::from(subscription % 8),
+                    timeout: Duration::from_millis(millis.into()),
+                    many: false,
+                    topic: "a",
+                    payload,
+                    properties,
+                };
+                s.request(now, out, &request)
+            }
+            Say::Cancel(id) => s.cancel(now, out, id.into()),
+            Say::Subscribe(id) => {
+                let id = u64::from(id % 8);
+                s.subscribe(
+                    now,
+                    out,
+                    &session::Subscribe {
+                        id,
+                        filter: "a",
+                        reliable: false,
+                        credit: None,
+                        serve: false,
+                        no_local: false,
+                    },
+                )
+            }
+            Say::Drain { seconds, retry, endpoint } => {
+                let (deadline, retry_after) =
+                    (Duration::from_secs(seconds.into()), Duration::from_secs(retry.into()));
+                let endpoint = if endpoint { "elsewhere" } else { "" };
+                s.drain(now, out, &Drain { deadline, retry_after, endpoint })
+            }
+            Say::Ping => {
+                s.ping(now);
+                Ok(())
+            }
+            Say::Close(code) => {
+                s.close(now, Code::from_number(code.into()), "enough");
+                Ok(())
+            }
+        };
+    }
+}
