@@ -388,7 +388,8 @@ impl World {
 
     fn on_rare_event(&mut self, c: u32, event: ClientEvent) {
         say!(self, "client {c}: {event:?}");
-        let grace = self.now + if self.disturbed + GRACE > self.now { GRACE } else { 0 };
+        let lately = self.disturbed > 0 && self.disturbed + GRACE > self.now;
+        let grace = self.now + if lately { GRACE } else { 0 };
         let player = &mut self.players[c as usize];
         match event {
             ClientEvent::Connected { resumed, session, .. } => {
@@ -506,7 +507,10 @@ impl World {
         }
         let p = &self.oracle.published[n as usize];
         let took = self.now - p.at;
+        // What a group's member could not take comes late to another.
+        let own = (self.oracle.subs[sub as usize].filter as usize) < SHARED;
         if self.plan.prompt
+            && own
             && took > self.plan.bound.as_nanos() as u64
             && self.players[c as usize].calm(p.at)
             && self.players[p.by as usize].calm(p.at)

@@ -87,7 +87,7 @@ impl World {
             let read = link.down.read(now, room, &mut side.recv);
             if read > 0 {
                 self.trace.mix(8, u64::from(c), read as u64 ^ now << 20);
-                if link.down.take_full() && !self.mutated(Mutant::ForgetRoom) {
+                if link.down.take_full() {
                     wake_server_of(self, link, now + link.quality.latency);
                 }
             }

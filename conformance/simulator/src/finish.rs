@@ -114,6 +114,12 @@ impl World {
         }
     }
 
+    /// Whether the server is at the other end of its line.
+    fn has_line(&self, p: &crate::app::Player) -> bool {
+        let link = p.link.and_then(|l| self.links[l as usize].as_ref());
+        link.is_some_and(|link| link.server.is_some() && !link.down.is_dead())
+    }
+
     fn is_settled(&self) -> bool {
         let c = self.server.hub().counters();
         let here = self.players.iter().filter(|p| !p.closed).count();
@@ -123,6 +129,7 @@ impl World {
             && (c.queued == 0 || !only_theirs)
             && self.players.iter().all(crate::app::Player::at_rest)
             && self.server.connections() == here
+            && self.players.iter().all(|p| p.closed || self.has_line(p))
     }
 
     fn not_settled(&mut self) {

@@ -76,6 +76,8 @@ pub(crate) struct Hostile {
     waiting: Vec<u8>,
     session: Option<(SessionId, ResumeKey)>,
     speaks: Option<Session>,
+    /// WELCOME has come on this connection. What its session makes of the rest is of no interest.
+    open: bool,
 }
 
 impl Hostile {
@@ -88,6 +90,7 @@ impl Hostile {
             waiting: Vec::new(),
             session: None,
             speaks: None,
+            open: false,
         }
     }
 }
@@ -121,6 +124,7 @@ impl World {
             let hostile = &mut self.hostiles[h as usize];
             (hostile.link, hostile.stage, hostile.speaks) = (link, 0, None);
             hostile.waiting.clear();
+            hostile.open = false;
             say!(self, "hostile {h} ({:?}) has line {link:?}", self.hostiles[h as usize].kind);
             let later = self.now + SECOND;
             if link.is_none() {
@@ -161,8 +165,10 @@ impl World {
             }
             if read > 0 {
                 hostile.listen(Instant::from_nanos(now), &mut side.recv);
-                let n = side.recv.filled().len();
-                side.recv.take(n);
+                if hostile.speaks.as_ref().is_none_or(Session::is_ended) {
+                    let n = side.recv.filled().len();
+                    side.recv.take(n);
+                }
             }
         }
         if self.phase != Phase::Work {
@@ -205,7 +211,7 @@ impl World {
             hostile.begin(at, rng, victim);
             return Some(now + 500 * MILLI);
         }
-        let open = hostile.speaks.as_ref().is_some_and(Session::is_open);
+        let open = hostile.open;
         if !open && stage == 1 && !matches!(hostile.kind, Kind::Drip | Kind::Door) {
             // It waits for its WELCOME.
             hostile.stage = 1;
@@ -340,6 +346,7 @@ impl Hostile {
         while let Some(event) = session.recv(at, buf) {
             if let bowline_core::session::Event::Welcome(w) = &event {
                 self.session = w.session;
+                self.open = true;
             }
         }
         let mut nothing = SharedSendBuf::new(0);

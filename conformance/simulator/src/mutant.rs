@@ -18,8 +18,8 @@ pub enum Mutant {
     ForgetAnswer,
     /// Connections that have something to send are not woken.
     ForgetWake,
-    /// A writer that waits for room is not told of it.
-    ForgetRoom,
+    /// The server is not told that a transport is gone.
+    ForgetDisconnect,
     /// Octets change on their way.
     FlipBit,
     /// The hub is never told the time.
@@ -36,7 +36,7 @@ impl Mutant {
         Mutant::RepeatResponse,
         Mutant::ForgetAnswer,
         Mutant::ForgetWake,
-        Mutant::ForgetRoom,
+        Mutant::ForgetDisconnect,
         Mutant::FlipBit,
         Mutant::ForgetHubTimer,
     ];
@@ -44,8 +44,10 @@ impl Mutant {
     /// Whether it strikes at this occasion: most strike once.
     pub(crate) const fn strikes(self, occasion: u64) -> bool {
         match self {
-            Mutant::ForgetWake | Mutant::ForgetHubTimer | Mutant::ForgetRoom => true,
+            Mutant::ForgetWake | Mutant::ForgetHubTimer => true,
             Mutant::FlipBit => occasion % 50 == 20,
+            Mutant::ForgetDisconnect => occasion == 3,
+            Mutant::ForgetAnswer => occasion >= 20,
             _ => occasion == 20,
         }
     }

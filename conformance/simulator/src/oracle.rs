@@ -205,7 +205,7 @@ impl Oracle {
 
     /// Each message goes to one member of a group.
     fn judge_groups(&self, missing: &mut u64, example: &mut Option<(usize, usize)>) -> Result<(), String> {
-        for filter in SHARED..FILTERS.len() {
+        for (filter, name) in FILTERS.iter().enumerate().skip(SHARED) {
             let members: Vec<_> =
                 self.subs.iter().enumerate().filter(|(_, s)| s.filter as usize == filter).collect();
             // Where a member left or lost its session, what it had goes to others once more.
@@ -218,7 +218,7 @@ impl Oracle {
                 .iter()
                 .find(|(n, times)| **times > 1 && steady && !self.published[**n as usize].may_repeat)
             {
-                return Err(format!("duplicate: {} handed on message {n} twice", FILTERS[filter]));
+                return Err(format!("duplicate: {name} handed on message {n} twice"));
             }
             if !steady {
                 continue;

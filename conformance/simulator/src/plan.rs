@@ -214,7 +214,7 @@ impl Plan {
                 pieces: rng.pick(&[0, 50, 500]),
             },
             prompt: true,
-            bound: Duration::from_secs(4),
+            bound: Duration::from_millis(250),
         };
         plan.fit(rng);
         plan

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::app::GRACE;
+use crate::mutant::Mutant;
 use crate::trace::say;
 use crate::world::{MILLI, Owner, Phase, SECOND, Wake, World};
 
@@ -56,7 +57,7 @@ impl World {
         let Some(l) = player.link else { return };
         say!(self, "line {l} of client {c} is cut");
         let Some(mut link) = self.links[l as usize].take() else { return };
-        if link.server.take().is_some() {
+        if link.server.take().is_some() && !self.mutated(Mutant::ForgetDisconnect) {
             self.server.disconnect(self.instant(), link.key);
         }
         self.links[l as usize] = Some(link);

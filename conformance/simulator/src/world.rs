@@ -148,7 +148,7 @@ pub(crate) struct World {
     /// The server's memory was lost.
     pub(crate) restarted: bool,
     pub(crate) ticks: u64,
-    /// The last octets that were moved by a time jump.
+    /// When all were last disturbed at once; 0: never.
     pub(crate) disturbed: u64,
 }
 
@@ -520,7 +520,8 @@ impl World {
 
     /// Says whether it is time for the fault that this world is to have.
     pub(crate) fn mutated(&mut self, mutant: Mutant) -> bool {
-        if self.mutant != Some(mutant) || self.phase > Phase::Settle {
+        // A hub must not forget sessions that nobody comes back to.
+        if self.mutant != Some(mutant) || (self.phase > Phase::Settle && mutant != Mutant::ForgetHubTimer) {
             return false;
         }
         self.occasions += 1;
