@@ -12,7 +12,7 @@ use async_std::io::{Read, Write};
 use async_std::net::{TcpListener, TcpStream};
 use async_std::os::unix::net::{UnixListener, UnixStream};
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
 
 pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
 pub use bowline_driver::handler;
@@ -68,6 +68,7 @@ impl Runtime for AsyncStd {
                 Ok(Incoming::new(Sockets::Tcp(listener), address))
             }
             Address::Unix(path) => {
+                remove_stale_socket(&path);
                 let listener = UnixListener::bind(&path).await?;
                 Ok(Incoming::new(Sockets::Unix(listener), Address::Unix(path)))
             }

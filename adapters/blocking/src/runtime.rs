@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use bowline_driver::client::CONNECT_TIMEOUT;
-use bowline_driver::{Address, Listener, Runtime, Transport};
+use bowline_driver::{Address, Listener, Runtime, Transport, remove_stale_socket};
 use rustix::event::PollFlags;
 
 use crate::thread::{Socket, ThreadTimer, attempt, block_on, wait_for};
@@ -68,6 +68,7 @@ impl Runtime for Threads {
                 Ok(Incoming(Listening::Tcp(Arc::new(listener))))
             }
             Address::Unix(path) => {
+                remove_stale_socket(&path);
                 let listener = UnixListener::bind(path)?;
                 listener.set_nonblocking(true)?;
                 Ok(Incoming(Listening::Unix(Arc::new(listener))))

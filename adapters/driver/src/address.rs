@@ -112,6 +112,19 @@ impl Address {
     }
 }
 
+/// Removes a Unix socket that nobody listens on any more, as a server leaves behind that was
+/// killed. A runtime calls it before it listens there; whatever else is at `path` stays.
+#[cfg(unix)]
+pub fn remove_stale_socket(path: &std::path::Path) {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+    if is_socket && std::os::unix::net::UnixStream::connect(path).err().is_some_and(refused) {
+        // If it cannot be removed, listening there says why.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +139,22 @@ mod tests {
         assert_eq!(what("::1"), "an IPv6 address belongs in brackets");
         assert_eq!(what("h:1/path"), "nothing but a host and a port is allowed");
         assert_eq!(what("unix:"), "the path is empty");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_stale_sockets_are_removed() {
+        let at = |name| std::env::temp_dir().join(format!("bowline-{name}-{}", std::process::id()));
+        let (file, socket) = (at("file"), at("socket"));
+        std::fs::write(&file, "x").unwrap();
+        remove_stale_socket(&file);
+        std::fs::remove_file(&file).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        remove_stale_socket(&socket);
+        assert!(socket.exists(), "somebody listens");
+        drop(listener);
+        remove_stale_socket(&socket);
+        assert!(!socket.exists());
     }
 
     #[test]

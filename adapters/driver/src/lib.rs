@@ -22,6 +22,8 @@ mod runtime;
 pub mod server;
 pub mod session;
 
+#[cfg(unix)]
+pub use address::remove_stale_socket;
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use bowline_core as core;
 pub use engine::Engine;

@@ -1,6 +1,37 @@
 //! Bowline on smol: a server and a client in twenty lines.
 //!
 //! Tasks run on smol's global executor (`SMOL_THREADS` says how many threads it has).
+//!
+//! ```
+//! use std::time::Duration;
+//! use bowline_smol::handler::{Params, State};
+//! use bowline_smol::{Client, Publish, Request, Server, SubscribeOptions};
+//!
+//! async fn greet(State(word): State<&'static str>, Params(params): Params) -> String {
+//!     format!("{word}, {}!", params["who"])
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! smol::block_on(async {
+//!     let server = Server::builder()
+//!         .state("Hello")
+//!         .listen("127.0.0.1:0") // a port of the system's choice; "unix:/path" works as well
+//!         .serve("greet/{who}", greet)
+//!         .start()
+//!         .await?;
+//!
+//!     let client = Client::builder(&server.addresses()[0].to_string()).connect().await?;
+//!     assert_eq!(client.request(Request::new("greet/world", "")).await?, "Hello, world!");
+//!
+//!     let mut doors = client.subscribe("home/+", SubscribeOptions::default()).await?;
+//!     client.publish(Publish { reliable: true, ..Publish::new("home/door", "open") }).await?;
+//!     assert_eq!(doors.next().await.expect("it comes").payload(), b"open");
+//!
+//!     server.drain(Duration::from_secs(5)).await;
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -10,7 +41,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -74,7 +105,10 @@ impl Runtime for Smol {
                 let addresses = smol::net::resolve(to).await?;
                 Ok(Incoming::Tcp(Async::new(TcpListener::bind(&addresses[..])?)?))
             }
-            Address::Unix(path) => Ok(Incoming::Unix(Async::<UnixListener>::bind(path)?)),
+            Address::Unix(path) => {
+                remove_stale_socket(&path);
+                Ok(Incoming::Unix(Async::<UnixListener>::bind(path)?))
+            }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

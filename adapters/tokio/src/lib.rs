@@ -1,4 +1,34 @@
 //! Bowline on tokio: a server and a client in twenty lines.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bowline_tokio::handler::{Params, State};
+//! use bowline_tokio::{Client, Publish, Request, Server, SubscribeOptions};
+//!
+//! async fn greet(State(word): State<&'static str>, Params(params): Params) -> String {
+//!     format!("{word}, {}!", params["who"])
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::builder()
+//!         .state("Hello")
+//!         .listen("127.0.0.1:0") // a port of the system's choice; "unix:/path" works as well
+//!         .serve("greet/{who}", greet)
+//!         .start()
+//!         .await?;
+//!
+//!     let client = Client::builder(&server.addresses()[0].to_string()).connect().await?;
+//!     assert_eq!(client.request(Request::new("greet/world", "")).await?, "Hello, world!");
+//!
+//!     let mut doors = client.subscribe("home/+", SubscribeOptions::default()).await?;
+//!     client.publish(Publish { reliable: true, ..Publish::new("home/door", "open") }).await?;
+//!     assert_eq!(doors.next().await.expect("it comes").payload(), b"open");
+//!
+//!     server.drain(Duration::from_secs(5)).await;
+//!     Ok(())
+//! }
+//! ```
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -7,7 +37,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
@@ -62,7 +92,10 @@ impl Runtime for Tokio {
     async fn bind(&self, to: Address) -> io::Result<Incoming> {
         match to {
             Address::Tcp(to) => Ok(Incoming::Tcp(TcpListener::bind(to).await?)),
-            Address::Unix(path) => Ok(Incoming::Unix(UnixListener::bind(path)?)),
+            Address::Unix(path) => {
+                remove_stale_socket(&path);
+                Ok(Incoming::Unix(UnixListener::bind(path)?))
+            }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -338,7 +338,7 @@ impl<R: Runtime> Client<R> {
 
     /// Answers the requests whose topic matches `pattern` with what `handler` returns, until the
     /// client is closed; see [`server::Builder::serve`](crate::server::Builder::serve). At most
-    /// [`CONCURRENCY`](crate::server::CONCURRENCY) at once. Ready when the server has agreed.
+    /// [`CONCURRENCY`] at once. Ready when the server has agreed.
     ///
     /// Cancel safety: dropped before it is ready, nothing is served.
     ///

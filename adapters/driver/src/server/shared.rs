@@ -1,7 +1,7 @@
 //! The server machine and who is to be woken, behind one lock that is never held across I/O.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,9 +113,22 @@ impl Core {
     }
 }
 
+/// So many passwords are checked at once: a flood of wrong ones costs no more processors than this,
+/// and those that wait are dropped with their connections' handshakes.
+const CHECKS: usize = 2;
+
+/// Passwords to check.
+#[derive(Default)]
+struct Checks {
+    running: usize,
+    /// At most one for each connection.
+    waiting: VecDeque<(ConnectionKey, Verification)>,
+}
+
 /// What all tasks of a server share.
 pub(super) struct Shared {
     core: Mutex<Core>,
+    checks: Mutex<Checks>,
     offload: Offload,
     on_event: Option<OnEvent>,
 }
@@ -143,12 +156,13 @@ impl Shared {
             watchers: Vec::new(),
             phase: Phase::Running,
         };
-        Self { core: Mutex::new(core), offload, on_event }
+        Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event }
     }
 
     /// Works under the lock; then, without it, wakes whom that made ready. `work` may add to them.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Core, &mut Vec<Waker>) -> T) -> T {
-        let mut wake = WAKE.take();
+        // A task may be dropped by a thread that ends.
+        let mut wake = WAKE.try_with(Cell::take).unwrap_or_default();
         let mut events = Vec::new();
         let mut core = self.core.lock();
         let result = work(&mut core, &mut wake);
@@ -160,7 +174,7 @@ impl Shared {
         for waker in wake.drain(..) {
             waker.wake();
         }
-        WAKE.set(wake);
+        let _ = WAKE.try_with(|kept| kept.set(wake));
         if let Some(on_event) = &self.on_event {
             events.iter().for_each(on_event);
         }
@@ -202,15 +216,38 @@ impl Shared {
 
     /// Checks a password elsewhere; the connection's task is woken when it is done.
     pub(super) fn verify(self: &Arc<Self>, key: ConnectionKey, work: Verification) {
+        {
+            let mut checks = self.checks.lock();
+            checks.waiting.push_back((key, work));
+            if checks.running >= CHECKS {
+                return;
+            }
+            checks.running += 1;
+        }
         let shared = Arc::clone(self);
-        (self.offload)(Box::new(move || {
+        (self.offload)(Box::new(move || shared.run_checks()));
+    }
+
+    /// Checks what waits, until nothing does.
+    fn run_checks(&self) {
+        loop {
+            let next = {
+                let mut checks = self.checks.lock();
+                let next = checks.waiting.pop_front();
+                checks.running -= usize::from(next.is_none());
+                next
+            };
+            let Some((key, work)) = next else { return };
+            if self.core.lock().slot(key).is_none() {
+                continue; // It did not wait.
+            }
             let verified = work.run();
-            shared.with(|core, wake| {
+            self.with(|core, wake| {
                 if let Some(slot) = core.slot(key) {
                     slot.verified = Some(verified);
                     core.wake(key, wake);
                 }
             });
-        }));
+        }
     }
 }
