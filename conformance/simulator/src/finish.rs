@@ -12,6 +12,9 @@ const SETTLE: Duration = Duration::from_secs(150);
 /// All sessions must have ended this long after everyone left: they wait for the expiry besides.
 const LEAVE: Duration = Duration::from_secs(60);
 
+/// So many ticks without a delivery, half a second each: longer than any backoff.
+const STILL: u64 = 20;
+
 /// Work ends after this time, whatever was done.
 const WORK: Duration = Duration::from_secs(600);
 
@@ -28,6 +31,10 @@ impl World {
         self.check_hostiles();
         if self.draining_until.is_some() {
             self.check_drain();
+        }
+        let c = self.server.hub().counters();
+        if (c.queued, c.messages_out) != self.moved.0 {
+            self.moved = ((c.queued, c.messages_out), self.ticks);
         }
         match self.phase {
             Phase::Work if self.messages() >= self.plan.messages || self.in_phase() > WORK => self.settle(),
@@ -123,10 +130,11 @@ impl World {
     fn is_settled(&self) -> bool {
         let c = self.server.hub().counters();
         let here = self.players.iter().filter(|p| !p.closed).count();
-        // A session whose client has gone without a word keeps what waits until it expires.
-        let only_theirs = c.sessions == here as u64;
+        // A session whose client has gone without a word keeps what waits until it expires; then
+        // all has come to rest when nothing has moved for a while.
+        let others = c.sessions > here as u64;
         self.draining_until.is_none()
-            && (c.queued == 0 || !only_theirs)
+            && (c.queued == 0 || (others && self.ticks > self.moved.1 + STILL))
             && self.players.iter().all(crate::app::Player::at_rest)
             && self.server.connections() == here
             && self.players.iter().all(|p| p.closed || self.has_line(p))

@@ -145,9 +145,9 @@ pub(crate) struct World {
     pub(crate) mutant: Option<Mutant>,
     /// How often the mutant's occasion came.
     pub(crate) occasions: u64,
-    /// The server's memory was lost.
-    pub(crate) restarted: bool,
     pub(crate) ticks: u64,
+    /// What waits in the hub and how much it handed out, and at which tick that last changed.
+    pub(crate) moved: ((u64, u64), u64),
     /// When all were last disturbed at once; 0: never.
     pub(crate) disturbed: u64,
 }
@@ -178,8 +178,8 @@ impl World {
             wrong: None,
             mutant: None,
             occasions: 0,
-            restarted: false,
             ticks: 0,
+            moved: ((0, 0), 0),
             disturbed: 0,
             plan,
         };
@@ -543,7 +543,6 @@ impl World {
         self.server = Self::make_server(&self.plan, seed);
         self.by_index.clear();
         self.draining_until = None;
-        self.restarted = true;
         self.hub_wake = u64::MAX;
         self.oracle.forgive();
         self.disturb_all();

@@ -214,3 +214,16 @@ fn commands_of_the_servers_are_answered() {
     assert!(world.server.log[1].contains("NotFound"));
     assert_eq!(world.client.refusals, 0);
 }
+
+#[test]
+fn what_waits_to_be_sent_does_not_hide_that_the_transport_takes_nothing() {
+    use crate::time::{Deadline, Why};
+    let mut world = World::connected(config());
+    let now = world.now;
+    world.publish("x");
+    world.client.handle_written(now, 0, 10);
+    let write = Deadline::new(now + Duration::from_secs(10), Why::Write);
+    assert_eq!(world.client.poll_timeout(), Some(write));
+    world.client.handle_written(now, 10, 0);
+    assert_eq!(world.client.poll_timeout().map(|d| d.why), Some(Why::Output));
+}
