@@ -106,6 +106,9 @@ pub enum Notice {
     Release(SessionKey),
     /// Close this session's connection, for this reason.
     Disconnect(SessionKey, DisconnectReason),
+    /// Deliveries for this session are dropped because its queue is full, as its policy says: told
+    /// once until the queue was drained. [`Counters`](super::Counters) say how many.
+    Overflow(SessionKey),
     /// This session has reached its expiry and is gone.
     Expired(SessionKey),
 }

@@ -165,6 +165,19 @@ impl Sessions {
     /// Makes room for a delivery in a full queue, or says no.
     #[cold]
     fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
+        let before = self.counters.dropped.total();
+        let room = self.make_room_by_policy(index, lane, size);
+        let s = &mut self.all[index];
+        // One that is disconnected for it is told by that.
+        let told = s.overflows || s.policy == Policy::Disconnect;
+        if self.counters.dropped.total() > before && !told {
+            (s.overflows, s.tell_overflow) = (true, true);
+            self.notice(index);
+        }
+        room
+    }
+
+    fn make_room_by_policy(&mut self, index: u32, lane: u32, size: u32) -> bool {
         let s = &mut self.all[index];
         match s.policy {
             Policy::SlowPublisher if s.attached && !s.exceeds(size, 2) => return true,
@@ -261,6 +274,7 @@ impl Sessions {
             || !self.drain_again(index, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
+        s.overflows &= out.blocked;
         if out.blocked {
             if s.wake == Wake::Idle {
                 s.wake = Wake::Told;
@@ -571,6 +585,9 @@ impl Sessions {
             if self.find(key).is_ok() {
                 let s = &mut self.all[key.index];
                 let held = s.held_by > 0;
+                if core::mem::take(&mut s.tell_overflow) {
+                    return Some(Notice::Overflow(key));
+                }
                 if s.disconnect {
                     s.disconnect = false;
                     return Some(Notice::Disconnect(key, DisconnectReason::SlowConsumer));

@@ -233,6 +233,9 @@ pub(super) struct Session {
     pub(super) again_stalled: bool,
     /// The adapter is to close the connection.
     pub(super) disconnect: bool,
+    /// Deliveries were dropped since the queue was last drained; and the adapter is to be told.
+    pub(super) overflows: bool,
+    pub(super) tell_overflow: bool,
     /// The adapter knows this publisher to be held.
     pub(super) told_held: bool,
     /// There is an entry for this session among the notices.

@@ -5,7 +5,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use bowline_core::endpoint::server::{Anonymous, QueueLimits, ServerConfig, ServerEvent, Users};
+use bowline_core::endpoint::server::{
+    Anonymous, ConnectionKey, QueueLimits, ServerConfig, ServerEvent, Users,
+};
 use bowline_core::hub::{HubOptions, Policy};
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::{Code, Config as SessionConfig, Features, Limits, SessionId};
@@ -195,6 +197,12 @@ fn log(event: &ServerEvent) {
                 Some(code) => warn!(session, ?by, code = code_name(*code), reason, "disconnected"),
             }
         }
+        ServerEvent::Overflow { connection, session } => warn!(
+            connection = connection.map(ConnectionKey::number),
+            session = session.map(short),
+            "a client takes less than it is sent: messages for it are dropped; raise limits.queue_messages, \
+             or choose another limits.queue_policy"
+        ),
         ServerEvent::Expired { session } => info!(session = short(*session), "session expired"),
         other => info!(event = ?other, "event"),
     }

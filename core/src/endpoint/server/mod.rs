@@ -168,6 +168,14 @@ pub enum ServerEvent {
         /// Why.
         reason: String,
     },
+    /// Messages for a session are dropped because its queue is full, as its policy says: told once
+    /// until the queue was drained.
+    Overflow {
+        /// The connection that takes less than it is sent, if one serves the session.
+        connection: Option<ConnectionKey>,
+        /// The session's name, where it outlives connections.
+        session: Option<SessionId>,
+    },
     /// A session that waited for its next connection was given up.
     Expired {
         /// Its name.
@@ -455,6 +463,10 @@ impl Server {
                     self.ready.push_back(*key);
                 }
             }
+            Notice::Overflow(hub) => self.events.push_back(ServerEvent::Overflow {
+                connection: self.by_hub.get(&hub).copied(),
+                session: self.held_by_hub.get(&hub).copied(),
+            }),
             Notice::Expired(hub) => {
                 if let Some(session) = self.forget(hub) {
                     self.events.push_back(ServerEvent::Expired { session });

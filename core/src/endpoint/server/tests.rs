@@ -424,6 +424,8 @@ fn a_stalled_subscriber_delays_nobody_and_is_bounded() {
     let counters = w.server.hub().counters();
     assert!(counters.queued <= 10, "{}", counters.queued);
     assert!(counters.dropped.total() > 0);
+    let overflows = |e: &ServerEvent| matches!(e, ServerEvent::Overflow { .. });
+    assert_eq!(w.events().iter().filter(|e| overflows(e)).count(), 1, "the operator is told, once");
 }
 
 #[test]
