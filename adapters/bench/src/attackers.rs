@@ -31,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) every: u64,
     /// Writes in one step.
     pub(crate) per_step: usize,
+    /// Octets a second of all of them together, at most.
+    pub(crate) rate: u64,
     /// Come back when they were closed.
     pub(crate) reopen: bool,
     /// Drop the connection after the opening and one repetition.
@@ -57,6 +59,8 @@ pub(crate) struct Attackers {
     queue: BinaryHeap<Reverse<(u64, usize)>>,
     wanted: usize,
     looked: u64,
+    /// When the first step was.
+    began: Option<u64>,
     events: Vec<epoll::Event>,
     scratch: Vec<u8>,
     /// Connections that the server ended, how soon each, and those that could not be made.
@@ -78,6 +82,7 @@ impl Attackers {
             queue: BinaryHeap::new(),
             wanted,
             looked: 0,
+            began: None,
             events: Vec::with_capacity(256),
             scratch: vec![0; 64 << 10],
             closed: 0,
@@ -107,7 +112,12 @@ impl Attackers {
             self.slots.push(Slot::default());
             self.open(now, self.slots.len() - 1)?;
         }
+        let elapsed = now - *self.began.get_or_insert(now);
+        let allowed = u128::from(elapsed) * u128::from(self.script.rate) / 1_000_000_000;
         for _ in 0..self.script.per_step {
+            if u128::from(self.octets) > allowed {
+                break;
+            }
             let Some(&Reverse((due, number))) = self.queue.peek() else { break };
             if due > now {
                 break;

@@ -11,11 +11,17 @@ const FRAME_MAX: usize = 16 << 20;
 /// What is read at once, where there is that much.
 const READ_SIZE: usize = 64 << 10;
 
-/// Serves until it is killed, on one thread, as the servers that it is compared with.
+/// Serves until it is killed.
 pub(crate) fn serve(port: u16) -> std::io::Result<()> {
+    serve_on(std::net::TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?)
+}
+
+/// Serves on one thread, as the servers that it is compared with.
+pub(crate) fn serve_on(listener: std::net::TcpListener) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(async move {

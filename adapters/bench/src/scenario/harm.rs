@@ -94,6 +94,7 @@ pub(super) fn slowloris(
         chunk: 1,
         every: 1_000_000_000,
         per_step: 16,
+        rate: u64::MAX,
         reopen: false,
         hang_up: false,
     };
@@ -127,13 +128,21 @@ pub(super) fn slowloris(
     Ok(figures)
 }
 
+/// What a flood consists of.
+pub(super) struct Flood {
+    pub(super) kind: FloodKind,
+    pub(super) connections: usize,
+    /// Of all connections together, a second.
+    pub(super) rate_mib: u32,
+}
+
 pub(super) fn flood(
     wire: impl Wire,
     target: &Target,
     common: &Common,
-    kind: FloodKind,
-    connections: usize,
+    flood: &Flood,
 ) -> Result<Figures, Failure> {
+    let Flood { kind, connections, rate_mib } = *flood;
     enough_descriptors(connections)?;
     let mut engine = healthy(wire, target, common)?;
     let baseline = engine.window(common.duration, &mut |_| Ok(()))?;
@@ -142,19 +151,28 @@ pub(super) fn flood(
         // Many to a write.
         attack.repeat = attack.repeat.repeat((4096 / attack.repeat.len()).max(1));
     }
-    let script =
-        Script { attack, chunk: 4096, every: 0, per_step: 1, reopen: true, hang_up: kind == FloodKind::Half };
+    let script = Script {
+        attack,
+        chunk: 4096,
+        every: 0,
+        per_step: 1,
+        rate: u64::from(rate_mib) << 20,
+        reopen: true,
+        hang_up: kind == FloodKind::Half,
+    };
     let mut attackers = Attackers::new(target.address, connections, script)?;
     let begin = engine.clock().now();
     while !attackers.is_complete() && engine.clock().now() < begin + nanos(OPEN_MAX) {
         engine.warm_up_beside(Duration::from_millis(1), &mut |now| attackers.step(now))?;
     }
+    let before = attackers.octets;
     let window = engine.window(common.duration, &mut |now| attackers.step(now))?;
+    let octets = attackers.octets - before;
     engine.drain()?;
 
     let mut figures = Figures::default();
     report(&baseline, &window, &mut figures);
-    figures.note("attack_mib_per_s", attackers.octets as f64 / 1_048_576.0 / window.seconds);
+    figures.note("attack_mib_per_s", octets as f64 / 1_048_576.0 / window.seconds);
     figures.note("bad_connections", attackers.opened as f64);
     figures.note("closed_by_server", attackers.closed as f64);
     figures.note("refused", attackers.refused as f64);

@@ -133,6 +133,9 @@ pub(crate) enum Scenario {
         kind: FloodKind,
         #[arg(long, default_value_t = 50)]
         connections: usize,
+        /// How much they send together, in MiB a second
+        #[arg(long, default_value_t = 16)]
+        rate_mib: u32,
     },
 }
 
@@ -159,7 +162,10 @@ impl Scenario {
                 format!("stall, {subscribers} subscribers and one that never reads")
             }
             Scenario::Slowloris { connections, .. } => format!("slowloris, {connections} connections"),
-            Scenario::Flood { kind, connections } => format!("flood of {kind:?}, {connections} connections"),
+            Scenario::Flood { kind, connections, rate_mib } => {
+                let kind = format!("{kind:?}").to_lowercase();
+                format!("flood ({kind}), {connections} connections, {rate_mib} MiB/s")
+            }
         };
         format!("{what}, {payload} B{quality}")
     }
@@ -192,7 +198,9 @@ impl Scenario {
             Scenario::Slowloris { connections, watch } => {
                 harm::slowloris(wire, target, common, connections, watch)
             }
-            Scenario::Flood { kind, connections } => harm::flood(wire, target, common, kind, connections),
+            Scenario::Flood { kind, connections, rate_mib } => {
+                harm::flood(wire, target, common, &harm::Flood { kind, connections, rate_mib })
+            }
             _ => messages::run(wire, target, common, self),
         }
     }
