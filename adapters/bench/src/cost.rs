@@ -1,7 +1,7 @@
 //! What a run costs, read from /proc: processor time, memory, and what others took of the cores.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -92,12 +92,9 @@ impl Meter {
         resident_pages(&text).unwrap_or(0.0) * rustix::param::page_size() as f64
     }
 
-    /// Whether the server's process is there (and not a zombie). Unknown counts as there.
+    /// Whether the server's process is there. Unknown counts as there.
     pub(crate) fn is_alive(&self) -> bool {
-        self.server.as_ref().is_none_or(|s| {
-            fs::read_to_string(s.directory.join("stat"))
-                .is_ok_and(|text| text.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
-        })
+        self.server.as_ref().is_none_or(|s| is_running(&s.directory))
     }
 
     fn seconds(&self) -> Seconds {
@@ -160,6 +157,16 @@ impl Cost {
     pub(crate) fn growth(&self) -> f64 {
         self.rss_peak - self.rss_begin
     }
+}
+
+/// Whether a process is there, and not a zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    is_running(Path::new(&format!("/proc/{pid}")))
+}
+
+fn is_running(directory: &Path) -> bool {
+    fs::read_to_string(directory.join("stat"))
+        .is_ok_and(|text| text.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
 }
 
 /// User and system time of all threads, from /proc/PID/stat.

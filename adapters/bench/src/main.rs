@@ -167,10 +167,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             print_figures(&scenario.title(&common), &figures, json);
         }
         Command::Compare(args) => {
-            let ended = ctrlc::set_handler(|| {
-                servers::end_all();
-                std::process::exit(130);
-            });
+            let ended = ctrlc::set_handler(|| servers::end_all_and_exit(130));
             ended.map_err(std::io::Error::other)?;
             let json = args.json;
             let comparison = compare::compare(&settings(&args), &args.scenario, &args.common)?;

@@ -19,8 +19,8 @@ const START_MAX: Duration = Duration::from_secs(15);
 const END_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The processes that are running, for a signal that ends this program.
-static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The processes that are running and their directories, for a signal that ends this program.
+static RUNNING: Mutex<Vec<(u32, PathBuf)>> = Mutex::new(Vec::new());
 
 /// How to start a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,8 @@ impl Spec {
             word.replace("{port}", &port.to_string()).replace("{dir}", &directory.to_string_lossy())
         };
         let log = std::fs::File::create(directory.join("server.log"))?;
+        // Held while it starts: a signal's handler must know it, or come before it.
+        let mut known = lock();
         // A child inherits the pinning of the thread that starts it.
         cost::pin(server_cores)?;
         let child = Command::new(program)
@@ -113,7 +115,8 @@ impl Spec {
             .spawn();
         cost::pin(own_cores)?;
         let child = child?;
-        lock().push(child.id());
+        known.push((child.id(), directory.clone()));
+        drop(known);
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let mut running = Running { child, address, protocol: self.protocol, directory };
         running.wait_listening(&self.name)?;
@@ -152,7 +155,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        terminate(self.child.id());
+        send(self.child.id(), Signal::TERM);
         let deadline = Instant::now() + END_MAX;
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
@@ -163,27 +166,41 @@ impl Drop for Running {
             }
             sleep(LOOK_EVERY);
         }
-        lock().retain(|pid| *pid != self.child.id());
+        lock().retain(|(pid, _)| *pid != self.child.id());
         // What stays behind in a temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Ends what runs, by process id: for the handler of a signal.
-pub(crate) fn end_all() {
-    for pid in lock().drain(..) {
-        terminate(pid);
+/// Ends what runs, by process id, and then this program: for the handler of a signal.
+pub(crate) fn end_all_and_exit(code: i32) -> ! {
+    // Not given back, so that no other server is started.
+    let running = lock();
+    for (pid, _) in &*running {
+        send(*pid, Signal::TERM);
     }
+    let deadline = Instant::now() + END_MAX;
+    while running.iter().any(|(pid, _)| cost::is_alive(*pid)) && Instant::now() < deadline {
+        sleep(LOOK_EVERY);
+    }
+    for (pid, directory) in &*running {
+        if cost::is_alive(*pid) {
+            send(*pid, Signal::KILL);
+        }
+        // What stays behind in a temporary directory does no harm.
+        let _ = std::fs::remove_dir_all(directory);
+    }
+    std::process::exit(code)
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Vec<u32>> {
+fn lock() -> std::sync::MutexGuard<'static, Vec<(u32, PathBuf)>> {
     RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn terminate(pid: u32) {
+fn send(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may have ended by itself.
-        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, signal);
     }
 }
 
