@@ -29,15 +29,9 @@ pub fn run(vector: &Vector, address: &str) -> Outcome {
     }
     let mut run =
         Run { address, conns: BTreeMap::new(), captures: Captures::new(), time: 0, allowance: PATIENCE };
-    for (step, s) in vector.steps.iter().enumerate() {
-        if let Err(what) = run.step(&s.conn, &s.what) {
-            return Outcome::Fail { step, what };
-        }
-    }
-    match run.finish() {
-        Ok(()) => Outcome::Pass,
-        Err(what) => Outcome::Fail { step: vector.steps.len() - 1, what },
-    }
+    let outcome = run.play(vector);
+    run.leave();
+    outcome
 }
 
 struct Run<'a> {
@@ -59,6 +53,32 @@ struct Conn {
 }
 
 impl Run<'_> {
+    fn play(&mut self, vector: &Vector) -> Outcome {
+        for (step, s) in vector.steps.iter().enumerate() {
+            if let Err(what) = self.step(&s.conn, &s.what) {
+                return Outcome::Fail { step, what };
+            }
+        }
+        match self.finish() {
+            Ok(()) => Outcome::Pass,
+            Err(what) => Outcome::Fail { step: vector.steps.len() - 1, what },
+        }
+    }
+
+    /// Ends all connections, and waits until the server has: what they subscribed to must not
+    /// answer the next vector.
+    fn leave(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        for conn in self.conns.values() {
+            let _ = conn.stream.shutdown(Shutdown::Write);
+        }
+        for conn in self.conns.values_mut() {
+            while !conn.ended && conn.read(until).is_ok() {
+                conn.bytes.clear();
+            }
+        }
+    }
+
     fn step(&mut self, name: &str, what: &What) -> Result<(), String> {
         match what {
             What::At(ms) => {

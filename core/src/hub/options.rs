@@ -93,7 +93,7 @@ pub enum Policy {
 ///     policy: Policy::SlowPublisher,
 ///     ..SessionOptions::default()
 /// };
-/// assert_eq!((options.max_messages, options.max_bytes), (1024, 4 << 20));
+/// assert_eq!((options.max_messages, options.max_bytes), (16_384, 4 << 20));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions<'a> {
@@ -116,7 +116,7 @@ impl Default for SessionOptions<'_> {
         Self {
             identity: "",
             expiry: Duration::ZERO,
-            max_messages: 1024,
+            max_messages: 16_384,
             max_bytes: 4 << 20,
             policy: Policy::default(),
             in_flight: 1024,

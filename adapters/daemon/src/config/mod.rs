@@ -179,7 +179,7 @@ impl Default for Limits {
             frame: Size(1 << 20),
             in_flight: 1_024,
             credit: Size(1 << 20),
-            queue_messages: 1_024,
+            queue_messages: 16_384,
             queue_bytes: Size(4 << 20),
             queue_policy: QueuePolicy::DropOldest,
             subscriptions: 4_096,
