@@ -192,7 +192,7 @@ pub enum Reason {
     #[error("the connection was cut")]
     Cut,
     /// This side ended it: the server, or time, broke a rule.
-    #[error("closed here with {code}: {text}")]
+    #[error("closed here with {code}{}", beside(text))]
     Local {
         /// The code.
         code: Code,
@@ -200,7 +200,7 @@ pub enum Reason {
         text: String,
     },
     /// The server ended it.
-    #[error("closed by the server with {code}: {text}")]
+    #[error("closed by the server with {code}{}", beside(text))]
     Remote {
         /// The code.
         code: Code,
@@ -210,6 +210,11 @@ pub enum Reason {
     /// The credentials, with the name, do not fit into a handshake.
     #[error("name and credentials are too long for a handshake (8,192 octets; the name 256)")]
     Credentials,
+}
+
+/// What is said beside a code, where anything is.
+fn beside(text: &str) -> String {
+    if text.is_empty() { String::new() } else { alloc::format!(": {text}") }
 }
 
 impl Reason {

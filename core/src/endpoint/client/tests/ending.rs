@@ -1,4 +1,5 @@
 use core::time::Duration;
+use std::string::ToString;
 
 use super::super::*;
 use super::world::{World, config};
@@ -177,4 +178,12 @@ fn a_faulty_server_is_told_and_left_for_a_while() {
     assert!(world.server.log.contains(&"closed Remote Some(UnknownKind)".into()));
     world.advance(Duration::from_secs(1));
     assert!(matches!(world.events.last(), Some(ClientEvent::Connected { resumed: true, .. })));
+}
+
+#[test]
+fn a_reason_without_words_is_its_code() {
+    let silent = Reason::Local { code: Code::GoingAway, text: "".into() };
+    assert_eq!(silent.to_string(), "closed here with GOING_AWAY");
+    let told = Reason::Remote { code: Code::Quota, text: "too many".into() };
+    assert_eq!(told.to_string(), "closed by the server with QUOTA: too many");
 }
