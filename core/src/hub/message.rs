@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::slab::Slab;
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
+use crate::varint::leb128;
 
 /// Where the parts of a message body are, in octets from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +60,8 @@ impl Message {
     pub fn new(topic: &str, payload: &[u8]) -> Result<Self, TopicError> {
         validate_topic(topic)?;
         let mut body = Vec::with_capacity(3 + topic.len() + payload.len());
-        let mut length = topic.len();
-        while length > 0x7f {
-            body.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        body.push(length as u8);
+        let mut memory = [0; leb128::MAX_LEN];
+        body.extend_from_slice(leb128::encode(topic.len() as u64, &mut memory));
         let topic_at = body.len() as u32;
         body.extend_from_slice(topic.as_bytes());
         let payload_at = body.len() as u32;
@@ -184,10 +181,10 @@ const fn length_octets(n: usize) -> usize {
     varint_octets(n as u64) as usize
 }
 
-/// How many octets a varint of this value has.
+/// How many octets a varint of this value has; one that is too large is written as the largest.
 #[inline]
 pub(super) const fn varint_octets(n: u64) -> u32 {
-    (64 - (n | 1).leading_zeros()).div_ceil(7)
+    leb128::encoded_len(if n > leb128::MAX { leb128::MAX } else { n }) as u32
 }
 
 /// A message in the pool, and how many queue entries refer to it.

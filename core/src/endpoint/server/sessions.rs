@@ -200,7 +200,6 @@ impl Server {
         closed: &Closed<'_>,
     ) {
         self.release(now, c, !closed.may_resume());
-        // One that was refused ended at once; its session tells it later once more.
         if core::mem::replace(&mut c.told, true) {
             return;
         }
