@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::options::Quality;
 use super::slab::Slab;
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
@@ -41,14 +42,15 @@ pub struct BadLayout;
 /// assert_eq!(&m.body()[..], b"\x09home/dooropen");
 /// assert!(size_of::<Message>() <= 56);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     body: Bytes,
     expires: Option<Instant>,
     topic_at: u32,
     payload_at: u32,
     has_props: bool,
-    reliable: bool,
+    quality: Quality,
+    retain: bool,
 }
 
 impl Message {
@@ -92,13 +94,27 @@ impl Message {
     }
 
     const fn at(body: Bytes, topic_at: u32, payload_at: u32, has_props: bool) -> Self {
-        Self { body, expires: None, topic_at, payload_at, has_props, reliable: false }
+        let quality = Quality::AtMostOnce;
+        Self { body, expires: None, topic_at, payload_at, has_props, quality, retain: false }
     }
 
-    /// The same message, at least once if `reliable`.
+    /// The same message, at least once if `reliable`, else at most once.
     #[must_use]
-    pub fn with_reliable(mut self, reliable: bool) -> Self {
-        self.reliable = reliable;
+    pub fn with_reliable(self, reliable: bool) -> Self {
+        self.with_quality(if reliable { Quality::AtLeastOnce } else { Quality::AtMostOnce })
+    }
+
+    /// The same message, to be delivered so surely at most.
+    #[must_use]
+    pub fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// The same message, to be kept as the last value of its topic if `retain`.
+    #[must_use]
+    pub fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
         self
     }
 
@@ -152,7 +168,29 @@ impl Message {
     /// Whether the message is to be delivered at least once.
     #[must_use]
     pub const fn is_reliable(&self) -> bool {
-        self.reliable
+        self.quality.is_reliable()
+    }
+
+    /// How surely the message is to be delivered.
+    #[must_use]
+    pub const fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// Whether it was published as the last value of its topic.
+    #[must_use]
+    pub const fn is_retain(&self) -> bool {
+        self.retain
+    }
+
+    /// Where its parts are in the body, to make it again by [`from_body`](Self::from_body).
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        Layout {
+            topic: self.topic_at..self.payload_at,
+            payload_at: self.payload_at,
+            has_props: self.has_props,
+        }
     }
 
     /// When the message must no longer be handed on.

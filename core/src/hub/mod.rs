@@ -76,8 +76,11 @@ pub use delivery::{
     Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
 };
 pub use message::{BadLayout, Layout, Message};
-pub use operation::Operation;
-pub use options::{HubOptions, MAX_ID, Policy, Quality, RequestOptions, SessionOptions, SubscribeOptions};
+pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
+pub use options::{
+    HubOptions, MAX_ID, Policy, Quality, QueueOptions, RequestOptions, RetainHandling, SessionOptions,
+    SubscribeOptions,
+};
 
 use crate::status::Status;
 use crate::time::{Deadline, Instant};
@@ -102,6 +105,8 @@ pub struct Hub {
     calls: Calls,
     timers: Timers,
     operations: VecDeque<Operation>,
+    /// The last number that was given to a durable session.
+    stored_sessions: StoredSession,
     access: Option<Box<dyn Access + Send>>,
 }
 
@@ -134,6 +139,7 @@ impl Hub {
             hasher,
             timers: Timers::default(),
             operations: VecDeque::new(),
+            stored_sessions: 0,
             access: None,
         }
     }
@@ -160,9 +166,11 @@ impl Hub {
         self.sessions.counters.sessions += 1;
         self.sessions.counters.attached += 1;
         if self.options.durable && !expiry.is_zero() {
-            self.sessions.all[index].durable = true;
-            let identity = options.identity.into();
-            self.operations.push_back(Operation::SessionCreated { key, identity, expiry });
+            self.stored_sessions += 1;
+            let session = self.stored_sessions;
+            self.sessions.all[index].stored = session;
+            let (name, identity) = (options.name.into(), options.identity.into());
+            self.operations.push_back(Operation::SessionCreated { session, name, identity, expiry });
         }
         Ok(key)
     }
@@ -420,9 +428,9 @@ impl Hub {
         }
     }
 
-    /// Whether the store is to know of this session.
-    fn is_durable(&self, index: u32) -> bool {
-        self.sessions.all[index].durable
+    /// What the store knows this session by, if it does.
+    fn stored(&self, index: u32) -> Option<StoredSession> {
+        Some(self.sessions.all[index].stored).filter(|stored| *stored != 0)
     }
 
     /// Ends all that belongs to a connection.
@@ -457,9 +465,8 @@ impl Hub {
         let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
         left.extend(self.sessions.all[index].extract(|_| true));
         self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
-        if self.is_durable(index) {
-            let key = self.sessions.key(index);
-            self.operations.push_back(Operation::SessionRemoved { key });
+        if let Some(session) = self.stored(index) {
+            self.operations.push_back(Operation::SessionRemoved { session });
         }
         for (_, sub) in core::mem::take(&mut self.sessions.all[index].subs) {
             self.subs.remove(sub);

@@ -99,6 +99,8 @@ pub enum Policy {
 pub struct SessionOptions<'a> {
     /// Who it belongs to: the authenticated user, or empty.
     pub identity: &'a str,
+    /// What its dialect knows it by, for after a restart: kept with a durable session.
+    pub name: &'a str,
     /// How long it outlives its connection; zero: not at all.
     pub expiry: Duration,
     /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
@@ -115,6 +117,7 @@ impl Default for SessionOptions<'_> {
     fn default() -> Self {
         Self {
             identity: "",
+            name: "",
             expiry: Duration::ZERO,
             max_messages: 16_384,
             max_bytes: 4 << 20,
@@ -132,6 +135,63 @@ pub enum Quality {
     AtMostOnce,
     /// At least once: kept until acknowledged.
     AtLeastOnce,
+    /// Exactly once: kept until received, and known until that is settled, so that it is handed
+    /// out again only to a peer that cannot have taken it.
+    ExactlyOnce,
+}
+
+impl Quality {
+    /// Whether deliveries are kept until acknowledged.
+    #[must_use]
+    #[inline]
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::AtMostOnce)
+    }
+
+    /// The number of the quality of service in MQTT's terms: 0, 1, 2.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The quality with this number; the highest for all above.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::AtMostOnce,
+            1 => Self::AtLeastOnce,
+            _ => Self::ExactlyOnce,
+        }
+    }
+}
+
+/// Which retained messages a subscription begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RetainHandling {
+    /// Those that match, each time.
+    #[default]
+    Send,
+    /// Those that match if the subscription is new.
+    SendIfNew,
+    /// None.
+    Never,
+}
+
+/// What a queue is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueueOptions {
+    /// Tasks that wait at most.
+    pub max_tasks: u32,
+    /// Octets of their bodies at most.
+    pub max_bytes: u64,
+    /// How often a task is handed out; one that came back so often goes to the queue of dead letters.
+    pub max_attempts: u32,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { max_tasks: 100_000, max_bytes: 256 << 20, max_attempts: 10 }
+    }
 }
 
 /// What a subscription is like.
@@ -151,6 +211,11 @@ pub struct SubscribeOptions {
     pub no_local: bool,
     /// Requests, not messages.
     pub serve: bool,
+    /// Whether deliveries say that a message was published to be retained; else only those say so
+    /// that the subscription begins with.
+    pub retain_as_published: bool,
+    /// Which retained messages it begins with.
+    pub retained: RetainHandling,
 }
 
 /// What a request is like.

@@ -252,8 +252,8 @@ pub(super) struct Session {
     pub(super) serving: Vec<u32>,
     pub(super) identity: Box<str>,
     pub(super) expiry: Duration,
-    /// The store knows of it, from its beginning to its end.
-    pub(super) durable: bool,
+    /// What the store knows it by, from its beginning to its end; 0: not at all.
+    pub(super) stored: u64,
     pub(super) timer: Option<Timer>,
     pub(super) dedup: Option<Box<Dedup>>,
 }

@@ -61,9 +61,9 @@ impl Hub {
             lanes.enlist(lane);
         }
         self.sessions.wake(index);
-        if self.is_durable(index) {
+        if let Some(session) = self.stored(index) {
             let filter = filter.into();
-            self.operations.push_back(Operation::SubscriptionAdded { key, sid, filter, options });
+            self.operations.push_back(Operation::SubscriptionAdded { session, sid, filter, options });
         }
         Ok(())
     }
@@ -121,8 +121,8 @@ impl Hub {
         }
         self.unlink(index, sid);
         self.sessions.wake(index);
-        if self.is_durable(index) {
-            self.operations.push_back(Operation::SubscriptionRemoved { key, sid });
+        if let Some(session) = self.stored(index) {
+            self.operations.push_back(Operation::SubscriptionRemoved { session, sid });
         }
         Ok(())
     }

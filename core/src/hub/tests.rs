@@ -109,7 +109,19 @@ impl Story {
     }
 }
 
-pub(super) const RELIABLE: SubscribeOptions =
-    SubscribeOptions { quality: Quality::AtLeastOnce, credit: None, no_local: false, serve: false };
-pub(super) const SERVE: SubscribeOptions =
-    SubscribeOptions { quality: Quality::AtMostOnce, credit: None, no_local: false, serve: true };
+pub(super) const RELIABLE: SubscribeOptions = SubscribeOptions {
+    quality: Quality::AtLeastOnce,
+    credit: None,
+    no_local: false,
+    serve: false,
+    retain_as_published: false,
+    retained: RetainHandling::Send,
+};
+pub(super) const SERVE: SubscribeOptions = SubscribeOptions {
+    quality: Quality::AtMostOnce,
+    credit: None,
+    no_local: false,
+    serve: true,
+    retain_as_published: false,
+    retained: RetainHandling::Send,
+};

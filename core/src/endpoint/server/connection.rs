@@ -115,6 +115,7 @@ impl Server {
             credit: s.credit,
             no_local: s.no_local,
             serve: s.serve,
+            ..SubscribeOptions::default()
         };
         let done = match c.hub {
             Some(_) if self.draining.is_some() => {

@@ -93,6 +93,7 @@ impl Server {
             max_bytes: queue.max_bytes,
             policy: queue.policy,
             in_flight: u32::from(c.session.send_in_flight()),
+            ..SessionOptions::default()
         };
         let Ok(hub) = self.hub.attach(now, &options) else { return false };
         c.hub = Some(hub);

@@ -124,10 +124,10 @@ fn the_store_learns_of_durable_sessions() {
     assert_eq!(
         operations,
         [
-            Operation::SessionCreated { key: a, identity: "me".into(), expiry },
-            Operation::SubscriptionAdded { key: a, sid: 1, filter, options: RELIABLE },
-            Operation::SubscriptionRemoved { key: a, sid: 1 },
-            Operation::SessionRemoved { key: a },
+            Operation::SessionCreated { session: 1, name: "".into(), identity: "me".into(), expiry },
+            Operation::SubscriptionAdded { session: 1, sid: 1, filter, options: RELIABLE },
+            Operation::SubscriptionRemoved { session: 1, sid: 1 },
+            Operation::SessionRemoved { session: 1 },
         ]
     );
 }
@@ -143,7 +143,7 @@ fn a_session_stays_with_the_store_from_its_beginning_to_its_end() {
     s.hub.remove(s.now, passing).unwrap();
     s.hub.detach(s.now, a).unwrap();
     let operations: Vec<_> = core::iter::from_fn(|| s.hub.poll_operation()).collect();
-    assert_eq!(operations, [Operation::SessionRemoved { key: a }]);
+    assert_eq!(operations, [Operation::SessionRemoved { session: 1 }]);
 }
 
 #[test]
