@@ -60,9 +60,10 @@ pub use local::{LocalEvent, LocalKey};
 use connections::Connections;
 use sessions::{Held, Opening};
 
+use crate::access::Access;
 use crate::buf::SendBuf;
 use crate::entropy::Entropy;
-use crate::hub::{Access, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{By, Code, Config, Event, Session, SessionId};
 use crate::time::{Deadline, Instant};

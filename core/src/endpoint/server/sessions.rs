@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::auth::Verification;
 use super::{Connection, ConnectionKey, Server, ServerEvent};
+use crate::access::{Action, Who};
 use crate::buf::SendBuf;
 use crate::hub::{SessionKey, SessionOptions};
 use crate::scram::ScramServer;
@@ -47,14 +48,18 @@ impl Server {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = c.opening.take().filter(|_| !c.session.is_ended()) else { return };
+        let who = Who { user: identity, client_id: &opening.name, address: c.peer.address };
+        if !self.hub.decide(&who, Action::Connect, "").allowed {
+            return self.refuse(now, key, c, out, Code::NotAuthorized, "the access rules do not let you in");
+        }
         let resumed = match opening.resume.filter(|(id, ..)| self.held.contains_key(id)) {
-            Some((id, secret, received)) => match self.resume(now, key, c, identity, id, &secret, received) {
+            Some((id, secret, received)) => match self.resume(now, key, c, &who, id, &secret, received) {
                 Ok(counts) => Some(counts),
                 Err(fault) => return self.refuse(now, key, c, out, fault.code(), fault.reason()),
             },
             None => None,
         };
-        if resumed.is_none() && !self.begin(now, key, c, identity, opening.expiry) {
+        if resumed.is_none() && !self.begin(now, key, c, &who, opening.expiry) {
             return self.refuse(now, key, c, out, Code::Quota, "too many sessions");
         }
         if let Some(hub) = c.hub.filter(|_| resumed.is_some()) {
@@ -82,12 +87,14 @@ impl Server {
         now: Instant,
         key: ConnectionKey,
         c: &mut Connection,
-        identity: &str,
+        who: &Who<'_>,
         expiry: Duration,
     ) -> bool {
         let queue = &self.config.queue;
         let options = SessionOptions {
-            identity,
+            identity: who.user,
+            client_id: who.client_id,
+            address: who.address,
             expiry,
             max_messages: queue.max_messages,
             max_bytes: queue.max_bytes,
@@ -117,13 +124,13 @@ impl Server {
         now: Instant,
         key: ConnectionKey,
         c: &mut Connection,
-        identity: &str,
+        who: &Who<'_>,
         id: SessionId,
         secret: &ResumeKey,
         received: u64,
     ) -> Result<Counts, Fault> {
         let Some(held) = self.held.get_mut(&id) else { return Err(Fault::SessionRefused) };
-        if held.key != *secret || self.hub.identity(held.hub) != Some(identity) {
+        if held.key != *secret || self.hub.identity(held.hub) != Some(who.user) {
             return Err(Fault::SessionRefused);
         }
         let (hub, old) = (held.hub, held.connection);
@@ -144,6 +151,7 @@ impl Server {
         if self.hub.reattach(now, hub, in_flight, Some(received)).is_err() {
             return Err(Fault::BadResume { received, acked, sent });
         }
+        let _ = self.hub.set_address(hub, who.address);
         c.hub = Some(hub);
         c.id = Some(id);
         self.by_hub.insert(hub, key);
