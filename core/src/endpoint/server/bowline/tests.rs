@@ -7,14 +7,14 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use super::*;
+use super::super::*;
 use crate::buf::{GrowingRecvBuf, SharedSendBuf};
 use crate::entropy::Seeded;
 use crate::hub::{HubOptions, SubscribeOptions};
 use crate::scram::{Credential, ScramClient};
 use crate::session::{
-    Auth, Connect, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Subscribe,
-    Transport,
+    Auth, Connect, Event, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Session,
+    SessionId, Subscribe, Transport,
 };
 
 /// One client: its session, what it wrote, what it received, what it was told.
