@@ -181,34 +181,3 @@ impl Refusal {
         }
     }
 }
-
-/// What access rules are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// Publish to a topic.
-    Publish,
-    /// Subscribe with a filter.
-    Subscribe,
-    /// Serve requests that match a filter.
-    Serve,
-    /// Request on a topic.
-    Request,
-}
-
-/// The access rules: asked before the hub does anything, so a refusal changes nothing.
-///
-/// ```
-/// use bowline_core::hub::{Access, Action};
-/// struct ReadOnly;
-/// impl Access for ReadOnly {
-///     fn allows(&self, _identity: &str, action: Action, _subject: &str) -> bool {
-///         action == Action::Subscribe
-///     }
-/// }
-/// ```
-pub trait Access {
-    /// Whether `identity` may do `action` on `subject`: a topic, or a filter without
-    /// `$share/GROUP/`.
-    fn allows(&self, identity: &str, action: Action, subject: &str) -> bool;
-}

@@ -1,11 +1,12 @@
 //! Publishing: from a message to the queues of all who want it.
 
 use super::Hub;
-use super::delivery::{Action, PublishOutcome, Refusal, SessionKey};
+use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
 use super::outbox::{Offer, Sessions};
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;

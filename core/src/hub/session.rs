@@ -10,6 +10,7 @@ use hashbrown::HashSet;
 
 use super::delivery::SessionKey;
 use super::options::{Policy, SessionOptions};
+use super::owner::Owner;
 use super::slab::NONE;
 use super::timers::Timer;
 use crate::status::Status;
@@ -250,7 +251,7 @@ pub(super) struct Session {
     pub(super) asked: Vec<u32>,
     /// Legs of requests that this session is to answer.
     pub(super) serving: Vec<u32>,
-    pub(super) identity: Box<str>,
+    pub(super) owner: Owner,
     pub(super) expiry: Duration,
     /// What the store knows it by, from its beginning to its end; 0: not at all.
     pub(super) stored: u64,
@@ -268,7 +269,7 @@ impl Session {
             max_messages: options.max_messages.max(1),
             max_bytes: options.max_bytes,
             window: options.in_flight.max(1),
-            identity: options.identity.into(),
+            owner: Owner::new(options),
             expiry,
             ..Self::default()
         }

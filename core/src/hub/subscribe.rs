@@ -1,11 +1,12 @@
 //! Subscribing, unsubscribing, and a subscription's credit.
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::operation::Operation;
 use super::options::{MAX_ID, SubscribeOptions};
 use super::session::{Entry, Kind};
 use super::slab::NONE;
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::{Filter, parse_filter};

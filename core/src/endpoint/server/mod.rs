@@ -61,9 +61,10 @@ use connection::{Connection, Turn};
 use connections::Connections;
 use registry::Registry;
 
+use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::entropy::Entropy;
-use crate::hub::{Access, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config};

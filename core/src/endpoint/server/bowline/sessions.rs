@@ -10,6 +10,7 @@ use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent, SessionName};
 use super::super::registry::{Name, Sought};
 use super::Connection;
+use crate::access::{Action, Who};
 use crate::buf::SendBuf;
 use crate::hub::SessionOptions;
 use crate::scram::ScramServer;
@@ -45,14 +46,18 @@ impl Connection {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
+        let who = Who { user: identity, client_id: &opening.name, address: self.peer.address };
+        if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
+            return self.refuse(turn, out, Code::NotAuthorized, "the access rules do not let you in");
+        }
         let resumed = match opening.resume {
-            Some((id, secret, received)) => match self.resume(turn, identity, id, &secret, received) {
+            Some((id, secret, received)) => match self.resume(turn, &who, id, &secret, received) {
                 Ok(counts) => counts,
                 Err(fault) => return self.refuse(turn, out, fault.code(), fault.reason()),
             },
             None => None,
         };
-        if resumed.is_none() && !self.begin(turn, identity, opening.expiry) {
+        if resumed.is_none() && !self.begin(turn, &who, opening.expiry) {
             return self.refuse(turn, out, Code::Quota, "too many sessions");
         }
         if let Some(hub) = self.hub.filter(|_| resumed.is_some()) {
@@ -77,10 +82,12 @@ impl Connection {
         });
     }
 
-    fn begin(&mut self, turn: &mut Turn<'_>, identity: &str, expiry: Duration) -> bool {
+    fn begin(&mut self, turn: &mut Turn<'_>, who: &Who<'_>, expiry: Duration) -> bool {
         let queue = &turn.server.config.queue;
         let options = SessionOptions {
-            identity,
+            identity: who.user,
+            client_id: who.client_id,
+            address: who.address,
             expiry,
             max_messages: queue.max_messages,
             max_bytes: queue.max_bytes,
@@ -106,7 +113,7 @@ impl Connection {
     fn resume(
         &mut self,
         turn: &mut Turn<'_>,
-        identity: &str,
+        who: &Who<'_>,
         id: SessionId,
         secret: &ResumeKey,
         received: u64,
@@ -115,7 +122,7 @@ impl Connection {
         let Some(hub) = server.registry.find(Sought::Bowline(id)) else { return Ok(None) };
         let old = server.registry.connection(hub);
         let Some(held) = server.registry.held(hub) else { return Ok(None) };
-        if held.key != *secret || server.hub.identity(hub) != Some(identity) {
+        if held.key != *secret || server.hub.identity(hub) != Some(who.user) {
             return Err(Fault::SessionRefused);
         }
         let old_connection = old.and_then(|old| server.connections.get_mut(old));
@@ -132,6 +139,7 @@ impl Connection {
         if server.hub.reattach(*now, hub, in_flight, Some(received)).is_err() {
             return Err(Fault::BadResume { received, acked, sent });
         }
+        let _ = server.hub.set_address(hub, who.address);
         self.hub = Some(hub);
         self.id = Some(id);
         Ok(Some(counts))
