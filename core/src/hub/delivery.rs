@@ -15,6 +15,14 @@ pub struct SessionKey {
     pub(super) generation: u32,
 }
 
+impl SessionKey {
+    /// Its place: small, and used again by later sessions. For tables beside the hub's own.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// Something to send to a session's peer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
