@@ -54,6 +54,8 @@ mod options;
 mod outbox;
 mod publish;
 mod request;
+#[allow(dead_code, unused_imports)] // until publish and subscribe use it
+mod retained;
 mod session;
 mod shared;
 mod slab;
