@@ -111,6 +111,10 @@ pub struct SessionOptions<'a> {
     pub policy: Policy,
     /// Deliveries at least once at most that are handed out and not acknowledged.
     pub in_flight: u32,
+    /// Whether deliveries are acknowledged one by one, by their ids ([`Hub::settle`](super::Hub::settle)),
+    /// instead of by their count ([`Hub::ack`](super::Hub::ack)); a message for which several
+    /// subscriptions of the session match is then one delivery.
+    pub by_id: bool,
 }
 
 impl Default for SessionOptions<'_> {
@@ -123,6 +127,7 @@ impl Default for SessionOptions<'_> {
             max_bytes: 4 << 20,
             policy: Policy::default(),
             in_flight: 1024,
+            by_id: false,
         }
     }
 }

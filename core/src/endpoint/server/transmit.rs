@@ -77,10 +77,10 @@ fn send(
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
-        Delivery::Message { sid, message, reliable } => {
+        Delivery::Message { sid, message, quality, .. } => {
             let forward = Forward {
                 subscription: sid,
-                reliable,
+                reliable: quality.is_reliable(),
                 has_properties: message.has_props(),
                 body: message.body(),
             };
@@ -104,5 +104,7 @@ fn send(
             session.respond(now, out, &response)
         }
         Delivery::Cancel { id } => session.cancel(now, out, id),
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => Ok(()),
     }
 }
