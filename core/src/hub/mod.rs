@@ -58,6 +58,8 @@ mod owner;
 mod publish;
 mod request;
 mod restore;
+#[allow(dead_code, unused_imports)] // until publish and subscribe use it
+mod retained;
 mod session;
 mod shared;
 mod slab;
