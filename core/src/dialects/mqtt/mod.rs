@@ -6,13 +6,18 @@
 //! [`Packet`] reads and writes every packet of both versions without an allocator. What is read
 //! borrows the octets; lists within a packet are checked when it is read, and read again when asked.
 
+mod alias;
 mod fault;
 mod packet;
 mod properties;
 mod reason;
+mod server;
 mod version;
 mod wire;
 
+#[cfg(feature = "alloc")]
+pub use alias::AliasTable;
+pub use alias::{Aliases, FixedAliases, NoAliases};
 pub use fault::Fault;
 pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, FilterIter, Filters, Head, Outgoing, Packet,
@@ -21,6 +26,7 @@ pub use packet::{
 };
 pub use properties::{Properties, Property, PropertyId, PropertyIter};
 pub use reason::ReasonCode;
+pub use server::{CLOSE_WAIT, Closed, Event, Server, ServerConfig, Welcome};
 pub use version::Version;
 pub use wire::VARINT_MAX;
 

@@ -376,7 +376,11 @@ fn flag(r: &mut Reader<'_>, property: PropertyId) -> Result<bool, Fault> {
 /// assert_eq!(properties.user().collect::<Vec<_>>(), [("a", "b")]);
 /// ```
 #[derive(Clone, Copy)]
-pub struct Properties<'b>(Repr<'b>);
+pub struct Properties<'b> {
+    repr: Repr<'b>,
+    /// A bit for each property that is left out.
+    without: u64,
+}
 
 #[derive(Clone, Copy)]
 enum Repr<'b> {
@@ -409,12 +413,12 @@ impl core::fmt::Debug for Properties<'_> {
 
 impl<'b> Properties<'b> {
     /// No properties.
-    pub const NONE: Properties<'static> = Properties(Repr::Block(&[], 0));
+    pub const NONE: Properties<'static> = Properties { repr: Repr::Block(&[], 0), without: 0 };
 
     /// Properties to send, in this order. They are checked when the packet is written.
     #[must_use]
     pub const fn list(list: &'b [Property<'b>]) -> Self {
-        Properties(Repr::List(list))
+        Properties { repr: Repr::List(list), without: 0 }
     }
 
     /// Reads the length of the properties and the properties ([MQTT-2.2.2-1]), and checks them.
@@ -433,7 +437,7 @@ impl<'b> Properties<'b> {
             Property::read(&mut r)?.admit(place, &mut seen)?;
         }
         check_together(seen, place.packet())?;
-        Ok(Properties(Repr::Block(block, seen)))
+        Ok(Properties { repr: Repr::Block(block, seen), without: 0 })
     }
 
     /// A block of octets of a message's properties, without its length in front, that was checked
@@ -446,32 +450,42 @@ impl<'b> Properties<'b> {
         Self::check_block(block, Place::Packet(PacketType::Publish))
     }
 
-    /// The octets of properties that came in, without their length in front; `None` of a list.
+    /// The same, but those with these identifiers.
+    #[must_use]
+    pub fn without(mut self, ids: &[PropertyId]) -> Self {
+        self.without = ids.iter().fold(self.without, |bits, id| bits | id.bit());
+        self
+    }
+
+    /// The octets of properties that came in, without their length in front; `None` of a list, and
+    /// where some are left out.
+    #[inline]
     #[must_use]
     pub const fn octets(&self) -> Option<&'b [u8]> {
-        match self.0 {
-            Repr::Block(block, _) => Some(block),
-            Repr::List(_) => None,
+        match self.repr {
+            Repr::Block(block, seen) if seen & self.without == 0 => Some(block),
+            _ => None,
         }
     }
 
     /// Whether there is none.
     #[inline]
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        match self.0 {
-            Repr::Block(block, _) => block.is_empty(),
-            Repr::List(list) => list.is_empty(),
+    pub fn is_empty(&self) -> bool {
+        match self.repr {
+            Repr::Block(_, seen) => seen & !self.without == 0,
+            Repr::List(list) => list.iter().all(|p| p.id().bit() & self.without != 0),
         }
     }
 
     /// Whether there is one with this identifier; at once for properties that came in.
     #[must_use]
     pub fn contains(&self, id: PropertyId) -> bool {
-        match self.0 {
+        let there = match self.repr {
             Repr::Block(_, seen) => seen & id.bit() != 0,
             Repr::List(list) => list.iter().any(|p| p.id() == id),
-        }
+        };
+        there && self.without & id.bit() == 0
     }
 
     /// The first one with this identifier.
@@ -486,7 +500,7 @@ impl<'b> Properties<'b> {
     /// All, in the order in which they came.
     #[must_use]
     pub const fn iter(&self) -> PropertyIter<'b> {
-        PropertyIter(self.0)
+        PropertyIter(*self)
     }
 
     /// The user properties, in the order in which they came ([MQTT-3.3.2-18]).
@@ -497,33 +511,27 @@ impl<'b> Properties<'b> {
         })
     }
 
-    /// Writes the length, the properties but those of `without`, and `more`.
+    /// Writes the length, the properties, and `more`.
     pub(super) fn write_with<'m>(
         &self,
         place: Place,
         to: &mut impl Sink,
-        without: &[PropertyId],
         more: impl Iterator<Item = Property<'m>> + Clone,
     ) {
-        let drop = without.iter().fold(0, |bits, id| bits | id.bit());
-        if let Repr::List(list) = self.0
+        if let Repr::List(list) = self.repr
             && let Err(what) = check_list(list, place)
         {
             to.refuse(what);
         }
         let mut size = Count::default();
         more.clone().for_each(|p| p.write(&mut size));
-        match self.0 {
-            Repr::Block(block, seen) if seen & drop == 0 => {
-                to.varint((size.len + block.len()) as u32);
-                to.bytes(block);
-            }
-            _ => {
-                let kept = self.iter().filter(|p| p.id().bit() & drop == 0);
-                kept.clone().for_each(|p| p.write(&mut size));
-                to.varint(u32::try_from(size.len).unwrap_or(u32::MAX));
-                kept.for_each(|p| p.write(to));
-            }
+        if let Some(block) = self.octets() {
+            to.varint((size.len + block.len()) as u32);
+            to.bytes(block);
+        } else {
+            self.iter().for_each(|p| p.write(&mut size));
+            to.varint(u32::try_from(size.len).unwrap_or(u32::MAX));
+            self.iter().for_each(|p| p.write(to));
         }
         more.for_each(|p| p.write(to));
     }
@@ -531,12 +539,9 @@ impl<'b> Properties<'b> {
     /// Writes the length and all properties.
     #[inline]
     pub(super) fn write(&self, place: Place, to: &mut impl Sink) {
-        match self.0 {
-            Repr::Block(block, _) => {
-                to.varint(block.len() as u32);
-                to.bytes(block);
-            }
-            Repr::List(_) => self.write_with(place, to, &[], core::iter::empty()),
+        match self.octets() {
+            Some([]) => to.u8(0),
+            _ => self.write_with(place, to, core::iter::empty()),
         }
     }
 }
@@ -586,7 +591,7 @@ fn check_list(list: &[Property<'_>], place: Place) -> Result<(), &'static str> {
 
 /// The properties of a packet, one after another: see [`Properties::iter`].
 #[derive(Clone)]
-pub struct PropertyIter<'b>(Repr<'b>);
+pub struct PropertyIter<'b>(Properties<'b>);
 
 impl core::fmt::Debug for PropertyIter<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -598,17 +603,22 @@ impl<'b> Iterator for PropertyIter<'b> {
     type Item = Property<'b>;
 
     fn next(&mut self) -> Option<Property<'b>> {
-        match &mut self.0 {
-            Repr::Block(block, _) => {
-                let mut r = Reader::new(PacketType::Publish, block);
-                let property = Property::read(&mut r).ok()?; // was checked: fails at the end only
-                *block = r.bytes;
-                Some(property)
-            }
-            Repr::List(list) => {
-                let (first, rest) = list.split_first()?;
-                *list = rest;
-                Some(*first)
+        loop {
+            let property = match &mut self.0.repr {
+                Repr::Block(block, _) => {
+                    let mut r = Reader::new(PacketType::Publish, block);
+                    let property = Property::read(&mut r).ok()?; // was checked: fails at the end only
+                    *block = r.bytes;
+                    property
+                }
+                Repr::List(list) => {
+                    let (first, rest) = list.split_first()?;
+                    *list = rest;
+                    *first
+                }
+            };
+            if property.id().bit() & self.0.without == 0 {
+                return Some(property);
             }
         }
     }

@@ -144,6 +144,12 @@ impl<'b> Publish<'b> {
         !text || core::str::from_utf8(self.payload).is_ok()
     }
 
+    /// Reads what follows the fixed header.
+    #[inline]
+    pub(in super::super) fn read_body(flags: u8, body: &'b [u8], version: Version) -> Result<Self, Fault> {
+        Self::read(&mut Reader::new(PUBLISH, body), flags, version)
+    }
+
     #[inline]
     pub(super) fn read(r: &mut Reader<'b>, flags: u8, version: Version) -> Result<Self, Fault> {
         let dup = flags & 1 << 3 != 0;
@@ -318,7 +324,7 @@ impl<'a> Outgoing<'a> {
         let expiry = self.expiry.map(Property::MessageExpiry).into_iter();
         let alias = self.topic_alias.map(Property::TopicAlias);
         let ids = self.subscriptions.iter().map(|id| Property::SubscriptionIdentifier(*id));
-        self.properties.write_with(PLACE, to, without, expiry.chain(alias).chain(ids));
+        self.properties.without(without).write_with(PLACE, to, expiry.chain(alias).chain(ids));
     }
 }
 
