@@ -13,7 +13,7 @@
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
-//! | dialects | [`session`], our own protocol |
+//! | dialects | [`session`], our own protocol; [`prx1`] |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -37,6 +37,6 @@ mod ground;
 pub mod hub;
 mod parts;
 
-pub use dialects::session;
+pub use dialects::{prx1, session};
 pub use ground::{buf, entropy, error, time};
 pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};
