@@ -13,6 +13,7 @@
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
+//! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`prx1`] |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
@@ -36,6 +37,7 @@ mod ground;
 #[cfg(feature = "alloc")]
 pub mod hub;
 mod parts;
+pub mod stack;
 
 pub use dialects::{prx1, session};
 pub use ground::{buf, entropy, error, time};
