@@ -47,6 +47,8 @@ mod owed;
 mod prx1;
 mod registry;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -1,0 +1,1 @@
+//! Messages from one dialect to the others.

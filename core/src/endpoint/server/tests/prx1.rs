@@ -1,0 +1,1 @@
+//! PRX1 on the hub.
