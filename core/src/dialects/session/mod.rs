@@ -88,8 +88,6 @@ pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use wire::VARINT_MAX;
 
-pub use crate::lifecycle::Transport;
-
 use close::{Ending, shorten};
 
 use crate::flow::credit::{CreditReceiver, CreditSender};
