@@ -184,8 +184,10 @@ impl From<bool> for Decision {
     }
 }
 
-/// The access rules: asked before anything is done, so a refusal changes nothing. Asked for every
-/// publish, so it should be quick; what it answers depends on nothing but the question.
+/// The access rules: asked before anything is done, so a refusal changes nothing.
+///
+/// Asked about most messages, so it should be quick. What it answers depends on nothing but the
+/// question: the hub remembers for each session the last topic that it may publish to.
 ///
 /// ```
 /// use bowline_core::access::{Access, Action, Decision, Who};

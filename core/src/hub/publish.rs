@@ -6,7 +6,6 @@ use super::message::Message;
 use super::outbox::{Offer, Sessions};
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
-use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -33,7 +32,7 @@ impl Hub {
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
         }
-        self.allow(index, Action::Publish, || message.topic())?;
+        self.allow_publish(index, &message)?;
         self.sessions.counters.messages_in += 1;
         self.sessions.counters.bytes_in += u64::from(message.size());
         if let Some(id) = dedup {
