@@ -139,12 +139,13 @@ impl Hub {
         }
     }
 
-    /// Sets the access rules from now on; existing subscriptions stay.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.access = Some(access);
+    /// Sets the access rules from now on, all at once; existing subscriptions stay. Gives back those
+    /// that were: they may take a while to drop, which can be done where it delays nobody.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
         for session in self.sessions.all.items() {
             session.owner.forget_passed();
         }
+        self.access.replace(access)
     }
 
     /// Asks the access rules, for what no session asks: whether a client may connect, or what a
