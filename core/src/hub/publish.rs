@@ -11,7 +11,6 @@ use super::queue;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscriptions::{FilterEntry, Target};
-use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -119,7 +118,7 @@ impl Hub {
             let name = queue::name_of(message.topic()).unwrap_or_default();
             self.check_offer(index, message, name)?;
         } else {
-            self.allow(index, Action::Publish, || message.topic())?;
+            self.allow_publish(index, message)?;
             self.check_keep(self.now, message)?;
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {

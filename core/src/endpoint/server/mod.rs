@@ -52,7 +52,7 @@ use core::time::Duration;
 
 use hashbrown::HashMap;
 
-pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use local::{LocalEvent, LocalKey};
@@ -201,9 +201,15 @@ impl Server {
         }
     }
 
-    /// Sets the access rules from now on.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.hub.set_access(access);
+    /// Sets the access rules from now on; see [`Hub::set_access`].
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        self.hub.set_access(access)
+    }
+
+    /// Sets who may connect from now on, and gives back who might: it may take a while to drop. Who
+    /// is connected stays, and sessions go on.
+    pub fn set_users(&mut self, users: Users) -> Users {
+        core::mem::replace(&mut self.config.users, users)
     }
 
     /// Takes a connection that was just made.
