@@ -19,7 +19,7 @@ macro_rules! topics {
 }
 
 /// The vectors' files, by topic.
-pub const FILES: [(&str, &str); 20] = topics![
+pub const FILES: [(&str, &str); 21] = topics![
     "authentication",
     "credit",
     "ending",
@@ -33,6 +33,7 @@ pub const FILES: [(&str, &str); 20] = topics![
     "reliable",
     "requests",
     "resume",
+    "retained",
     "service",
     "states",
     "status",

@@ -14,7 +14,7 @@
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
 //! | dialects | [`session`], our own protocol |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
@@ -39,4 +39,4 @@ mod parts;
 
 pub use dialects::session;
 pub use ground::{buf, entropy, error, time};
-pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};
+pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

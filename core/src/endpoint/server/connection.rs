@@ -8,8 +8,11 @@ use super::{Connection, ConnectionKey, REPLY_ROOM, Server};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
+use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
-use crate::session::{Auth, By, Closed, Code, Event, Fault, Kind, Outcome, Received, Request, Subscribe};
+use crate::session::{
+    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
+};
 use crate::status::Status;
 use crate::time::Instant;
 
@@ -115,7 +118,13 @@ impl Server {
             credit: s.credit,
             no_local: s.no_local,
             serve: s.serve,
-            ..SubscribeOptions::default()
+            retain_as_published: s.retain_as_published,
+            // Who did not choose the feature knows nothing of retained values (RET-4).
+            retained: if c.session.features().contains(Features::RETAINED) {
+                s.retained
+            } else {
+                RetainHandling::Never
+            },
         };
         let done = match c.hub {
             Some(_) if self.draining.is_some() => {

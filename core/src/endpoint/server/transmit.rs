@@ -81,6 +81,7 @@ fn send(
             let forward = Forward {
                 subscription: sid,
                 reliable,
+                retain: false,
                 has_properties: message.has_props(),
                 body: message.body(),
             };
