@@ -14,6 +14,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Publishes that were known by their de-duplication id.
     pub duplicates: u64,
+    /// Wills published.
+    pub wills: u64,
     /// Deliveries dropped.
     pub dropped: Drops,
     /// Requests made.
@@ -32,6 +34,10 @@ pub struct Counters {
     pub queued_bytes: u64,
     /// Requests in flight.
     pub requests_in_flight: u64,
+    /// Retained messages there are.
+    pub retained: u64,
+    /// Octets of their bodies.
+    pub retained_bytes: u64,
 }
 
 /// Deliveries dropped, by reason.

@@ -5,9 +5,10 @@
 //! and what it holds is told to a new hub by [`Hub::restore`](super::Hub::restore) with the same
 //! operations: the fewest that lead to the same state.
 //!
-//! Any prefix of the operations is a state that the hub was in, so a store may group them as it
-//! likes and lose what it has not committed; what waits for a commit is told by numbers
-//! ([`Hub::committed`](super::Hub::committed)).
+//! All operations that are given out until there is none belong together: they are committed in
+//! one transaction, with earlier ones where the store groups them, so that after a crash the store
+//! holds a state that the hub was in between two commands. What waits for a commit is told by
+//! numbers ([`Hub::committed`](super::Hub::committed)).
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -103,8 +104,10 @@ pub enum Operation {
         number: u32,
         /// What.
         message: StoredMessage,
-        /// Because of which subscription. With several, the others follow in `Overlaps`.
+        /// Because of which subscription.
         sid: u64,
+        /// The others of the session that match too, where it gets one delivery for all.
+        others: Box<[u64]>,
         /// How surely.
         quality: Quality,
         /// Whether it says that the message is a retained one.

@@ -1,5 +1,6 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 pub use crate::retain::RetainHandling;
@@ -35,6 +36,10 @@ pub struct HubOptions {
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
     pub max_expiry: Duration,
+    /// Retained messages at most.
+    pub max_retained: usize,
+    /// Octets of their bodies at most.
+    pub max_retained_bytes: u64,
     /// How many de-duplication ids of a session are remembered.
     pub dedup_window: usize,
     /// Whether sessions that outlive connections, and their subscriptions, are also stored:
@@ -54,6 +59,8 @@ impl Default for HubOptions {
             max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
+            max_retained: 1_000_000,
+            max_retained_bytes: 1 << 30,
             dedup_window: 1024,
             durable: false,
         }
@@ -103,6 +110,12 @@ pub struct SessionOptions<'a> {
     pub identity: &'a str,
     /// What its dialect knows it by, for after a restart: kept with a durable session.
     pub name: &'a str,
+    /// What its client calls itself, or empty; for access rules.
+    pub client_id: &'a str,
+    /// Where its client connects from; for access rules.
+    pub address: Option<IpAddr>,
+    /// It belongs to the program itself: no access rules are asked.
+    pub trusted: bool,
     /// How long it outlives its connection; zero: not at all.
     pub expiry: Duration,
     /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
@@ -113,6 +126,10 @@ pub struct SessionOptions<'a> {
     pub policy: Policy,
     /// Deliveries at least once at most that are handed out and not acknowledged.
     pub in_flight: u32,
+    /// Whether deliveries are acknowledged one by one, by their ids ([`Hub::settle`](super::Hub::settle)),
+    /// instead of by their count ([`Hub::ack`](super::Hub::ack)); a message for which several
+    /// subscriptions of the session match is then one delivery.
+    pub by_id: bool,
 }
 
 impl Default for SessionOptions<'_> {
@@ -120,11 +137,15 @@ impl Default for SessionOptions<'_> {
         Self {
             identity: "",
             name: "",
+            client_id: "",
+            address: None,
+            trusted: false,
             expiry: Duration::ZERO,
             max_messages: 16_384,
             max_bytes: 4 << 20,
             policy: Policy::default(),
             in_flight: 1024,
+            by_id: false,
         }
     }
 }
