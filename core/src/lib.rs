@@ -14,7 +14,7 @@
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
 //! | access | [`access`]: who may do what |
-//! | dialects | [`session`], our own protocol |
+//! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0 |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -39,6 +39,6 @@ mod ground;
 pub mod hub;
 mod parts;
 
-pub use dialects::session;
+pub use dialects::{mqtt, session};
 pub use ground::{buf, entropy, error, time};
 pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

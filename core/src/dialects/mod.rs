@@ -1,3 +1,4 @@
 //! What is spoken on a connection.
 
+pub mod mqtt;
 pub mod session;
