@@ -48,6 +48,8 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+#[allow(dead_code, unused_imports)] // until publish uses it
+mod history;
 mod log;
 mod matcher;
 mod message;
@@ -80,6 +82,7 @@ pub use counters::{Counters, Drops};
 pub use delivery::{
     Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
 };
+pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
 pub use options::{
@@ -94,6 +97,7 @@ pub use subscribe::identifier_of;
 
 use crate::status::Status;
 use crate::time::{Deadline, Instant};
+use history::{Calendar, Histories};
 use log::Log;
 use outbox::Sessions;
 use request::Calls;
@@ -110,6 +114,8 @@ const TIMERS_PER_CALL: usize = 128;
 pub struct Hub {
     options: HubOptions,
     now: Instant,
+    calendar: Calendar,
+    histories: Histories,
     hasher: RandomState,
     subs: Subscriptions,
     sessions: Sessions,
@@ -143,6 +149,8 @@ impl Hub {
         let hasher = RandomState::with_seeds(key(), key(), key(), key());
         Self {
             now: Instant::ZERO,
+            calendar: Calendar::EPOCH,
+            histories: Histories::new(&options, hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             options,
