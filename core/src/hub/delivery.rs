@@ -15,6 +15,14 @@ pub struct SessionKey {
     pub(super) generation: u32,
 }
 
+impl SessionKey {
+    /// Its place: small, and used again by later sessions. For tables beside the hub's own.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// Something to send to a session's peer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -195,35 +203,4 @@ impl Refusal {
             Self::NoSession | Self::Detached | Self::NotFound => Status::NotFound,
         }
     }
-}
-
-/// What access rules are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// Publish to a topic.
-    Publish,
-    /// Subscribe with a filter.
-    Subscribe,
-    /// Serve requests that match a filter.
-    Serve,
-    /// Request on a topic.
-    Request,
-}
-
-/// The access rules: asked before the hub does anything, so a refusal changes nothing.
-///
-/// ```
-/// use bowline_core::hub::{Access, Action};
-/// struct ReadOnly;
-/// impl Access for ReadOnly {
-///     fn allows(&self, _identity: &str, action: Action, _subject: &str) -> bool {
-///         action == Action::Subscribe
-///     }
-/// }
-/// ```
-pub trait Access {
-    /// Whether `identity` may do `action` on `subject`: a topic, or a filter without
-    /// `$share/GROUP/`.
-    fn allows(&self, identity: &str, action: Action, subject: &str) -> bool;
 }

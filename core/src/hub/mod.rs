@@ -56,6 +56,7 @@ mod message;
 mod operation;
 mod options;
 mod outbox;
+mod owner;
 mod publish;
 mod request;
 mod restore;
@@ -74,14 +75,13 @@ mod will;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
-pub use delivery::{
-    Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
-};
+pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
@@ -95,6 +95,7 @@ pub use will::Will;
 pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 
+use crate::access::{Access, Action, Decision, Who};
 use crate::status::Status;
 use crate::time::{Deadline, Instant};
 use history::{Calendar, Histories};
@@ -166,6 +167,13 @@ impl Hub {
     /// Sets the access rules from now on; existing subscriptions stay.
     pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
         self.access = Some(access);
+    }
+
+    /// Asks the access rules, for what no session asks: whether a client may connect, or what a
+    /// dialect has to know before it does anything.
+    #[must_use]
+    pub fn decide(&self, who: &Who<'_>, action: Action, subject: &str) -> Decision {
+        self.access.as_ref().map_or(Decision::ALLOW, |access| access.decide(who, action, subject))
     }
 
     /// Begins a session, attached to the connection that asks for it.
@@ -297,7 +305,24 @@ impl Hub {
     /// Who the session belongs to: another must not resume it.
     #[must_use]
     pub fn identity(&self, key: SessionKey) -> Option<&str> {
-        self.sessions.find(key).ok().map(|index| &*self.sessions.all[index].identity)
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.user())
+    }
+
+    /// Who the session is for access rules; `None` when it has ended.
+    #[must_use]
+    pub fn who(&self, key: SessionKey) -> Option<Who<'_>> {
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
+    }
+
+    /// The session's client connects from somewhere else now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn set_address(&mut self, key: SessionKey, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let index = self.sessions.find(key)?;
+        self.sessions.all[index].owner.address = address;
+        Ok(())
     }
 
     /// How long the session outlives its connection; `None` when it has ended.
@@ -458,11 +483,12 @@ impl Hub {
         action: Action,
         subject: impl FnOnce() -> &'a str,
     ) -> Result<(), Refusal> {
-        match &self.access {
-            Some(access) if !access.allows(&self.sessions.all[index].identity, action, subject()) => {
-                Err(Refusal::NotAuthorized)
-            }
-            _ => Ok(()),
+        let Some(access) = &self.access else { return Ok(()) };
+        let owner = &self.sessions.all[index].owner;
+        if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
+            Ok(())
+        } else {
+            Err(Refusal::NotAuthorized)
         }
     }
 

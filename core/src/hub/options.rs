@@ -1,6 +1,7 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::history::HistoryOptions;
@@ -115,6 +116,12 @@ pub struct SessionOptions<'a> {
     pub identity: &'a str,
     /// What its dialect knows it by, for after a restart: kept with a durable session.
     pub name: &'a str,
+    /// What its client calls itself, or empty; for access rules.
+    pub client_id: &'a str,
+    /// Where its client connects from; for access rules.
+    pub address: Option<IpAddr>,
+    /// It belongs to the program itself: no access rules are asked.
+    pub trusted: bool,
     /// How long it outlives its connection; zero: not at all.
     pub expiry: Duration,
     /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
@@ -136,6 +143,9 @@ impl Default for SessionOptions<'_> {
         Self {
             identity: "",
             name: "",
+            client_id: "",
+            address: None,
+            trusted: false,
             expiry: Duration::ZERO,
             max_messages: 16_384,
             max_bytes: 4 << 20,

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 
 use super::Hub;
-use super::delivery::{Action, PublishOutcome, Refusal, SessionKey};
+use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
 use super::outbox::{Offer, Sessions};
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscriptions::{FilterEntry, Target};
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;

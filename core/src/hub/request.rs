@@ -7,13 +7,14 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
 use super::options::{MAX_ID, Quality, RequestOptions};
 use super::session::{Control, Entry};
 use super::slab::{NONE, Slab};
 use super::subscriptions::Target;
 use super::timers::{Alarm, Timer};
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 

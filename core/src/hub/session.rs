@@ -10,6 +10,7 @@ use hashbrown::HashSet;
 
 use super::delivery::SessionKey;
 use super::options::{Policy, Quality, SessionOptions};
+use super::owner::Owner;
 use super::slab::NONE;
 use super::timers::Timer;
 use crate::status::Status;
@@ -320,7 +321,7 @@ pub(super) struct Session {
     pub(super) asked: Vec<u32>,
     /// Legs of requests that this session is to answer.
     pub(super) serving: Vec<u32>,
-    pub(super) identity: Box<str>,
+    pub(super) owner: Owner,
     pub(super) expiry: Duration,
     /// Deliveries are acknowledged one by one, by their ids, and those for overlapping
     /// subscriptions are one.
@@ -350,8 +351,8 @@ impl Session {
             max_messages: options.max_messages.max(1),
             max_bytes: options.max_bytes,
             window: options.in_flight.max(1),
-            identity: options.identity.into(),
             by_id: options.by_id,
+            owner: Owner::new(options),
             expiry,
             ..Self::default()
         }

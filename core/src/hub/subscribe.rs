@@ -1,12 +1,13 @@
 //! Subscribing, unsubscribing, and a subscription's credit.
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::operation::Operation;
 use super::options::{MAX_ID, SubscribeOptions};
 use super::session::{Entry, Kind};
 use super::slab::NONE;
-use super::subscriptions::Owner;
+use super::subscriptions::Holder;
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::{Filter, parse_filter};
@@ -106,8 +107,8 @@ impl Hub {
         let sid = number << IDENTIFIER_BITS | u64::from(identifier.min(MAX_IDENTIFIER));
         self.check_subscribe(index, old.map_or(sid, |(_, sid)| sid), filter, &options)?;
         if let Some((sub, old)) = old {
-            let owner = self.owner(index);
-            self.subs.change(sub, owner, sid, &options);
+            let holder = self.holder(index);
+            self.subs.change(sub, holder, sid, &options);
             let s = &mut self.sessions.all[index];
             if let Ok(at) = s.subs.binary_search_by_key(&old, |s| s.0) {
                 // Its number is above the identifier, so the order stays.
@@ -154,17 +155,17 @@ impl Hub {
         options: &SubscribeOptions,
         lane: u32,
     ) -> u32 {
-        let owner = self.owner(index);
-        let sub = self.subs.add(owner, sid, filter, options, lane);
+        let holder = self.holder(index);
+        let sub = self.subs.add(holder, sid, filter, options, lane);
         let s = &mut self.sessions.all[index];
         let at = s.subs.partition_point(|(id, _)| *id < sid);
         s.subs.insert(at, (sid, sub));
         sub
     }
 
-    fn owner(&self, index: u32) -> Owner {
+    fn holder(&self, index: u32) -> Holder {
         let s = &self.sessions.all[index];
-        Owner { session: index, attached: s.attached, by_id: s.by_id }
+        Holder { session: index, attached: s.attached, by_id: s.by_id }
     }
 
     fn tell_subscription(&mut self, index: u32, sid: u64, filter: &str, options: SubscribeOptions) {

@@ -66,14 +66,14 @@ impl Target {
 
 /// Whose a subscription is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owner {
+pub(super) struct Holder {
     pub(super) session: u32,
     pub(super) attached: bool,
     /// Gets one delivery for all its subscriptions that match.
     pub(super) by_id: bool,
 }
 
-impl Owner {
+impl Holder {
     fn flags(self, options: &SubscribeOptions, lane: u32) -> u32 {
         let mut flags = self.session | u32::from(options.quality.number()) << QUALITY;
         for (is, flag) in [
@@ -237,27 +237,27 @@ impl Subscriptions {
     /// Adds a subscription of a session and returns its number.
     pub(super) fn add(
         &mut self,
-        owner: Owner,
+        holder: Holder,
         sid: u64,
         filter: &topic::Filter<'_>,
         options: &SubscribeOptions,
         lane: u32,
     ) -> u32 {
-        let session = owner.session;
+        let session = holder.session;
         let number = self.filter(filter);
         let group = filter.group.map_or(NONE, |name| self.group(number, name, options.serve));
         let sub = Sub { sid, session, filter: number, lane, group, position: 0, serve: options.serve };
         let sub = self.subs.insert(sub);
-        self.link(Target { sid, session: owner.flags(options, lane), sub }, owner.attached);
+        self.link(Target { sid, session: holder.flags(options, lane), sub }, holder.attached);
         sub
     }
 
     /// Gives a subscription other options, and another id; it keeps its filter and its group.
-    pub(super) fn change(&mut self, sub: u32, owner: Owner, sid: u64, options: &SubscribeOptions) {
+    pub(super) fn change(&mut self, sub: u32, holder: Holder, sid: u64, options: &SubscribeOptions) {
         self.unlink(sub);
         self.subs[sub].sid = sid;
         let lane = self.subs[sub].lane;
-        self.link(Target { sid, session: owner.flags(options, lane), sub }, owner.attached);
+        self.link(Target { sid, session: holder.flags(options, lane), sub }, holder.attached);
     }
 
     /// The subscription of a session to messages of this filter, among those that `own` lists: the

@@ -4,11 +4,12 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
 use super::session;
 use super::timers::Alarm;
+use crate::access::Action;
 use crate::time::Instant;
 
 /// What is published when the session's connection is gone without taking it back.

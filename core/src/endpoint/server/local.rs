@@ -86,7 +86,7 @@ impl Server {
     pub fn local(&mut self, now: Instant) -> Result<LocalKey, Refusal> {
         let queue = &self.config.queue;
         let options = SessionOptions {
-            identity: "",
+            trusted: true,
             max_messages: queue.max_messages,
             max_bytes: queue.max_bytes,
             policy: queue.policy,

@@ -1,8 +1,9 @@
 //! Reading histories, and the calendar that they go by.
 
 use super::super::Hub;
-use super::super::delivery::{Action, Refusal, SessionKey};
+use super::super::delivery::{Refusal, SessionKey};
 use super::{HistoryPage, HistoryQuery};
+use crate::access::Action;
 use crate::time::Instant;
 use crate::topic::validate_topic;
 

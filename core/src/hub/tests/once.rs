@@ -12,6 +12,9 @@ use crate::time::Instant;
 const BY_ID: SessionOptions<'_> = SessionOptions {
     identity: "",
     name: "mqtt:a",
+    client_id: "a",
+    address: None,
+    trusted: false,
     expiry: Duration::from_secs(60),
     max_messages: 100,
     max_bytes: 10_000,

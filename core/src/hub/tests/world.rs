@@ -427,7 +427,7 @@ proptest! {
         ),
     ) {
         let expiry = Duration::from_secs(60);
-        let options = SessionOptions { in_flight: 2, expiry, max_messages, policy, max_bytes: 60, identity: "", name: "", by_id: false };
+        let options = SessionOptions { in_flight: 2, expiry, max_messages, policy, max_bytes: 60, ..SessionOptions::default() };
         let mut world = World::new(options, false);
         for step in &steps {
             world.apply(step);
