@@ -43,6 +43,8 @@ mod connections;
 mod event;
 mod local;
 mod registry;
+#[allow(dead_code)]
+mod sys;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
