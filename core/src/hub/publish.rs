@@ -115,6 +115,8 @@ impl Hub {
             return Err(Refusal::Topic(TopicError::Empty));
         }
         self.allow(index, Action::Publish, || message.topic())?;
+        let now = self.now;
+        self.check_keep(now, message)?;
         if self.sessions.pool.log.stalled && self.needs_store(message) {
             return Err(Refusal::Store);
         }
@@ -132,7 +134,8 @@ impl Hub {
         let mut filters = found.iter().map(|filter| &subs.filters[*filter]);
         let of_group = |number: &u32| subs.groups[*number].members.iter().any(durable);
         let kept = |f: &FilterEntry| f.targets().iter().any(durable) || f.groups().iter().any(of_group);
-        message.is_retain() || (message.is_reliable() && filters.any(kept))
+        let recorded = || self.histories.keeps(message.topic_octets());
+        message.is_retain() || recorded() || (message.is_reliable() && filters.any(kept))
     }
 
     /// A message that is known. Its first may not be committed yet.
@@ -155,16 +158,44 @@ impl Hub {
         outcome
     }
 
-    /// Queues a message for all subscriptions that match.
+    /// Keeps a message if it is to be retained or its topic has a history, and queues it for all
+    /// who want it.
     pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+        let retain = message.is_retain();
+        if !(retain || self.histories.keeps(message.topic_octets())) || message.expired(now) {
+            return self.fan_out(now, publisher, Source::New(message));
+        }
+        let message = self.sessions.pool.insert(message);
+        if retain {
+            self.keep(message);
+        }
+        let at = self.calendar.millis(now);
+        self.histories.append(&mut self.sessions.pool, message, at);
+        let outcome = self.fan_out(now, publisher, Source::Pooled(message));
+        self.sessions.pool.release(message);
+        outcome
+    }
+
+    /// Queues a message for all subscriptions that match.
+    fn fan_out(&mut self, now: Instant, publisher: Option<u32>, source: Source) -> PublishOutcome {
         let mut outcome = PublishOutcome::default();
         let Self { subs, sessions, overlap, .. } = self;
+        let message = match &source {
+            Source::New(message) => message,
+            Source::Pooled(index) => sessions.pool.get(*index),
+        };
         let found = subs.matcher.find(message.topic_octets());
         if found.is_empty() || message.expired(now) {
             return outcome;
         }
         let (size, quality, retain) = (message.size(), message.quality(), message.is_retain());
-        let message = sessions.pool.insert(message);
+        let message = match source {
+            Source::New(message) => sessions.pool.insert(message),
+            Source::Pooled(index) => {
+                sessions.pool.share(index);
+                index
+            }
+        };
         // Only where several filters match can several subscriptions of a session.
         let several = found.len() > 1;
         for filter in found {
@@ -205,6 +236,13 @@ impl Hub {
         }
         outcome
     }
+}
+
+/// A message to send on.
+enum Source {
+    New(Message),
+    /// In the pool, with a reference that stays the caller's.
+    Pooled(u32),
 }
 
 /// Offers a delivery to a session's queue, and holds the publisher where that says so.

@@ -8,8 +8,10 @@ use super::*;
 use crate::status::Status;
 
 mod delivery;
+mod history;
 mod once;
 mod requests;
+mod retained;
 mod sessions;
 mod sharing;
 mod slow;

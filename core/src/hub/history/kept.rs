@@ -17,6 +17,9 @@ use super::super::slab::Slab;
 use super::{HistoryMark, HistoryOptions, HistoryQuery};
 use crate::topic;
 
+/// No topic comes near it; what a damaged store says beyond is left out.
+const LAST_OFFSET: u64 = 1 << 62;
+
 /// What is kept of a topic.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Topic {
@@ -178,13 +181,20 @@ impl Histories {
     /// do not allow any more is not kept, which [`restored`](Self::restored) has the store know.
     pub(in crate::hub) fn restore(&mut self, pool: &mut Pool, value: u32, offset: u64, at: u64) {
         let message = pool.get(value).clone();
+        if offset > LAST_OFFSET {
+            return;
+        }
         let Some(slot) = self.restore_topic(pool, message.topic(), offset) else {
             return match self.left_out.last_mut() {
                 Some((topic, next)) if **topic == *message.topic() => *next = offset + 1,
                 _ => self.left_out.push((message.topic().into(), offset + 1)),
             };
         };
-        if self.topics[slot].kept().end != offset {
+        let next = self.topics[slot].kept().end;
+        if offset < next {
+            return;
+        }
+        if offset > next {
             // Some between are missing: what comes after them is what there is.
             self.trim(pool, slot, |_| true);
             self.topics[slot].first = offset;
@@ -193,11 +203,18 @@ impl Histories {
         self.push(slot, value, u64::from(message.size()), at);
     }
 
-    /// A topic of which nothing is left in the store; its next message has this offset.
+    /// Where the history of a topic begins in the store: of one of which nothing is left, what its
+    /// next message's offset is. 0: it was forgotten.
     pub(in crate::hub) fn restore_first(&mut self, pool: &mut Pool, topic: &str, first: u64) {
-        if first > 0
-            && let Some(slot) = self.restore_topic(pool, topic, first)
-        {
+        let is_forgotten = first == 0 && self.find(topic.as_bytes()).is_none();
+        let first = first.max(1);
+        if is_forgotten || first > LAST_OFFSET {
+            return;
+        }
+        let Some(slot) = self.restore_topic(pool, topic, first) else { return };
+        self.trim(pool, slot, |t| t.first < first);
+        if self.topics[slot].records.is_empty() {
+            self.topics[slot].first = first;
             self.rest(slot);
         }
     }
