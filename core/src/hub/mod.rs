@@ -58,6 +58,7 @@ mod options;
 mod outbox;
 mod owner;
 mod publish;
+mod queue;
 mod request;
 mod restore;
 mod retained;
@@ -100,6 +101,7 @@ use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
 use log::Log;
 use outbox::Sessions;
+use queue::Queues;
 use request::Calls;
 use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
@@ -125,6 +127,7 @@ pub struct Hub {
     /// The subscriptions of sessions of which several match, while a message is sent to them.
     overlap: Vec<Target>,
     retained: Retained,
+    queues: Queues,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
 }
@@ -156,6 +159,7 @@ impl Hub {
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             retained: Retained::new(hasher.clone()),
+            queues: Queues::new(hasher.clone()),
             options,
             calls: Calls::new(hasher.clone()),
             hasher,
@@ -220,6 +224,7 @@ impl Hub {
         }
         self.disconnect(index);
         self.wait(now, index);
+        self.settle_tasks(now);
         Ok(())
     }
 
@@ -261,7 +266,7 @@ impl Hub {
         in_flight: u32,
         received: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if let Some(count) = received {
             self.sessions.check_ack(index, count)?;
@@ -284,6 +289,8 @@ impl Hub {
         }
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
+        self.settle_tasks(now);
+        self.pump_all(now, index);
         Ok(())
     }
 
@@ -301,6 +308,7 @@ impl Hub {
             self.disconnect(index);
         }
         self.end(now, index);
+        self.settle_tasks(now);
         Ok(())
     }
 
@@ -384,6 +392,7 @@ impl Hub {
         let drained =
             self.sessions.drain(now, index, &mut self.calls, &self.retained, &mut |d| take(d).into());
         self.settle_lost(Status::Rejected);
+        self.settle_tasks(now);
         self.sessions.release_publishers(index, false);
         Ok(drained)
     }
@@ -428,6 +437,7 @@ impl Hub {
                     self.sessions.all[index].timer = None;
                     let key = self.sessions.key(index);
                     self.end(now, index);
+                    self.settle_tasks(now);
                     self.sessions.notice_expired(key);
                 }
                 Some(Alarm::Will(index)) => {
@@ -447,6 +457,8 @@ impl Hub {
         Counters {
             subscriptions: self.subs.len() as u64,
             requests_in_flight: self.calls.len() as u64,
+            queues: self.queues.len() as u64,
+            tasks: self.queues.tasks() as u64,
             retained: self.retained.len() as u64,
             retained_bytes: self.retained.bytes(),
             history: self.histories.len(),
@@ -465,7 +477,9 @@ impl Hub {
     ///
     /// What is wrong: a fault of the hub, whatever the commands were.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        self.sessions.check(self.retained.values().chain(self.histories.values()))?;
+        let kept = self.retained.values().chain(self.queues.messages()).chain(self.histories.values());
+        self.sessions.check(kept)?;
+        self.queues.check()?;
         self.retained.check(&self.sessions.pool)?;
         self.histories.check(&self.sessions.pool)?;
         self.subs.check()?;
@@ -533,6 +547,7 @@ impl Hub {
             self.sessions.counters.dropped.detached += u64::from(!is_request);
             self.sessions.drop_unsent(index, entry);
         }
+        self.give_tasks_back(index);
         self.end_calls(index);
         self.sessions.clear_control(index);
         let groups = &self.subs.groups;
@@ -600,7 +615,7 @@ impl Hub {
                 let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
                 self.sessions.put(from, lane, entry, size);
             }
-            lost += u64::from(!keep && !passed_on);
+            lost += u64::from(!keep && !passed_on && !entry.is_task());
             self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);

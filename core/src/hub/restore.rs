@@ -152,7 +152,7 @@ impl Hub {
                     s.next_sub = s.next_sub.max((sid >> super::subscribe::IDENTIFIER_BITS) as u32);
                 }
             }
-            Operation::Queued { session, number, message, sid, others, quality, retain, task: _ } => {
+            Operation::Queued { session, number, message, sid, others, quality, retain } => {
                 let (index, message) = (r.session(session)?, r.message(message)?);
                 let mut entry = Entry::new(sid, message, quality).with_retain(retain);
                 if !others.is_empty() {
@@ -190,6 +190,11 @@ impl Hub {
             }
             Operation::HistoryTrimmed { topic, first } => {
                 self.histories.restore_first(&mut self.sessions.pool, &topic, first);
+            }
+            Operation::QueueAdded { queue, options } => self.restore_queue(&queue, options),
+            Operation::TaskAdded { queue, task, message, attempts } => {
+                let message = r.message(message)?;
+                self.restore_task(&queue, task, message, attempts);
             }
             // The others only take away what a store that is told whole does not have.
             _ => {}

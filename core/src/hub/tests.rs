@@ -10,6 +10,7 @@ use crate::status::Status;
 mod delivery;
 mod history;
 mod once;
+mod queues;
 mod requests;
 mod retained;
 mod sessions;
