@@ -47,6 +47,8 @@ mod owed;
 mod prx1;
 mod registry;
 mod store;
+#[allow(dead_code)]
+mod sys;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
