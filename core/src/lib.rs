@@ -13,6 +13,7 @@
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
+//! | access | [`access`]: who may do what |
 //! | dialects | [`session`], our own protocol |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
@@ -29,6 +30,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod access;
 mod dialects;
 #[cfg(feature = "alloc")]
 pub mod endpoint;

@@ -14,6 +14,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Publishes that were known by their de-duplication id.
     pub duplicates: u64,
+    /// Wills published.
+    pub wills: u64,
     /// Deliveries dropped.
     pub dropped: Drops,
     /// Requests made.

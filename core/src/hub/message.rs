@@ -5,6 +5,8 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::log::Log;
+use super::operation::{Operation, StoredMessage};
 use super::options::Quality;
 use super::slab::Slab;
 use crate::time::Instant;
@@ -230,25 +232,49 @@ pub(super) const fn varint_octets(n: u64) -> u32 {
 struct Pooled {
     message: Message,
     references: u32,
+    /// What the store knows it by; 0: not at all.
+    stored: StoredMessage,
 }
 
 impl Default for Pooled {
     fn default() -> Self {
-        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0 }
+        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, stored: 0 }
     }
 }
 
 /// Every message that waits somewhere in the hub, once: queues hold 32-bit references that are
 /// counted without atomics, because one thread at a time works on a hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     messages: Slab<Pooled>,
+    /// Told of messages that something durable refers to.
+    pub(super) log: Log,
 }
 
 impl Pool {
+    pub(super) fn new(log: Log) -> Self {
+        Self { messages: Slab::default(), log }
+    }
+
     /// Stores a message with one reference, which the caller owns.
     pub(super) fn insert(&mut self, message: Message) -> u32 {
-        self.messages.insert(Pooled { message, references: 1 })
+        self.messages.insert(Pooled { message, references: 1, stored: 0 })
+    }
+
+    /// What the store knows this message by: it is told of it now, if it was not.
+    pub(super) fn stored(&mut self, index: u32) -> StoredMessage {
+        let pooled = &mut self.messages[index];
+        if pooled.stored == 0 {
+            pooled.stored = self.log.next_message();
+            let content = pooled.message.clone();
+            self.log.push(Operation::MessageAdded { message: pooled.stored, content });
+        }
+        self.messages[index].stored
+    }
+
+    /// A message that the store has, as it says.
+    pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
+        self.messages.insert(Pooled { message, references: 1, stored })
     }
 
     #[inline]
@@ -268,7 +294,10 @@ impl Pool {
         let pooled = &mut self.messages[index];
         pooled.references -= 1;
         if pooled.references == 0 {
-            self.messages.remove(index);
+            let stored = self.messages.remove(index).stored;
+            if stored != 0 {
+                self.log.push(Operation::MessageRemoved { message: stored });
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
@@ -101,6 +102,12 @@ pub struct SessionOptions<'a> {
     pub identity: &'a str,
     /// What its dialect knows it by, for after a restart: kept with a durable session.
     pub name: &'a str,
+    /// What its client calls itself, or empty; for access rules.
+    pub client_id: &'a str,
+    /// Where its client connects from; for access rules.
+    pub address: Option<IpAddr>,
+    /// It belongs to the program itself: no access rules are asked.
+    pub trusted: bool,
     /// How long it outlives its connection; zero: not at all.
     pub expiry: Duration,
     /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
@@ -111,6 +118,10 @@ pub struct SessionOptions<'a> {
     pub policy: Policy,
     /// Deliveries at least once at most that are handed out and not acknowledged.
     pub in_flight: u32,
+    /// Whether deliveries are acknowledged one by one, by their ids ([`Hub::settle`](super::Hub::settle)),
+    /// instead of by their count ([`Hub::ack`](super::Hub::ack)); a message for which several
+    /// subscriptions of the session match is then one delivery.
+    pub by_id: bool,
 }
 
 impl Default for SessionOptions<'_> {
@@ -118,11 +129,15 @@ impl Default for SessionOptions<'_> {
         Self {
             identity: "",
             name: "",
+            client_id: "",
+            address: None,
+            trusted: false,
             expiry: Duration::ZERO,
             max_messages: 16_384,
             max_bytes: 4 << 20,
             policy: Policy::default(),
             in_flight: 1024,
+            by_id: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::status::Status;
 
 mod delivery;
+mod once;
 mod requests;
 mod sessions;
 mod sharing;
@@ -24,8 +25,8 @@ pub(super) struct Story {
 fn line(delivery: &Delivery<'_>) -> String {
     let text = |m: &Message| format!("{}={}", m.topic(), String::from_utf8_lossy(m.payload()));
     match delivery {
-        Delivery::Message { sid, message, reliable } => {
-            format!("{sid}{} {}", if *reliable { "!" } else { "" }, text(message))
+        Delivery::Message { sid, message, quality, .. } => {
+            format!("{sid}{} {}", ["", "!", "!!"][usize::from(quality.number())], text(message))
         }
         Delivery::Request { sid, timeout, message, .. } => {
             format!("{sid}? {} {}ms", text(message), timeout.as_millis())
@@ -34,6 +35,7 @@ fn line(delivery: &Delivery<'_>) -> String {
             let payload = String::from_utf8_lossy(message.payload()).into_owned();
             format!("{id}: {status:?}{} {payload}", if *more { "+" } else { "" }).trim().to_string()
         }
+        Delivery::Release { id } => format!("release {id}"),
         Delivery::Cancel { .. } => "cancel".to_string(),
     }
 }

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
-    Anonymous, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, Users,
+    Anonymous, Dialect, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName, Users,
 };
-pub use bowline_core::hub::{Access, Action, Policy, Refusal};
+pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};

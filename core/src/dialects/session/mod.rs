@@ -85,8 +85,9 @@ pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUT
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
-pub use timers::Transport;
 pub use wire::VARINT_MAX;
+
+pub use crate::lifecycle::Transport;
 
 use close::{Ending, shorten};
 
