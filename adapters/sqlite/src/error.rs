@@ -108,9 +108,7 @@ impl OpenError {
             StoreError::Full => Self::Full { path },
             StoreError::ReadOnly => Self::ReadOnly { path },
             StoreError::Corrupt(detail) => Self::Corrupt { path, detail },
-            StoreError::Io(detail) | StoreError::Dangling(detail) | StoreError::Other(detail) => {
-                Self::Other { path, detail }
-            }
+            StoreError::Io(detail) | StoreError::Other(detail) => Self::Other { path, detail },
         }
     }
 }
@@ -131,11 +129,6 @@ pub enum StoreError {
     /// It is damaged.
     #[error("the store is damaged ({0}); stop the server, keep a copy, and run `bowline store check`")]
     Corrupt(String),
-    /// Something is kept that refers to what is not: no hub asked for that.
-    #[error(
-        "the store contradicts itself ({0}); `bowline store check` lists what is wrong, `--repair` removes it"
-    )]
-    Dangling(String),
     /// The disk does not work.
     #[error("the store's disk fails ({0}); look into the system's log")]
     Io(String),

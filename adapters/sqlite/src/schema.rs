@@ -60,7 +60,7 @@ CREATE TABLE deliveries (
     -- What is on its way to a session, in the order of the numbers, which begin again at 0 after 4294967294.
     session INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    message INTEGER NOT NULL,
+    message INTEGER NOT NULL,       -- 0: none, it is released
     sid INTEGER NOT NULL,           -- because of which subscription
     others TEXT,                    -- and which others, with commas between
     qos INTEGER NOT NULL,
@@ -121,6 +121,9 @@ CREATE VIEW waiting AS
            datetime(ends_at / 1000, 'unixepoch') AS ends
     FROM sessions LEFT JOIN deliveries USING (session) GROUP BY session;
 ";
+
+/// The number of no message: that of a delivery whose message is not needed any more.
+pub(crate) const NO_MESSAGE: u64 = 0;
 
 /// Every table that refers to a message, and in which column.
 pub(crate) const REFERENCES: &[(&str, &str)] = &[

@@ -49,8 +49,8 @@ impl Default for Options {
 pub struct Store {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
-    /// None if it is only looked at.
-    pub(crate) lock: Option<Lock>,
+    /// None if it is only looked at. Let go of after the database.
+    _lock: Option<Lock>,
 }
 
 impl Store {
@@ -77,7 +77,7 @@ impl Store {
         schema::migrate(&mut connection, version).map_err(failed)?;
         // What SQLite does not do: that the files themselves are found after a loss of power.
         sync(directory).map_err(|error| OpenError::io(directory, error))?;
-        let store = Self { connection, path, lock: Some(lock) };
+        let store = Self { connection, path, _lock: Some(lock) };
         if options.quick_check {
             store.quick_check()?;
         }
@@ -107,7 +107,7 @@ impl Store {
             );
             return Err(OpenError::Other { path, detail });
         }
-        Ok(Self { connection, path, lock: None })
+        Ok(Self { connection, path, _lock: None })
     }
 
     /// Where its database is.

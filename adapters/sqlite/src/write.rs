@@ -71,7 +71,9 @@ impl Sql {
             }
             Self::Dequeue => "DELETE FROM deliveries WHERE session = ? AND number = ?",
             Self::Sent => "UPDATE sessions SET sent = ?2 WHERE session = ?1",
-            Self::Release => "UPDATE deliveries SET released = 1 WHERE session = ? AND number = ?",
+            Self::Release => {
+                "UPDATE deliveries SET released = 1, message = 0 WHERE session = ? AND number = ?"
+            }
             Self::Receive => "INSERT OR REPLACE INTO received (session, id) VALUES (?, ?)",
             Self::Forget => "DELETE FROM received WHERE session = ? AND id = ?",
             Self::Retain => "INSERT OR REPLACE INTO retained (topic, message) VALUES (?, ?)",
