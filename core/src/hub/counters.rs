@@ -34,6 +34,10 @@ pub struct Counters {
     pub queued_bytes: u64,
     /// Requests in flight.
     pub requests_in_flight: u64,
+    /// Retained messages there are.
+    pub retained: u64,
+    /// Octets of their bodies.
+    pub retained_bytes: u64,
 }
 
 /// Deliveries dropped, by reason.

@@ -48,6 +48,7 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+mod keep;
 mod log;
 mod matcher;
 mod message;
@@ -58,6 +59,8 @@ mod owner;
 mod publish;
 mod request;
 mod restore;
+#[allow(dead_code, unused_imports)] // until publish and subscribe use it
+mod retained;
 mod session;
 mod shared;
 mod slab;
@@ -92,10 +95,11 @@ pub use subscribe::identifier_of;
 
 use crate::access::{Access, Action, Decision, Who};
 use crate::status::Status;
-use crate::time::{Deadline, Instant};
+use crate::time::{Deadline, Instant, Why};
 use log::Log;
 use outbox::Sessions;
 use request::Calls;
+use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
 use subscriptions::{Subscriptions, Target};
@@ -116,6 +120,7 @@ pub struct Hub {
     timers: Timers,
     /// The subscriptions of sessions of which several match, while a message is sent to them.
     overlap: Vec<Target>,
+    retained: Retained,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
 }
@@ -144,6 +149,7 @@ impl Hub {
             now: Instant::ZERO,
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
+            retained: Retained::new(hasher.clone()),
             options,
             calls: Calls::new(hasher.clone()),
             hasher,
@@ -369,7 +375,8 @@ impl Hub {
     ) -> Result<Drained, Refusal> {
         let now = self.tick(now);
         let index = self.attached(key)?;
-        let drained = self.sessions.drain(now, index, &mut self.calls, &mut |d| take(d).into());
+        let drained =
+            self.sessions.drain(now, index, &mut self.calls, &self.retained, &mut |d| take(d).into());
         self.settle_lost(Status::Rejected);
         self.sessions.release_publishers(index, false);
         Ok(drained)
@@ -394,13 +401,15 @@ impl Hub {
     /// When the hub wants to be called, and why: a request is not answered, a session expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        self.timers.next()
+        let retained = self.retained.next_expiry().map(|at| Deadline::new(at, Why::Expiry));
+        [self.timers.next(), retained].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due, at most 128 things a call: while
     /// [`poll_timeout`](Self::poll_timeout) is due, call again.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        self.expire_retained(now);
         for _ in 0..TIMERS_PER_CALL {
             match self.timers.pop_due(now) {
                 None => break,
@@ -428,6 +437,8 @@ impl Hub {
         Counters {
             subscriptions: self.subs.len() as u64,
             requests_in_flight: self.calls.len() as u64,
+            retained: self.retained.len() as u64,
+            retained_bytes: self.retained.bytes(),
             ..self.sessions.counters
         }
     }
@@ -439,7 +450,8 @@ impl Hub {
     ///
     /// What is wrong: a fault of the hub, whatever the commands were.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        self.sessions.check()?;
+        self.sessions.check(self.retained.values())?;
+        self.retained.check(&self.sessions.pool)?;
         self.subs.check()?;
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);

@@ -14,6 +14,7 @@ use super::message::{EMPTY, Message, Pool, varint_octets};
 use super::operation::Operation;
 use super::options::{Policy, Quality};
 use super::request::Calls;
+use super::retained::Retained;
 use super::session::{Control, Entry, Kind, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
@@ -400,9 +401,11 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
+        retained: &Retained,
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Drained {
         let mut out = Drained::default();
+        self.fill(now, index, retained);
         let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
@@ -420,8 +423,13 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
+        let wants_filling = s.wants_filling();
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
+        }
+        if wants_filling && !out.blocked {
+            // Others get their turn before the next part.
+            self.wake(index);
         }
         out
     }
@@ -775,7 +783,7 @@ impl Sessions {
     }
 
     /// Checks counts and lists against what there is.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(super) fn check(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
         let (mut queued, mut bytes) = (0, 0);
         for (index, s) in self.all.places().filter(|(_, s)| s.live) {
             let all = || s.unsent().chain(&s.unacked);
@@ -806,11 +814,12 @@ impl Sessions {
         if (queued, bytes) != (self.counters.queued, self.counters.queued_bytes) {
             return Err("counters: queued differs from a recount");
         }
-        self.check_references()
+        self.check_references(kept)
     }
 
-    fn check_references(&self) -> Result<(), &'static str> {
+    fn check_references(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
         let mut references = alloc::collections::BTreeMap::new();
+        kept.for_each(|message| *references.entry(message).or_insert(0u32) += 1);
         for (_, s) in self.all.places() {
             let control = s.control.iter().filter_map(Control::message);
             let will = s.will.as_ref().map(|will| will.message);

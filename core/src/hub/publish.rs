@@ -115,6 +115,8 @@ impl Hub {
             return Err(Refusal::Topic(TopicError::Empty));
         }
         self.allow(index, Action::Publish, || message.topic())?;
+        let now = self.now;
+        self.check_keep(now, message)?;
         if self.sessions.pool.log.stalled && self.needs_store(message) {
             return Err(Refusal::Store);
         }
@@ -155,16 +157,38 @@ impl Hub {
         outcome
     }
 
-    /// Queues a message for all subscriptions that match.
+    /// Keeps a message if it is to be retained, and queues it for all who want it.
     pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+        if !message.is_retain() || message.expired(now) {
+            return self.fan_out(now, publisher, Source::New(message));
+        }
+        let message = self.sessions.pool.insert(message);
+        self.keep(message);
+        let outcome = self.fan_out(now, publisher, Source::Pooled(message));
+        self.sessions.pool.release(message);
+        outcome
+    }
+
+    /// Queues a message for all subscriptions that match.
+    fn fan_out(&mut self, now: Instant, publisher: Option<u32>, source: Source) -> PublishOutcome {
         let mut outcome = PublishOutcome::default();
         let Self { subs, sessions, overlap, .. } = self;
+        let message = match &source {
+            Source::New(message) => message,
+            Source::Pooled(index) => sessions.pool.get(*index),
+        };
         let found = subs.matcher.find(message.topic_octets());
         if found.is_empty() || message.expired(now) {
             return outcome;
         }
         let (size, quality, retain) = (message.size(), message.quality(), message.is_retain());
-        let message = sessions.pool.insert(message);
+        let message = match source {
+            Source::New(message) => sessions.pool.insert(message),
+            Source::Pooled(index) => {
+                sessions.pool.share(index);
+                index
+            }
+        };
         // Only where several filters match can several subscriptions of a session.
         let several = found.len() > 1;
         for filter in found {
@@ -205,6 +229,13 @@ impl Hub {
         }
         outcome
     }
+}
+
+/// A message to send on.
+enum Source {
+    New(Message),
+    /// In the pool, with a reference that stays the caller's.
+    Pooled(u32),
 }
 
 /// Offers a delivery to a session's queue, and holds the publisher where that says so.

@@ -179,6 +179,10 @@ impl Hub {
                     received.insert(at, id);
                 }
             }
+            Operation::Retained { message, .. } => {
+                let message = r.message(message)?;
+                self.keep(message);
+            }
             // The others only take away what a store that is told whole does not have.
             _ => {}
         }

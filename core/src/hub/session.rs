@@ -9,6 +9,7 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 
 use super::delivery::SessionKey;
+use super::keep::Backlog;
 use super::options::{Policy, Quality, SessionOptions};
 use super::owner::Owner;
 use super::slab::NONE;
@@ -299,6 +300,8 @@ pub(super) struct Session {
     /// Octets of the answers in it.
     pub(super) owed: u64,
     pub(super) lanes: Option<Box<Lanes>>,
+    /// Retained messages that subscriptions begin with and that are not queued yet.
+    pub(super) backlogs: Option<Box<VecDeque<Backlog>>>,
     pub(super) acked: u64,
     /// Handing out again waits for a subscription's credit.
     pub(super) again_stalled: bool,
@@ -429,7 +432,8 @@ impl Session {
         if (self.again as usize) < self.unacked.len() {
             return self.window_open() && !self.again_stalled;
         }
-        self.main.front().is_some_and(|e| self.may_send(*e))
+        self.wants_filling()
+            || self.main.front().is_some_and(|e| self.may_send(*e))
             || self.lanes.as_ref().is_some_and(|lanes| !lanes.ring.is_empty())
     }
 

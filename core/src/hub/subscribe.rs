@@ -74,6 +74,7 @@ impl Hub {
         }
         self.sessions.wake(index);
         self.tell_subscription(index, sid, filter, options);
+        self.begin_with_retained(index, sid, filter, options, old.is_some());
         Ok(())
     }
 
@@ -122,6 +123,7 @@ impl Hub {
             self.link(index, sid, &parsed, &options, NONE);
         }
         self.tell_subscription(index, sid, filter, options);
+        self.begin_with_retained(index, sid, filter, options, old.is_some());
         Ok(old.is_some())
     }
 
@@ -238,6 +240,8 @@ impl Hub {
     fn unlink(&mut self, index: u32, sid: u64) {
         let s = &mut self.sessions.all[index];
         let Ok(at) = s.subs.binary_search_by_key(&sid, |s| s.0) else { return };
+        self.sessions.forget_backlog(index, sid);
+        let s = &mut self.sessions.all[index];
         let (_, number) = s.subs.remove(at);
         // What is for other subscriptions too is still theirs.
         let waiting = s.extract(|e| e.sid == sid && !matches!(e.kind(), Kind::Overlap(_)));

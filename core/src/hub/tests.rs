@@ -10,6 +10,7 @@ use crate::status::Status;
 mod delivery;
 mod once;
 mod requests;
+mod retained;
 mod sessions;
 mod sharing;
 mod slow;
