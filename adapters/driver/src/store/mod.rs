@@ -2,7 +2,7 @@
 //! machines' instants and the time that outlives a process.
 
 use std::error::Error;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bowline_core::hub::Operation;
 use bowline_core::time::Instant;
@@ -81,4 +81,38 @@ impl Calendar {
             }
         }
     }
+}
+
+/// What is worth a line in a log about a server's store.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreEvent {
+    /// What it held is in the hub.
+    Loaded {
+        /// So many operations.
+        operations: u64,
+        /// So long it took.
+        took: Duration,
+    },
+    /// It does not do what it is told. That is kept and tried again; what would have to be stored is
+    /// refused meanwhile, and all else goes on.
+    Stalled {
+        /// What it says.
+        error: StorageError,
+        /// So many operations wait.
+        waiting: u64,
+    },
+    /// It does what it is told again.
+    Recovered {
+        /// So long it did not.
+        after: Duration,
+    },
+    /// The server was stopped while the store did not work: what it was not told to be kept is lost.
+    /// Nothing of it was acknowledged.
+    Lost {
+        /// What the store says.
+        error: StorageError,
+        /// So many operations.
+        operations: u64,
+    },
 }

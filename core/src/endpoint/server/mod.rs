@@ -43,6 +43,7 @@ mod connections;
 mod event;
 mod local;
 mod registry;
+mod store;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
