@@ -5,13 +5,14 @@
 //!
 //! [`Packet`] reads and writes every packet of both versions without an allocator. What is read
 //! borrows the octets; lists within a packet are checked when it is read, and read again when asked.
+//! [`server`] is a broker's side of a connection.
 
 mod alias;
 mod fault;
 mod packet;
 mod properties;
 mod reason;
-mod server;
+pub mod server;
 mod version;
 mod wire;
 
@@ -26,11 +27,17 @@ pub use packet::{
 };
 pub use properties::{Properties, Property, PropertyId, PropertyIter};
 pub use reason::ReasonCode;
-pub use server::{CLOSE_WAIT, Closed, Event, Server, ServerConfig, Welcome};
+pub use server::Server;
 pub use version::Version;
 pub use wire::VARINT_MAX;
 
+use core::time::Duration;
+
 use crate::error::Blocked;
+use crate::lifecycle::By;
+
+/// How long a side that has said its last waits for the other to end the stream.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// A packet identifier (§2.2.1): 1 to 65,535.
 pub type PacketId = core::num::NonZeroU16;
@@ -107,4 +114,17 @@ impl SendError {
     pub const fn is_blocked(&self) -> bool {
         matches!(self, SendError::Blocked(_))
     }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Who ended it.
+    pub by: By,
+    /// The reason, where somebody gave one.
+    pub reason: Option<ReasonCode>,
+    /// What this side says beside.
+    pub text: &'static str,
+    /// The rule that was broken.
+    pub fault: Option<Fault>,
 }

@@ -47,6 +47,8 @@ mod owed;
 mod prx1;
 mod registry;
 mod store;
+#[allow(dead_code)]
+mod sys;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +61,7 @@ use core::time::Duration;
 
 use hashbrown::HashMap;
 
-pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use local::{LocalEvent, LocalKey};
@@ -76,7 +78,7 @@ use crate::entropy::Entropy;
 use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
-use crate::session::{Code, Config};
+use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
 
 /// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
@@ -200,7 +202,9 @@ impl Server {
     /// A server without connections. `entropy` must be unpredictable where strangers connect: the
     /// secrets of sessions come from it.
     #[must_use]
-    pub fn new(config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+    pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+        // What this hub can do; queues, rooms, presence and history are not among it.
+        config.session.features = Features::RETAINED;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -222,9 +226,15 @@ impl Server {
         }
     }
 
-    /// Sets the access rules from now on.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.hub.set_access(access);
+    /// Sets the access rules from now on; see [`Hub::set_access`].
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        self.hub.set_access(access)
+    }
+
+    /// Sets who may connect from now on, and gives back who might: it may take a while to drop. Who
+    /// is connected stays, and sessions go on.
+    pub fn set_users(&mut self, users: Users) -> Users {
+        core::mem::replace(&mut self.config.users, users)
     }
 
     /// Takes a connection that was just made.

@@ -1,15 +1,10 @@
 //! Ending: by intent, by fault, by the client, by the transport (§4.13, §3.14).
 
-use core::time::Duration;
-
-use super::super::{Fault, PacketType, ReasonCode, Side, Version};
-use super::event::{Closed, Event};
+use super::super::{Closed, Fault, PacketType, ReasonCode, Side, Version};
+use super::event::Event;
 use super::{Phase, Server};
 use crate::lifecycle::{By, State};
 use crate::time::Instant;
-
-/// How long a side that has said its last waits for the other to end the stream.
-pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// How a connection ended, kept until it was told.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,6 @@
 //! What a server's side tells its application.
 
-use super::super::{Ack, Auth, Connect, Disconnect, Fault, Publish, ReasonCode, Subscribe, Unsubscribe};
-use crate::lifecycle::By;
+use super::super::{Ack, Auth, Closed, Connect, Disconnect, Publish, Subscribe, Unsubscribe};
 
 /// Something happened. What it holds borrows the receive buffer, and a publication's topic the aliases.
 #[derive(Clone, Debug)]
@@ -28,17 +27,4 @@ pub enum Event<'b> {
     Disconnect(Disconnect<'b>),
     /// The connection has ended, once and for all: the last event.
     Closed(Closed),
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// Who ended it.
-    pub by: By,
-    /// The reason, where somebody gave one.
-    pub reason: Option<ReasonCode>,
-    /// What this side says beside.
-    pub text: &'static str,
-    /// The rule that was broken.
-    pub fault: Option<Fault>,
 }

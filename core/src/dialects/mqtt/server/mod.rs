@@ -13,7 +13,8 @@
 //!
 //! ```
 //! use bowline_core::buf::{SliceRecvBuf, SliceSendBuf};
-//! use bowline_core::mqtt::{Connect, Event, NoAliases, Outgoing, Server, ServerConfig, Version, Welcome};
+//! use bowline_core::mqtt::server::{Config, Event, Server, Welcome};
+//! use bowline_core::mqtt::{Connect, NoAliases, Outgoing, Version};
 //! use bowline_core::time::Instant;
 //!
 //! let now = Instant::from_millis(0);
@@ -23,8 +24,9 @@
 //! let mut received = SliceRecvBuf::new(&mut b);
 //! received.push(out.pending());
 //!
-//! let mut server = Server::accept(now, &ServerConfig::default());
-//! let Some(Event::Connect(connect)) = server.recv(now, &mut received, &mut NoAliases) else { panic!() };
+//! let mut server = Server::accept(now, &Config::default());
+//! let mut aliases = NoAliases;
+//! let Some(Event::Connect(connect)) = server.recv(now, &mut received, &mut aliases) else { panic!() };
 //! assert_eq!(connect.client_id, "me");
 //! let mut memory = [0; 128];
 //! let mut out = SliceSendBuf::new(&mut memory);
@@ -43,15 +45,14 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use close::CLOSE_WAIT;
-pub use event::{Closed, Event};
+pub use event::Event;
 pub use send::Welcome;
 
 use core::time::Duration;
 
 use close::{Ending, Farewell};
 
-use super::{Qos, Version};
+use super::{CLOSE_WAIT, Qos, Version};
 use crate::keepalive::Keepalive;
 use crate::lifecycle::Lifecycle;
 use crate::time::Instant;
@@ -59,13 +60,13 @@ use crate::time::Instant;
 /// The settings of a server's side.
 ///
 /// ```
-/// use bowline_core::mqtt::ServerConfig;
-/// let mut config = ServerConfig::default();
+/// use bowline_core::mqtt::server::Config;
+/// let mut config = Config::default();
 /// config.max_packet = 4096; // no more than the receive buffer holds
 /// config.max_keep_alive = Some(300);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerConfig {
+pub struct Config {
     /// The largest packet that is taken, in octets, fixed header and all.
     pub max_packet: u32,
     /// The largest packet that is taken before the connection is established.
@@ -92,7 +93,7 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
 }
 
-impl Default for ServerConfig {
+impl Default for Config {
     fn default() -> Self {
         Self {
             max_packet: 1 << 20,
@@ -187,7 +188,7 @@ pub struct Server {
 impl Server {
     /// A transport was accepted: CONNECT must come.
     #[must_use]
-    pub fn accept(now: Instant, config: &ServerConfig) -> Server {
+    pub fn accept(now: Instant, config: &Config) -> Server {
         Server {
             now,
             life: Lifecycle::new(now, config.connect_timeout, CLOSE_WAIT),

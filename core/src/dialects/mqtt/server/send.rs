@@ -18,7 +18,7 @@ const LEAVE_OUT: [&[PropertyId]; 3] =
     [&[], &[PropertyId::ReasonString], &[PropertyId::ReasonString, PropertyId::User]];
 
 /// What CONNACK tells a client that is welcome. The limits of
-/// [`ServerConfig`](super::ServerConfig) are announced without being asked, to 5.0 clients.
+/// [`Config`](super::Config) are announced without being asked, to 5.0 clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Welcome<'a> {
     /// Whether an older session goes on ([MQTT-3.2.2-2], [MQTT-3.2.2-3]).

@@ -33,7 +33,7 @@ struct World {
 }
 
 impl World {
-    fn new(config: &ServerConfig) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
             now: at(0),
             server: Server::accept(at(0), config),
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// With a connection of this version, on which nothing has been said but CONNECT and CONNACK.
-    fn open(config: &ServerConfig, connect: Connect<'_>) -> Self {
+    fn open(config: &Config, connect: Connect<'_>) -> Self {
         let mut world = Self::new(config);
         world.connect(connect);
         world.welcome();
@@ -120,8 +120,8 @@ fn v5<'a>(properties: &'a [Property<'a>]) -> Connect<'a> {
 const V3: Connect<'static> = Connect::new(Version::V311, "me");
 const V5: Connect<'static> = Connect::new(Version::V5, "me");
 
-fn config() -> ServerConfig {
-    ServerConfig { topic_alias_maximum: 3, ..ServerConfig::default() }
+fn config() -> Config {
+    Config { topic_alias_maximum: 3, ..Config::default() }
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_empty_client_id_wants_a_clean_session() {
 
 #[test]
 fn connack_announces_what_differs_from_the_defaults() {
-    let mut world = World::new(&ServerConfig {
+    let mut world = World::new(&Config {
         receive_maximum: 10,
         maximum_qos: Qos::AtLeastOnce,
         retain_available: false,
@@ -320,7 +320,7 @@ fn messages_of_every_quality_come_and_go() {
 #[test]
 fn more_publications_than_the_receive_maximum_are_too_many() {
     // [MQTT-3.3.4-7]; what counts is in §4.9.
-    let config = ServerConfig { receive_maximum: 2, ..config() };
+    let config = Config { receive_maximum: 2, ..config() };
     let mut world = World::open(&config, V5);
     let publish = |n, twice| {
         let delivery =
@@ -385,7 +385,7 @@ fn topic_aliases_are_resolved_and_their_misuse_named() {
 
 #[test]
 fn limits_of_the_server_are_enforced() {
-    let config = ServerConfig {
+    let config = Config {
         max_packet: 100,
         max_connect_packet: 50,
         maximum_qos: Qos::AtMostOnce,
@@ -572,7 +572,7 @@ fn what_explains_an_answer_is_left_out_where_it_is_not_wanted() {
     let full = ack.encoded_len(Version::V5).unwrap() as u32;
     let without_reason = full - 10;
     for (limit, kept) in [(full, 2), (full - 1, 1), (without_reason, 1), (without_reason - 1, 0), (5, 0)] {
-        let mut world = World::open(&ServerConfig::default(), V5);
+        let mut world = World::open(&Config::default(), V5);
         world.server.tx_max_packet = limit;
         world.server.ack(world.now, &mut world.out, &ack).unwrap();
         let sent = world.sent();
