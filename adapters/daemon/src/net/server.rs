@@ -147,6 +147,7 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
         max_connections: limits.connections,
         max_per_address: limits.per_address,
         users: users(&config.auth)?,
+        ..ServerConfig::default()
     })
 }
 
