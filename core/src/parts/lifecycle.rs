@@ -23,20 +23,6 @@ use core::time::Duration;
 
 use crate::time::{Deadline, Instant, Why};
 
-/// What the transport owes once the output that waits has been written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the transport has to be shut or dropped when the machine says so"]
-pub enum Transport {
-    /// Stay as it is.
-    Open,
-    /// End this side's direction of the stream, and go on reading.
-    Shut,
-    /// Drop the connection, after what waits was written.
-    Drop,
-    /// Drop the connection now; what waits will not be read.
-    Abort,
-}
-
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {

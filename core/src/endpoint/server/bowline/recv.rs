@@ -12,7 +12,9 @@ use crate::endpoint::server::connection::Turn;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
 use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
-use crate::session::{Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe};
+use crate::session::{
+    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
+};
 use crate::status::Status;
 use crate::time::Instant;
 
