@@ -28,9 +28,9 @@ pub type TaskNumber = u64;
 /// that order.
 ///
 /// Instants are always ends that lie ahead (a message expires, a session ends), so that a store can
-/// turn them into calendar time and back.
+/// turn them into calendar time and back. Exhaustive on purpose: a store that does not know an
+/// operation must not build, as it would lose what it was told.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Operation {
     /// A session that outlives its connections began; it is attached.
     SessionCreated {
@@ -112,8 +112,6 @@ pub enum Operation {
         quality: Quality,
         /// Whether it says that the message is a retained one.
         retain: bool,
-        /// The task of a queue that it is, which goes back when the session ends.
-        task: Option<(Box<str>, TaskNumber)>,
     },
     /// A delivery left the session: it was acknowledged, dropped or handed over.
     Dequeued {
@@ -218,7 +216,8 @@ pub enum Operation {
     HistoryTrimmed {
         /// The topic.
         topic: Box<str>,
-        /// The oldest that is still kept.
+        /// The oldest that is still kept, or where nothing is, the next one. 0: the topic is
+        /// forgotten, and begins anew at 1 if ever.
         first: u64,
     },
 }

@@ -1,8 +1,10 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::history::HistoryOptions;
 pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
@@ -36,6 +38,10 @@ pub struct HubOptions {
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
     pub max_expiry: Duration,
+    /// Queues at most.
+    pub max_queues: usize,
+    /// What a queue is like that nobody declared.
+    pub queue: QueueOptions,
     /// Retained messages at most.
     pub max_retained: usize,
     /// Octets of their bodies at most.
@@ -45,6 +51,14 @@ pub struct HubOptions {
     /// Whether sessions that outlive connections, and their subscriptions, are also stored:
     /// [`Hub::poll_operation`](super::Hub::poll_operation) then gives out what to store.
     pub durable: bool,
+    /// Which topics have a history; none by default.
+    pub history: Vec<HistoryOptions>,
+    /// Topics with a history at most in all. With more, one of which nothing is left makes room;
+    /// where there is none, the new one has no history.
+    pub max_history_topics: usize,
+    /// Octets of message bodies at most in the histories of all topics. With more, the topic of a
+    /// new message gives up its own oldest; where that is not enough, the new one is not kept.
+    pub max_history_bytes: u64,
 }
 
 impl Default for HubOptions {
@@ -59,10 +73,15 @@ impl Default for HubOptions {
             max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
+            max_queues: 10_000,
+            queue: QueueOptions::default(),
             max_retained: 1_000_000,
             max_retained_bytes: 1 << 30,
             dedup_window: 1024,
             durable: false,
+            history: Vec::new(),
+            max_history_topics: 10_000,
+            max_history_bytes: 256 << 20,
         }
     }
 }

@@ -67,6 +67,7 @@ impl Hub {
         let now = self.tick(now);
         let Some(r) = self.restoring.take() else { return };
         self.sessions.pool.log.resume(r.on);
+        self.histories.restored(&mut self.sessions.pool);
         for index in r.attached {
             self.wait(now, index);
         }
@@ -151,7 +152,7 @@ impl Hub {
                     s.next_sub = s.next_sub.max((sid >> super::subscribe::IDENTIFIER_BITS) as u32);
                 }
             }
-            Operation::Queued { session, number, message, sid, others, quality, retain, task: _ } => {
+            Operation::Queued { session, number, message, sid, others, quality, retain } => {
                 let (index, message) = (r.session(session)?, r.message(message)?);
                 let mut entry = Entry::new(sid, message, quality).with_retain(retain);
                 if !others.is_empty() {
@@ -182,6 +183,18 @@ impl Hub {
             Operation::Retained { message, .. } => {
                 let message = r.message(message)?;
                 self.keep(message);
+            }
+            Operation::Recorded { message, offset, at, .. } => {
+                let message = r.message(message)?;
+                self.histories.restore(&mut self.sessions.pool, message, offset, at);
+            }
+            Operation::HistoryTrimmed { topic, first } => {
+                self.histories.restore_first(&mut self.sessions.pool, &topic, first);
+            }
+            Operation::QueueAdded { queue, options } => self.restore_queue(&queue, options),
+            Operation::TaskAdded { queue, task, message, attempts } => {
+                let message = r.message(message)?;
+                self.restore_task(&queue, task, message, attempts);
             }
             // The others only take away what a store that is told whole does not have.
             _ => {}

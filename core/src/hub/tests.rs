@@ -8,7 +8,9 @@ use super::*;
 use crate::status::Status;
 
 mod delivery;
+mod history;
 mod once;
+mod queues;
 mod requests;
 mod retained;
 mod sessions;

@@ -291,6 +291,12 @@ impl Session {
         Counts { sent: self.sent, acked: self.acked, received: self.received - self.unaccepted as u64 }
     }
 
+    /// How many reliable frames were received, accepted or not.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {
