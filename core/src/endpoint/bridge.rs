@@ -14,14 +14,12 @@
 //!
 //! MQTT's topic alias and subscription identifiers are of one connection, and stay there.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::hub::{Layout, Message, Quality};
+use crate::hub::{Message, Quality};
 use crate::mqtt;
 use crate::session::{Block, Properties, Property};
 use crate::time::Instant;
-use crate::varint::leb128;
 
 /// The name of the user property that carries a trace context (W3C Trace Context §3.2).
 pub const TRACEPARENT: &str = "traceparent";
@@ -64,47 +62,18 @@ pub fn from_mqtt(
     properties: mqtt::Properties<'_>,
 ) -> Option<Message> {
     let message = if properties.is_empty() {
-        assemble(0, None::<Block<core::iter::Empty<_>>>, topic, payload)
+        Message::assemble(Block(core::iter::empty()), topic, payload)
     } else {
         let found = Found::of(properties);
         let trace = found.trace();
         let block = Block(found.own(trace.as_ref(), properties));
-        let size = block.size();
-        let message = assemble(size, (size > 0).then_some(block), topic, payload)?;
+        let message = Message::assemble(block, topic, payload)?;
         Some(match found.expiry {
             Some(seconds) => message.with_expiry(now + Duration::from_secs(seconds.into())),
             None => message,
         })
     }?;
     Some(message.with_quality(flags.quality).with_retain(flags.retain))
-}
-
-/// Writes `[properties] topic payload`.
-fn assemble<'p>(
-    size: usize,
-    block: Option<Block<impl Iterator<Item = Property<'p>> + Clone>>,
-    topic: &str,
-    payload: &[u8],
-) -> Option<Message> {
-    let with_length = |n: usize| leb128::encoded_len(n as u64) + n;
-    let block_len = if block.is_some() { with_length(size) } else { 0 };
-    // Exactly: only then is the shared buffer this very allocation.
-    let mut body = Vec::with_capacity(block_len + with_length(topic.len()) + payload.len());
-    let put_length = |body: &mut Vec<u8>, n: usize| {
-        body.extend_from_slice(leb128::encode(n as u64, &mut [0; leb128::MAX_LEN]));
-    };
-    let has_props = block.is_some();
-    if let Some(block) = block {
-        put_length(&mut body, size);
-        block.put(&mut body);
-    }
-    put_length(&mut body, topic.len());
-    let topic_at = u32::try_from(body.len()).ok()?;
-    body.extend_from_slice(topic.as_bytes());
-    let payload_at = u32::try_from(body.len()).ok()?;
-    body.extend_from_slice(payload);
-    let layout = Layout { topic: topic_at..payload_at, payload_at, has_props };
-    Message::from_body(body.into(), &layout).ok()
 }
 
 /// What there is once among the properties of a publication.

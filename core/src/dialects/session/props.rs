@@ -83,7 +83,7 @@ impl<'b> Property<'b> {
         })
     }
 
-    const fn id(&self) -> u64 {
+    pub(crate) const fn id(&self) -> u64 {
         match self {
             Property::ContentType(_) => CONTENT_TYPE,
             Property::Trace(_) => TRACE,
