@@ -13,8 +13,19 @@
 //! | route hint, de-duplication id, those of later versions | – |
 //!
 //! MQTT's topic alias and subscription identifiers are of one connection, and stay there.
+//!
+//! # Requests
+//!
+//! A session of MQTT 5 asks and answers by messages ([`Hub::set_by_messages`](crate::hub::Hub::set_by_messages)).
+//! What it asks, the hub itself hands on and publishes the answer. What it is asked comes as
+//! [`Delivery::Request`](crate::hub::Delivery::Request), and goes out as a publication with a response
+//! topic of this server's own ([`ToMqtt::request`]); what the client publishes there is not published
+//! but the answer ([`ReplyTopics::parse`], [`answer_from_mqtt`]), which
+//! [`Hub::respond`](crate::hub::Hub::respond) takes from whom it asked and from nobody else.
 
 use core::time::Duration;
+
+use bytes::Bytes;
 
 use crate::hub::{Message, Quality};
 use crate::mqtt;
@@ -150,6 +161,8 @@ pub struct ToMqtt<'m> {
     expiry: Option<u32>,
     /// The trace context in its text form, made when the message has one.
     traceparent: Option<[u8; TRACEPARENT_LEN]>,
+    /// Of a request: where to answer it, instead of what its requester said.
+    reply: Option<ReplyTo>,
 }
 
 impl<'m> ToMqtt<'m> {
@@ -158,12 +171,26 @@ impl<'m> ToMqtt<'m> {
     #[must_use]
     pub fn new(now: Instant, message: &'m Message) -> Self {
         if !message.has_props() {
-            return Self { own: Properties::NONE, expiry: None, traceparent: None };
+            return Self { own: Properties::NONE, expiry: None, traceparent: None, reply: None };
         }
         let own = Properties::of_body(message.props());
         let trace = own.iter().find_map(|p| if let Property::Trace(trace) = p { Some(trace) } else { None });
         let expiry = message.expires().map(|at| whole_seconds(at.saturating_since(now)));
-        Self { own, expiry, traceparent: trace.map(format_trace) }
+        Self { own, expiry, traceparent: trace.map(format_trace), reply: None }
+    }
+
+    /// Of a request that is handed out, with the id that the hub gave it and the time that is left for
+    /// its answer, which is its expiry.
+    #[must_use]
+    pub fn request(
+        now: Instant,
+        message: &'m Message,
+        topics: ReplyTopics,
+        id: u64,
+        timeout: Duration,
+    ) -> Self {
+        let (expiry, reply) = (Some(whole_seconds(timeout)), Some(topics.reply_to(id)));
+        Self { expiry, reply, ..Self::new(now, message) }
     }
 
     /// What is left of the message's expiry in seconds, rounded up ([MQTT-3.3.2-6], BRI-2): for
@@ -179,20 +206,25 @@ impl<'m> ToMqtt<'m> {
     #[inline]
     #[must_use]
     pub fn properties(&self) -> mqtt::Properties<'_> {
-        if self.own.is_empty() { mqtt::Properties::NONE } else { mqtt::Properties::from_source(self) }
+        if self.own.is_empty() && self.reply.is_none() {
+            return mqtt::Properties::NONE;
+        }
+        mqtt::Properties::from_source(self)
     }
 }
 
 impl mqtt::Source for ToMqtt<'_> {
     fn next(&self, at: &mut usize) -> Option<mqtt::Property<'_>> {
         loop {
-            return Some(match self.own.next_at(at)? {
+            let Some(property) = self.own.next_at(at) else { return self.next_of_request(at) };
+            return Some(match property {
                 Property::ContentType(text) => mqtt::Property::ContentType(text),
                 Property::Trace(_) => match &self.traceparent {
                     Some(text) => mqtt::Property::User(TRACEPARENT, core::str::from_utf8(text).ok()?),
                     None => continue,
                 },
                 Property::User(name, value) => mqtt::Property::User(name, value),
+                Property::ResponseTopic(_) | Property::Correlation(_) if self.reply.is_some() => continue,
                 Property::ResponseTopic(topic) => mqtt::Property::ResponseTopic(topic),
                 Property::Correlation(data) => mqtt::Property::CorrelationData(data),
                 Property::PayloadFormat(text) => mqtt::Property::PayloadFormat(text),
@@ -200,6 +232,99 @@ impl mqtt::Source for ToMqtt<'_> {
             });
         }
     }
+}
+
+impl ToMqtt<'_> {
+    /// What a request has behind its own properties.
+    fn next_of_request(&self, at: &mut usize) -> Option<mqtt::Property<'_>> {
+        let reply = self.reply.as_ref()?;
+        let behind = at.checked_sub(self.own.as_bytes().len())?;
+        *at += 1;
+        match behind {
+            0 => core::str::from_utf8(&reply.topic).ok().map(mqtt::Property::ResponseTopic),
+            1 => Some(mqtt::Property::CorrelationData(&reply.correlation)),
+            _ => None,
+        }
+    }
+}
+
+/// The topics where clients of MQTT answer: `$reply/` and two numbers, one of this run of the server
+/// and one of the request, so that an answer to a question of an earlier run is none to a new one.
+///
+/// They are not topics of the hub: what is published there reaches no subscription, and no access
+/// rule is asked.
+///
+/// ```
+/// use bowline_core::endpoint::bridge::ReplyTopics;
+/// let topics = ReplyTopics::new(7);
+/// assert_eq!(topics.parse("$reply/0000000000000007/00000000000000ff"), Some(Some(255)));
+/// assert_eq!(topics.parse("$reply/0000000000000006/00000000000000ff"), Some(None));
+/// assert_eq!(topics.parse("a/b"), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTopics {
+    run: [u8; 16],
+}
+
+/// What the topics begin with.
+const REPLY: &str = "$reply/";
+const REPLY_LEN: usize = REPLY.len() + 16 + 1 + 16;
+
+#[derive(Clone, Copy, Debug)]
+struct ReplyTo {
+    topic: [u8; REPLY_LEN],
+    correlation: [u8; 8],
+}
+
+impl ReplyTopics {
+    /// `run` is to be another for each run of the server: a random number.
+    #[must_use]
+    pub fn new(run: u64) -> Self {
+        Self { run: hexadecimal(run) }
+    }
+
+    /// Which request is answered by a publication to `topic`: `None` if it is no such topic, and an inner
+    /// `None` if it is none of this run's, so that the publication goes nowhere.
+    #[must_use]
+    pub fn parse(&self, topic: &str) -> Option<Option<u64>> {
+        let rest = topic.strip_prefix(REPLY)?.as_bytes();
+        let id = rest.strip_prefix(&self.run).and_then(|rest| rest.strip_prefix(b"/"));
+        Some(id.and_then(number))
+    }
+
+    fn reply_to(self, id: u64) -> ReplyTo {
+        let mut topic = [b'/'; REPLY_LEN];
+        topic[..REPLY.len()].copy_from_slice(REPLY.as_bytes());
+        topic[REPLY.len()..][..16].copy_from_slice(&self.run);
+        topic[REPLY_LEN - 16..].copy_from_slice(&hexadecimal(id));
+        ReplyTo { topic, correlation: id.to_be_bytes() }
+    }
+}
+
+/// An answer that a client of MQTT published, for [`Hub::respond`](crate::hub::Hub::respond): its
+/// properties and payload. `None` only for what no packet can hold.
+#[must_use]
+pub fn answer_from_mqtt(payload: &[u8], properties: mqtt::Properties<'_>) -> Option<Message> {
+    if properties.is_empty() {
+        return Some(Message::response(Bytes::copy_from_slice(payload)));
+    }
+    // To whom it answers, and by what, is known.
+    let found = Found { response_topic: None, correlation: None, ..Found::of(properties) };
+    let trace = found.trace();
+    Message::assemble_response(Block(found.own(trace.as_ref(), properties)), payload)
+}
+
+fn hexadecimal(number: u64) -> [u8; 16] {
+    core::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at) & 15) as usize])
+}
+
+/// The number that [`hexadecimal`] writes so.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits: &[u8; 16] = digits.try_into().ok()?;
+    digits.iter().try_fold(0, |number, digit| {
+        let value = DIGITS.iter().position(|d| d == digit)?;
+        Some(number << 4 | value as u64)
+    })
 }
 
 /// Rounded up: a message that is worth handing on is not told to be worth nothing.

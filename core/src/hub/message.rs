@@ -81,11 +81,28 @@ impl Message {
         topic: &str,
         payload: &[u8],
     ) -> Option<Self> {
+        Self::put_together(properties, Some(topic), payload)
+    }
+
+    /// A response from its parts, in one allocation.
+    pub(crate) fn assemble_response<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        payload: &[u8],
+    ) -> Option<Self> {
+        Self::put_together(properties, None, payload)
+    }
+
+    fn put_together<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        topic: Option<&str>,
+        payload: &[u8],
+    ) -> Option<Self> {
         let size = properties.size();
         let with_length = |n: usize| length_octets(n) + n;
         let block = if size > 0 { with_length(size) } else { 0 };
+        let named = topic.map_or(0, |topic| with_length(topic.len()));
         // Exactly: only then is the shared buffer this very allocation.
-        let mut body = Vec::with_capacity(block + with_length(topic.len()) + payload.len());
+        let mut body = Vec::with_capacity(block + named + payload.len());
         let put_length = |body: &mut Vec<u8>, n: usize| {
             body.extend_from_slice(leb128::encode(n as u64, &mut [0; leb128::MAX_LEN]));
         };
@@ -93,7 +110,7 @@ impl Message {
             put_length(&mut body, size);
             properties.put(&mut body);
         }
-        put_length(&mut body, topic.len());
+        let topic = topic.inspect(|topic| put_length(&mut body, topic.len())).unwrap_or_default();
         let topic_at = u32::try_from(body.len()).ok()?;
         body.extend_from_slice(topic.as_bytes());
         let payload_at = u32::try_from(body.len()).ok()?;

@@ -280,3 +280,135 @@ fn the_longest_texts_are_carried() {
     let to = ToMqtt::new(NOW, &message);
     assert_eq!(carried(to.properties().iter()), carried(list.into_iter()));
 }
+
+const TOPICS: ReplyTopics = ReplyTopics { run: *b"00000000deadbeef" };
+
+/// BRI-7: the hub's own response topic and correlation data, in place of the requester's.
+#[test]
+fn a_request_says_where_to_answer() {
+    let mut memory = [0; 128];
+    let list = [
+        Property::ContentType("text/plain"),
+        Property::User("a", "1"),
+        Property::ResponseTopic("elsewhere"),
+        Property::Correlation(b"other"),
+        Property::PayloadFormat(true),
+    ];
+    let properties = Properties::write(&list, &mut memory).unwrap();
+    for properties in [Properties::NONE, properties] {
+        let message = message::compose(NOW, properties, "add", b"1+2").unwrap();
+        let to = ToMqtt::request(NOW, &message, TOPICS, 0x2a, Duration::from_millis(4_001));
+        assert_eq!(to.expiry(), Some(5));
+        let mut memory = [0; 256];
+        let mut out = SliceSendBuf::new(&mut memory);
+        let outgoing = Outgoing {
+            properties: to.properties(),
+            expiry: to.expiry(),
+            ..Outgoing::new(message.topic().as_bytes(), message.payload())
+        };
+        outgoing.encode(Version::V5, &mut out).unwrap();
+        let octets = out.pending().to_vec();
+        let publish = publication(&octets);
+        let Some(mqtt::Property::ResponseTopic(topic)) =
+            publish.properties.get(mqtt::PropertyId::ResponseTopic)
+        else {
+            panic!("{publish:?}")
+        };
+        assert_eq!(
+            (topic, TOPICS.parse(topic)),
+            ("$reply/00000000deadbeef/000000000000002a", Some(Some(42)))
+        );
+        let correlation = publish.properties.get(mqtt::PropertyId::CorrelationData);
+        assert_eq!(correlation, Some(mqtt::Property::CorrelationData(&42_u64.to_be_bytes())));
+        let others = if properties.is_empty() { 3 } else { 6 };
+        assert_eq!(publish.properties.iter().count(), others, "{publish:?}");
+    }
+}
+
+#[test]
+fn what_is_published_to_no_reply_topic_of_this_run_is_no_answer() {
+    for topic in ["$reply", "a/$reply/", "$reply2/x", "", "$SYS/reply"] {
+        assert_eq!(TOPICS.parse(topic), None, "{topic}");
+    }
+    let own = "$reply/00000000deadbeef/";
+    for topic in [
+        "$reply/",
+        "$reply/00000000deadbee0/000000000000002a",
+        &[own, "2a"].concat(),
+        &[own, "000000000000002A"].concat(),
+        &[own, "000000000000002a/"].concat(),
+        &[own, "+00000000000002a"].concat(),
+    ] {
+        assert_eq!(TOPICS.parse(topic), Some(None), "{topic}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn reply_topics_are_read_as_they_are_written(run: u64, id: u64, other: u64) {
+        let topics = ReplyTopics::new(run);
+        let reply = topics.reply_to(id);
+        let topic = core::str::from_utf8(&reply.topic).unwrap();
+        prop_assert_eq!(topics.parse(topic), Some(Some(id)));
+        prop_assert_eq!(ReplyTopics::new(other).parse(topic), Some((run == other).then_some(id)));
+        prop_assert!(crate::topic::validate_topic(topic).is_ok());
+    }
+}
+
+#[test]
+fn an_answer_keeps_what_it_carries_but_where_it_went() {
+    let list = [
+        mqtt::Property::CorrelationData(b"12345678"),
+        mqtt::Property::User(TRACEPARENT, TRACE),
+        mqtt::Property::User("a", "1"),
+        mqtt::Property::ContentType("text/plain"),
+    ];
+    let answer = answer_from_mqtt(b"3", mqtt::Properties::list(&list)).unwrap();
+    assert_eq!((answer.topic(), answer.payload()), ("", &b"3"[..]));
+    let trace = parse_trace(TRACE).unwrap();
+    let own = [Property::ContentType("text/plain"), Property::Trace(&trace), Property::User("a", "1")];
+    assert_eq!(Properties::of_body(answer.props()).iter().collect::<Vec<_>>(), own);
+    for properties in [mqtt::Properties::NONE, mqtt::Properties::list(&list[..1])] {
+        let answer = answer_from_mqtt(b"3", properties).unwrap();
+        assert_eq!((&answer.body()[..], answer.has_props()), (&b"3"[..], false));
+    }
+}
+
+/// The whole way of a question of our own protocol that a client of MQTT answers.
+#[test]
+fn a_client_of_mqtt_answers_a_request_of_ours() {
+    use crate::hub::{Delivery, Hub, HubOptions, RequestOptions, SessionOptions, SubscribeOptions};
+    use crate::status::Status;
+    let mut hub = Hub::new(HubOptions::default(), 1);
+    let asker = hub.attach(NOW, &SessionOptions::default()).unwrap();
+    let client = hub.attach(NOW, &SessionOptions { by_id: true, ..SessionOptions::default() }).unwrap();
+    hub.set_by_messages(client, true).unwrap();
+    hub.subscribe_filter(NOW, client, "add", 3, SubscribeOptions::default()).unwrap();
+    let question = Message::new("add", b"1+2").unwrap();
+    hub.request(NOW, asker, 9, question, RequestOptions::default()).unwrap();
+
+    let mut asked = String::new();
+    let take = |delivery: &Delivery<'_>| {
+        let Delivery::Request { id, sid, timeout, message } = *delivery else { panic!("{delivery:?}") };
+        assert_eq!(crate::hub::identifier_of(sid), 3);
+        let to = ToMqtt::request(NOW, message, TOPICS, id, timeout);
+        let Some(mqtt::Property::ResponseTopic(topic)) = to.properties().get(mqtt::PropertyId::ResponseTopic)
+        else {
+            panic!()
+        };
+        asked.push_str(topic);
+        true
+    };
+    hub.drain(NOW, client, take).unwrap();
+    let id = TOPICS.parse(&asked).flatten().unwrap();
+    let answer = answer_from_mqtt(b"3", mqtt::Properties::NONE).unwrap();
+    hub.respond(NOW, client, id, Status::Ok, false, answer).unwrap();
+    let mut answers = Vec::new();
+    let take = |delivery: &Delivery<'_>| {
+        let Delivery::Response { id, status, more, message } = *delivery else { panic!("{delivery:?}") };
+        answers.push((id, status, more, message.payload().to_vec()));
+        true
+    };
+    hub.drain(NOW, asker, take).unwrap();
+    assert_eq!(answers, [(9, Status::Ok, false, b"3".to_vec())]);
+}
