@@ -173,6 +173,13 @@ impl Message {
         self
     }
 
+    /// The same message, which does not expire.
+    #[must_use]
+    pub fn without_expiry(mut self) -> Self {
+        self.expires = None;
+        self
+    }
+
     /// The whole body: `[properties] topic payload`, as a frame carries it.
     #[must_use]
     pub const fn body(&self) -> &Bytes {

@@ -74,6 +74,7 @@ use registry::Registry;
 
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
@@ -176,6 +177,8 @@ pub struct Server {
     connections: Connections,
     by_address: HashMap<IpAddr, usize>,
     registry: Registry,
+    /// Where clients of MQTT answer.
+    replies: ReplyTopics,
     locals: local::Locals,
     ready: VecDeque<ConnectionKey>,
     events: VecDeque<ServerEvent>,
@@ -208,6 +211,7 @@ impl Server {
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
+        let replies = ReplyTopics::new(entropy.wire_u64());
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
         Server {
@@ -218,6 +222,7 @@ impl Server {
             connections: Connections::default(),
             by_address: HashMap::new(),
             registry: Registry::new(!seed),
+            replies,
             locals: local::Locals::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),

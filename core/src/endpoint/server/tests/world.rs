@@ -447,6 +447,8 @@ fn heard(event: &Event<'_>) -> String {
         Event::Welcome(_) => "welcome".into(),
         Event::Message(id, m) => format!("{id} {}={}", m.topic, text(m.payload)),
         Event::Result(outcome) => format!("result {} {:?}", outcome.id, outcome.status),
+        Event::Request(r) => format!("request {} {}={}", r.id, r.topic, text(r.payload)),
+        Event::Response(r) => format!("response {} {:?} {}", r.id, r.status, text(r.payload)),
         Event::Acked(count) => format!("acked {count}"),
         Event::Closed(c) => format!("closed {:?}", c.code),
         other => format!("{other:?}"),
