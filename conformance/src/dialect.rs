@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::call::Call;
-use crate::vector::SPEC;
+use crate::call::{Call, prx1};
+use crate::vector::{PRX1, SPEC};
 
 /// What is spoken on a vector's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -38,7 +38,8 @@ impl Dialect {
     pub fn rules(self) -> Vec<&'static str> {
         match self {
             Dialect::Bowline => numbered(SPEC),
-            Dialect::Mqtt | Dialect::Prx1 => Vec::new(),
+            Dialect::Mqtt => Vec::new(),
+            Dialect::Prx1 => numbered(PRX1),
         }
     }
 
@@ -47,7 +48,8 @@ impl Dialect {
     pub(crate) const fn own_calls(self) -> &'static [&'static str] {
         match self {
             Dialect::Bowline => &["welcome"],
-            Dialect::Mqtt | Dialect::Prx1 => &[],
+            Dialect::Mqtt => &[],
+            Dialect::Prx1 => &["connack", "puback", "suback", "unsuback", "queue_ack", "publish"],
         }
     }
 
@@ -58,7 +60,8 @@ impl Dialect {
     pub fn check_call(self, name: &str, arguments: &Map<String, Value>) -> Result<(), String> {
         match self {
             Dialect::Bowline => Call::read(name, arguments).map(drop),
-            Dialect::Mqtt | Dialect::Prx1 => Err(format!("{} has no call {name}", self.name())),
+            Dialect::Mqtt => Err(format!("{} has no call {name}", self.name())),
+            Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
         }
     }
 
