@@ -170,9 +170,13 @@ impl Hub {
         }
     }
 
-    /// Sets the access rules from now on; existing subscriptions stay.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.access = Some(access);
+    /// Sets the access rules from now on, all at once; existing subscriptions stay. Gives back those
+    /// that were: they may take a while to drop, which can be done where it delays nobody.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        for session in self.sessions.all.items() {
+            session.owner.forget_passed();
+        }
+        self.access.replace(access)
     }
 
     /// Asks the access rules, for what no session asks: whether a client may connect, or what a
@@ -331,7 +335,9 @@ impl Hub {
     /// There is no such session.
     pub fn set_address(&mut self, key: SessionKey, address: Option<IpAddr>) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].owner.address = address;
+        let owner = &mut self.sessions.all[index].owner;
+        owner.address = address;
+        owner.forget_passed();
         Ok(())
     }
 
@@ -507,6 +513,20 @@ impl Hub {
     fn attached(&self, key: SessionKey) -> Result<u32, Refusal> {
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
+    }
+
+    /// The same for the action that is asked about with every message. What the server says of
+    /// itself nobody else says.
+    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+        let topic = message.topic_octets();
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+            return Err(Refusal::NotAuthorized);
+        }
+        if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
+            self.allow(index, Action::Publish, || message.topic())?;
+            self.sessions.all[index].owner.pass(topic);
+        }
+        Ok(())
     }
 
     fn allow<'a>(

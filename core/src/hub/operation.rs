@@ -28,9 +28,9 @@ pub type TaskNumber = u64;
 /// that order.
 ///
 /// Instants are always ends that lie ahead (a message expires, a session ends), so that a store can
-/// turn them into calendar time and back.
+/// turn them into calendar time and back. Exhaustive on purpose: a store that does not know an
+/// operation must not build, as it would lose what it was told.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Operation {
     /// A session that outlives its connections began; it is attached.
     SessionCreated {

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::history::HistoryOptions;
+pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
 pub const MAX_ID: u64 = (1 << 63) - 1;
@@ -204,18 +205,6 @@ impl Quality {
             _ => Self::ExactlyOnce,
         }
     }
-}
-
-/// Which retained messages a subscription begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RetainHandling {
-    /// Those that match, each time.
-    #[default]
-    Send,
-    /// Those that match if the subscription is new.
-    SendIfNew,
-    /// None.
-    Never,
 }
 
 /// What a queue is like.

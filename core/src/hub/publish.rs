@@ -11,7 +11,6 @@ use super::queue;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscriptions::{FilterEntry, Target};
-use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -119,7 +118,7 @@ impl Hub {
             let name = queue::name_of(message.topic()).unwrap_or_default();
             self.check_offer(index, message, name)?;
         } else {
-            self.check_topic(index, message)?;
+            self.allow_publish(index, message)?;
             self.check_keep(self.now, message)?;
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {
@@ -129,14 +128,6 @@ impl Hub {
         counters.messages_in += 1;
         counters.bytes_in += u64::from(message.size());
         Ok(index)
-    }
-
-    /// Whether a session may publish this. What the server says of itself nobody else says.
-    pub(super) fn check_topic(&self, index: u32, message: &Message) -> Result<(), Refusal> {
-        if message.topic_octets().starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
-            return Err(Refusal::NotAuthorized);
-        }
-        self.allow(index, Action::Publish, || message.topic())
     }
 
     /// Whether the store would have to keep this message.

@@ -32,7 +32,7 @@ impl Hub {
         self.tick(now);
         let index = self.attached(key)?;
         if let Some(will) = &will {
-            self.check_topic(index, &will.message)?;
+            self.allow_publish(index, &will.message)?;
         }
         let had = self.sessions.all[index].will.is_some();
         self.drop_will(index);

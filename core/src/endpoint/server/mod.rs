@@ -43,21 +43,28 @@ mod connection;
 mod connections;
 mod event;
 mod local;
+mod mqtt;
+mod owed;
+mod prx1;
 mod registry;
+mod store;
 mod sys;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use hashbrown::HashMap;
 
-pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use local::{LocalEvent, LocalKey};
+pub use mqtt::MqttConfig;
+pub use prx1::Prx1Config;
 
 use connection::{Connection, Turn};
 use connections::Connections;
@@ -70,12 +77,15 @@ use crate::entropy::Entropy;
 use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
-use crate::session::{Code, Config};
+use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
 
 /// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
 /// else a frame can be answered with.
 const REPLY_ROOM: usize = 2048;
+
+/// Nothing more is read of a connection that is owed so many answers.
+const MAX_OWED: usize = 1024;
 
 /// How much may wait for a session, and what happens beyond.
 ///
@@ -106,6 +116,10 @@ pub struct ServerConfig {
     pub name: String,
     /// Of each session.
     pub session: Config,
+    /// Of connections that speak MQTT.
+    pub mqtt: MqttConfig,
+    /// Of connections that speak PRX1.
+    pub prx1: Prx1Config,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -129,6 +143,8 @@ impl Default for ServerConfig {
         Self {
             name: String::new(),
             session,
+            mqtt: MqttConfig::default(),
+            prx1: Prx1Config::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
@@ -166,6 +182,8 @@ pub struct Server {
     locals: local::Locals,
     ready: VecDeque<ConnectionKey>,
     events: VecDeque<ServerEvent>,
+    /// Connections with answers that wait for the store's next commit.
+    waiting: Vec<ConnectionKey>,
     draining: Option<Draining>,
     sys: Sys,
     traffic: Traffic,
@@ -189,7 +207,9 @@ impl Server {
     /// A server without connections. `entropy` must be unpredictable where strangers connect: the
     /// secrets of sessions come from it.
     #[must_use]
-    pub fn new(config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+    pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+        // What this hub can do; queues, rooms, presence and history are not among it.
+        config.session.features = Features::RETAINED;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -207,14 +227,21 @@ impl Server {
             locals: local::Locals::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
+            waiting: Vec::new(),
             draining: None,
             traffic: Traffic::default(),
         }
     }
 
-    /// Sets the access rules from now on.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.hub.set_access(access);
+    /// Sets the access rules from now on; see [`Hub::set_access`].
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        self.hub.set_access(access)
+    }
+
+    /// Sets who may connect from now on, and gives back who might: it may take a while to drop. Who
+    /// is connected stays, and sessions go on.
+    pub fn set_users(&mut self, users: Users) -> Users {
+        core::mem::replace(&mut self.config.users, users)
     }
 
     /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
@@ -234,7 +261,7 @@ impl Server {
             return Err(reason);
         }
         self.traffic.sockets += 1;
-        let connection = Connection::new(now, self, peer);
+        let connection = Connection::new(now, peer);
         Ok(self.connections.insert(connection))
     }
 
@@ -330,7 +357,7 @@ impl Server {
     /// When this connection wants to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self, key: ConnectionKey) -> Option<Deadline> {
-        self.connections.get(key).and_then(Connection::poll_timeout)
+        self.connections.get(key)?.poll_timeout(&self.config)
     }
 
     /// Takes what is due for this connection.

@@ -10,8 +10,11 @@ use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::endpoint::server::connection::Turn;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
+use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
-use crate::session::{Auth, By, Closed, Code, Event, Fault, Kind, Outcome, Received, Request, Subscribe};
+use crate::session::{
+    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
+};
 use crate::status::Status;
 
 /// How long a request may take that does not say (REQ-1).
@@ -95,9 +98,22 @@ impl Connection {
     fn published(&mut self, turn: &mut Turn<'_>, m: &Received<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
         let Some(message) = message::verbatim(turn.now, m) else { return };
-        if let Err(refusal) = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication()) {
-            let id = if m.reliable { self.session.counts().received } else { 0 };
+        let done = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication());
+        if m.reliable && turn.server.config.hub.durable {
+            self.accept(turn, done.ok().and_then(|outcome| outcome.commit));
+        }
+        if let Err(refusal) = done {
+            let id = if m.reliable { self.session.received() } else { 0 };
             self.answer(turn, out, Kind::Publish, id, Err(refusal));
+        }
+    }
+
+    /// Accepts a reliable frame, now or once the store has what came with it.
+    fn accept(&mut self, turn: &Turn<'_>, commit: Option<u64>) {
+        if commit.is_none() && self.owed.is_empty() {
+            self.session.accept_received(turn.now, 1);
+        } else {
+            self.owed.push(commit.unwrap_or(0), ());
         }
     }
 
@@ -107,7 +123,13 @@ impl Connection {
             credit: s.credit,
             no_local: s.no_local,
             serve: s.serve,
-            ..SubscribeOptions::default()
+            retain_as_published: s.retain_as_published,
+            // Who did not choose the feature knows nothing of retained values (RET-4).
+            retained: if self.session.features().contains(Features::RETAINED) {
+                s.retained
+            } else {
+                RetainHandling::Never
+            },
         };
         let done = match self.hub {
             Some(_) if turn.server.draining.is_some() => {

@@ -14,8 +14,8 @@ use crate::entropy::Seeded;
 use crate::hub::{HubOptions, SubscribeOptions};
 use crate::scram::{Credential, ScramClient};
 use crate::session::{
-    Auth, Connect, Event, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Session,
-    SessionId, Subscribe, Transport,
+    Auth, Connect, Event, Features, Limits, Message, Outcome, Request, Response, Resume, ResumeKey,
+    SendError, Session, SessionId, Subscribe, Transport,
 };
 
 /// One client: its session, what it wrote, what it received, what it was told.
@@ -147,7 +147,7 @@ impl World {
     }
 
     fn subscribe(&mut self, i: usize, id: u64, filter: &str, reliable: bool, serve: bool) {
-        let s = Subscribe { id, filter, reliable, credit: None, serve, no_local: false };
+        let s = Subscribe { id, filter, reliable, serve, ..Subscribe::default() };
         self.call(i, |session, now, out| session.subscribe(now, out, &s));
         // Messages may have come before, and retained ones behind it.
         let answer = format!("Subscribe {id} OK");
@@ -565,8 +565,10 @@ fn sys_topics_are_told_and_kept() {
     let mut w = World::new(ServerConfig::default());
     assert_eq!(w.server.poll_hub_timeout().unwrap().at, Instant::ZERO, "the first are due at once");
     w.advance(Duration::ZERO);
-    let (a, b) = (w.connect(), w.connect());
+    let retained = Config { features: Features::RETAINED, ..Config::default() };
+    let (a, b) = (w.connect(), w.connect_with(&retained, &Connect::default()));
     w.subscribe(a, 1, "#", false, false);
+    w.take(b);
     w.subscribe(b, 1, "$SYS/broker/uptime", false, false);
     w.subscribe(b, 2, "$SYS/broker/clients/connected", false, false);
     assert_eq!(w.take(b), ["1 $SYS/broker/uptime=0 seconds", "2 $SYS/broker/clients/connected=0"]);
@@ -701,6 +703,30 @@ fn a_resumed_session_has_its_new_address() {
     assert_eq!(w.take(b), ["welcome back"]);
     let hub = w.server.registry.find(super::super::registry::Sought::Bowline(id)).unwrap();
     assert_eq!(w.server.hub().who(hub).unwrap().address, address);
+}
+
+/// Other users count for who comes from then on; who is there stays.
+#[test]
+fn users_are_changed_while_they_are_connected() {
+    let users = |name: &str, password: &str| {
+        let mut users = Users::new(Anonymous::Never);
+        users.add_password(name, Credential::derive(password, b"salt", 4096).unwrap());
+        users
+    };
+    let mut w = World::new(ServerConfig { users: users("ann", "one"), ..ServerConfig::default() });
+    let login = |w: &mut World, user, password: &'static [u8]| {
+        let auth = Auth::Password { user, password };
+        let i = w.connect_with(&Config::default(), &Connect { auth, ..Connect::default() });
+        (i, w.take(i).remove(0))
+    };
+    let (ann, told) = login(&mut w, "ann", b"one");
+    assert_eq!(told, "welcome");
+    assert_eq!(w.server.set_users(users("bob", "two")).len(), 1);
+    assert_eq!(login(&mut w, "ann", b"one").1, "closed Remote AUTH_FAILED");
+    assert_eq!(login(&mut w, "bob", b"two").1, "welcome");
+    w.subscribe(ann, 1, "t", false, false);
+    w.publish(ann, "t", "x", false);
+    assert_eq!(w.take(ann), ["1 t=x"]);
 }
 
 #[test]
