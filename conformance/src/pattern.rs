@@ -19,6 +19,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::dialect::Dialect;
 use crate::wire::{self, Head};
 
 /// Octets that a name stands for, by name.
@@ -197,13 +198,13 @@ impl FramePattern {
             Err(why) => return Matched::Not(why),
         };
         if head.kind != self.kind() {
-            let found = wire::describe(bytes);
+            let found = wire::describe(Dialect::Bowline, bytes);
             return Matched::Not(format!("{found} instead of {}", wire::kind_name(self.kind())));
         }
         let Some(body) = bytes.get(head.len..head.end()) else { return Matched::More };
         match self.fields(head.flags, body, captures) {
             Ok(()) => Matched::All(head.end()),
-            Err(why) => Matched::Not(format!("{}: {why}", wire::describe(bytes))),
+            Err(why) => Matched::Not(format!("{}: {why}", wire::describe(Dialect::Bowline, bytes))),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bowline_conformance::dialect::Dialect;
 use bowline_conformance::mutate::Report;
 use bowline_conformance::runner::{Cut, Outcome};
 use bowline_conformance::vector::{self, Level, Vector};
@@ -112,7 +113,7 @@ pub(crate) fn list(vectors: &[Vector], by_rule: bool) -> Result<(), serde_json::
         return Ok(());
     }
     let uncovered = vector::uncovered()?;
-    for rule in vector::rules() {
+    for rule in Dialect::ALL.into_iter().flat_map(Dialect::rules) {
         let names: Vec<&str> =
             vectors.iter().filter(|v| v.rules.iter().any(|r| r == rule)).map(|v| v.name.as_str()).collect();
         match uncovered.get(rule) {

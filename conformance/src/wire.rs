@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::dialect::Dialect;
+
 /// The number of CLOSE.
 pub(crate) const CLOSE: u8 = 3;
 /// The number of WELCOME.
@@ -229,10 +231,10 @@ pub(crate) fn varint(mut n: u64) -> Vec<u8> {
     out
 }
 
-/// Octets for people: whole frames by name, the rest in hexadecimal digits.
-pub(crate) fn describe(mut bytes: &[u8]) -> String {
+/// Octets for people: whole frames of our own protocol by name, the rest in hexadecimal digits.
+pub(crate) fn describe(dialect: Dialect, mut bytes: &[u8]) -> String {
     let mut parts = Vec::new();
-    while !bytes.is_empty() && parts.len() < 8 {
+    while dialect == Dialect::Bowline && !bytes.is_empty() && parts.len() < 8 {
         let Ok(Some(head)) = Head::read(bytes) else { break };
         let Some(body) = bytes.get(head.len..head.end()) else { break };
         let mut r = Reader(body);

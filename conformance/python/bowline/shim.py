@@ -149,6 +149,8 @@ class Shim:
         known = {field.name for field in fields(Config)}
         if not given.keys() <= known:
             raise Unsupported(f"configuration {sorted(given.keys() - known)}")
+        if setup.get("dialect", "bowline") != "bowline":
+            raise Unsupported(f"dialect {setup['dialect']}")
         if setup["role"] not in ("client", "server"):
             raise Unsupported(f"role {setup['role']}")
         source = ScriptedEntropy(unhex(entropy.get("wire")), unhex(entropy.get("secret")))

@@ -11,10 +11,11 @@ impl Hub {
     ///
     /// There is no such session, or [`Refusal::BadAck`].
     pub fn ack(&mut self, now: Instant, key: SessionKey, count: u64) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         self.sessions.check_ack(index, count)?;
         self.sessions.ack(index, count);
+        self.settle_tasks(now);
         Ok(())
     }
 
@@ -25,9 +26,11 @@ impl Hub {
     ///
     /// There is no such session.
     pub fn settle(&mut self, now: Instant, key: SessionKey, id: u16) -> Result<bool, Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
-        Ok(self.sessions.settle(index, id))
+        let known = self.sessions.settle(index, id, true);
+        self.settle_tasks(now);
+        Ok(known)
     }
 
     /// The peer has received the delivery exactly once that has this id: it is never handed out

@@ -34,6 +34,12 @@ pub struct Counters {
     pub queued_bytes: u64,
     /// Requests in flight.
     pub requests_in_flight: u64,
+    /// Queues there are.
+    pub queues: u64,
+    /// Tasks in them, those included that consumers have.
+    pub tasks: u64,
+    /// Tasks that were given up and went to a queue of dead letters.
+    pub dead_letters: u64,
     /// Retained messages there are.
     pub retained: u64,
     /// Octets of their bodies.

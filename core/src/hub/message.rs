@@ -139,8 +139,9 @@ impl Message {
         core::str::from_utf8(self.topic_octets()).unwrap_or_default()
     }
 
+    /// The topic, not looked at again.
     #[inline]
-    pub(super) fn topic_octets(&self) -> &[u8] {
+    pub(crate) fn topic_octets(&self) -> &[u8] {
         &self.body[self.topic_at as usize..self.payload_at as usize]
     }
 

@@ -57,9 +57,9 @@ mod options;
 mod outbox;
 mod owner;
 mod publish;
+mod queue;
 mod request;
 mod restore;
-#[allow(dead_code, unused_imports)] // until publish and subscribe use it
 mod retained;
 mod session;
 mod shared;
@@ -98,6 +98,7 @@ use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use log::Log;
 use outbox::Sessions;
+use queue::Queues;
 use request::Calls;
 use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
@@ -121,6 +122,7 @@ pub struct Hub {
     /// The subscriptions of sessions of which several match, while a message is sent to them.
     overlap: Vec<Target>,
     retained: Retained,
+    queues: Queues,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
 }
@@ -150,6 +152,7 @@ impl Hub {
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             retained: Retained::new(hasher.clone()),
+            queues: Queues::new(hasher.clone()),
             options,
             calls: Calls::new(hasher.clone()),
             hasher,
@@ -160,9 +163,13 @@ impl Hub {
         }
     }
 
-    /// Sets the access rules from now on; existing subscriptions stay.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.access = Some(access);
+    /// Sets the access rules from now on, all at once; existing subscriptions stay. Gives back those
+    /// that were: they may take a while to drop, which can be done where it delays nobody.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        for session in self.sessions.all.items() {
+            session.owner.forget_passed();
+        }
+        self.access.replace(access)
     }
 
     /// Asks the access rules, for what no session asks: whether a client may connect, or what a
@@ -214,6 +221,7 @@ impl Hub {
         }
         self.disconnect(index);
         self.wait(now, index);
+        self.settle_tasks(now);
         Ok(())
     }
 
@@ -255,7 +263,7 @@ impl Hub {
         in_flight: u32,
         received: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if let Some(count) = received {
             self.sessions.check_ack(index, count)?;
@@ -278,6 +286,8 @@ impl Hub {
         }
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
+        self.settle_tasks(now);
+        self.pump_all(now, index);
         Ok(())
     }
 
@@ -295,6 +305,7 @@ impl Hub {
             self.disconnect(index);
         }
         self.end(now, index);
+        self.settle_tasks(now);
         Ok(())
     }
 
@@ -317,7 +328,9 @@ impl Hub {
     /// There is no such session.
     pub fn set_address(&mut self, key: SessionKey, address: Option<IpAddr>) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].owner.address = address;
+        let owner = &mut self.sessions.all[index].owner;
+        owner.address = address;
+        owner.forget_passed();
         Ok(())
     }
 
@@ -378,6 +391,7 @@ impl Hub {
         let drained =
             self.sessions.drain(now, index, &mut self.calls, &self.retained, &mut |d| take(d).into());
         self.settle_lost(Status::Rejected);
+        self.settle_tasks(now);
         self.sessions.release_publishers(index, false);
         Ok(drained)
     }
@@ -418,6 +432,7 @@ impl Hub {
                     self.sessions.all[index].timer = None;
                     let key = self.sessions.key(index);
                     self.end(now, index);
+                    self.settle_tasks(now);
                     self.sessions.notice_expired(key);
                 }
                 Some(Alarm::Will(index)) => {
@@ -437,6 +452,8 @@ impl Hub {
         Counters {
             subscriptions: self.subs.len() as u64,
             requests_in_flight: self.calls.len() as u64,
+            queues: self.queues.len() as u64,
+            tasks: self.queues.tasks() as u64,
             retained: self.retained.len() as u64,
             retained_bytes: self.retained.bytes(),
             ..self.sessions.counters
@@ -450,7 +467,8 @@ impl Hub {
     ///
     /// What is wrong: a fault of the hub, whatever the commands were.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        self.sessions.check(self.retained.values())?;
+        self.sessions.check(self.retained.values().chain(self.queues.messages()))?;
+        self.queues.check()?;
         self.retained.check(&self.sessions.pool)?;
         self.subs.check()?;
         self.check_calls()?;
@@ -477,6 +495,16 @@ impl Hub {
     fn attached(&self, key: SessionKey) -> Result<u32, Refusal> {
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
+    }
+
+    /// The same for the action that is asked about with every message.
+    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+        let topic = message.topic_octets();
+        if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
+            self.allow(index, Action::Publish, || message.topic())?;
+            self.sessions.all[index].owner.pass(topic);
+        }
+        Ok(())
     }
 
     fn allow<'a>(
@@ -517,6 +545,7 @@ impl Hub {
             self.sessions.counters.dropped.detached += u64::from(!is_request);
             self.sessions.drop_unsent(index, entry);
         }
+        self.give_tasks_back(index);
         self.end_calls(index);
         self.sessions.clear_control(index);
         let groups = &self.subs.groups;
@@ -584,7 +613,7 @@ impl Hub {
                 let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
                 self.sessions.put(from, lane, entry, size);
             }
-            lost += u64::from(!keep && !passed_on);
+            lost += u64::from(!keep && !passed_on && !entry.is_task());
             self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);

@@ -112,8 +112,6 @@ pub enum Operation {
         quality: Quality,
         /// Whether it says that the message is a retained one.
         retain: bool,
-        /// The task of a queue that it is, which goes back when the session ends.
-        task: Option<(Box<str>, TaskNumber)>,
     },
     /// A delivery left the session: it was acknowledged, dropped or handed over.
     Dequeued {

@@ -34,6 +34,10 @@ pub struct HubOptions {
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
     pub max_expiry: Duration,
+    /// Queues at most.
+    pub max_queues: usize,
+    /// What a queue is like that nobody declared.
+    pub queue: QueueOptions,
     /// Retained messages at most.
     pub max_retained: usize,
     /// Octets of their bodies at most.
@@ -57,6 +61,8 @@ impl Default for HubOptions {
             max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
+            max_queues: 10_000,
+            queue: QueueOptions::default(),
             max_retained: 1_000_000,
             max_retained_bytes: 1 << 30,
             dedup_window: 1024,

@@ -13,6 +13,7 @@ use super::log::Log;
 use super::message::{EMPTY, Message, Pool, varint_octets};
 use super::operation::Operation;
 use super::options::{Policy, Quality};
+use super::queue::Outcome;
 use super::request::Calls;
 use super::retained::Retained;
 use super::session::{Control, Entry, Kind, Session, Turn, Wake, next_number};
@@ -77,6 +78,8 @@ pub(super) struct Sessions {
     notices: VecDeque<Pending>,
     /// Legs of requests whose entries were dropped from a queue: the requester is to learn it.
     pub(super) lost: Vec<u32>,
+    /// Tasks that left sessions, which, and how.
+    pub(super) tasks: Vec<(u32, u32, Outcome)>,
     /// The further subscriptions of deliveries that are for several.
     overlaps: Slab<Box<[u64]>>,
     /// Who holds whom, as in each session's `holding`.
@@ -89,6 +92,7 @@ impl Sessions {
             all: Slab::default(),
             pool: Pool::new(log),
             overlaps: Slab::default(),
+            tasks: Vec::new(),
             counters: Counters::default(),
             ready: VecDeque::new(),
             notices: VecDeque::new(),
@@ -131,7 +135,8 @@ impl Sessions {
         if entry.reliable() {
             entry.number = s.next_number;
             s.next_number = next_number(entry.number);
-            if s.stored != 0 {
+            // A queue keeps its tasks itself.
+            if s.stored != 0 && !entry.is_task() {
                 entry = self.store(index, entry);
             }
         }
@@ -166,7 +171,7 @@ impl Sessions {
         };
         let (session, retain) = (s.stored, entry.retain());
         let held = s.by_id && quality == Quality::ExactlyOnce;
-        let queued = Operation::Queued { session, number, message, sid, others, quality, retain, task: None };
+        let queued = Operation::Queued { session, number, message, sid, others, quality, retain };
         self.pool.log.push(queued);
         if held {
             self.pool.log.hold(self.key(index), number);
@@ -309,18 +314,29 @@ impl Sessions {
         self.forget(index, entry);
     }
 
-    /// Accounts for an entry that left the session.
+    /// Accounts for an entry that left the session, its task undone if it is one.
     pub(super) fn forget(&mut self, index: u32, entry: Entry) {
+        let outcome = if entry.is_sent() { Outcome::Tried } else { Outcome::Unsent };
+        self.leave(index, entry, outcome);
+    }
+
+    /// Accounts for an entry that left the session.
+    fn leave(&mut self, index: u32, entry: Entry, outcome: Outcome) {
         self.forget_message(index, entry);
         let s = &mut self.all[index];
         s.queued -= 1;
         self.counters.queued -= 1;
+        match entry.kind() {
+            Kind::Task(task) => {
+                s.tasks -= 1;
+                return self.tasks.push((task, index, outcome));
+            }
+            Kind::Overlap(list) => _ = self.overlaps.remove(list),
+            _ => {}
+        }
         if entry.reliable() && s.stored != 0 {
             let (session, number) = (s.stored, entry.number);
             self.pool.log.push(Operation::Dequeued { session, number });
-        }
-        if let Kind::Overlap(list) = entry.kind() {
-            self.overlaps.remove(list);
         }
     }
 
@@ -355,14 +371,14 @@ impl Sessions {
         true
     }
 
-    /// A delivery is settled: forgets it. Says whether there is such a delivery.
-    pub(super) fn settle(&mut self, index: u32, id: u16) -> bool {
+    /// A delivery is settled, `done` or in vain: forgets it. Says whether there is such a delivery.
+    pub(super) fn settle(&mut self, index: u32, id: u16, done: bool) -> bool {
         let s = &mut self.all[index];
         let Some(at) = s.find_unacked(id) else { return false };
         let Some(entry) = s.unacked.remove(at) else { return false };
         s.acked += 1;
         s.again -= u32::from((at as u32) < s.again);
-        self.forget(index, entry);
+        self.leave(index, entry, if done { Outcome::Done } else { Outcome::Tried });
         self.after_ack(index);
         true
     }
@@ -652,8 +668,10 @@ impl Sessions {
         };
         s.queue(lane).pop_front();
         if entry.reliable() {
-            s.unacked.push_back(entry);
+            s.unacked.push_back(entry.sent());
             s.again += 1;
+        } else if entry.is_task() {
+            self.leave(index, entry, Outcome::Done);
         } else {
             s.queued -= 1;
             s.bytes -= u64::from(size);
@@ -672,7 +690,7 @@ impl Sessions {
     fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
         self.counters.dropped.refused += 1;
         self.all[index].queue(lane).pop_front();
-        self.forget(index, entry);
+        self.leave(index, entry, Outcome::Tried);
         Step::Skipped
     }
 
@@ -693,7 +711,7 @@ impl Sessions {
             let Some(entry) = s.unacked.pop_front() else { break };
             s.acked += 1;
             s.again = s.again.saturating_sub(1);
-            self.forget(index, entry);
+            self.leave(index, entry, Outcome::Done);
         }
         self.after_ack(index);
     }

@@ -7,10 +7,10 @@ use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
 use super::outbox::{Offer, Sessions};
+use super::queue;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscriptions::{FilterEntry, Target};
-use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -114,9 +114,13 @@ impl Hub {
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
         }
-        self.allow(index, Action::Publish, || message.topic())?;
-        let now = self.now;
-        self.check_keep(now, message)?;
+        if queue::is_topic(message.topic_octets()) {
+            let name = queue::name_of(message.topic()).unwrap_or_default();
+            self.check_offer(index, message, name)?;
+        } else {
+            self.allow_publish(index, message)?;
+            self.check_keep(self.now, message)?;
+        }
         if self.sessions.pool.log.stalled && self.needs_store(message) {
             return Err(Refusal::Store);
         }
@@ -134,7 +138,9 @@ impl Hub {
         let mut filters = found.iter().map(|filter| &subs.filters[*filter]);
         let of_group = |number: &u32| subs.groups[*number].members.iter().any(durable);
         let kept = |f: &FilterEntry| f.targets().iter().any(durable) || f.groups().iter().any(of_group);
-        message.is_retain() || (message.is_reliable() && filters.any(kept))
+        message.is_retain()
+            || queue::is_topic(message.topic_octets())
+            || (message.is_reliable() && filters.any(kept))
     }
 
     /// A message that is known. Its first may not be committed yet.
@@ -159,6 +165,12 @@ impl Hub {
 
     /// Keeps a message if it is to be retained, and queues it for all who want it.
     pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+        if queue::is_topic(message.topic_octets()) {
+            let message = self.sessions.pool.insert(message);
+            let outcome = self.offer_task(now, message);
+            self.sessions.pool.release(message);
+            return outcome;
+        }
         if !message.is_retain() || message.expired(now) {
             return self.fan_out(now, publisher, Source::New(message));
         }

@@ -151,7 +151,7 @@ impl Hub {
                     s.next_sub = s.next_sub.max((sid >> super::subscribe::IDENTIFIER_BITS) as u32);
                 }
             }
-            Operation::Queued { session, number, message, sid, others, quality, retain, task: _ } => {
+            Operation::Queued { session, number, message, sid, others, quality, retain } => {
                 let (index, message) = (r.session(session)?, r.message(message)?);
                 let mut entry = Entry::new(sid, message, quality).with_retain(retain);
                 if !others.is_empty() {
@@ -182,6 +182,11 @@ impl Hub {
             Operation::Retained { message, .. } => {
                 let message = r.message(message)?;
                 self.keep(message);
+            }
+            Operation::QueueAdded { queue, options } => self.restore_queue(&queue, options),
+            Operation::TaskAdded { queue, task, message, attempts } => {
+                let message = r.message(message)?;
+                self.restore_task(&queue, task, message, attempts);
             }
             // The others only take away what a store that is told whole does not have.
             _ => {}

@@ -26,6 +26,7 @@ const KIND: u32 = 29;
 
 const RETAIN: u8 = 1;
 const HELD: u8 = 2;
+const SENT: u8 = 4;
 
 /// A delivery in a queue, in 24 octets: the message itself is in the pool.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,8 @@ pub(super) enum Kind {
     Request(u32),
     /// Several subscriptions of the session match: the others are listed there.
     Overlap(u32),
+    /// This task of a queue.
+    Task(u32),
 }
 
 impl Entry {
@@ -70,6 +73,23 @@ impl Entry {
 
     pub(super) const fn of_overlap(self, list: u32) -> Self {
         Self { tag: 3 << KIND | list, ..self }
+    }
+
+    pub(super) const fn of_task(self, task: u32) -> Self {
+        Self { tag: 4 << KIND | task, ..self }
+    }
+
+    pub(super) const fn is_task(self) -> bool {
+        self.tag >> KIND == 4
+    }
+
+    /// The peer was handed it.
+    pub(super) const fn sent(self) -> Self {
+        Self { flags: self.flags | SENT, ..self }
+    }
+
+    pub(super) const fn is_sent(self) -> bool {
+        self.flags & SENT != 0
     }
 
     pub(super) const fn plain(self) -> Self {
@@ -117,7 +137,8 @@ impl Entry {
             0 => Kind::Plain,
             1 => Kind::Group(number),
             2 => Kind::Request(number),
-            _ => Kind::Overlap(number),
+            3 => Kind::Overlap(number),
+            _ => Kind::Task(number),
         }
     }
 }
@@ -301,6 +322,7 @@ pub(super) struct Session {
     pub(super) owed: u64,
     pub(super) lanes: Option<Box<Lanes>>,
     /// Retained messages that subscriptions begin with and that are not queued yet.
+    #[expect(clippy::box_collection, reason = "few sessions have any: 8 octets of each, not 32")]
     pub(super) backlogs: Option<Box<VecDeque<Backlog>>>,
     pub(super) acked: u64,
     /// Handing out again waits for a subscription's credit.
@@ -336,6 +358,9 @@ pub(super) struct Session {
     /// The peer's ids of messages exactly once that are not settled, ordered.
     pub(super) received: Vec<u16>,
     pub(super) will: Option<Box<Will>>,
+    /// Tasks of queues that it has, and how many queues it is a consumer of.
+    pub(super) tasks: u32,
+    pub(super) queues: u32,
     /// What its dialect knows it by, where the store said so.
     pub(super) name: Option<Box<str>>,
     /// What the store knows it by, from its beginning to its end; 0: not at all.

@@ -4,13 +4,14 @@ use super::Hub;
 use super::delivery::{Refusal, SessionKey};
 use super::operation::Operation;
 use super::options::{MAX_ID, SubscribeOptions};
+use super::queue;
 use super::session::{Entry, Kind};
 use super::slab::NONE;
 use super::subscriptions::Holder;
 use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
-use crate::topic::{Filter, parse_filter};
+use crate::topic::Filter;
 
 /// A subscription that is named by its filter has an id whose low bits are what its subscriber
 /// calls it.
@@ -44,7 +45,7 @@ impl Hub {
         filter: &str,
         options: SubscribeOptions,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.attached(key)?;
         let parsed = self.check_subscribe(index, sid, filter, &options)?;
         let old = self.sessions.all[index].sub(sid);
@@ -75,6 +76,7 @@ impl Hub {
         self.sessions.wake(index);
         self.tell_subscription(index, sid, filter, options);
         self.begin_with_retained(index, sid, filter, options, old.is_some());
+        self.pump_filter(now, filter, index);
         Ok(())
     }
 
@@ -95,10 +97,10 @@ impl Hub {
         identifier: u32,
         options: SubscribeOptions,
     ) -> Result<bool, Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.attached(key)?;
         let options = SubscribeOptions { credit: None, serve: false, ..options };
-        let parsed = parse_filter(filter)?;
+        let parsed = queue::parse(filter)?;
         let own = &self.sessions.all[index].subs;
         let old = self.subs.of_session(index, own, &parsed).map(|sub| (sub, self.subs.get(sub).sid));
         let number = match old {
@@ -124,6 +126,7 @@ impl Hub {
         }
         self.tell_subscription(index, sid, filter, options);
         self.begin_with_retained(index, sid, filter, options, old.is_some());
+        self.pump_filter(now, filter, index);
         Ok(old.is_some())
     }
 
@@ -140,7 +143,7 @@ impl Hub {
         filter: &str,
     ) -> Result<bool, Refusal> {
         let index = self.sessions.find(key)?;
-        let parsed = parse_filter(filter)?;
+        let parsed = queue::parse(filter)?;
         let own = &self.sessions.all[index].subs;
         let Some(sub) = self.subs.of_session(index, own, &parsed) else { return Ok(false) };
         let sid = self.subs.get(sub).sid;
@@ -162,6 +165,7 @@ impl Hub {
         let s = &mut self.sessions.all[index];
         let at = s.subs.partition_point(|(id, _)| *id < sid);
         s.subs.insert(at, (sid, sub));
+        s.queues += u32::from(filter.group == Some(queue::CONSUMERS));
         sub
     }
 
@@ -184,7 +188,7 @@ impl Hub {
         filter: &'a str,
         options: &SubscribeOptions,
     ) -> Result<Filter<'a>, Refusal> {
-        let parsed = parse_filter(filter)?;
+        let parsed = queue::parse(filter)?;
         if sid == 0 || sid > MAX_ID {
             return Err(Refusal::Invalid("a subscription's id is from 1 to 2^63 - 1"));
         }
@@ -223,12 +227,13 @@ impl Hub {
     ///
     /// There is no such session or subscription.
     pub fn unsubscribe(&mut self, now: Instant, key: SessionKey, sid: u64) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].sub(sid).is_none() {
             return Err(Refusal::NotFound);
         }
         self.unlink(index, sid);
+        self.settle_tasks(now);
         self.sessions.wake(index);
         if let Some(session) = self.stored(index) {
             self.sessions.pool.log.push(Operation::SubscriptionRemoved { session, sid });
@@ -248,6 +253,7 @@ impl Hub {
         let sub = self.subs.get(number);
         let (lane, group) = (sub.lane, sub.group);
         if group != NONE {
+            s.queues -= u32::from(&*self.subs.groups[group].name == queue::CONSUMERS);
             // What is not acknowledged stays this session's.
             for entry in s.unacked.iter_mut().filter(|e| e.sid == sid && e.kind() == Kind::Group(group)) {
                 *entry = entry.plain();
@@ -261,7 +267,7 @@ impl Hub {
         let (shared, dropped): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
             waiting.into_iter().partition(others);
         for entry in dropped {
-            self.sessions.counters.dropped.unsubscribed += 1;
+            self.sessions.counters.dropped.unsubscribed += u64::from(!entry.is_task());
             self.sessions.drop_unsent(index, entry);
         }
         self.settle_lost(Status::ResponderGone);

@@ -378,6 +378,22 @@ impl Subscriptions {
         }
     }
 
+    /// The group of this name on a filter without wildcards.
+    pub(super) fn find_group(&self, filter: &str, name: &str) -> Option<u32> {
+        let filter = self.matcher.exact(filter.as_bytes())?;
+        let list = self.filters[filter].groups();
+        list.iter().copied().find(|g| &*self.groups[*g].name == name)
+    }
+
+    /// The filter of a subscription that is in a group of this name, where it has no wildcards.
+    pub(super) fn queue_of(&self, sub: u32, group: &str) -> Option<Box<str>> {
+        let sub = &self.subs[sub];
+        if sub.group == NONE || &*self.groups[sub.group].name != group {
+            return None;
+        }
+        self.matcher.text(self.filters[sub.filter].at?).map(Into::into)
+    }
+
     fn group(&mut self, filter: u32, name: &str, serve: bool) -> u32 {
         let Self { groups, group_names, hasher, filters, .. } = self;
         let hash = hasher.hash_one((filter, name, serve));

@@ -9,6 +9,7 @@ use crate::status::Status;
 
 mod delivery;
 mod once;
+mod queues;
 mod requests;
 mod retained;
 mod sessions;

@@ -16,7 +16,8 @@ use std::time::Duration;
 pub use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
-    Anonymous, Dialect, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName, Users,
+    Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
+    Users,
 };
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
@@ -312,6 +313,20 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.with(|core, _| core.machine.connections())
+    }
+
+    /// Sets who may do what from now on, all at once and for those who are connected too. What they
+    /// have subscribed to stays.
+    pub fn set_access(&self, access: impl Access + Send + 'static) {
+        let access: Box<dyn Access + Send> = Box::new(access);
+        let old = self.shared.with(|core, _| core.machine.set_access(access));
+        drop(old); // Without the lock: there may be much of it.
+    }
+
+    /// Sets who may connect from now on. Who is connected stays.
+    pub fn set_users(&self, users: Users) {
+        let old = self.shared.with(|core, _| core.machine.set_users(users));
+        drop(old);
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its

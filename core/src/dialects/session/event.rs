@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::frame::Kind;
 use super::hello::{Hello, Welcome};
 use super::props::Properties;
+use crate::lifecycle::By;
 use crate::status::Status;
 
 /// Something happened. Payloads borrow the receive buffer.
@@ -228,17 +229,6 @@ pub struct History<'b> {
     pub before: Option<u64>,
     /// At most so many.
     pub limit: Option<u64>,
-}
-
-/// Who ended a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// This side: its application, a deadline, or because the peer broke a rule.
-    Local,
-    /// The peer, by CLOSE.
-    Remote,
-    /// The transport ended without CLOSE: a truncation (END-4).
-    Transport,
 }
 
 /// How a session ended.

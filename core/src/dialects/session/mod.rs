@@ -70,10 +70,11 @@ mod tests;
 
 use core::time::Duration;
 
+pub use crate::lifecycle::{By, Transport};
 pub use close::{CLOSE_WAIT, REASON_MAX};
 pub use code::Code;
 pub use event::{
-    By, Closed, Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe,
+    Closed, Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe,
 };
 pub use fault::Fault;
 pub use frame::{Kind, PREFACE};
@@ -86,8 +87,6 @@ pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUT
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use wire::VARINT_MAX;
-
-pub use crate::lifecycle::Transport;
 
 use close::{Ending, shorten};
 
@@ -288,6 +287,12 @@ impl Session {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         Counts { sent: self.sent, acked: self.acked, received: self.received - self.unaccepted as u64 }
+    }
+
+    /// How many reliable frames were received, accepted or not.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
     }
 
     /// Whether messages can be sent and come.

@@ -12,12 +12,21 @@ use crate::session::{By, Code, SessionId};
 pub enum Dialect {
     /// Our own protocol.
     Bowline,
+    /// MQTT 3.1.1.
+    Mqtt311,
+    /// MQTT 5.0.
+    Mqtt5,
+    /// PRX1, the wire format of protox.
+    Prx1,
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bowline => "Bowline",
+            Self::Mqtt311 => "MQTT 3.1.1",
+            Self::Mqtt5 => "MQTT 5.0",
+            Self::Prx1 => "PRX1",
         })
     }
 }
@@ -28,12 +37,17 @@ impl fmt::Display for Dialect {
 pub enum SessionName {
     /// By our own protocol: drawn by the server.
     Bowline(SessionId),
+    /// By MQTT: the client identifier.
+    Mqtt(String),
+    /// By PRX1: the user.
+    Prx1(String),
 }
 
 impl fmt::Display for SessionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bowline(id) => id.fmt(f),
+            Self::Mqtt(name) | Self::Prx1(name) => f.write_str(name),
         }
     }
 }

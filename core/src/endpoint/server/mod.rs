@@ -42,21 +42,27 @@ mod connection;
 mod connections;
 mod event;
 mod local;
+mod mqtt;
+mod owed;
+mod prx1;
 mod registry;
 mod store;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use hashbrown::HashMap;
 
-pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use local::{LocalEvent, LocalKey};
+pub use mqtt::MqttConfig;
+pub use prx1::Prx1Config;
 
 use connection::{Connection, Turn};
 use connections::Connections;
@@ -74,6 +80,9 @@ use crate::time::{Deadline, Instant};
 /// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
 /// else a frame can be answered with.
 const REPLY_ROOM: usize = 2048;
+
+/// Nothing more is read of a connection that is owed so many answers.
+const MAX_OWED: usize = 1024;
 
 /// How much may wait for a session, and what happens beyond.
 ///
@@ -104,6 +113,10 @@ pub struct ServerConfig {
     pub name: String,
     /// Of each session.
     pub session: Config,
+    /// Of connections that speak MQTT.
+    pub mqtt: MqttConfig,
+    /// Of connections that speak PRX1.
+    pub prx1: Prx1Config,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -124,6 +137,8 @@ impl Default for ServerConfig {
         Self {
             name: String::new(),
             session,
+            mqtt: MqttConfig::default(),
+            prx1: Prx1Config::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
@@ -160,6 +175,8 @@ pub struct Server {
     locals: local::Locals,
     ready: VecDeque<ConnectionKey>,
     events: VecDeque<ServerEvent>,
+    /// Connections with answers that wait for the store's next commit.
+    waiting: Vec<ConnectionKey>,
     draining: Option<Draining>,
 }
 
@@ -198,13 +215,20 @@ impl Server {
             locals: local::Locals::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
+            waiting: Vec::new(),
             draining: None,
         }
     }
 
-    /// Sets the access rules from now on.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.hub.set_access(access);
+    /// Sets the access rules from now on; see [`Hub::set_access`].
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        self.hub.set_access(access)
+    }
+
+    /// Sets who may connect from now on, and gives back who might: it may take a while to drop. Who
+    /// is connected stays, and sessions go on.
+    pub fn set_users(&mut self, users: Users) -> Users {
+        core::mem::replace(&mut self.config.users, users)
     }
 
     /// Takes a connection that was just made.
@@ -217,7 +241,7 @@ impl Server {
             self.events.push_back(ServerEvent::Refused { peer, reason });
             return Err(reason);
         }
-        let connection = Connection::new(now, self, peer);
+        let connection = Connection::new(now, peer);
         Ok(self.connections.insert(connection))
     }
 
@@ -309,7 +333,7 @@ impl Server {
     /// When this connection wants to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self, key: ConnectionKey) -> Option<Deadline> {
-        self.connections.get(key).and_then(Connection::poll_timeout)
+        self.connections.get(key)?.poll_timeout(&self.config)
     }
 
     /// Takes what is due for this connection.

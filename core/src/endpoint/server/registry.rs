@@ -1,6 +1,8 @@
 //! Which connection serves which session of the hub, and what dialects know sessions by.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use ahash::RandomState;
@@ -18,18 +20,66 @@ use crate::session::SessionId;
 pub(super) enum Name {
     /// Our own protocol: an id, with the key to it.
     Bowline(Box<Held>),
+    /// MQTT: the client identifier.
+    Mqtt(Box<str>),
+    /// PRX1: the user.
+    Prx1(Box<str>),
 }
 
 /// A name to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Sought {
+pub(super) enum Sought<'a> {
     Bowline(SessionId),
+    Mqtt(&'a str),
+    Prx1(&'a str),
 }
 
+/// What begins the names that a store keeps; each dialect's own.
+const MQTT: &str = "mqtt:";
+const PRX1: &str = "prx1:";
+const BOWLINE: &str = "bowline:";
+
 impl Name {
-    fn sought(&self) -> Sought {
+    fn sought(&self) -> Sought<'_> {
         match self {
             Self::Bowline(held) => Sought::Bowline(held.id),
+            Self::Mqtt(client_id) => Sought::Mqtt(client_id),
+            Self::Prx1(user) => Sought::Prx1(user),
+        }
+    }
+
+    /// As a store keeps it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Bowline(held) => format!("{BOWLINE}{}:{}", held.id, held.key_text()),
+            Self::Mqtt(client_id) => format!("{MQTT}{client_id}"),
+            Self::Prx1(user) => format!("{PRX1}{user}"),
+        }
+    }
+
+    /// From what a store kept.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(client_id) = text.strip_prefix(MQTT) {
+            return Some(Self::Mqtt(client_id.into()));
+        }
+        if let Some(user) = text.strip_prefix(PRX1) {
+            return Some(Self::Prx1(user.into()));
+        }
+        let (id, key) = text.strip_prefix(BOWLINE)?.split_once(':')?;
+        Some(Self::Bowline(Box::new(Held::parse(id, key)?)))
+    }
+
+    /// Whether sessions with this name, as a store keeps it, acknowledge by ids.
+    pub(super) fn is_by_id(text: &str) -> bool {
+        !text.starts_with(BOWLINE)
+    }
+
+    /// For people.
+    fn told(&self) -> SessionName {
+        match self {
+            Self::Bowline(held) => SessionName::Bowline(held.id),
+            Self::Mqtt(client_id) => SessionName::Mqtt((**client_id).into()),
+            Self::Prx1(user) => SessionName::Prx1((**user).into()),
         }
     }
 }
@@ -109,7 +159,7 @@ impl Registry {
         self.names.insert_unique(hash, session.index() as u32, |at| hash_of(slots, hasher, *at));
     }
 
-    pub(super) fn find(&self, sought: Sought) -> Option<SessionKey> {
+    pub(super) fn find(&self, sought: Sought<'_>) -> Option<SessionKey> {
         let is = |at: &u32| named(&self.slots, *at) == Some(sought);
         let at = self.names.find(self.hasher.hash_one(sought), is)?;
         self.slots[*at as usize].session
@@ -117,14 +167,14 @@ impl Registry {
 
     /// What the session is called, for people.
     pub(super) fn told(&self, session: SessionKey) -> Option<SessionName> {
-        self.slot(session)?.name.as_ref().map(|Name::Bowline(held)| SessionName::Bowline(held.id))
+        self.slot(session)?.name.as_ref().map(Name::told)
     }
 
     /// The id and the key of a session of our own protocol.
     pub(super) fn held(&mut self, session: SessionKey) -> Option<&mut Held> {
         match &mut self.slot_mut(session)?.name {
             Some(Name::Bowline(held)) => Some(held),
-            None => None,
+            _ => None,
         }
     }
 
@@ -146,7 +196,7 @@ impl Registry {
     }
 }
 
-fn named(slots: &[Slot], at: u32) -> Option<Sought> {
+fn named(slots: &[Slot], at: u32) -> Option<Sought<'_>> {
     slots[at as usize].name.as_ref().map(Name::sought)
 }
 

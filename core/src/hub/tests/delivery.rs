@@ -177,3 +177,46 @@ fn rules_know_who_a_session_belongs_to() {
     assert_eq!(s.hub.who(a), None);
     assert_eq!(s.hub.set_address(a, None), Err(Refusal::NoSession));
 }
+
+/// Who publishes to a topic again is not judged again, until the rules or its address change.
+#[test]
+fn what_was_allowed_is_remembered_while_it_holds() {
+    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::Arc;
+    struct Counted(Arc<AtomicU32>, bool);
+    impl Access for Counted {
+        fn decide(&self, who: &Who<'_>, _: Action, subject: &str) -> Decision {
+            self.0.fetch_add(1, Relaxed);
+            (self.1 && who.address.is_none() && subject != "no").into()
+        }
+    }
+    let mut s = Story::new();
+    let asked = Arc::new(AtomicU32::new(0));
+    let (a, b) = (s.session(), s.session());
+    s.hub.set_access(Box::new(Counted(Arc::clone(&asked), true)));
+    let publish = |hub: &mut Hub, key, topic: &str| {
+        let before = asked.load(Relaxed);
+        let done = hub.publish(s.now, key, Message::new(topic, b"").unwrap(), None);
+        (done.is_ok(), asked.load(Relaxed) - before)
+    };
+    let long = "x".repeat(300);
+    for (key, topic, want) in [
+        (a, "t", (true, 1)),
+        (a, "t", (true, 0)),
+        (b, "t", (true, 1)),
+        (a, "no", (false, 1)),
+        (a, "no", (false, 1)),
+        (a, "t", (true, 0)),
+        (a, "tt", (true, 1)),
+        (a, "t", (true, 1)),
+        (a, &long, (true, 1)),
+        (a, &long, (true, 1)),
+        (a, "t", (true, 0)),
+    ] {
+        assert_eq!(publish(&mut s.hub, key, topic), want, "{topic}");
+    }
+    s.hub.set_address(a, Some([192, 0, 2, 1].into())).unwrap();
+    assert_eq!(publish(&mut s.hub, a, "t"), (false, 1), "judged by where it is");
+    s.hub.set_access(Box::new(Counted(Arc::clone(&asked), false)));
+    assert_eq!(publish(&mut s.hub, b, "t"), (false, 1), "judged by the new rules");
+}

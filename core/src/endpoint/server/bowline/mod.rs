@@ -1,5 +1,6 @@
 //! Our own protocol on the hub.
 
+mod held;
 mod recv;
 mod sessions;
 #[cfg(test)]
@@ -8,12 +9,13 @@ mod transmit;
 
 use alloc::boxed::Box;
 
-pub(super) use sessions::Held;
+pub(super) use held::{Held, Progress};
 
 use sessions::Opening;
 
 use super::connection::Turn;
-use super::{Peer, Verification, Verified};
+use super::owed::Owed;
+use super::{Peer, ServerConfig, Verification, Verified};
 use crate::buf::SendBuf;
 use crate::hub::SessionKey;
 use crate::session::{Code, Config, Event, Session, SessionId};
@@ -28,6 +30,8 @@ pub(super) struct Connection {
     hub: Option<SessionKey>,
     id: Option<SessionId>,
     opening: Option<Box<Opening>>,
+    /// Reliable frames that are accepted once the store has what came with them.
+    owed: Owed<()>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
     /// The event of its end is out.
@@ -36,9 +40,20 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that was accepted at `since`.
-    pub(super) fn new(since: Instant, config: &Config, peer: Peer) -> Self {
-        let session = Session::accept(since, config);
-        Self { session, peer, hub: None, id: None, opening: None, slow: false, told: false }
+    pub(super) fn new(since: Instant, config: &ServerConfig, peer: Peer) -> Self {
+        // What the store has to keep is acknowledged once it does.
+        let manual_accept = config.hub.durable || config.session.manual_accept;
+        let session = Session::accept(since, &Config { manual_accept, ..config.session });
+        Self {
+            session,
+            peer,
+            hub: None,
+            id: None,
+            opening: None,
+            owed: Owed::default(),
+            slow: false,
+            told: false,
+        }
     }
 
     pub(super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
@@ -87,14 +102,17 @@ impl Connection {
         self.slow = true;
     }
 
-    pub(super) fn received(&self) -> u64 {
-        self.session.counts().received
+    /// How far its client's reliable frames have come.
+    pub(super) fn progress(&self) -> Progress {
+        Progress { received: self.session.received(), commit: self.owed.last_commit() }
     }
 
-    pub(super) fn taken_over(&mut self, now: Instant, hub: SessionKey) {
-        if self.hub == Some(hub) {
-            self.hub = None;
-            self.session.close(now, Code::TakenOver, "the session goes on over another connection");
-        }
+    pub(super) fn taken_over(&mut self, turn: &mut Turn<'_>) {
+        self.hub = None;
+        self.session.close(turn.now, Code::TakenOver, "the session goes on over another connection");
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.owed.committed();
     }
 }

@@ -95,9 +95,22 @@ impl Connection {
     fn published(&mut self, turn: &mut Turn<'_>, m: &Received<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
         let Some(message) = message::verbatim(turn.now, m) else { return };
-        if let Err(refusal) = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication()) {
-            let id = if m.reliable { self.session.counts().received } else { 0 };
+        let done = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication());
+        if m.reliable && turn.server.config.hub.durable {
+            self.accept(turn, done.ok().and_then(|outcome| outcome.commit));
+        }
+        if let Err(refusal) = done {
+            let id = if m.reliable { self.session.received() } else { 0 };
             self.answer(turn.now, out, Kind::Publish, id, Err(refusal));
+        }
+    }
+
+    /// Accepts a reliable frame, now or once the store has what came with it.
+    fn accept(&mut self, turn: &Turn<'_>, commit: Option<u64>) {
+        if commit.is_none() && self.owed.is_empty() {
+            self.session.accept_received(turn.now, 1);
+        } else {
+            self.owed.push(commit.unwrap_or(0), ());
         }
     }
 

@@ -10,20 +10,12 @@ use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent, SessionName};
 use super::super::registry::{Name, Sought};
 use super::Connection;
+use super::held::Held;
 use crate::access::{Action, Who};
 use crate::buf::SendBuf;
 use crate::hub::SessionOptions;
 use crate::scram::ScramServer;
 use crate::session::{Closed, Code, Counts, Event, Fault, ResumeKey, SessionId, Welcome};
-
-/// A session that may outlive its connection.
-#[derive(Debug)]
-pub(in super::super) struct Held {
-    pub(in super::super) id: SessionId,
-    key: ResumeKey,
-    /// Reliable frames that were received from the client, up to when its last connection ended.
-    received: u64,
-}
 
 /// What HELLO asked for, until it is decided.
 #[derive(Debug)]
@@ -53,15 +45,14 @@ impl Connection {
         let resumed = match opening.resume {
             Some((id, secret, received)) => match self.resume(turn, &who, id, &secret, received) {
                 Ok(counts) => counts,
-                Err(fault) => return self.refuse(turn, out, fault.code(), fault.reason()),
+                Err((code, reason)) => return self.refuse(turn, out, code, reason),
             },
             None => None,
         };
-        if resumed.is_none() && !self.begin(turn, &who, opening.expiry) {
-            return self.refuse(turn, out, Code::Quota, "too many sessions");
-        }
-        if let Some(hub) = self.hub.filter(|_| resumed.is_some()) {
+        if let Some(hub) = self.hub {
             let _ = turn.server.hub.set_expiry(hub, opening.expiry);
+        } else if !self.begin(turn, &who, opening.expiry) {
+            return self.refuse(turn, out, Code::Quota, "too many sessions");
         }
         let expiry = self.hub.and_then(|hub| turn.server.hub.expiry(hub)).unwrap_or_default();
         let held = self.hub.and_then(|hub| turn.server.registry.held(hub));
@@ -83,33 +74,31 @@ impl Connection {
     }
 
     fn begin(&mut self, turn: &mut Turn<'_>, who: &Who<'_>, expiry: Duration) -> bool {
-        let queue = &turn.server.config.queue;
+        let held = (!expiry.is_zero()).then(|| Held::draw(&mut *turn.server.entropy));
+        let (id, name) = (held.as_ref().map(|h| h.id), held.map(|held| Name::Bowline(Box::new(held))));
+        let server = &mut *turn.server;
+        let text = server.stored_name(name.as_ref());
         let options = SessionOptions {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            name: &text,
             expiry,
-            max_messages: queue.max_messages,
-            max_bytes: queue.max_bytes,
-            policy: queue.policy,
             in_flight: u32::from(self.session.send_in_flight()),
-            ..SessionOptions::default()
+            ..server.session_options()
         };
-        let Ok(hub) = turn.server.hub.attach(turn.now, &options) else { return false };
-        self.hub = Some(hub);
-        turn.server.registry.serve(hub, turn.key);
-        if !expiry.is_zero() {
-            let (mut id, mut secret) = ([0; 16], [0; 16]);
-            turn.server.entropy.wire(&mut id);
-            turn.server.entropy.secret(&mut secret);
-            let held = Held { id: SessionId(id), key: ResumeKey(secret), received: 0 };
-            turn.server.registry.name(hub, Name::Bowline(Box::new(held)));
-            self.id = Some(SessionId(id));
+        let Ok(hub) = server.hub.attach(turn.now, &options) else { return false };
+        server.registry.serve(hub, turn.key);
+        if let Some(name) = name {
+            server.registry.name(hub, name);
         }
+        (self.hub, self.id) = (Some(hub), id);
         true
     }
 
-    /// RES-2 to RES-9. Nothing where there is no such session: the client begins a new one.
+    /// RES-2 to RES-9. Nothing where there is no such session: the client begins a new one. Nothing
+    /// too of a session that a store kept, without its counts: this is served from now on, with new
+    /// ones.
     fn resume(
         &mut self,
         turn: &mut Turn<'_>,
@@ -117,32 +106,37 @@ impl Connection {
         id: SessionId,
         secret: &ResumeKey,
         received: u64,
-    ) -> Result<Option<Counts>, Fault> {
+    ) -> Result<Option<Counts>, (Code, &'static str)> {
         let Turn { server, now, key } = turn;
         let Some(hub) = server.registry.find(Sought::Bowline(id)) else { return Ok(None) };
-        let old = server.registry.connection(hub);
+        let progress =
+            server.registry.connection(hub).and_then(|old| server.connections.get(old)?.progress());
+        let commits = server.hub.commits();
         let Some(held) = server.registry.held(hub) else { return Ok(None) };
         if held.key != *secret || server.hub.identity(hub) != Some(who.user) {
-            return Err(Fault::SessionRefused);
+            return Err(told(Fault::SessionRefused));
         }
-        let old_connection = old.and_then(|old| server.connections.get_mut(old));
-        if let Some(count) = old_connection.as_ref().and_then(|old| old.received()) {
-            held.received = count;
+        held.progress = progress.unwrap_or(held.progress);
+        if held.progress.commit > commits {
+            return Err((Code::GoingAway, "the store is behind; come again"));
         }
         let (acked, sent) = server.hub.reliable(hub).unwrap_or_default();
-        let counts = Counts { sent, acked, received: held.received }.resume(received)?;
-        if let Some(old) = old_connection {
-            old.taken_over(*now, hub);
-        }
-        server.ready.extend(server.registry.serve(hub, *key));
+        let counts = Counts { sent, acked, received: held.progress.received };
+        let counts = if core::mem::take(&mut held.is_restored) {
+            None
+        } else {
+            Some(counts.resume(received).map_err(told)?)
+        };
+        server.take_over(*now, hub);
+        server.registry.serve(hub, *key);
         let in_flight = u32::from(self.session.send_in_flight());
-        if server.hub.reattach(*now, hub, in_flight, Some(received)).is_err() {
-            return Err(Fault::BadResume { received, acked, sent });
+        if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
+            return Err(told(Fault::BadResume { received, acked, sent }));
         }
         let _ = server.hub.set_address(hub, who.address);
         self.hub = Some(hub);
         self.id = Some(id);
-        Ok(Some(counts))
+        Ok(counts)
     }
 
     /// The connection serves its session no longer; the session waits for the next one, or ends.
@@ -152,7 +146,7 @@ impl Connection {
         server.registry.leave(hub);
         match server.registry.held(hub) {
             Some(held) if !for_good => {
-                held.received = self.session.counts().received;
+                held.progress = self.progress();
                 let _ = server.hub.detach(turn.now, hub);
                 if server.hub.is_attached(hub).is_none() {
                     server.registry.forget(hub);
@@ -196,4 +190,8 @@ impl Connection {
             reason: closed.fault.map_or_else(|| String::from(closed.reason), |fault| format!("{fault}")),
         });
     }
+}
+
+const fn told(fault: Fault) -> (Code, &'static str) {
+    (fault.code(), fault.reason())
 }

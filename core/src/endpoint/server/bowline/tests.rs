@@ -653,6 +653,30 @@ fn a_resumed_session_has_its_new_address() {
     assert_eq!(w.server.hub().who(hub).unwrap().address, address);
 }
 
+/// Other users count for who comes from then on; who is there stays.
+#[test]
+fn users_are_changed_while_they_are_connected() {
+    let users = |name: &str, password: &str| {
+        let mut users = Users::new(Anonymous::Never);
+        users.add_password(name, Credential::derive(password, b"salt", 4096).unwrap());
+        users
+    };
+    let mut w = World::new(ServerConfig { users: users("ann", "one"), ..ServerConfig::default() });
+    let login = |w: &mut World, user, password: &'static [u8]| {
+        let auth = Auth::Password { user, password };
+        let i = w.connect_with(&Config::default(), &Connect { auth, ..Connect::default() });
+        (i, w.take(i).remove(0))
+    };
+    let (ann, told) = login(&mut w, "ann", b"one");
+    assert_eq!(told, "welcome");
+    assert_eq!(w.server.set_users(users("bob", "two")).len(), 1);
+    assert_eq!(login(&mut w, "ann", b"one").1, "closed Remote AUTH_FAILED");
+    assert_eq!(login(&mut w, "bob", b"two").1, "welcome");
+    w.subscribe(ann, 1, "t", false, false);
+    w.publish(ann, "t", "x", false);
+    assert_eq!(w.take(ann), ["1 t=x"]);
+}
+
 #[test]
 fn a_denial_is_an_answer_with_a_reason() {
     let mut w = World::new(ServerConfig::default());

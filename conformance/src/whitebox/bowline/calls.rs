@@ -7,10 +7,11 @@ use bowline_core::session::{
     Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
 };
 use bowline_core::status::Status;
+use bowline_core::time::Instant;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{Out, WhiteBox, blocked, events};
+use super::{Bowline, Output, blocked, events};
 use crate::call::{self, Call};
 use crate::pattern::unhex;
 use crate::runner::Trouble;
@@ -51,31 +52,31 @@ const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-impl WhiteBox {
-    pub(super) fn call(&mut self, call: &Call) -> Result<(), Trouble> {
+impl Bowline {
+    pub(super) fn make(&mut self, now: Instant, call: &Call, output: &mut Output) -> Result<(), Trouble> {
         if let Call::Connect(c) = call {
-            return self.connect(c);
+            return self.connect(now, c, output);
         }
         let Some(session) = self.session.as_mut() else {
-            self.events.push(blocked("state"));
+            output.events.push(blocked("state"));
             return Ok(());
         };
         match call {
-            Call::Ping {} => session.ping(self.now),
+            Call::Ping {} => session.ping(now),
             Call::Hold { hold } => session.hold_credit(*hold),
-            Call::Accept { count } => session.accept_received(self.now, *count),
+            Call::Accept { count } => session.accept_received(now, *count),
             // The machine keeps a reason for as long as the program runs; a vector's lives as long.
-            Call::Close { code: c, reason } => session.close(self.now, code(c)?, reason.clone().leak()),
-            Call::Welcome(w) => return self.welcome(w),
+            Call::Close { code: c, reason } => session.close(now, code(c)?, reason.clone().leak()),
+            Call::Welcome(w) => return self.welcome(now, w, output),
             other => {
-                let result = answer(session, self.now, &mut self.out, other)?;
-                self.events.extend(result.err().map(refusal));
+                let result = answer(session, now, output, other)?;
+                output.events.extend(result.err().map(refusal));
             }
         }
         Ok(())
     }
 
-    fn connect(&mut self, c: &call::Connect) -> Result<(), Trouble> {
+    fn connect(&mut self, now: Instant, c: &call::Connect, output: &mut Output) -> Result<(), Trouble> {
         let memory = match &c.auth {
             Some(call::Auth::Token { token: data } | call::Auth::Scram { data: Some(data), .. }) => {
                 octets(data)?
@@ -102,9 +103,9 @@ impl WhiteBox {
             _ => None,
         };
         let connect = Connect { auth, resume, expiry: ms(c.expiry_ms), name: &c.name };
-        match Session::connect(self.now, &self.config, &connect, &mut self.out) {
+        match Session::connect(now, &self.config, &connect, output) {
             Ok(session) => self.session = Some(session),
-            Err(error) => self.events.push(refusal(error)),
+            Err(error) => output.events.push(refusal(error)),
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ impl WhiteBox {
         Ok(memory[..n].to_vec())
     }
 
-    fn welcome(&mut self, w: &call::Welcome) -> Result<(), Trouble> {
+    fn welcome(&mut self, now: Instant, w: &call::Welcome, output: &mut Output) -> Result<(), Trouble> {
         let Some(session) = self.session.as_mut() else { return Ok(()) };
         let auth = octets(&w.auth)?;
         let named = match (sixteen(w.session.as_ref())?, sixteen(w.key.as_ref())?) {
@@ -138,12 +139,12 @@ impl WhiteBox {
             None => None,
             Some(Ok(counts)) => Some(counts),
             Some(Err(fault)) => {
-                self.events.extend(session.close_with_fault(self.now, fault).as_ref().map(events::describe));
+                output.events.extend(session.close_with_fault(now, fault).as_ref().map(events::describe));
                 return Ok(());
             }
         };
-        let result = session.welcome(self.now, &mut self.out, &welcome, resumed);
-        self.events.extend(result.err().map(refusal));
+        let result = session.welcome(now, output, &welcome, resumed);
+        output.events.extend(result.err().map(refusal));
         Ok(())
     }
 }
@@ -166,7 +167,7 @@ fn refusal(error: SendError) -> Value {
 type Sent = Result<Result<(), SendError>, Trouble>;
 
 /// The calls that answer a client, and all that send one frame.
-fn answer(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call: &Call) -> Sent {
+fn answer(s: &mut Session, now: Instant, out: &mut Output, call: &Call) -> Sent {
     Ok(match call {
         Call::Challenge { data } => s.challenge(now, out, &octets(data)?),
         Call::Authenticate { data } => s.authenticate(now, out, &octets(data)?),
@@ -201,7 +202,7 @@ fn answer(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call
     })
 }
 
-fn rooms_and_queues(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call: &Call) -> Sent {
+fn rooms_and_queues(s: &mut Session, now: Instant, out: &mut Output, call: &Call) -> Sent {
     Ok(match call {
         Call::Offer(o) => {
             let (payload, mut memory) = (octets(&o.payload)?, Vec::new());
