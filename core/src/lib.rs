@@ -16,7 +16,7 @@
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`] |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
@@ -43,4 +43,4 @@ pub mod stack;
 
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
-pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};
+pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

@@ -44,6 +44,16 @@ pub struct Counters {
     pub retained: u64,
     /// Octets of their bodies.
     pub retained_bytes: u64,
+    /// Messages in the histories of topics.
+    pub history: u64,
+    /// Octets of their bodies.
+    pub history_bytes: u64,
+    /// Messages that a history did not take: too many topics or octets in all.
+    pub history_refused: u64,
+    /// Messages there are for any purpose, each once.
+    pub messages: u64,
+    /// Octets of their bodies.
+    pub message_bytes: u64,
 }
 
 /// Deliveries dropped, by reason.

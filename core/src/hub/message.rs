@@ -248,18 +248,20 @@ impl Default for Pooled {
 #[derive(Debug)]
 pub(super) struct Pool {
     messages: Slab<Pooled>,
+    /// Octets of their bodies.
+    bytes: u64,
     /// Told of messages that something durable refers to.
     pub(super) log: Log,
 }
 
 impl Pool {
     pub(super) fn new(log: Log) -> Self {
-        Self { messages: Slab::default(), log }
+        Self { messages: Slab::default(), bytes: 0, log }
     }
 
     /// Stores a message with one reference, which the caller owns.
     pub(super) fn insert(&mut self, message: Message) -> u32 {
-        self.messages.insert(Pooled { message, references: 1, stored: 0 })
+        self.insert_stored(message, 0)
     }
 
     /// What the store knows this message by: it is told of it now, if it was not.
@@ -275,6 +277,7 @@ impl Pool {
 
     /// A message that the store has, as it says.
     pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
+        self.bytes += u64::from(message.size());
         self.messages.insert(Pooled { message, references: 1, stored })
     }
 
@@ -295,7 +298,8 @@ impl Pool {
         let pooled = &mut self.messages[index];
         pooled.references -= 1;
         if pooled.references == 0 {
-            let stored = self.messages.remove(index).stored;
+            let Pooled { message, stored, .. } = self.messages.remove(index);
+            self.bytes -= u64::from(message.size());
             if stored != 0 {
                 self.log.push(Operation::MessageRemoved { message: stored });
             }
@@ -305,6 +309,11 @@ impl Pool {
     /// How many messages are stored.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Octets of their bodies.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The references of each stored message, for the invariants.

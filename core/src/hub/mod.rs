@@ -48,6 +48,7 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+mod history;
 mod keep;
 mod log;
 mod matcher;
@@ -81,6 +82,7 @@ use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
+pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
 pub use options::{
@@ -96,6 +98,7 @@ pub use subscribe::identifier_of;
 use crate::access::{Access, Action, Decision, Who};
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
+use history::{Calendar, Histories};
 use log::Log;
 use outbox::Sessions;
 use queue::Queues;
@@ -114,6 +117,8 @@ const TIMERS_PER_CALL: usize = 128;
 pub struct Hub {
     options: HubOptions,
     now: Instant,
+    calendar: Calendar,
+    histories: Histories,
     hasher: RandomState,
     subs: Subscriptions,
     sessions: Sessions,
@@ -149,6 +154,8 @@ impl Hub {
         let hasher = RandomState::with_seeds(key(), key(), key(), key());
         Self {
             now: Instant::ZERO,
+            calendar: Calendar::EPOCH,
+            histories: Histories::new(&options, hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             retained: Retained::new(hasher.clone()),
@@ -415,8 +422,11 @@ impl Hub {
     /// When the hub wants to be called, and why: a request is not answered, a session expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let retained = self.retained.next_expiry().map(|at| Deadline::new(at, Why::Expiry));
-        [self.timers.next(), retained].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        let retained = self.retained.next_expiry();
+        let history = self.histories.next_age().map(|millis| self.calendar.instant(millis));
+        let expires = retained.into_iter().chain(history).min();
+        let expires = expires.map(|at| Deadline::new(at, Why::Expiry));
+        [self.timers.next(), expires].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due, at most 128 things a call: while
@@ -424,6 +434,7 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.expire_retained(now);
+        self.histories.drop_old(&mut self.sessions.pool, self.calendar.millis(now), TIMERS_PER_CALL);
         for _ in 0..TIMERS_PER_CALL {
             match self.timers.pop_due(now) {
                 None => break,
@@ -456,6 +467,11 @@ impl Hub {
             tasks: self.queues.tasks() as u64,
             retained: self.retained.len() as u64,
             retained_bytes: self.retained.bytes(),
+            history: self.histories.len(),
+            history_bytes: self.histories.bytes(),
+            history_refused: self.histories.refused(),
+            messages: self.sessions.pool.len() as u64,
+            message_bytes: self.sessions.pool.bytes(),
             ..self.sessions.counters
         }
     }
@@ -467,9 +483,11 @@ impl Hub {
     ///
     /// What is wrong: a fault of the hub, whatever the commands were.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        self.sessions.check(self.retained.values().chain(self.queues.messages()))?;
+        let kept = self.retained.values().chain(self.queues.messages()).chain(self.histories.values());
+        self.sessions.check(kept)?;
         self.queues.check()?;
         self.retained.check(&self.sessions.pool)?;
+        self.histories.check(&self.sessions.pool)?;
         self.subs.check()?;
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);

@@ -216,7 +216,8 @@ pub enum Operation {
     HistoryTrimmed {
         /// The topic.
         topic: Box<str>,
-        /// The oldest that is still kept.
+        /// The oldest that is still kept, or where nothing is, the next one. 0: the topic is
+        /// forgotten, and begins anew at 1 if ever.
         first: u64,
     },
 }

@@ -1,7 +1,11 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
+
+use super::history::HistoryOptions;
+pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
 pub const MAX_ID: u64 = (1 << 63) - 1;
@@ -47,6 +51,14 @@ pub struct HubOptions {
     /// Whether sessions that outlive connections, and their subscriptions, are also stored:
     /// [`Hub::poll_operation`](super::Hub::poll_operation) then gives out what to store.
     pub durable: bool,
+    /// Which topics have a history; none by default.
+    pub history: Vec<HistoryOptions>,
+    /// Topics with a history at most in all. With more, one of which nothing is left makes room;
+    /// where there is none, the new one has no history.
+    pub max_history_topics: usize,
+    /// Octets of message bodies at most in the histories of all topics. With more, the topic of a
+    /// new message gives up its own oldest; where that is not enough, the new one is not kept.
+    pub max_history_bytes: u64,
 }
 
 impl Default for HubOptions {
@@ -67,6 +79,9 @@ impl Default for HubOptions {
             max_retained_bytes: 1 << 30,
             dedup_window: 1024,
             durable: false,
+            history: Vec::new(),
+            max_history_topics: 10_000,
+            max_history_bytes: 256 << 20,
         }
     }
 }
@@ -190,18 +205,6 @@ impl Quality {
             _ => Self::ExactlyOnce,
         }
     }
-}
-
-/// Which retained messages a subscription begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RetainHandling {
-    /// Those that match, each time.
-    #[default]
-    Send,
-    /// Those that match if the subscription is new.
-    SendIfNew,
-    /// None.
-    Never,
 }
 
 /// What a queue is like.

@@ -140,6 +140,7 @@ impl Hub {
         let kept = |f: &FilterEntry| f.targets().iter().any(durable) || f.groups().iter().any(of_group);
         message.is_retain()
             || queue::is_topic(message.topic_octets())
+            || self.histories.keeps(message.topic_octets())
             || (message.is_reliable() && filters.any(kept))
     }
 
@@ -163,7 +164,8 @@ impl Hub {
         outcome
     }
 
-    /// Keeps a message if it is to be retained, and queues it for all who want it.
+    /// Keeps a message if it is to be retained or its topic has a history, and queues it for all
+    /// who want it.
     pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
         if queue::is_topic(message.topic_octets()) {
             let message = self.sessions.pool.insert(message);
@@ -171,11 +173,16 @@ impl Hub {
             self.sessions.pool.release(message);
             return outcome;
         }
-        if !message.is_retain() || message.expired(now) {
+        let retain = message.is_retain();
+        if !(retain || self.histories.keeps(message.topic_octets())) || message.expired(now) {
             return self.fan_out(now, publisher, Source::New(message));
         }
         let message = self.sessions.pool.insert(message);
-        self.keep(message);
+        if retain {
+            self.keep(message);
+        }
+        let at = self.calendar.millis(now);
+        self.histories.append(&mut self.sessions.pool, message, at);
         let outcome = self.fan_out(now, publisher, Source::Pooled(message));
         self.sessions.pool.release(message);
         outcome

@@ -67,6 +67,7 @@ impl Hub {
         let now = self.tick(now);
         let Some(r) = self.restoring.take() else { return };
         self.sessions.pool.log.resume(r.on);
+        self.histories.restored(&mut self.sessions.pool);
         for index in r.attached {
             self.wait(now, index);
         }
@@ -182,6 +183,13 @@ impl Hub {
             Operation::Retained { message, .. } => {
                 let message = r.message(message)?;
                 self.keep(message);
+            }
+            Operation::Recorded { message, offset, at, .. } => {
+                let message = r.message(message)?;
+                self.histories.restore(&mut self.sessions.pool, message, offset, at);
+            }
+            Operation::HistoryTrimmed { topic, first } => {
+                self.histories.restore_first(&mut self.sessions.pool, &topic, first);
             }
             Operation::QueueAdded { queue, options } => self.restore_queue(&queue, options),
             Operation::TaskAdded { queue, task, message, attempts } => {

@@ -8,6 +8,7 @@ use super::*;
 use crate::status::Status;
 
 mod delivery;
+mod history;
 mod once;
 mod queues;
 mod requests;

@@ -44,6 +44,20 @@ impl State {
     pub const ALL: [State; 5] = [State::Opening, State::Open, State::Draining, State::Closing, State::Closed];
 }
 
+/// What the transport owes once the output that waits has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the transport has to be shut or dropped when the machine says so"]
+pub enum Transport {
+    /// Stay as it is.
+    Open,
+    /// End this side's direction of the stream, and go on reading.
+    Shut,
+    /// Drop the connection, after what waits was written.
+    Drop,
+    /// Drop the connection now; what waits will not be read.
+    Abort,
+}
+
 /// Who ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {

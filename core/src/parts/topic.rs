@@ -189,10 +189,13 @@ pub fn parse_filter(text: &str) -> Result<Filter<'_>, TopicError> {
 /// ```
 #[must_use]
 pub fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    levels_match(filter.as_bytes(), topic.as_bytes())
+    is_match(filter.as_bytes(), topic.as_bytes())
+}
+
+/// The same on octets.
+pub(crate) fn is_match(filter: &[u8], topic: &[u8]) -> bool {
+    let hidden = matches!((filter, topic), ([b'+' | b'#', ..], [b'$', ..]));
+    !hidden && levels_match(filter, topic)
 }
 
 /// Whether levels of a filter match levels of a topic, none of which begin it.

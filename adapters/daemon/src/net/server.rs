@@ -10,7 +10,7 @@ use bowline_core::endpoint::server::{
 };
 use bowline_core::hub::{HubOptions, Policy};
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
-use bowline_core::session::{Code, Config as SessionConfig, Features, Limits};
+use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
@@ -117,7 +117,6 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
             credit: limits.credit.0,
             keepalive: Some(config.session.keepalive.0),
         },
-        features: Features::NONE,
         handshake_deadline: config.session.handshake.0,
         write_timeout: config.session.write_timeout.0,
         ..SessionConfig::default()

@@ -82,7 +82,7 @@ pub use hello::{
     Auth, Connect, Counts, Features, Hello, KEEPALIVE_CEILING, Limits, MAX_FRAME_CEILING, MAX_FRAME_FLOOR,
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
-pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX, TEXT_MAX};
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
@@ -336,6 +336,6 @@ impl<'b> Message<'b> {
     /// A message without properties, at most once.
     #[must_use]
     pub const fn new(topic: &'b str, payload: &'b [u8]) -> Self {
-        Self { topic, payload, properties: Properties::NONE, reliable: false }
+        Self { topic, payload, properties: Properties::NONE, reliable: false, retain: false }
     }
 }

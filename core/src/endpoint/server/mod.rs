@@ -47,6 +47,8 @@ mod owed;
 mod prx1;
 mod registry;
 mod store;
+#[allow(dead_code)]
+mod sys;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -74,7 +76,7 @@ use crate::entropy::Entropy;
 use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
-use crate::session::{Code, Config};
+use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
 
 /// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
@@ -198,7 +200,9 @@ impl Server {
     /// A server without connections. `entropy` must be unpredictable where strangers connect: the
     /// secrets of sessions come from it.
     #[must_use]
-    pub fn new(config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+    pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+        // What this hub can do; queues, rooms, presence and history are not among it.
+        config.session.features = Features::RETAINED;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);

@@ -14,6 +14,12 @@ impl Server {
         self.hub.poll_operation()
     }
 
+    /// How many operations were issued in all, whether they were given out or not.
+    #[must_use]
+    pub fn operations_issued(&self) -> u64 {
+        self.hub.issued()
+    }
+
     /// The store has committed the first `count` operations that
     /// [`poll_operation`](Self::poll_operation) gave: answers that waited for that go out.
     pub fn committed(&mut self, now: Instant, count: u64) {

@@ -98,7 +98,7 @@ impl Walk {
         let value = retained.tree.value(slot);
         let is_old = value != NONE && retained.tree.serial(slot) <= self.serial;
         let is_listed = matches!(self.state, State::List(_));
-        let matches = || topic::matches(&self.filter, pool.get(value).topic());
+        let matches = || topic::is_match(self.filter.as_bytes(), pool.get(value).topic_octets());
         (is_old && (is_listed || matches())).then_some(value)
     }
 }

@@ -10,8 +10,11 @@ use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::endpoint::server::connection::Turn;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
+use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
-use crate::session::{Auth, By, Closed, Code, Event, Fault, Kind, Outcome, Received, Request, Subscribe};
+use crate::session::{
+    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
+};
 use crate::status::Status;
 use crate::time::Instant;
 
@@ -120,7 +123,13 @@ impl Connection {
             credit: s.credit,
             no_local: s.no_local,
             serve: s.serve,
-            ..SubscribeOptions::default()
+            retain_as_published: s.retain_as_published,
+            // Who did not choose the feature knows nothing of retained values (RET-4).
+            retained: if self.session.features().contains(Features::RETAINED) {
+                s.retained
+            } else {
+                RetainHandling::Never
+            },
         };
         let done = match self.hub {
             Some(_) if turn.server.draining.is_some() => {

@@ -147,7 +147,7 @@ impl World {
     }
 
     fn subscribe(&mut self, i: usize, id: u64, filter: &str, reliable: bool, serve: bool) {
-        let s = Subscribe { id, filter, reliable, credit: None, serve, no_local: false };
+        let s = Subscribe { id, filter, reliable, serve, ..Subscribe::default() };
         self.call(i, |session, now, out| session.subscribe(now, out, &s));
         assert_eq!(self.take(i), [format!("Subscribe {id} OK")]);
     }

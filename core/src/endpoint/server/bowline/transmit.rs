@@ -87,10 +87,11 @@ fn send(
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
-        Delivery::Message { sid, message, quality, .. } => {
+        Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {
                 subscription: sid,
                 reliable: quality.is_reliable(),
+                retain,
                 has_properties: message.has_props(),
                 body: message.body(),
             };

@@ -13,7 +13,8 @@ use super::{Connection, convert, expiry_of};
 use crate::access::{Action, Who};
 use crate::buf::SendBuf;
 use crate::hub;
-use crate::mqtt::{Connect, Properties, Property, PropertyId, ReasonCode, Version, Welcome, Will};
+use crate::mqtt::server::Welcome;
+use crate::mqtt::{Connect, Properties, Property, PropertyId, ReasonCode, Version, Will};
 use crate::scram::ScramServer;
 use crate::session::Auth;
 
