@@ -23,7 +23,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let server = Server::bind(&config).await?;
     let addresses = server.addresses();
-    announce(&addresses)?;
+    announce(&addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
     tokio::select! {
         () = server.stopped() => return Err(Failure::new("the server stopped by itself; the lines above say why")),
@@ -69,12 +69,13 @@ impl Signals {
 }
 
 /// Says on standard output where the server is, and how to try it.
-fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
+fn announce(addresses: &[Endpoint], server: &Server) -> Result<(), Failure> {
     let flags = addresses.first().map(flags).unwrap_or_default();
     let text = format!(
-        "bowline {} listens on {}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
+        "bowline {} listens on {}\n{}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
         env!("CARGO_PKG_VERSION"),
-        listed(addresses)
+        listed(addresses),
+        server.stores()
     );
     output::data(&text)
 }
