@@ -26,7 +26,7 @@ pub fn run(vector: &Vector, address: &str) -> Outcome {
     run_patiently(vector, address, PATIENCE)
 }
 
-/// The same; an answer may take `patience`.
+/// The same; an answer may take `patience`, or [`PATIENCE`] where it waits for time to pass.
 #[must_use]
 pub fn run_patiently(vector: &Vector, address: &str, patience: Duration) -> Outcome {
     if !vector.socket {
@@ -114,7 +114,7 @@ impl Run<'_> {
     fn step(&mut self, name: &str, what: &What) -> Result<(), String> {
         match what {
             What::At(ms) => {
-                self.allowance = self.patience + Duration::from_millis(ms - self.time);
+                self.allowance = self.patience.max(PATIENCE) + Duration::from_millis(ms - self.time);
                 self.time = *ms;
                 self.conn(name).map(drop)
             }
