@@ -52,6 +52,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "reliable",
     "requests",
     "resume",
+    "retained",
     "service",
     "states",
     "status",

@@ -17,7 +17,7 @@ pub(crate) const REQUEST: u8 = 14;
 pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 26] = [
     "HELLO",
     "WELCOME",
     "AUTH",
@@ -42,6 +42,8 @@ const KINDS: [&str; 24] = [
     "LEAVE",
     "PRESENCE",
     "HISTORY",
+    "RETAIN",
+    "RETAINED",
 ];
 
 /// The close codes' names, by number (SPEC §9).

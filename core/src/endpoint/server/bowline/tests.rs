@@ -7,14 +7,15 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use super::*;
+use super::super::*;
+use crate::access::{Access, Action, Decision, Who};
 use crate::buf::{GrowingRecvBuf, SharedSendBuf};
 use crate::entropy::Seeded;
 use crate::hub::{HubOptions, SubscribeOptions};
 use crate::scram::{Credential, ScramClient};
 use crate::session::{
-    Auth, Connect, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Subscribe,
-    Transport,
+    Auth, Connect, Event, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Session,
+    SessionId, Subscribe, Transport,
 };
 
 /// One client: its session, what it wrote, what it received, what it was told.
@@ -46,7 +47,11 @@ impl World {
     }
 
     fn connect_with(&mut self, config: &Config, connect: &Connect<'_>) -> usize {
-        let connection = self.server.accept(self.now, Peer::default()).unwrap();
+        self.connect_from(Peer::default(), config, connect)
+    }
+
+    fn connect_from(&mut self, peer: Peer, config: &Config, connect: &Connect<'_>) -> usize {
+        let connection = self.server.accept(self.now, peer).unwrap();
         let mut out = SharedSendBuf::new(1 << 20);
         let session = Session::connect(self.now, config, connect, &mut out).unwrap();
         self.clients.push(Client {
@@ -142,7 +147,7 @@ impl World {
     }
 
     fn subscribe(&mut self, i: usize, id: u64, filter: &str, reliable: bool, serve: bool) {
-        let s = Subscribe { id, filter, reliable, credit: None, serve, no_local: false };
+        let s = Subscribe { id, filter, reliable, serve, ..Subscribe::default() };
         self.call(i, |session, now, out| session.subscribe(now, out, &s));
         assert_eq!(self.take(i), [format!("Subscribe {id} OK")]);
     }
@@ -602,9 +607,74 @@ fn a_message_larger_than_a_subscriber_takes_is_dropped_and_the_rest_comes() {
 struct ReadOnly;
 
 impl Access for ReadOnly {
-    fn allows(&self, _: &str, action: crate::hub::Action, _: &str) -> bool {
-        action == crate::hub::Action::Subscribe
+    fn decide(&self, _: &Who<'_>, action: Action, _: &str) -> Decision {
+        matches!(action, Action::Connect | Action::Subscribe).into()
     }
+}
+
+/// Nobody who calls itself `intruder`, and nobody from elsewhere.
+struct Door;
+
+impl Access for Door {
+    fn decide(&self, who: &Who<'_>, action: Action, _: &str) -> Decision {
+        (action != Action::Connect || (who.client_id != "intruder" && who.address.is_none())).into()
+    }
+}
+
+#[test]
+fn rules_decide_who_may_connect() {
+    let mut w = World::new(ServerConfig::default());
+    w.server.set_access(Box::new(Door));
+    let a = w.connect_with(&Config::default(), &Connect { name: "friend", ..Connect::default() });
+    assert_eq!(w.take(a), ["welcome"]);
+    let b = w.connect_with(&Config::default(), &Connect { name: "intruder", ..Connect::default() });
+    let told = w.take(b);
+    assert_eq!(told, ["closed Remote NOT_AUTHORIZED"]);
+    assert_eq!(w.server.hub().counters().sessions, 1);
+}
+
+/// A session that goes on from elsewhere is judged by where its client is now.
+#[test]
+fn a_resumed_session_has_its_new_address() {
+    let users = Users::new(Anonymous::Always);
+    let mut w = World::new(ServerConfig { users, ..ServerConfig::default() });
+    let a = w.connect();
+    let (id, key) = w.clients[a].credentials.unwrap();
+    let resume = Resume { session: id, key, counts: w.clients[a].session.counts() };
+    let connect = Connect { resume: Some(resume), expiry: Duration::from_secs(60), ..Connect::default() };
+    let address = Some(IpAddr::from([192, 0, 2, 1]));
+    w.server.set_access(Box::new(Door));
+    let b = w.connect_from(Peer { address }, &Config::default(), &connect);
+    assert_eq!(w.take(b), ["closed Remote NOT_AUTHORIZED"]);
+    w.server.set_access(Box::new(ReadOnly));
+    let b = w.connect_from(Peer { address }, &Config::default(), &connect);
+    assert_eq!(w.take(b), ["welcome back"]);
+    let hub = w.server.registry.find(super::super::registry::Sought::Bowline(id)).unwrap();
+    assert_eq!(w.server.hub().who(hub).unwrap().address, address);
+}
+
+/// Other users count for who comes from then on; who is there stays.
+#[test]
+fn users_are_changed_while_they_are_connected() {
+    let users = |name: &str, password: &str| {
+        let mut users = Users::new(Anonymous::Never);
+        users.add_password(name, Credential::derive(password, b"salt", 4096).unwrap());
+        users
+    };
+    let mut w = World::new(ServerConfig { users: users("ann", "one"), ..ServerConfig::default() });
+    let login = |w: &mut World, user, password: &'static [u8]| {
+        let auth = Auth::Password { user, password };
+        let i = w.connect_with(&Config::default(), &Connect { auth, ..Connect::default() });
+        (i, w.take(i).remove(0))
+    };
+    let (ann, told) = login(&mut w, "ann", b"one");
+    assert_eq!(told, "welcome");
+    assert_eq!(w.server.set_users(users("bob", "two")).len(), 1);
+    assert_eq!(login(&mut w, "ann", b"one").1, "closed Remote AUTH_FAILED");
+    assert_eq!(login(&mut w, "bob", b"two").1, "welcome");
+    w.subscribe(ann, 1, "t", false, false);
+    w.publish(ann, "t", "x", false);
+    assert_eq!(w.take(ann), ["1 t=x"]);
 }
 
 #[test]
