@@ -59,6 +59,7 @@ mod outbox;
 mod owner;
 mod publish;
 mod queue;
+mod reply;
 mod request;
 mod restore;
 mod retained;
@@ -406,6 +407,7 @@ impl Hub {
     /// The next session that has something to hand out and had nothing before: wake its
     /// connection, which drains it. Each comes once, until it was drained to the end.
     pub fn poll_ready(&mut self) -> Option<SessionKey> {
+        self.publish_owed();
         self.sessions.poll_ready()
     }
 
@@ -515,9 +517,13 @@ impl Hub {
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
     }
 
-    /// The same for the action that is asked about with every message.
+    /// The same for the action that is asked about with every message. What the server says of
+    /// itself nobody else says.
     fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
         let topic = message.topic_octets();
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+            return Err(Refusal::NotAuthorized);
+        }
         if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
             self.allow(index, Action::Publish, || message.topic())?;
             self.sessions.all[index].owner.pass(topic);
