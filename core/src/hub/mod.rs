@@ -517,9 +517,13 @@ impl Hub {
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
     }
 
-    /// The same for the action that is asked about with every message.
+    /// The same for the action that is asked about with every message. What the server says of
+    /// itself nobody else says.
     fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
         let topic = message.topic_octets();
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+            return Err(Refusal::NotAuthorized);
+        }
         if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
             self.allow(index, Action::Publish, || message.topic())?;
             self.sessions.all[index].owner.pass(topic);

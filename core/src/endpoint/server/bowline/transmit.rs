@@ -50,6 +50,7 @@ impl Connection {
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
             self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");
