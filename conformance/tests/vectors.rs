@@ -28,6 +28,7 @@ fn fails(cut: Cut) -> Vec<String> {
         match run(v, &mut in_process, cut) {
             Outcome::Pass => {}
             Outcome::Fail { step, what } => failed.push(format!("{}, step {step}: {what}", v.name)),
+            Outcome::Explained(why) => failed.push(format!("{}: explained: {why}", v.name)),
             Outcome::Unsupported(why) => failed.push(format!("{}: not supported: {why}", v.name)),
         }
     }

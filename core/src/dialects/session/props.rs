@@ -20,6 +20,7 @@ const FIRST_OPTIONAL: u64 = 64;
 const RESPONSE_TOPIC: u64 = 65;
 const CORRELATION: u64 = 66;
 const PAYLOAD_FORMAT: u64 = 67;
+const RECORDED: u64 = 68;
 
 /// The longest route hint, in octets.
 pub const ROUTE_MAX: usize = 256;
@@ -50,6 +51,9 @@ pub enum Property<'b> {
     Correlation(&'b [u8]),
     /// Whether the payload is UTF-8 text; if not, nothing is said about it.
     PayloadFormat(bool),
+    /// Where a message of the past is in its topic's history, and when it was published: offset, and
+    /// milliseconds since 1970-01-01 UTC. It says so only in an answer to HISTORY (HIS-3).
+    Recorded(u64, u64),
     /// A property of a later version: id (64 and above) and value.
     Unknown(u64, &'b [u8]),
 }
@@ -78,11 +82,16 @@ impl<'b> Property<'b> {
                 [format @ (0 | 1)] => Property::PayloadFormat(*format == 1),
                 _ => return Err(Broken::Malformed("a payload format is one octet, 0 or 1")),
             },
+            RECORDED => {
+                let mut r = Reader(value);
+                Property::Recorded(r.varint()?, number(r.rest())?)
+            }
             FIRST_OPTIONAL.. => Property::Unknown(id, value),
             _ => return Err(Broken::Unsupported("an unknown property")),
         })
     }
 
+    /// Its number on the wire, by which they are ordered.
     pub(crate) const fn id(&self) -> u64 {
         match self {
             Property::ContentType(_) => CONTENT_TYPE,
@@ -94,6 +103,7 @@ impl<'b> Property<'b> {
             Property::ResponseTopic(_) => RESPONSE_TOPIC,
             Property::Correlation(_) => CORRELATION,
             Property::PayloadFormat(_) => PAYLOAD_FORMAT,
+            Property::Recorded(..) => RECORDED,
             Property::Unknown(id, _) => *id,
         }
     }
@@ -113,6 +123,11 @@ impl<'b> Property<'b> {
                 let millis = u64::try_from(d.as_millis()).unwrap_or(u64::MAX).min(super::VARINT_MAX);
                 to.varint(leb128::encoded_len(millis) as u64);
                 to.varint(millis);
+            }
+            Property::Recorded(offset, at) => {
+                let numbers = [offset, at].map(|n| n.min(super::VARINT_MAX));
+                to.varint(numbers.iter().map(|n| leb128::encoded_len(*n) as u64).sum());
+                numbers.iter().for_each(|n| to.varint(*n));
             }
             Property::User(name, value) => {
                 let n = name.len();
@@ -333,6 +348,7 @@ mod tests {
             Property::ResponseTopic("a/b"),
             Property::Correlation(b"\x00\xff"),
             Property::PayloadFormat(true),
+            Property::Recorded(300, 1_700_000_000_000),
             Property::Unknown(99, b"later"),
         ];
         let mut memory = [0; 128];
@@ -346,7 +362,9 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_is_refused() {
-        let bad: [(&[u8], Broken); 10] = [
+        let bad: [(&[u8], Broken); 12] = [
+            (b"\x44\x01\x01", Broken::Malformed("a field reaches beyond the frame")),
+            (b"\x44\x03\x01\x01\x01", Broken::Malformed("octets are left over")),
             (b"\x04\x01\x05\x01\x01a", Broken::Malformed("properties are not in ascending order")),
             (b"\x01\x01a\x01\x01b", Broken::Malformed("properties are not in ascending order")),
             (b"\x02\x01a", Broken::Malformed(TRACE_LENGTH)),

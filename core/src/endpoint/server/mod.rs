@@ -210,8 +210,9 @@ impl Server {
     /// secrets of sessions come from it.
     #[must_use]
     pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
-        // What this hub can do; queues, rooms, presence and history are not among it.
-        config.session.features = Features::RETAINED;
+        // What this hub can do; queues, rooms and presence are not among it.
+        let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
+        config.session.features = Features::RETAINED | history;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);

@@ -89,6 +89,7 @@ impl Connection {
                 self.authenticate(turn, &hello.auth, out);
             }
             Event::Auth(data) => self.authenticate_further(turn, data, out),
+            Event::History(h) => self.history(turn, h, out),
             Event::Closed(closed) => self.closed(turn, closed),
             // Answers to nothing that was asked, and what needs features that are not offered.
             _ => {}
@@ -226,7 +227,7 @@ impl Connection {
         self.closed(turn, &Closed { by: By::Local, code: Some(code), reason, fault: None, clean: false });
     }
 
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         turn: &mut Turn<'_>,
         out: &mut impl SendBuf,
@@ -243,7 +244,7 @@ impl Connection {
         }
     }
 
-    fn result(
+    pub(super) fn result(
         &mut self,
         turn: &mut Turn<'_>,
         out: &mut impl SendBuf,

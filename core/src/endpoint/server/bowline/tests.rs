@@ -14,9 +14,11 @@ use crate::entropy::Seeded;
 use crate::hub::{HubOptions, SubscribeOptions};
 use crate::scram::{Credential, ScramClient};
 use crate::session::{
-    Auth, Connect, Event, Features, Limits, Message, Outcome, Request, Response, Resume, ResumeKey,
+    Auth, Connect, Event, Features, Limits, Message, Outcome, Property, Request, Response, Resume, ResumeKey,
     SendError, Session, SessionId, Subscribe, Transport,
 };
+
+mod kept;
 
 /// One client: its session, what it wrote, what it received, what it was told.
 struct Client {
@@ -197,7 +199,13 @@ fn describe(event: &Event<'_>) -> String {
     match event {
         Event::Welcome(w) if w.received.is_some() => "welcome back".into(),
         Event::Welcome(_) => "welcome".into(),
-        Event::Message(id, m) => format!("{id} {}={}", m.topic, text(m.payload)),
+        Event::Message(id, m) => {
+            let place = m.properties.iter().find_map(|p| match p {
+                Property::Recorded(offset, at) => Some(format!(" #{offset}@{at}")),
+                _ => None,
+            });
+            format!("{id} {}={}{}", m.topic, text(m.payload), place.unwrap_or_default())
+        }
         Event::Result(Outcome { kind, id, status, .. }) => {
             format!(
                 "{} {id} {}",
@@ -556,54 +564,6 @@ fn strangers_are_bounded() {
     server.disconnect(now, first);
     server.accept(now, stranger).unwrap();
     assert_eq!(server.connections(), 3);
-}
-
-/// What the server says of itself reaches who asks for it by name, and nobody else says it.
-/// \[MQTT-4.7.2-1\]
-#[test]
-fn sys_topics_are_told_and_kept() {
-    let mut w = World::new(ServerConfig::default());
-    assert_eq!(w.server.poll_hub_timeout().unwrap().at, Instant::ZERO, "the first are due at once");
-    w.advance(Duration::ZERO);
-    let retained = Config { features: Features::RETAINED, ..Config::default() };
-    let (a, b) = (w.connect(), w.connect_with(&retained, &Connect::default()));
-    w.subscribe(a, 1, "#", false, false);
-    w.take(b);
-    w.subscribe(b, 1, "$SYS/broker/uptime", false, false);
-    w.subscribe(b, 2, "$SYS/broker/clients/connected", false, false);
-    assert_eq!(w.take(b), ["1 $SYS/broker/uptime=0 seconds", "2 $SYS/broker/clients/connected=0"]);
-    w.publish(a, "t", "x", false);
-    w.publish(a, "$SYS/broker/uptime", "for ever", true);
-    let told = w.take(a);
-    assert_eq!(told[0], "1 t=x", "{told:?}");
-    assert!(told[1].ends_with("NotAuthorized"), "{told:?}");
-    w.advance(Duration::from_secs(10));
-    assert_eq!(w.take(b), ["1 $SYS/broker/uptime=10 seconds", "2 $SYS/broker/clients/connected=2"]);
-    w.subscribe(b, 3, "$SYS/broker/publish/+/+", false, false);
-    let mut told = w.take(b);
-    told.sort();
-    let want = [
-        "3 $SYS/broker/publish/bytes/received=3",
-        "3 $SYS/broker/publish/bytes/sent=62",
-        "3 $SYS/broker/publish/messages/dropped=0",
-        "3 $SYS/broker/publish/messages/received=1",
-        "3 $SYS/broker/publish/messages/sent=3",
-    ];
-    assert_eq!(told, want);
-    assert!(w.take(a).iter().all(|line| !line.contains("$SYS")));
-    w.subscribe(b, 4, "$SYS/broker/load/sockets/1min", false, false);
-    // Two in 10 seconds are 12 a minute; 12 * (1 - e^(-1/6)).
-    assert_eq!(w.take(b), ["4 $SYS/broker/load/sockets/1min=1.84"]);
-}
-
-#[test]
-fn without_an_interval_there_are_no_sys_topics() {
-    let mut w = World::new(ServerConfig { sys_interval: Duration::ZERO, ..ServerConfig::default() });
-    w.advance(Duration::from_secs(100));
-    let a = w.connect();
-    w.subscribe(a, 1, "$SYS/#", false, false);
-    assert!(w.take(a).is_empty() && w.server.poll_hub_timeout().is_none());
-    assert_eq!(w.server.hub().counters().retained, 0);
 }
 
 #[test]

@@ -32,6 +32,7 @@ impl Connection {
         let transport = self.session.poll_transmit(turn.now, out);
         if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
             self.deliver(turn, hub, out);
+            self.replay(turn, hub, out);
         }
         transport
     }
