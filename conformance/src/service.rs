@@ -52,7 +52,10 @@ impl Implementation for Service {
         if vector.role != Role::Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
-        let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What a server says of itself every ten seconds, a vector that lets a century pass need not hear.
+        let sys_interval = Duration::ZERO;
+        let users = users(&vector.config)?;
+        let mut config = ServerConfig { users, sys_interval, ..ServerConfig::default() };
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
