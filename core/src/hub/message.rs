@@ -5,6 +5,9 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::log::Log;
+use super::operation::{Operation, StoredMessage};
+use super::options::Quality;
 use super::slab::Slab;
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
@@ -41,14 +44,15 @@ pub struct BadLayout;
 /// assert_eq!(&m.body()[..], b"\x09home/dooropen");
 /// assert!(size_of::<Message>() <= 56);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     body: Bytes,
     expires: Option<Instant>,
     topic_at: u32,
     payload_at: u32,
     has_props: bool,
-    reliable: bool,
+    quality: Quality,
+    retain: bool,
 }
 
 impl Message {
@@ -92,13 +96,27 @@ impl Message {
     }
 
     const fn at(body: Bytes, topic_at: u32, payload_at: u32, has_props: bool) -> Self {
-        Self { body, expires: None, topic_at, payload_at, has_props, reliable: false }
+        let quality = Quality::AtMostOnce;
+        Self { body, expires: None, topic_at, payload_at, has_props, quality, retain: false }
     }
 
-    /// The same message, at least once if `reliable`.
+    /// The same message, at least once if `reliable`, else at most once.
     #[must_use]
-    pub fn with_reliable(mut self, reliable: bool) -> Self {
-        self.reliable = reliable;
+    pub fn with_reliable(self, reliable: bool) -> Self {
+        self.with_quality(if reliable { Quality::AtLeastOnce } else { Quality::AtMostOnce })
+    }
+
+    /// The same message, to be delivered so surely at most.
+    #[must_use]
+    pub fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// The same message, to be kept as the last value of its topic if `retain`.
+    #[must_use]
+    pub fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
         self
     }
 
@@ -121,8 +139,9 @@ impl Message {
         core::str::from_utf8(self.topic_octets()).unwrap_or_default()
     }
 
+    /// The topic, not looked at again.
     #[inline]
-    pub(super) fn topic_octets(&self) -> &[u8] {
+    pub(crate) fn topic_octets(&self) -> &[u8] {
         &self.body[self.topic_at as usize..self.payload_at as usize]
     }
 
@@ -152,7 +171,29 @@ impl Message {
     /// Whether the message is to be delivered at least once.
     #[must_use]
     pub const fn is_reliable(&self) -> bool {
-        self.reliable
+        self.quality.is_reliable()
+    }
+
+    /// How surely the message is to be delivered.
+    #[must_use]
+    pub const fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// Whether it was published as the last value of its topic.
+    #[must_use]
+    pub const fn is_retain(&self) -> bool {
+        self.retain
+    }
+
+    /// Where its parts are in the body, to make it again by [`from_body`](Self::from_body).
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        Layout {
+            topic: self.topic_at..self.payload_at,
+            payload_at: self.payload_at,
+            has_props: self.has_props,
+        }
     }
 
     /// When the message must no longer be handed on.
@@ -192,25 +233,52 @@ pub(super) const fn varint_octets(n: u64) -> u32 {
 struct Pooled {
     message: Message,
     references: u32,
+    /// What the store knows it by; 0: not at all.
+    stored: StoredMessage,
 }
 
 impl Default for Pooled {
     fn default() -> Self {
-        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0 }
+        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, stored: 0 }
     }
 }
 
 /// Every message that waits somewhere in the hub, once: queues hold 32-bit references that are
 /// counted without atomics, because one thread at a time works on a hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     messages: Slab<Pooled>,
+    /// Octets of their bodies.
+    bytes: u64,
+    /// Told of messages that something durable refers to.
+    pub(super) log: Log,
 }
 
 impl Pool {
+    pub(super) fn new(log: Log) -> Self {
+        Self { messages: Slab::default(), bytes: 0, log }
+    }
+
     /// Stores a message with one reference, which the caller owns.
     pub(super) fn insert(&mut self, message: Message) -> u32 {
-        self.messages.insert(Pooled { message, references: 1 })
+        self.insert_stored(message, 0)
+    }
+
+    /// What the store knows this message by: it is told of it now, if it was not.
+    pub(super) fn stored(&mut self, index: u32) -> StoredMessage {
+        let pooled = &mut self.messages[index];
+        if pooled.stored == 0 {
+            pooled.stored = self.log.next_message();
+            let content = pooled.message.clone();
+            self.log.push(Operation::MessageAdded { message: pooled.stored, content });
+        }
+        self.messages[index].stored
+    }
+
+    /// A message that the store has, as it says.
+    pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
+        self.bytes += u64::from(message.size());
+        self.messages.insert(Pooled { message, references: 1, stored })
     }
 
     #[inline]
@@ -230,13 +298,22 @@ impl Pool {
         let pooled = &mut self.messages[index];
         pooled.references -= 1;
         if pooled.references == 0 {
-            self.messages.remove(index);
+            let Pooled { message, stored, .. } = self.messages.remove(index);
+            self.bytes -= u64::from(message.size());
+            if stored != 0 {
+                self.log.push(Operation::MessageRemoved { message: stored });
+            }
         }
     }
 
     /// How many messages are stored.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Octets of their bodies.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The references of each stored message, for the invariants.

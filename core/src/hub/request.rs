@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::Hub;
 use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
-use super::options::{MAX_ID, RequestOptions};
+use super::options::{MAX_ID, Quality, RequestOptions};
 use super::session::{Control, Entry};
 use super::slab::{NONE, Slab};
 use super::subscriptions::Target;
@@ -264,7 +264,7 @@ impl Hub {
         let leg = self.calls.legs.insert(leg);
         self.sessions.all[responder].serving.push(leg);
         self.calls.requests[request].legs.push(leg);
-        let entry = Entry::new(target.sid, message, false).of_request(leg);
+        let entry = Entry::new(target.sid, message, Quality::AtMostOnce).of_request(leg);
         let lane = self.subs.get(target.sub).lane;
         self.sessions.put(responder, lane, entry, size);
         Some(true)

@@ -65,7 +65,7 @@ impl<T: Default> Slab<T> {
     }
 
     /// All places, freed ones too (they hold the default value).
-    pub(super) fn places(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = (u32, &T)> {
         self.items.iter().enumerate().map(|(i, item)| (i as u32, item))
     }
 }

@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use bowline_core::access::Decision;
-use bowline_core::endpoint::server::{ConnectionKey, QueueLimits, ServerConfig, ServerEvent, Users};
+use bowline_core::endpoint::server::{
+    ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
+};
 use bowline_core::hub::{HubOptions, Policy};
-use bowline_core::session::{Code, Config as SessionConfig, Features, Limits, SessionId};
+use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
@@ -125,7 +127,6 @@ fn options(config: &Config, users: Users) -> ServerConfig {
             credit: limits.credit.0,
             keepalive: Some(config.session.keepalive.0),
         },
-        features: Features::NONE,
         handshake_deadline: config.session.handshake.0,
         write_timeout: config.session.write_timeout.0,
         ..SessionConfig::default()
@@ -156,6 +157,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_connections: limits.connections,
         max_per_address: limits.per_address,
         users,
+        ..ServerConfig::default()
     }
 }
 
@@ -163,28 +165,38 @@ fn options(config: &Config, users: Users) -> ServerConfig {
 /// so that a name cannot look like a line of its own.
 fn log(event: &ServerEvent) {
     match event {
-        ServerEvent::Opened { session, resumed, identity, name, .. } => {
-            let (name, user) = (some(name), some(identity));
-            info!(name, user, session = session.map(short), resumed, "connected");
+        ServerEvent::Refused { peer, reason } => warn!(from = from(peer), %reason, "connection refused"),
+        ServerEvent::Opened { peer, dialect, session, resumed, identity, name, .. } => {
+            let (name, user, session) = (some(name), some(identity), session.as_ref().map(short));
+            info!(name, user, from = from(peer), %dialect, session, resumed, "connected");
         }
-        ServerEvent::Closed { session, by, code, reason, .. } => {
-            let (session, reason) = (session.map(short), some(reason));
+        ServerEvent::Closed { peer, dialect, session, by, code, reason, .. } => {
+            let (session, reason, from) = (session.as_ref().map(short), some(reason), from(peer));
+            let dialect = dialect.map(|dialect| dialect.to_string());
             match code {
                 None | Some(Code::Normal | Code::GoingAway | Code::TakenOver) => {
-                    info!(session, ?by, code = code.map(code_name), reason, "disconnected");
+                    let code = code.map(code_name);
+                    info!(session, from, dialect, ?by, code, reason, "disconnected");
                 }
-                Some(code) => warn!(session, ?by, code = code_name(*code), reason, "disconnected"),
+                Some(code) => {
+                    warn!(session, from, dialect, ?by, code = code_name(*code), reason, "disconnected");
+                }
             }
         }
         ServerEvent::Overflow { connection, session } => warn!(
             connection = connection.map(ConnectionKey::number),
-            session = session.map(short),
+            session = session.as_ref().map(short),
             "a client takes less than it is sent: messages for it are dropped; raise limits.queue_messages, \
              or choose another limits.queue_policy"
         ),
-        ServerEvent::Expired { session } => info!(session = short(*session), "session expired"),
+        ServerEvent::Expired { session } => info!(session = short(session), "session expired"),
         other => info!(event = ?other, "event"),
     }
+}
+
+/// The address of who connects; nothing for a Unix socket.
+fn from(peer: &Peer) -> Option<String> {
+    peer.address.map(|address| address.to_canonical().to_string())
 }
 
 /// An empty text says nothing, and is left out.
@@ -196,10 +208,12 @@ fn code_name(code: Code) -> String {
     code.to_string()
 }
 
-/// Enough of a session's name to find its lines again.
-fn short(session: SessionId) -> String {
+/// Enough of a session's name to find its lines again: one that the server drew is long.
+fn short(session: &SessionName) -> String {
     let mut name = session.to_string();
-    name.truncate(8);
+    if matches!(session, SessionName::Bowline(_)) {
+        name.truncate(8);
+    }
     name
 }
 

@@ -21,6 +21,7 @@ pub use bowline_core::endpoint::client::{
     ClientConfig, ClientError, ClientEvent, Credentials, DropReason, Message, Publish, QueueLimits, Reason,
     Request, RequestFailure, RequestId, SubscribeOptions, WhenFull,
 };
+pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use futures_core::Stream;

@@ -3,29 +3,14 @@
 use core::time::Duration;
 
 use super::close::Ending;
-use super::event::By;
 use super::fault::Fault;
 use super::frame::Kind;
 use super::wire::{Body, HeadBytes, Sink, put_frame};
 use super::{Code, Role, Session};
 use crate::buf::SendBuf;
-use crate::lifecycle::State;
+use crate::lifecycle::{By, State, Transport};
 use crate::time::{Deadline, Instant, Why};
 use crate::varint::leb128;
-
-/// What the transport owes once the output that waits has been written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the transport has to be shut or dropped when the session says so"]
-pub enum Transport {
-    /// Stay as it is.
-    Open,
-    /// End this side's direction of the stream, and go on reading.
-    Shut,
-    /// Drop the connection, after what waits was written.
-    Drop,
-    /// Drop the connection now; what waits will not be read.
-    Abort,
-}
 
 impl Session {
     /// Puts what the machine itself owes into `out`: answers to pings, acknowledgements, credit,

@@ -197,8 +197,9 @@ impl Server {
                 return false;
             }
             left -= 1;
-            reliable += u64::from(matches!(delivery, Delivery::Message { reliable: true, .. }));
-            take(owned(delivery));
+            reliable +=
+                u64::from(matches!(delivery, Delivery::Message { quality, .. } if quality.is_reliable()));
+            owned(delivery).into_iter().for_each(&mut take);
             true
         });
         if reliable > 0 {
@@ -211,8 +212,8 @@ impl Server {
     }
 }
 
-fn owned(delivery: &Delivery<'_>) -> LocalEvent {
-    match *delivery {
+fn owned(delivery: &Delivery<'_>) -> Option<LocalEvent> {
+    Some(match *delivery {
         Delivery::Message { sid, message, .. } => {
             LocalEvent::Message { subscription: sid, message: message.clone() }
         }
@@ -223,5 +224,7 @@ fn owned(delivery: &Delivery<'_>) -> LocalEvent {
             LocalEvent::Response { id, status, more, message: message.clone() }
         }
         Delivery::Cancel { id } => LocalEvent::Cancel { id },
-    }
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => return None,
+    })
 }

@@ -1,16 +1,18 @@
 //! The application's calls, made on the session machine.
 
 use bowline_core::entropy::Scripted;
+use bowline_core::retain::RetainHandling;
 use bowline_core::scram::{self, ScramClient};
 use bowline_core::session::{
     Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property,
     Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
 };
 use bowline_core::status::Status;
+use bowline_core::time::Instant;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{Out, WhiteBox, blocked, events};
+use super::{Bowline, Output, blocked, events};
 use crate::call::{self, Call};
 use crate::pattern::unhex;
 use crate::runner::Trouble;
@@ -51,31 +53,31 @@ const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-impl WhiteBox {
-    pub(super) fn call(&mut self, call: &Call) -> Result<(), Trouble> {
+impl Bowline {
+    pub(super) fn make(&mut self, now: Instant, call: &Call, output: &mut Output) -> Result<(), Trouble> {
         if let Call::Connect(c) = call {
-            return self.connect(c);
+            return self.connect(now, c, output);
         }
         let Some(session) = self.session.as_mut() else {
-            self.events.push(blocked("state"));
+            output.events.push(blocked("state"));
             return Ok(());
         };
         match call {
-            Call::Ping {} => session.ping(self.now),
+            Call::Ping {} => session.ping(now),
             Call::Hold { hold } => session.hold_credit(*hold),
-            Call::Accept { count } => session.accept_received(self.now, *count),
+            Call::Accept { count } => session.accept_received(now, *count),
             // The machine keeps a reason for as long as the program runs; a vector's lives as long.
-            Call::Close { code: c, reason } => session.close(self.now, code(c)?, reason.clone().leak()),
-            Call::Welcome(w) => return self.welcome(w),
+            Call::Close { code: c, reason } => session.close(now, code(c)?, reason.clone().leak()),
+            Call::Welcome(w) => return self.welcome(now, w, output),
             other => {
-                let result = answer(session, self.now, &mut self.out, other)?;
-                self.events.extend(result.err().map(refusal));
+                let result = answer(session, now, output, other)?;
+                output.events.extend(result.err().map(refusal));
             }
         }
         Ok(())
     }
 
-    fn connect(&mut self, c: &call::Connect) -> Result<(), Trouble> {
+    fn connect(&mut self, now: Instant, c: &call::Connect, output: &mut Output) -> Result<(), Trouble> {
         let memory = match &c.auth {
             Some(call::Auth::Token { token: data } | call::Auth::Scram { data: Some(data), .. }) => {
                 octets(data)?
@@ -102,9 +104,9 @@ impl WhiteBox {
             _ => None,
         };
         let connect = Connect { auth, resume, expiry: ms(c.expiry_ms), name: &c.name };
-        match Session::connect(self.now, &self.config, &connect, &mut self.out) {
+        match Session::connect(now, &self.config, &connect, output) {
             Ok(session) => self.session = Some(session),
-            Err(error) => self.events.push(refusal(error)),
+            Err(error) => output.events.push(refusal(error)),
         }
         Ok(())
     }
@@ -120,7 +122,7 @@ impl WhiteBox {
         Ok(memory[..n].to_vec())
     }
 
-    fn welcome(&mut self, w: &call::Welcome) -> Result<(), Trouble> {
+    fn welcome(&mut self, now: Instant, w: &call::Welcome, output: &mut Output) -> Result<(), Trouble> {
         let Some(session) = self.session.as_mut() else { return Ok(()) };
         let auth = octets(&w.auth)?;
         let named = match (sixteen(w.session.as_ref())?, sixteen(w.key.as_ref())?) {
@@ -138,12 +140,12 @@ impl WhiteBox {
             None => None,
             Some(Ok(counts)) => Some(counts),
             Some(Err(fault)) => {
-                self.events.extend(session.close_with_fault(self.now, fault).as_ref().map(events::describe));
+                output.events.extend(session.close_with_fault(now, fault).as_ref().map(events::describe));
                 return Ok(());
             }
         };
-        let result = session.welcome(self.now, &mut self.out, &welcome, resumed);
-        self.events.extend(result.err().map(refusal));
+        let result = session.welcome(now, output, &welcome, resumed);
+        output.events.extend(result.err().map(refusal));
         Ok(())
     }
 }
@@ -166,7 +168,7 @@ fn refusal(error: SendError) -> Value {
 type Sent = Result<Result<(), SendError>, Trouble>;
 
 /// The calls that answer a client, and all that send one frame.
-fn answer(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call: &Call) -> Sent {
+fn answer(s: &mut Session, now: Instant, out: &mut Output, call: &Call) -> Sent {
     Ok(match call {
         Call::Challenge { data } => s.challenge(now, out, &octets(data)?),
         Call::Authenticate { data } => s.authenticate(now, out, &octets(data)?),
@@ -201,7 +203,7 @@ fn answer(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call
     })
 }
 
-fn rooms_and_queues(s: &mut Session, now: bowline_core::time::Instant, out: &mut Out, call: &Call) -> Sent {
+fn rooms_and_queues(s: &mut Session, now: Instant, out: &mut Output, call: &Call) -> Sent {
     Ok(match call {
         Call::Offer(o) => {
             let (payload, mut memory) = (octets(&o.payload)?, Vec::new());
@@ -227,22 +229,28 @@ fn subscribe(c: &call::Subscribe) -> Result<Subscribe<'_>, Trouble> {
         _ => return Err(wrong("quality is 0 or 1")),
     };
     let (id, credit, serve, no_local) = (c.id, c.credit, c.serve, c.no_local);
-    Ok(Subscribe { id, filter: &c.filter, reliable, credit, serve, no_local })
+    let retained = RetainHandling::from_number(c.retained).ok_or_else(|| wrong("retained is 0, 1 or 2"))?;
+    let (filter, retain_as_published) = (c.filter.as_str(), c.retain_as_published);
+    Ok(Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published })
 }
 
 fn with_message(m: &call::Message, send: impl FnOnce(&Message<'_>) -> Result<(), SendError>) -> Sent {
     let (payload, mut memory) = (octets(&m.payload)?, Vec::new());
-    let (properties, reliable) = (properties(&m.props, &mut memory)?, m.reliable);
-    Ok(send(&Message { topic: &m.topic, payload: &payload, properties, reliable }))
+    let (properties, reliable, retain) = (properties(&m.props, &mut memory)?, m.reliable, m.retain);
+    Ok(send(&Message { topic: &m.topic, payload: &payload, properties, reliable, retain }))
 }
 
 /// The most that a vector's properties take, in octets.
 const PROPERTIES_MAX: usize = 65_536;
 
+/// Unknown properties stand before this one, the first known one above 63, or behind all.
+const RESPONSE_TOPIC: u64 = 65;
+
 /// Writes properties into `memory`.
 fn properties<'m>(props: &call::Props, memory: &'m mut Vec<u8>) -> Result<Properties<'m>, Trouble> {
     let given = |text: &Option<String>| octets(text.as_deref().unwrap_or_default());
     let (trace, route, dedup) = (given(&props.trace)?, given(&props.route)?, given(&props.dedup)?);
+    let correlation = given(&props.correlation)?;
     let unknown: Vec<_> =
         props.unknown.iter().map(|(id, v)| Ok((*id, octets(v)?))).collect::<Result<_, Trouble>>()?;
     let mut list = Vec::new();
@@ -255,7 +263,12 @@ fn properties<'m>(props: &call::Props, memory: &'m mut Vec<u8>) -> Result<Proper
     list.extend(props.expiry_ms.map(|n| Property::Expiry(ms(n))));
     list.extend(props.dedup.as_ref().map(|_| Property::Deduplication(&dedup)));
     list.extend(props.user.iter().map(|(name, value)| Property::User(name, value)));
-    list.extend(unknown.iter().map(|(id, value)| Property::Unknown(*id, value)));
+    let (first, last): (Vec<_>, Vec<_>) = unknown.iter().partition(|(id, _)| *id < RESPONSE_TOPIC);
+    list.extend(first.iter().map(|(id, value)| Property::Unknown(*id, value)));
+    list.extend(props.response_topic.as_deref().map(Property::ResponseTopic));
+    list.extend(props.correlation.as_ref().map(|_| Property::Correlation(&correlation)));
+    list.extend(props.payload_format.map(|n| Property::PayloadFormat(n == 1)));
+    list.extend(last.iter().map(|(id, value)| Property::Unknown(*id, value)));
     memory.resize(PROPERTIES_MAX, 0);
     Properties::write(&list, memory).map_err(|e| wrong(e.to_string()))
 }

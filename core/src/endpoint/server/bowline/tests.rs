@@ -7,15 +7,15 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use super::*;
+use super::super::*;
 use crate::access::{Access, Action, Decision, Who};
 use crate::buf::{GrowingRecvBuf, SharedSendBuf};
 use crate::entropy::Seeded;
 use crate::hub::{HubOptions, SubscribeOptions};
 use crate::scram::{Credential, ScramClient};
 use crate::session::{
-    Auth, Connect, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Subscribe,
-    Transport,
+    Auth, Connect, Event, Limits, Message, Outcome, Request, Response, Resume, ResumeKey, SendError, Session,
+    SessionId, Subscribe, Transport,
 };
 
 /// One client: its session, what it wrote, what it received, what it was told.
@@ -147,7 +147,7 @@ impl World {
     }
 
     fn subscribe(&mut self, i: usize, id: u64, filter: &str, reliable: bool, serve: bool) {
-        let s = Subscribe { id, filter, reliable, credit: None, serve, no_local: false };
+        let s = Subscribe { id, filter, reliable, serve, ..Subscribe::default() };
         self.call(i, |session, now, out| session.subscribe(now, out, &s));
         assert_eq!(self.take(i), [format!("Subscribe {id} OK")]);
     }
@@ -649,7 +649,7 @@ fn a_resumed_session_has_its_new_address() {
     w.server.set_access(Box::new(ReadOnly));
     let b = w.connect_from(Peer { address }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["welcome back"]);
-    let hub = w.server.held[&id].hub;
+    let hub = w.server.registry.find(super::super::registry::Sought::Bowline(id)).unwrap();
     assert_eq!(w.server.hub().who(hub).unwrap().address, address);
 }
 
