@@ -9,7 +9,6 @@ use super::message::Message;
 use super::operation::Operation;
 use super::session;
 use super::timers::Alarm;
-use crate::access::Action;
 use crate::time::Instant;
 
 /// What is published when the session's connection is gone without taking it back.
@@ -33,7 +32,7 @@ impl Hub {
         self.tick(now);
         let index = self.attached(key)?;
         if let Some(will) = &will {
-            self.allow(index, Action::Publish, || will.message.topic())?;
+            self.allow_publish(index, &will.message)?;
         }
         let had = self.sessions.all[index].will.is_some();
         self.drop_will(index);

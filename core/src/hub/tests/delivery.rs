@@ -18,7 +18,7 @@ fn matching_subscriptions_each_get_it() {
     assert_eq!(s.ready(), []);
     assert_eq!(s.take(a), ["1 home/door=open"]);
     assert_eq!(s.take(b), ["1 home/door=open", "2 home/door=open"]);
-    s.publish(a, "$SYS/x", "hidden");
+    s.publish(a, "$x", "hidden");
     s.publish(a, "other", "x");
     assert_eq!(s.take(b), ["2 other=x"]);
 }

@@ -62,6 +62,8 @@ impl Connection {
             // The client takes less than a WELCOME needs.
             self.end(turn, Code::Internal, "no room for WELCOME");
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,

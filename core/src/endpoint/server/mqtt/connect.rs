@@ -121,6 +121,8 @@ impl Connection {
         if self.line.connack(turn.now, out, &welcome).is_err() {
             return self.refuse(turn, (ReasonCode::PacketTooLarge, "no room for CONNACK"));
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,

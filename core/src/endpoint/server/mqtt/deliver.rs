@@ -71,6 +71,7 @@ impl Connection {
         answer: Answer,
         out: &mut impl SendBuf,
     ) {
+        turn.server.traffic.packets_sent += 1;
         if commit.is_none() && self.owed.is_empty() && put(&mut self.line, turn.now, &answer, out) {
             return;
         }
@@ -98,6 +99,7 @@ impl Connection {
             _ => Take::Never,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
     }
 }
 

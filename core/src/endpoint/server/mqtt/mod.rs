@@ -115,6 +115,7 @@ impl Connection {
                 break !buf.filled().is_empty();
             }
             let Some(event) = self.line.recv(turn.now, buf, &mut aliases) else { break false };
+            turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         };
         self.aliases = aliases;

@@ -60,6 +60,8 @@ impl Connection {
         if self.line.connack(turn.now, out, Answer::Accepted { session }).is_err() {
             self.line.close(turn.now);
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,

@@ -9,7 +9,7 @@ use super::{Acknowledgement, Connection};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::hub::{Quality, Refusal, SubscribeOptions};
-use crate::prx1::{PacketId, Publish, QueueStatus, ServerEvent as Event, Subscribe};
+use crate::prx1::{PacketId, Publish, ServerEvent as Event, Subscribe};
 use crate::session::Properties;
 
 impl Connection {
@@ -25,6 +25,7 @@ impl Connection {
                 break !buf.filled().is_empty();
             }
             let Some(event) = self.line.recv(turn.now, buf) else { break false };
+            turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         };
         self.blocked
@@ -37,8 +38,7 @@ impl Connection {
             Event::Subscribe(subscribe) => self.subscribed(turn, subscribe, out),
             Event::Unsubscribe(subscribe) => self.unsubscribed(turn, subscribe, out),
             Event::PubAck(id) => self.acknowledged(turn, *id),
-            // There are no queues in the hub.
-            Event::Queue(_) => self.answer(turn, None, Acknowledgement::Queue(QueueStatus::Error), out),
+            Event::Queue(queue) => self.queue(turn, queue, out),
             Event::QueueAck(_) => {}
             Event::Closed(end) => self.closed(turn, *end),
         }
@@ -97,13 +97,14 @@ impl Connection {
     }
 
     /// Answers now, or in its turn.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         turn: &mut Turn<'_>,
         commit: Option<u64>,
         answer: Acknowledgement,
         out: &mut impl SendBuf,
     ) {
+        turn.server.traffic.packets_sent += 1;
         if commit.is_some() || !self.owed.is_empty() || !self.put(turn, answer, out) {
             self.owed.push(commit.unwrap_or(0), answer);
         }
