@@ -21,6 +21,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hub", targets::hub),
     ("server", targets::server),
     ("client", targets::client),
+    ("mqtt_codec", targets::mqtt_codec),
+    ("mqtt_pair", targets::mqtt_pair),
 ];
 
 /// Runs `target` over each file that the command line names.
