@@ -4,6 +4,7 @@ mod client;
 mod framers;
 mod hub;
 mod pair;
+mod prx1;
 mod server;
 mod session;
 
@@ -11,5 +12,6 @@ pub use client::client;
 pub use framers::framers;
 pub use hub::hub;
 pub use pair::session_pair;
+pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
