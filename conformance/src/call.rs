@@ -102,6 +102,12 @@ pub struct Props {
     pub dedup: Option<String>,
     /// User properties: name and value.
     pub user: Vec<(String, String)>,
+    /// Where an answer is to be published.
+    pub response_topic: Option<String>,
+    /// What the answer is to carry again, in hexadecimal digits.
+    pub correlation: Option<String>,
+    /// Whether the payload is UTF-8: 0 or 1.
+    pub payload_format: Option<u8>,
     /// Properties of later versions: id and value.
     pub unknown: Vec<(u64, String)>,
 }
@@ -121,6 +127,9 @@ pub struct Message {
     /// At least once.
     #[serde(default)]
     pub reliable: bool,
+    /// To be retained, or retained.
+    #[serde(default)]
+    pub retain: bool,
     /// What it says beside.
     #[serde(default)]
     pub props: Props,
@@ -145,6 +154,12 @@ pub struct Subscribe {
     /// Not what the session itself published.
     #[serde(default)]
     pub no_local: bool,
+    /// With which retained values it begins: 0, 1 or 2.
+    #[serde(default)]
+    pub retained: u64,
+    /// Whether messages say that they were published to be retained.
+    #[serde(default)]
+    pub retain_as_published: bool,
 }
 
 /// `request`.

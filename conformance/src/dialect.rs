@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::call::{Call, prx1};
+use crate::mqtt::statements;
 use crate::vector::{PRX1, SPEC};
 
 /// What is spoken on a vector's connections.
@@ -13,22 +14,25 @@ pub enum Dialect {
     /// Our own protocol.
     #[default]
     Bowline,
-    /// MQTT, 3.1.1 or 5.0.
-    Mqtt,
+    /// MQTT 3.1.1.
+    Mqtt3,
+    /// MQTT 5.0.
+    Mqtt5,
     /// PRX1.
     Prx1,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 3] = [Dialect::Bowline, Dialect::Mqtt, Dialect::Prx1];
+    pub const ALL: [Dialect; 4] = [Dialect::Bowline, Dialect::Mqtt3, Dialect::Mqtt5, Dialect::Prx1];
 
     /// As it is written.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::Bowline => "bowline",
-            Dialect::Mqtt => "mqtt",
+            Dialect::Mqtt3 => "mqtt3",
+            Dialect::Mqtt5 => "mqtt5",
             Dialect::Prx1 => "prx1",
         }
     }
@@ -38,8 +42,18 @@ impl Dialect {
     pub fn rules(self) -> Vec<&'static str> {
         match self {
             Dialect::Bowline => numbered(SPEC),
-            Dialect::Mqtt => Vec::new(),
+            Dialect::Mqtt3 | Dialect::Mqtt5 => statements::of(self).iter().map(|s| s.id.as_str()).collect(),
             Dialect::Prx1 => numbered(PRX1),
+        }
+    }
+
+    /// The protocol level of MQTT's CONNECT, where MQTT is spoken.
+    #[must_use]
+    pub const fn mqtt_version(self) -> Option<u8> {
+        match self {
+            Dialect::Mqtt3 => Some(4),
+            Dialect::Mqtt5 => Some(5),
+            Dialect::Bowline | Dialect::Prx1 => None,
         }
     }
 
@@ -48,7 +62,7 @@ impl Dialect {
     pub(crate) const fn own_calls(self) -> &'static [&'static str] {
         match self {
             Dialect::Bowline => &["welcome"],
-            Dialect::Mqtt => &[],
+            Dialect::Mqtt3 | Dialect::Mqtt5 => &[],
             Dialect::Prx1 => &["connack", "puback", "suback", "unsuback", "queue_ack", "publish"],
         }
     }
@@ -60,7 +74,7 @@ impl Dialect {
     pub fn check_call(self, name: &str, arguments: &Map<String, Value>) -> Result<(), String> {
         match self {
             Dialect::Bowline => Call::read(name, arguments).map(drop),
-            Dialect::Mqtt => Err(format!("{} has no call {name}", self.name())),
+            Dialect::Mqtt3 | Dialect::Mqtt5 => Err(format!("{} has no call {name}", self.name())),
             Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
         }
     }
@@ -70,7 +84,7 @@ impl Dialect {
     pub(crate) const fn sentinel(self) -> (&'static [u8], &'static [u8]) {
         match self {
             Dialect::Bowline => (b"\x14\x08sentinel", b"\x18\x08sentinel"),
-            Dialect::Mqtt | Dialect::Prx1 => (b"\xc0\x00", b"\xd0\x00"),
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => (b"\xc0\x00", b"\xd0\x00"),
         }
     }
 }

@@ -18,6 +18,8 @@
 
 pub mod call;
 pub mod dialect;
+pub mod differences;
+pub mod mqtt;
 pub mod mutate;
 pub mod pattern;
 pub mod runner;

@@ -99,6 +99,8 @@ pub enum Outcome {
     },
     /// The implementation does not have what the vector needs.
     Unsupported(String),
+    /// Not as told, and why is [known](crate::differences).
+    Explained(String),
 }
 
 /// Runs `vector` on `implementation`.
@@ -230,7 +232,7 @@ impl Run<'_> {
                 return fail(at, format!("not expected{on}: event {event}"));
             }
             let fin = self.fin.entry(conn).or_default();
-            if *fin != answer.fin {
+            if !fin.allows(answer.fin) {
                 return fail(at, format!("transport {} instead of {}{on}", answer.fin.name(), fin.name()));
             }
         }

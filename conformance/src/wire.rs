@@ -17,7 +17,7 @@ pub(crate) const REQUEST: u8 = 14;
 pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 26] = [
     "HELLO",
     "WELCOME",
     "AUTH",
@@ -42,6 +42,8 @@ const KINDS: [&str; 24] = [
     "LEAVE",
     "PRESENCE",
     "HISTORY",
+    "RETAIN",
+    "RETAINED",
 ];
 
 /// The close codes' names, by number (SPEC §9).
@@ -231,8 +233,12 @@ pub(crate) fn varint(mut n: u64) -> Vec<u8> {
     out
 }
 
-/// Octets for people: whole frames of our own protocol by name, the rest in hexadecimal digits.
+/// Octets for people: whole frames of our own protocol and packets of MQTT by name, the rest in
+/// hexadecimal digits.
 pub(crate) fn describe(dialect: Dialect, mut bytes: &[u8]) -> String {
+    if let Some(version) = dialect.mqtt_version() {
+        return crate::mqtt::describe(bytes, version);
+    }
     let mut parts = Vec::new();
     while dialect == Dialect::Bowline && !bytes.is_empty() && parts.len() < 8 {
         let Ok(Some(head)) = Head::read(bytes) else { break };
@@ -250,7 +256,8 @@ pub(crate) fn describe(dialect: Dialect, mut bytes: &[u8]) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(" ") }
 }
 
-fn short(bytes: &[u8]) -> String {
+/// The first of them in hexadecimal digits.
+pub(crate) fn short(bytes: &[u8]) -> String {
     if bytes.len() > 48 {
         format!("{}… {} octets", crate::pattern::hex(&bytes[..48]), bytes.len())
     } else {

@@ -47,7 +47,7 @@ class Process(unittest.TestCase):
     def test_shim_over_standard_input(self) -> None:
         lines: list[dict[str, Any]] = [
             {"in": "00"}, {"new": {"role": "client"}}, {"call": {"connect": {}}}, {"in": "040101"},
-            {"call": {"fly": {}}}, {"new": {"role": "service"}}, {"new": {"role": "server", "dialect": "mqtt"}},
+            {"call": {"fly": {}}}, {"new": {"role": "service"}}, {"new": {"role": "server", "dialect": "mqtt5"}},
         ]  # fmt: skip
         run = subprocess.run(
             [sys.executable, "-m", "bowline.shim"], input="\n".join(map(json.dumps, lines)), text=True,

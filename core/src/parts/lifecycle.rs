@@ -44,6 +44,31 @@ impl State {
     pub const ALL: [State; 5] = [State::Opening, State::Open, State::Draining, State::Closing, State::Closed];
 }
 
+/// What the transport owes once the output that waits has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the transport has to be shut or dropped when the machine says so"]
+pub enum Transport {
+    /// Stay as it is.
+    Open,
+    /// End this side's direction of the stream, and go on reading.
+    Shut,
+    /// Drop the connection, after what waits was written.
+    Drop,
+    /// Drop the connection now; what waits will not be read.
+    Abort,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This side: its application, a deadline, or because the peer broke a rule.
+    Local,
+    /// The peer, by saying so.
+    Remote,
+    /// The transport ended, and the peer had not said so: a truncation.
+    Transport,
+}
+
 /// What can happen to a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
@@ -62,20 +87,6 @@ pub enum Input {
 impl Input {
     /// All inputs.
     pub const ALL: [Input; 5] = [Input::Opened, Input::Drain, Input::Close, Input::Ended, Input::Timeout];
-}
-
-/// What the transport owes once the output that waits has been written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the transport has to be shut or dropped when its machine says so"]
-pub enum Transport {
-    /// Stay as it is.
-    Open,
-    /// End this side's direction of the stream, and go on reading.
-    Shut,
-    /// Drop the connection, after what waits was written.
-    Drop,
-    /// Drop the connection now; what waits will not be read.
-    Abort,
 }
 
 /// What becomes of each state (rows, in the order of [`State::ALL`]) by each input (columns, in

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::hub::{
-    Access, Action, Delivery, Hub, HubOptions, Message, Notice, Operation, Policy, Quality, Refusal,
-    RequestOptions, SessionKey, SessionOptions, SubscribeOptions, Take,
+    Delivery, Hub, HubOptions, Message, Notice, Operation, Policy, Quality, Refusal, RequestOptions,
+    SessionKey, SessionOptions, SubscribeOptions, Take,
 };
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -102,8 +103,8 @@ struct World {
 struct Guard;
 
 impl Access for Guard {
-    fn allows(&self, _identity: &str, _action: Action, subject: &str) -> bool {
-        subject != "b"
+    fn decide(&self, _who: &Who<'_>, _action: Action, subject: &str) -> Decision {
+        (subject != "b").into()
     }
 }
 
@@ -229,6 +230,7 @@ impl World {
             max_bytes: bytes.into(),
             policy: policies[usize::from(policy) % policies.len()],
             in_flight: u32::from(window % 6),
+            ..SessionOptions::default()
         };
         let room = self.peers.iter().filter(|p| p.alive).count() < SESSIONS;
         let attached = self.hub.attach(self.now, &options);

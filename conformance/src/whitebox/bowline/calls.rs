@@ -1,6 +1,7 @@
 //! The application's calls, made on the session machine.
 
 use bowline_core::entropy::Scripted;
+use bowline_core::retain::RetainHandling;
 use bowline_core::scram::{self, ScramClient};
 use bowline_core::session::{
     Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property,
@@ -228,22 +229,28 @@ fn subscribe(c: &call::Subscribe) -> Result<Subscribe<'_>, Trouble> {
         _ => return Err(wrong("quality is 0 or 1")),
     };
     let (id, credit, serve, no_local) = (c.id, c.credit, c.serve, c.no_local);
-    Ok(Subscribe { id, filter: &c.filter, reliable, credit, serve, no_local })
+    let retained = RetainHandling::from_number(c.retained).ok_or_else(|| wrong("retained is 0, 1 or 2"))?;
+    let (filter, retain_as_published) = (c.filter.as_str(), c.retain_as_published);
+    Ok(Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published })
 }
 
 fn with_message(m: &call::Message, send: impl FnOnce(&Message<'_>) -> Result<(), SendError>) -> Sent {
     let (payload, mut memory) = (octets(&m.payload)?, Vec::new());
-    let (properties, reliable) = (properties(&m.props, &mut memory)?, m.reliable);
-    Ok(send(&Message { topic: &m.topic, payload: &payload, properties, reliable }))
+    let (properties, reliable, retain) = (properties(&m.props, &mut memory)?, m.reliable, m.retain);
+    Ok(send(&Message { topic: &m.topic, payload: &payload, properties, reliable, retain }))
 }
 
 /// The most that a vector's properties take, in octets.
 const PROPERTIES_MAX: usize = 65_536;
 
+/// Unknown properties stand before this one, the first known one above 63, or behind all.
+const RESPONSE_TOPIC: u64 = 65;
+
 /// Writes properties into `memory`.
 fn properties<'m>(props: &call::Props, memory: &'m mut Vec<u8>) -> Result<Properties<'m>, Trouble> {
     let given = |text: &Option<String>| octets(text.as_deref().unwrap_or_default());
     let (trace, route, dedup) = (given(&props.trace)?, given(&props.route)?, given(&props.dedup)?);
+    let correlation = given(&props.correlation)?;
     let unknown: Vec<_> =
         props.unknown.iter().map(|(id, v)| Ok((*id, octets(v)?))).collect::<Result<_, Trouble>>()?;
     let mut list = Vec::new();
@@ -256,7 +263,12 @@ fn properties<'m>(props: &call::Props, memory: &'m mut Vec<u8>) -> Result<Proper
     list.extend(props.expiry_ms.map(|n| Property::Expiry(ms(n))));
     list.extend(props.dedup.as_ref().map(|_| Property::Deduplication(&dedup)));
     list.extend(props.user.iter().map(|(name, value)| Property::User(name, value)));
-    list.extend(unknown.iter().map(|(id, value)| Property::Unknown(*id, value)));
+    let (first, last): (Vec<_>, Vec<_>) = unknown.iter().partition(|(id, _)| *id < RESPONSE_TOPIC);
+    list.extend(first.iter().map(|(id, value)| Property::Unknown(*id, value)));
+    list.extend(props.response_topic.as_deref().map(Property::ResponseTopic));
+    list.extend(props.correlation.as_ref().map(|_| Property::Correlation(&correlation)));
+    list.extend(props.payload_format.map(|n| Property::PayloadFormat(n == 1)));
+    list.extend(last.iter().map(|(id, value)| Property::Unknown(*id, value)));
     memory.resize(PROPERTIES_MAX, 0);
     Properties::write(&list, memory).map_err(|e| wrong(e.to_string()))
 }

@@ -106,6 +106,7 @@ fn message(id: Option<u64>, m: &Received<'_>) -> Value {
     to.insert("topic".into(), m.topic.into());
     to.insert("payload".into(), hex(m.payload).into());
     to.insert("reliable".into(), m.reliable.into());
+    to.insert("retain".into(), m.retain.into());
     to.insert("props".into(), properties(m.properties));
     Value::Object(to)
 }
@@ -123,6 +124,9 @@ fn properties(all: Properties<'_>) -> Value {
             Property::Route(b) => to.insert("route".into(), hex(b).into()),
             Property::Expiry(d) => to.insert("expiry_ms".into(), millis(d).into()),
             Property::Deduplication(b) => to.insert("dedup".into(), hex(b).into()),
+            Property::ResponseTopic(topic) => to.insert("response_topic".into(), topic.into()),
+            Property::Correlation(b) => to.insert("correlation".into(), hex(b).into()),
+            Property::PayloadFormat(text) => to.insert("payload_format".into(), u8::from(text).into()),
             Property::User(name, value) => {
                 user.push(json!([name, value]));
                 None
@@ -146,6 +150,7 @@ fn subscribe(s: &Subscribe<'_>) -> Value {
     json!({
         "id": s.id, "filter": s.filter, "quality": u8::from(s.reliable), "credit": s.credit,
         "serve": s.serve, "no_local": s.no_local,
+        "retained": s.retained.number(), "retain_as_published": s.retain_as_published,
     })
 }
 

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::event::{By, Closed, Event};
+use super::event::{Closed, Event};
 use super::fault::Fault;
 use super::{Code, Session};
-use crate::lifecycle::State;
+use crate::lifecycle::{By, State};
 use crate::time::Instant;
 
 /// How long a side that said CLOSE waits for the other (END-3).

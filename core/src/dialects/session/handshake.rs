@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::event::{By, Event};
+use super::event::Event;
 use super::fault::{Broken, Fault};
 use super::frame::{Kind, PREFACE};
 use super::hello::{
@@ -14,6 +14,7 @@ use super::{Code, Config, HANDSHAKE_FRAME_MAX, Phase, Role, SendError, Session};
 use crate::buf::SendBuf;
 use crate::error::Blocked;
 use crate::flow::credit::CreditSender;
+use crate::lifecycle::By;
 use crate::time::Instant;
 
 impl Session {

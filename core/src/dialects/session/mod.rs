@@ -70,10 +70,11 @@ mod tests;
 
 use core::time::Duration;
 
+pub use crate::lifecycle::{By, Transport};
 pub use close::{CLOSE_WAIT, REASON_MAX};
 pub use code::Code;
 pub use event::{
-    By, Closed, Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe,
+    Closed, Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe,
 };
 pub use fault::Fault;
 pub use frame::{Kind, PREFACE};
@@ -81,13 +82,13 @@ pub use hello::{
     Auth, Connect, Counts, Features, Hello, KEEPALIVE_CEILING, Limits, MAX_FRAME_CEILING, MAX_FRAME_FLOOR,
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
-pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+#[cfg(feature = "alloc")]
+pub(crate) use props::Block;
+pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX, TEXT_MAX};
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
 pub use wire::VARINT_MAX;
-
-pub use crate::lifecycle::Transport;
 
 use close::{Ending, shorten};
 
@@ -290,6 +291,12 @@ impl Session {
         Counts { sent: self.sent, acked: self.acked, received: self.received - self.unaccepted as u64 }
     }
 
+    /// How many reliable frames were received, accepted or not.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -331,6 +338,6 @@ impl<'b> Message<'b> {
     /// A message without properties, at most once.
     #[must_use]
     pub const fn new(topic: &'b str, payload: &'b [u8]) -> Self {
-        Self { topic, payload, properties: Properties::NONE, reliable: false }
+        Self { topic, payload, properties: Properties::NONE, reliable: false, retain: false }
     }
 }

@@ -3,13 +3,12 @@
 use core::time::Duration;
 
 use super::close::Ending;
-use super::event::By;
 use super::fault::Fault;
 use super::frame::Kind;
 use super::wire::{Body, HeadBytes, Sink, put_frame};
 use super::{Code, Role, Session};
 use crate::buf::SendBuf;
-use crate::lifecycle::{State, Transport};
+use crate::lifecycle::{By, State, Transport};
 use crate::time::{Deadline, Instant, Why};
 use crate::varint::leb128;
 

@@ -1,36 +1,46 @@
 //! What a connection has to send: what its session owes, then what the hub has for it.
 
-use super::{Connection, ConnectionKey, Server};
+use super::super::connection::Turn;
+use super::Connection;
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
 use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
 use crate::time::Instant;
 
-impl Server {
+impl Connection {
     /// Puts into `out` what is owed to this connection's peer, as far as there is room, and says
     /// what the transport owes.
     ///
     /// A connection that is not known (any more) is to be dropped.
-    pub fn poll_transmit(&mut self, now: Instant, key: ConnectionKey, out: &mut impl SendBuf) -> Transport {
-        let Some(mut c) = self.connections.take(key) else { return Transport::Abort };
-        self.say_drain(now, &mut c, out);
-        if core::mem::take(&mut c.slow) {
-            self.end(now, &mut c, Code::SlowConsumer, "you take less than you are sent");
+    pub(in super::super) fn poll_transmit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut impl SendBuf,
+    ) -> Transport {
+        self.say_drain(turn, out);
+        if core::mem::take(&mut self.slow) {
+            self.end(turn, Code::SlowConsumer, "you take less than you are sent");
         }
-        let transport = c.session.poll_transmit(now, out);
-        if let Some(hub) = c.hub.filter(|_| c.session.is_open()) {
-            self.deliver(now, &mut c, hub, out);
+        let Self { owed, session, .. } = self;
+        let accept = |(): &()| {
+            session.accept_received(turn.now, 1);
+            true
+        };
+        if !owed.is_empty() && owed.flush(turn.server.hub.commits(), accept) {
+            turn.server.waiting.push(turn.key);
         }
-        self.connections.put(key, c);
-        self.after_commands();
+        let transport = self.session.poll_transmit(turn.now, out);
+        if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
+            self.deliver(turn, hub, out);
+        }
         transport
     }
 
-    fn deliver(&mut self, now: Instant, c: &mut Connection, hub: SessionKey, out: &mut impl SendBuf) {
-        let session = &mut c.session;
+    fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
+        let (session, now) = (&mut self.session, turn.now);
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
-        let drained = self.hub.drain(now, hub, |delivery| {
+        let drained = turn.server.hub.drain(now, hub, |delivery| {
             let sent = send(now, session, delivery, out);
             never = sent.is_err_and(|e| !e.is_blocked());
             match sent {
@@ -40,32 +50,33 @@ impl Server {
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
-            self.end(now, c, Code::FrameTooLarge, "a message for you is larger than you take");
+            self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");
         }
     }
 
     /// END-6: DRAIN, once, to a session that is open.
-    fn say_drain(&self, now: Instant, c: &mut Connection, out: &mut impl SendBuf) {
-        let Some(draining) = &self.draining else { return };
-        if c.session.is_draining() || !c.session.is_open() {
+    fn say_drain(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+        let Some(draining) = &turn.server.draining else { return };
+        if self.session.is_draining() || !self.session.is_open() {
             return;
         }
-        let (deadline, retry_after) = (draining.until.saturating_since(now), draining.retry_after);
+        let (deadline, retry_after) = (draining.until.saturating_since(turn.now), draining.retry_after);
         let drain = Drain { deadline, retry_after, endpoint: &draining.endpoint };
         // Without room it is said the next time.
-        let _ = c.session.drain(now, out, &drain);
+        let _ = self.session.drain(turn.now, out, &drain);
     }
 
     /// A client that takes no new work, and has acknowledged all, is let go (END-8).
-    pub(super) fn finish_drained(&mut self, now: Instant, c: &mut Connection) {
-        if !c.session.is_peer_draining() || c.session.is_ended() {
+    pub(super) fn finish_drained(&mut self, turn: &mut Turn<'_>) {
+        if !self.session.is_peer_draining() || self.session.is_ended() {
             return;
         }
-        let (acked, sent) = c.hub.and_then(|hub| self.hub.reliable(hub)).unwrap_or_default();
+        let (acked, sent) = self.hub.and_then(|hub| turn.server.hub.reliable(hub)).unwrap_or_default();
         if sent == acked {
-            self.end(now, c, Code::GoingAway, "drained");
+            self.end(turn, Code::GoingAway, "drained");
         }
     }
 }
@@ -77,10 +88,11 @@ fn send(
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
-        Delivery::Message { sid, message, reliable } => {
+        Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {
                 subscription: sid,
-                reliable,
+                reliable: quality.is_reliable(),
+                retain,
                 has_properties: message.has_props(),
                 body: message.body(),
             };
@@ -104,5 +116,7 @@ fn send(
             session.respond(now, out, &response)
         }
         Delivery::Cancel { id } => session.cancel(now, out, id),
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => Ok(()),
     }
 }
