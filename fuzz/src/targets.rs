@@ -6,6 +6,7 @@ mod hub;
 mod mqtt_codec;
 mod mqtt_pair;
 mod pair;
+mod prx1;
 mod server;
 mod session;
 
@@ -15,5 +16,6 @@ pub use hub::hub;
 pub use mqtt_codec::mqtt_codec;
 pub use mqtt_pair::mqtt_pair;
 pub use pair::session_pair;
+pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
