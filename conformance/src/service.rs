@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
 use bowline_core::entropy::Seeded;
+use bowline_core::hub::HistoryOptions;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant, Why};
@@ -50,6 +51,7 @@ impl Implementation for Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
         let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);

@@ -12,6 +12,8 @@ use crate::pattern::Pattern;
 pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
 /// The rules of our own protocol.
 pub const SPEC: &str = include_str!("../SPEC.md");
+/// The rules of PRX1.
+pub const PRX1: &str = include_str!("../PRX1.md");
 
 macro_rules! topics {
     ($($name:literal),* $(,)?) => {
@@ -30,6 +32,10 @@ pub const FILES: &[(&str, &str)] = topics![
     "messages",
     "parameters",
     "properties",
+    "prx1-client",
+    "prx1-connection",
+    "prx1-messages",
+    "prx1-queues",
     "queues-rooms",
     "reliable",
     "requests",
@@ -152,6 +158,8 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
+    /// PRX1: the result with which a server answers on success (PRX-13).
+    pub success: Option<u8>,
     /// The users of a service and their passwords; with some, nobody else may come.
     #[serde(default)]
     pub users: std::collections::BTreeMap<String, String>,

@@ -59,6 +59,7 @@ mod outbox;
 mod owner;
 mod publish;
 mod queue;
+mod reply;
 mod request;
 mod restore;
 mod retained;
@@ -406,6 +407,7 @@ impl Hub {
     /// The next session that has something to hand out and had nothing before: wake its
     /// connection, which drains it. Each comes once, until it was drained to the end.
     pub fn poll_ready(&mut self) -> Option<SessionKey> {
+        self.publish_owed();
         self.sessions.poll_ready()
     }
 

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::fault::Broken;
+#[cfg(feature = "alloc")]
+use super::wire::Body;
 use super::wire::{Reader, Sink, number, string};
 use crate::topic::validate_topic;
 use crate::varint::leb128;
@@ -107,7 +109,7 @@ impl<'b> Property<'b> {
     }
 
     /// Writes this property in its wire form.
-    pub(super) fn write(&self, to: &mut dyn Sink) {
+    fn write(&self, to: &mut dyn Sink) {
         to.varint(self.id());
         match *self {
             Property::ContentType(s) | Property::ResponseTopic(s) => to.bytes(s.as_bytes()),
@@ -239,6 +241,16 @@ impl<'b> Properties<'b> {
         self.0.is_empty()
     }
 
+    /// The property at `at`, which is moved behind it; `None` behind the last.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn next_at(&self, at: &mut usize) -> Option<Property<'b>> {
+        let mut r = Reader(self.0.get(*at..)?);
+        let id = r.varint().ok()?;
+        let property = Property::read(id, r.bytes().ok()?).ok();
+        *at = self.0.len() - r.0.len();
+        property
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Property<'b>> + use<'b> {
         let mut r = Reader(self.0);
@@ -276,6 +288,31 @@ impl<'b> Properties<'b> {
 impl core::fmt::Debug for Properties<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Properties to be put in front of a body, in ascending order (PRP-1), each of a valid form.
+#[cfg(feature = "alloc")]
+pub(crate) struct Block<I>(pub(crate) I);
+
+#[cfg(feature = "alloc")]
+impl<'p, I: Iterator<Item = Property<'p>> + Clone> Block<I> {
+    /// How many octets they take, without their length.
+    pub(crate) fn size(&self) -> usize {
+        let write = |to: &mut dyn Sink| self.0.clone().for_each(|p| p.write(to));
+        Body::size(&write)
+    }
+
+    /// Puts them behind what is there, without their length.
+    pub(crate) fn put(self, to: &mut alloc::vec::Vec<u8>) {
+        self.0.for_each(|p| p.write(to));
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Sink for alloc::vec::Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
 }
 

@@ -49,6 +49,8 @@ mod prx1;
 mod registry;
 mod store;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
