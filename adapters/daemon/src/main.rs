@@ -12,6 +12,7 @@ mod log;
 mod net;
 mod output;
 mod serve;
+mod store;
 mod text;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Passwd(args) => auth::passwd(&args),
         Command::Completions(args) => cli::completions(args.shell),
         Command::Credentials(args) => client::credentials::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Serve(args) => drive(wide()?, serve::run(args)),
         Command::Bench(args) => drive(wide()?, bench::run(args)),
         Command::Pub(args) => drive(narrow()?, client::publish::run(args)),

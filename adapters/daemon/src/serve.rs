@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut reloads = Reloads::new(args, &config, &auth);
     let server = Server::bind(&config, auth).await?;
     let addresses = server.addresses();
-    announce(&addresses)?;
+    announce(&addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
     loop {
         tokio::select! {
@@ -133,12 +133,13 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 }
 
 /// Says on standard output where the server is, and how to try it.
-fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
+fn announce(addresses: &[Endpoint], server: &Server) -> Result<(), Failure> {
     let flags = addresses.first().map(flags).unwrap_or_default();
     let text = format!(
-        "bowline {} listens on {}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
+        "bowline {} listens on {}\n{}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
         env!("CARGO_PKG_VERSION"),
-        listed(addresses)
+        listed(addresses),
+        server.stores()
     );
     output::data(&text)
 }

@@ -54,7 +54,6 @@ fn queued(number: u64) -> [Operation; 2] {
             others: Box::default(),
             quality: Quality::AtLeastOnce,
             retain: false,
-            task: None,
         },
     ]
 }
@@ -93,7 +92,7 @@ fn bare(at: &Path, batch: u64) -> f64 {
             let mut statement = transaction.prepare_cached(sql).expect("it is prepared");
             let row = params![number as i64 + 1, "bench/topic/of/usual/length", payload];
             statement.execute(row).expect("it is written");
-            let sql = "INSERT INTO deliveries VALUES (?, ?, ?, 1, NULL, 1, 0, 0, NULL, NULL)";
+            let sql = "INSERT INTO deliveries VALUES (?, ?, ?, 1, NULL, 1, 0, 0)";
             let mut statement = transaction.prepare_cached(sql).expect("it is prepared");
             let row = params![1 + number as i64 % 50, number as i64 / 50, number as i64 + 1];
             statement.execute(row).expect("it is written");

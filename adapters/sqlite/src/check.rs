@@ -68,8 +68,7 @@ impl Stats {
     }
 }
 
-/// What refers to what, apart from messages: table, and the condition of a row that refers to nothing. Not a
-/// delivery to its task: that may have been removed with its queue.
+/// What refers to what, apart from messages: table, and the condition of a row that refers to nothing.
 const OWNERS: [(&str, &str, &str); 4] = [
     ("subscriptions", "sessions", "session NOT IN (SELECT session FROM sessions)"),
     ("deliveries", "sessions", "session NOT IN (SELECT session FROM sessions)"),

@@ -94,9 +94,8 @@ impl<'a> Parts<'a> {
 
 /// A message from a row: message, topic, payload, head, has_properties, qos, retain, expires_at.
 pub(crate) fn message(row: &Row<'_>, calendar: Calendar) -> Result<Message, StoreError> {
-    let topic = match row.get_ref(1)? {
-        ValueRef::Text(topic) | ValueRef::Blob(topic) => topic,
-        _ => return Err(damaged("messages.topic")),
+    let (ValueRef::Text(topic) | ValueRef::Blob(topic)) = row.get_ref(1)? else {
+        return Err(damaged("messages.topic"));
     };
     let payload = row.get_ref(2)?.as_blob().map_err(|_| damaged("messages.payload"))?;
     let mut memory = [0; leb128::MAX_LEN];

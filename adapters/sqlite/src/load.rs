@@ -149,7 +149,7 @@ impl<F: FnMut(Operation)> Loader<'_, F> {
         // Those whose numbers have begun again, until all before were told.
         let mut later: Vec<(u64, Operation)> = Vec::new();
         let mut released = Vec::new();
-        let sql = "SELECT session, number, message, sid, others, qos, retain, released, queue, task \
+        let sql = "SELECT session, number, message, sid, others, qos, retain, released \
                    FROM deliveries ORDER BY session, number";
         self.rows(sql, |loader, row| {
             let (session, at) = (number(row, 0)?, row.get(1)?);
@@ -218,10 +218,6 @@ impl<F: FnMut(Operation)> Loader<'_, F> {
 
 fn delivery(row: &Row<'_>, session: u64, at: u32) -> Result<Operation, StoreError> {
     let others = row.get_ref(4)?.as_str_or_null().map_err(|_| damaged("deliveries.others"))?;
-    let task = match row.get::<_, Option<i64>>(9)? {
-        Some(task) => Some((text(row, 8)?, task.cast_unsigned())),
-        None => None,
-    };
     Ok(Operation::Queued {
         session,
         number: at,
@@ -230,7 +226,6 @@ fn delivery(row: &Row<'_>, session: u64, at: u32) -> Result<Operation, StoreErro
         others: listed(others)?,
         quality: Quality::from_number(row.get(5)?),
         retain: row.get(6)?,
-        task,
     })
 }
 

@@ -129,8 +129,6 @@ pub enum Line {
         qos: u8,
         #[serde(default, skip_serializing_if = "is_false")]
         retain: bool,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        task: Option<(String, u64)>,
     },
     /// Deliveries up to this one come again as repetitions.
     Sent { session: u64, number: u32 },
@@ -236,18 +234,15 @@ impl Line {
                 subscription(*session, *sid, filter, options)
             }
             Operation::MessageAdded { message, content } => of_message(*message, content, calendar),
-            Operation::Queued { session, number, message, sid, others, quality, retain, task } => {
-                Self::Delivery {
-                    session: *session,
-                    number: *number,
-                    message: *message,
-                    sid: *sid,
-                    others: others.to_vec(),
-                    qos: quality.number(),
-                    retain: *retain,
-                    task: task.as_ref().map(|(queue, task)| (queue.to_string(), *task)),
-                }
-            }
+            Operation::Queued { session, number, message, sid, others, quality, retain } => Self::Delivery {
+                session: *session,
+                number: *number,
+                message: *message,
+                sid: *sid,
+                others: others.to_vec(),
+                qos: quality.number(),
+                retain: *retain,
+            },
             Operation::Sent { session, number } => Self::Sent { session: *session, number: *number },
             Operation::Released { session, number } => Self::Released { session: *session, number: *number },
             Operation::Received { session, id } => Self::Received { session: *session, id: *id },
@@ -331,18 +326,15 @@ impl Line {
             Self::Task { queue, task, message, attempts } => {
                 Operation::TaskAdded { queue: queue.into(), task, message, attempts }
             }
-            Self::Delivery { session, number, message, sid, others, qos, retain, task } => {
-                Operation::Queued {
-                    session,
-                    number,
-                    message,
-                    sid,
-                    others: others.into(),
-                    quality: quality(qos)?,
-                    retain,
-                    task: task.map(|(queue, task)| (queue.into(), task)),
-                }
-            }
+            Self::Delivery { session, number, message, sid, others, qos, retain } => Operation::Queued {
+                session,
+                number,
+                message,
+                sid,
+                others: others.into(),
+                quality: quality(qos)?,
+                retain,
+            },
             Self::Sent { session, number } => Operation::Sent { session, number },
             Self::Released { session, number } => Operation::Released { session, number },
             Self::Retained { topic, message } => Operation::Retained { message, topic: topic.into() },

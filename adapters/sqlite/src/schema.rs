@@ -66,8 +66,6 @@ CREATE TABLE deliveries (
     qos INTEGER NOT NULL,
     retain INTEGER NOT NULL,        -- 1: it says that the message was retained
     released INTEGER NOT NULL,      -- 1: received exactly once, only that this is settled remains
-    queue TEXT,                     -- the task that it is, if it is one
-    task INTEGER,
     PRIMARY KEY (session, number)
 ) STRICT, WITHOUT ROWID;
 

@@ -66,8 +66,8 @@ impl Sql {
             }
             Self::RemoveMessage => "DELETE FROM messages WHERE message = ?",
             Self::Queue => {
-                "INSERT OR REPLACE INTO deliveries (session, number, message, sid, others, qos, retain, released, \
-                 queue, task) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
+                "INSERT OR REPLACE INTO deliveries (session, number, message, sid, others, qos, retain, released) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
             }
             Self::Dequeue => "DELETE FROM deliveries WHERE session = ? AND number = ?",
             Self::Sent => "UPDATE sessions SET sent = ?2 WHERE session = ?1",
@@ -142,11 +142,10 @@ impl<'c> Writer<'c> {
             }
             Operation::MessageAdded { message, content } => self.add_message(int(*message), content),
             Operation::MessageRemoved { message } => self.run(Sql::RemoveMessage, [int(*message)]),
-            Operation::Queued { session, number, message, sid, others, quality, retain, task } => {
+            Operation::Queued { session, number, message, sid, others, quality, retain } => {
                 let (session, message, sid) = (int(*session), int(*message), int(*sid));
                 let (qos, others) = (quality.number(), list(others));
-                let (queue, task) = task.as_ref().map(|(queue, task)| (&**queue, int(*task))).unzip();
-                let row = params![session, number, message, sid, others, qos, retain, queue, task];
+                let row = params![session, number, message, sid, others, qos, retain];
                 self.run(Sql::Queue, row)
             }
             Operation::Dequeued { session, number } => self.run(Sql::Dequeue, params![int(*session), number]),

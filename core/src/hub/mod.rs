@@ -584,7 +584,14 @@ impl Hub {
         self.publish_will(now, index);
         // The store forgets all that is the session's at once, and after what others took over.
         let stored = core::mem::take(&mut self.sessions.all[index].stored);
-        let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        let unacked = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        // What was sent exactly once may have arrived: no other member gets it ([MQTT-4.8.2-5]).
+        let (once, mut left): (Vec<_>, Vec<_>) =
+            unacked.into_iter().partition(|e| e.quality == Quality::ExactlyOnce);
+        for entry in once {
+            self.sessions.counters.dropped.ended += u64::from(entry.message != NONE && !entry.is_task());
+            self.sessions.forget(index, entry);
+        }
         left.extend(self.sessions.all[index].extract(|_| true));
         self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
         if stored != 0 {

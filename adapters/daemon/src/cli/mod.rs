@@ -7,6 +7,7 @@ mod endpoint;
 mod publish;
 mod request;
 mod serve;
+mod store;
 mod subscribe;
 
 use clap::builder::Styles;
@@ -21,6 +22,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
 pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
+pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::{Format, SubArgs};
 
 use crate::failure::Failure;
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Check a configuration, and show what is in effect
     Check(CheckArgs),
+    /// Look at what a server keeps, save it, bring it back
+    Store(StoreArgs),
     /// Make an entry for a user or a token of the configuration
     Credentials(CredentialsArgs),
     /// Edit a file of users and their passwords

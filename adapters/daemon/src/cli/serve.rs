@@ -18,6 +18,7 @@ The flags come before the environment, the environment before the file.
 Examples:
   bowline serve                                  on 127.0.0.1:7790
   bowline serve -c /etc/bowline/bowline.toml
+  bowline serve --data /var/lib/bowline          keep messages and sessions there, not in ./bowline-data
   bowline serve --listen 0.0.0.0:7790 --listen unix:/run/bowline.sock
   bowline check -c bowline.toml                  look before you start";
 
@@ -48,6 +49,14 @@ pub(crate) struct ServeArgs {
     /// Listen here instead: an address with a port (0: any), or unix:PATH; may be repeated
     #[arg(short, long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
+
+    /// Keep what outlives the server in this directory
+    #[arg(short, long, value_name = "DIR", conflicts_with = "memory")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Keep nothing: retained messages, sessions and queues end with the server
+    #[arg(long)]
+    pub(crate) memory: bool,
 }
 
 /// `bowline check`.

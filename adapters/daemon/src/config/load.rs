@@ -45,6 +45,14 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
 /// Loads the configuration of `bowline serve`: over all else lie its flags.
 pub(crate) fn load_with_flags(args: &ServeArgs) -> Result<Loaded, Failure> {
     let mut loaded = load(args.config.config.as_deref())?;
+    if let Some(path) = &args.data {
+        (loaded.config.store.path, loaded.config.store.memory) = (path.clone(), false);
+        loaded.origins.set("store", Origin::Flag { flag: "--data" });
+    }
+    if args.memory {
+        loaded.config.store.memory = true;
+        loaded.origins.set("store.memory", Origin::Flag { flag: "--memory" });
+    }
     if args.listen.is_empty() {
         return Ok(loaded);
     }

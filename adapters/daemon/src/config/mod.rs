@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     pub(crate) limits: Limits,
     pub(crate) session: Session,
+    pub(crate) store: Store,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -89,6 +90,18 @@ pub(crate) struct Session {
     pub(crate) handshake: Span,
     /// How long a client may take nothing of what waits for it.
     pub(crate) write_timeout: Span,
+}
+
+/// Where it keeps what outlives it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// A directory.
+    pub(crate) path: PathBuf,
+    /// Nothing is kept.
+    pub(crate) memory: bool,
+    /// Whether it looks through all of it at the start.
+    pub(crate) check: bool,
 }
 
 /// Who may connect.
@@ -172,6 +185,7 @@ impl Default for Config {
             listen: vec![Listen { tcp: Some(loopback), unix: None }],
             limits: Limits::default(),
             session: Session::default(),
+            store: Store::default(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
@@ -204,6 +218,12 @@ impl Default for Session {
             handshake: Span::from_secs(5),
             write_timeout: Span::from_secs(10),
         }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "bowline-data".into(), memory: false, check: false }
     }
 }
 

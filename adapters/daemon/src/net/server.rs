@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
@@ -18,10 +19,14 @@ use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{Config, Drain, Listen, QueuePolicy};
 use crate::failure::Failure;
+use crate::store;
 
 /// A running server; a handle.
 #[derive(Clone, Debug)]
-pub(crate) struct Server(bowline_tokio::Server);
+pub(crate) struct Server {
+    inner: bowline_tokio::Server,
+    stores: String,
+}
 
 impl Server {
     /// Listens where the configuration says, and serves from then on.
@@ -30,6 +35,12 @@ impl Server {
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
+        let loaded = Arc::new(OnceLock::new());
+        if !config.store.memory {
+            let held = Arc::clone(&loaded);
+            let storage = store::open(&config.store)?;
+            builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held));
+        }
         for listen in &config.listen {
             let endpoint = endpoint(listen);
             if let Endpoint::Unix(path) = &endpoint {
@@ -37,32 +48,39 @@ impl Server {
             }
             builder = builder.listen(&endpoint.to_string());
         }
-        builder.start().await.map(Self).map_err(|error| not_started(&error))
+        let inner = builder.start().await.map_err(|error| not_started(&error))?;
+        let stores = store::announcement(&config.store, loaded.get());
+        Ok(Self { inner, stores })
+    }
+
+    /// Where it keeps what outlives it, for people.
+    pub(crate) fn stores(&self) -> &str {
+        &self.stores
     }
 
     /// Other users and rules count from now on.
     pub(crate) fn reload(&self, auth: auth::Loaded) {
-        self.0.set_users(auth.users);
+        self.inner.set_users(auth.users);
         match auth.rules {
-            Some(rules) => self.0.set_access(rules),
-            None => self.0.set_access(Decision::ALLOW),
+            Some(rules) => self.inner.set_access(rules),
+            None => self.inner.set_access(Decision::ALLOW),
         }
     }
 
     /// Where it listens, with the ports that the system chose.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
-        let listening = self.0.addresses().iter().map(ToString::to_string);
+        let listening = self.inner.addresses().iter().map(ToString::to_string);
         listening.filter_map(|address| Endpoint::parse(&address).ok()).collect()
     }
 
     /// Ends when the server has stopped.
     pub(crate) async fn stopped(&self) {
-        self.0.stopped().await;
+        self.inner.stopped().await;
     }
 
     /// Tells all clients to go, and waits until they have gone, or the deadline has passed.
     pub(crate) async fn drain(&self, drain: &Drain) {
-        self.0.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
+        self.inner.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
         for endpoint in self.addresses() {
             if let Endpoint::Unix(path) = endpoint {
                 // It may have been removed or replaced by somebody else; that is theirs to decide.

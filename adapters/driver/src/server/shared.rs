@@ -93,7 +93,7 @@ impl Core {
             wake.extend(self.timer.take());
         }
         if let Some(storing) = &mut self.storing {
-            storing.rouse(self.machine.operations_issued(), wake);
+            storing.rouse(self.machine.hub().issued(), wake);
         }
         own_ready
     }

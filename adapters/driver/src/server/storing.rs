@@ -146,16 +146,20 @@ pub(super) async fn load<R: Runtime>(
 
 fn take_up(mut store: Store, mut machine: Machine) -> Loaded {
     let (began, calendar) = (Instant::now(), Calendar::now());
-    let (mut operations, mut outcome) = (0, Ok(()));
+    let (mut sessions, mut messages, mut outcome) = (0, 0, Ok(()));
     store.storage.load(calendar, &mut |operation| {
-        operations += 1;
+        match operation {
+            Operation::SessionCreated { .. } => sessions += 1,
+            Operation::MessageAdded { .. } => messages += 1,
+            _ => {}
+        }
         if outcome.is_ok() {
             outcome = machine.restore(calendar.now, operation);
         }
     })?;
     outcome?;
     machine.restored(clock::now());
-    store.tell(&StoreEvent::Loaded { operations, took: began.elapsed() });
+    store.tell(&StoreEvent::Loaded { sessions, messages, took: began.elapsed() });
     Ok((machine, store))
 }
 
@@ -234,7 +238,7 @@ impl Worker {
             core.machine.committed(clock::now(), count);
         }
         self.batch.extend(std::iter::from_fn(|| core.machine.poll_operation()));
-        let issued = core.machine.operations_issued();
+        let issued = core.machine.hub().issued();
         let ended = core.phase == Phase::Stopped && self.ends(core.machine.connections());
         let Some(storing) = &mut core.storing else { return Next::End };
         storing.taken = issued;

@@ -89,8 +89,10 @@ impl Calendar {
 pub enum StoreEvent {
     /// What it held is in the hub.
     Loaded {
-        /// So many operations.
-        operations: u64,
+        /// So many sessions.
+        sessions: u64,
+        /// So many messages.
+        messages: u64,
         /// So long it took.
         took: Duration,
     },

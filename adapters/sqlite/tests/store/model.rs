@@ -1,5 +1,7 @@
 //! What a store is measured against: the state as plain maps, and a hub's way of issuing operations.
 
+#![allow(clippy::manual_is_multiple_of)] // Choices by remainder read alike.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -24,7 +26,6 @@ struct Delivery {
     others: Box<[u64]>,
     quality: Quality,
     retain: bool,
-    task: Option<(Box<str>, u64)>,
     released: bool,
 }
 
@@ -138,8 +139,8 @@ impl Model {
             Operation::SubscriptionRemoved { session, sid } => {
                 self.session(session).subscriptions.remove(&sid);
             }
-            Operation::Queued { session, number, message, sid, others, quality, retain, task } => {
-                let new = Delivery { number, message, sid, others, quality, retain, task, released: false };
+            Operation::Queued { session, number, message, sid, others, quality, retain } => {
+                let new = Delivery { number, message, sid, others, quality, retain, released: false };
                 match self.delivery(session, number) {
                     Some(old) => *old = new,
                     None => self.session(session).deliveries.push(new),
@@ -320,7 +321,6 @@ impl Issuer {
                     others: (0..u64::from(b % 3)).map(|n| u64::MAX - n).collect(),
                     quality: Quality::from_number(1 + (b % 2) as u8),
                     retain: b % 4 == 0,
-                    task: self.some_task(b).filter(|_| b % 3 == 0),
                 });
             }
             (7, Some(number)) => self.issue(Operation::Dequeued { session, number }),
