@@ -213,7 +213,11 @@ impl Sessions {
             }
             let s = &mut self.all[key.index];
             // Those that are held are in order, and seldom many.
-            if let Some(entry) = s.main.iter_mut().find(|e| e.held() && e.number == number) {
+            let entry = match s.main.iter().position(|e| e.held() && e.number == number) {
+                Some(at) => s.main.get_mut(at),
+                None => s.unacked_mut(number),
+            };
+            if let Some(entry) = entry {
                 *entry = entry.with_held(false);
             }
             self.wake(key.index);
@@ -365,7 +369,10 @@ impl Sessions {
             s.unacked[at].message = NONE;
             if s.stored != 0 {
                 let (session, number) = (s.stored, entry.number);
+                // A peer that was told to settle it would not know it, were it sent again.
+                s.unacked[at] = s.unacked[at].with_held(true);
                 self.pool.log.push(Operation::Released { session, number });
+                self.pool.log.hold(self.key(index), number);
             }
         }
         true
@@ -501,6 +508,9 @@ impl Sessions {
         let s = &mut all[index];
         let Some(entry) = s.unacked.get(s.again as usize).copied() else { return Step::Empty };
         if !s.window_open() {
+            return Step::Window;
+        }
+        if entry.held() {
             return Step::Window;
         }
         if entry.message == NONE {

@@ -102,7 +102,7 @@ impl Entry {
         self
     }
 
-    /// Must not be handed out before the store has it.
+    /// Must not be handed out before the store has it; or be released, before the store has that.
     pub(super) const fn with_held(mut self, held: bool) -> Self {
         self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
         self
@@ -439,6 +439,14 @@ impl Session {
         !self.by_id || self.unacked.front().is_none_or(|first| distance(first.number, entry.number) < IDS)
     }
 
+    /// The delivery with this number among those that are not acknowledged.
+    pub(super) fn unacked_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        let first = self.unacked.front()?.number;
+        let before = |e: &Entry| distance(first, e.number) < distance(first, number);
+        let at = self.unacked.partition_point(before);
+        self.unacked.get_mut(at).filter(|e| e.number == number)
+    }
+
     /// Where the delivery with this id is among those that are not acknowledged.
     pub(super) fn find_unacked(&self, id: u16) -> Option<usize> {
         let first = self.unacked.front()?;
@@ -457,7 +465,7 @@ impl Session {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
-            return self.window_open() && !self.again_stalled;
+            return self.window_open() && !self.again_stalled && !self.unacked[self.again as usize].held();
         }
         self.wants_filling()
             || self.main.front().is_some_and(|e| self.may_send(*e))
