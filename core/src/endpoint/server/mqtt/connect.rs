@@ -9,19 +9,44 @@ use super::super::auth::{Decision, Verification};
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
 use super::auth::METHOD;
-use super::{Connection, expiry_of};
+use super::deliver::Answer;
+use super::{Connection, Line, expiry_of};
 use crate::access::{Action, Who};
 use crate::buf::SendBuf;
 use crate::endpoint::bridge::{self, Flags};
 use crate::hub::{self, Quality};
 use crate::mqtt::server::Welcome;
-use crate::mqtt::{Connect, Properties, Property, PropertyId, ReasonCode, Version, Will};
+use crate::mqtt::{Connect, Properties, Property, PropertyId, ReasonCode, SendError, Version, Will};
 use crate::scram::ScramServer;
 use crate::session::Auth;
 use crate::time::Instant;
 
 /// Why a client is refused, for it and for people.
 pub(super) type Refused = (ReasonCode, &'static str);
+
+/// What a client is welcomed with.
+#[derive(Debug)]
+pub(super) struct ConnAck {
+    session_present: bool,
+    /// The client identifier, where the server chose it.
+    assigned: Option<String>,
+    session_expiry: Option<u32>,
+    /// The last word of an authentication.
+    auth: Box<[u8]>,
+}
+
+impl ConnAck {
+    pub(super) fn put(&self, line: &mut Line, now: Instant, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let list = [Property::AuthMethod(METHOD), Property::AuthData(&self.auth)];
+        let welcome = Welcome {
+            session_present: self.session_present,
+            assigned_client_id: self.assigned.as_deref(),
+            session_expiry: self.session_expiry,
+            properties: if self.auth.is_empty() { Properties::NONE } else { Properties::list(&list) },
+        };
+        line.connack(now, out, &welcome)
+    }
+}
 
 /// What CONNECT asked for, until it is decided who the client is.
 #[derive(Debug)]
@@ -101,7 +126,7 @@ impl Connection {
         if !wish.will.as_ref().is_none_or(permitted) {
             return self.refuse(turn, (ReasonCode::NotAuthorized, "you may not publish your will"));
         }
-        let (hub, resumed) = match self.attach(turn, &who, &wish) {
+        let (hub, resumed, commit) = match self.attach(turn, &who, &wish) {
             Ok(attached) => attached,
             Err(why) => return self.refuse(turn, why),
         };
@@ -113,17 +138,20 @@ impl Connection {
         let granted = turn.server.hub.expiry(hub).unwrap_or_default();
         let session_expiry =
             (granted < wish.expiry).then(|| u32::try_from(granted.as_secs()).unwrap_or(u32::MAX));
-        let list = [Property::AuthMethod(METHOD), Property::AuthData(auth)];
-        let welcome = Welcome {
+        let welcome = ConnAck {
             session_present: resumed,
-            assigned_client_id: Some(&*wish.client_id).filter(|_| wish.assigned),
+            assigned: wish.assigned.then(|| wish.client_id.clone()),
             session_expiry,
-            properties: if auth.is_empty() { Properties::NONE } else { Properties::list(&list) },
+            auth: auth.into(),
         };
-        if self.line.connack(turn.now, out, &welcome).is_err() {
-            return self.refuse(turn, (ReasonCode::PacketTooLarge, "no room for CONNACK"));
+        if commit.is_some() {
+            self.answer(turn, commit, Answer::ConnAck(Box::new(welcome)), out);
+        } else {
+            if welcome.put(&mut self.line, turn.now, out).is_err() {
+                return self.refuse(turn, (ReasonCode::PacketTooLarge, "no room for CONNACK"));
+            }
+            turn.server.traffic.packets_sent += 1;
         }
-        turn.server.traffic.packets_sent += 1;
         turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,

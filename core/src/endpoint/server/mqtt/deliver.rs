@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::connection::Turn;
 use super::Connection;
+use super::connect::ConnAck;
 use crate::buf::{SendBuf, SharedSendBuf};
 use crate::endpoint::bridge::ToMqtt;
 use crate::hub;
@@ -20,6 +21,7 @@ use crate::time::Instant;
 /// What a client's packet is answered with.
 #[derive(Debug)]
 pub(super) enum Answer {
+    ConnAck(Box<ConnAck>),
     Ack(AckKind, PacketId, ReasonCode),
     SubAck(PacketId, Box<[ReasonCode]>),
     UnsubAck(PacketId, Box<[ReasonCode]>),
@@ -169,6 +171,7 @@ fn publish_specially(
 fn put(line: &mut Line, now: Instant, answer: &Answer, out: &mut impl SendBuf) -> bool {
     let properties = Properties::NONE;
     let done = match answer {
+        Answer::ConnAck(welcome) => welcome.put(line, now, out),
         Answer::Ack(kind, id, reason) => {
             line.ack(now, out, &Ack { kind: *kind, id: *id, reason: *reason, properties })
         }

@@ -13,7 +13,8 @@
 //! - Clients of 5.0 ask and answer by messages, those of 3.1.1 not at all: the
 //!   [bridge](crate::endpoint::bridge) says how.
 //! - The answer to a publication, a subscription or its end waits for the store where that has to
-//!   keep what is acknowledged; answers keep their order.
+//!   keep what is acknowledged; answers keep their order. So does CONNACK where the client had a
+//!   session of which it wants to know no more: a crash must not bring that back.
 
 mod auth;
 mod close;
@@ -137,9 +138,10 @@ impl Connection {
         }
     }
 
-    /// Nothing is heard of one that is not read.
+    /// Nothing is heard of one that is not read: also while it waits to be welcomed.
     fn is_deaf(&self) -> bool {
-        self.held || self.owed.len() >= MAX_OWED
+        let unwelcomed = self.hub.is_some() && !self.line.is_open() && !self.line.is_ended();
+        self.held || self.owed.len() >= MAX_OWED || unwelcomed
     }
 
     pub(super) fn handle_eof(&mut self, turn: &mut Turn<'_>) {

@@ -9,14 +9,14 @@ use crate::hub::{Refusal, SessionKey, SessionOptions};
 use crate::mqtt::ReasonCode;
 
 impl Connection {
-    /// Serves the client's session from now on: the one it had, or a new one. Says which, and
-    /// whether it is one that goes on.
+    /// Serves the client's session from now on: the one it had, or a new one. Says which, whether it
+    /// is one that goes on, and what must be committed before the client may know.
     pub(super) fn attach(
         &mut self,
         turn: &mut Turn<'_>,
         who: &Who<'_>,
         wish: &Wish,
-    ) -> Result<(SessionKey, bool), Refused> {
+    ) -> Result<(SessionKey, bool, Option<u64>), Refused> {
         let sought = Sought::Mqtt(&wish.client_id);
         if let Some(old) = turn.server.registry.find(sought) {
             if turn.server.hub.identity(old) != Some(who.user) {
@@ -28,13 +28,16 @@ impl Connection {
         }
         // The session may have ended with its connection.
         let old = turn.server.registry.find(sought);
+        let mut commit = None;
         let (hub, resumed) = match old {
             Some(old) if !wish.clean_start => (self.go_on_with(turn, old, who, wish)?, true),
             old => {
-                // [MQTT-3.1.2-4]
+                // [MQTT-3.1.2-4]. A crash must not bring it back to a client that has forgotten it.
                 if let Some(old) = old {
+                    let issued = turn.server.hub.issued();
                     let _ = turn.server.hub.remove(turn.now, old);
                     turn.server.registry.forget(old);
+                    commit = turn.server.commit_since(issued);
                 }
                 (self.begin(turn, who, wish)?, false)
             }
@@ -42,7 +45,7 @@ impl Connection {
         turn.server.registry.serve(hub, turn.key);
         let _ = turn.server.hub.set_by_messages(hub, self.line.version().is_v5());
         self.hub = Some(hub);
-        Ok((hub, resumed))
+        Ok((hub, resumed, commit))
     }
 
     fn go_on_with(

@@ -8,7 +8,7 @@ use super::world::World;
 use crate::endpoint::server::{Anonymous, ServerConfig, Users};
 use crate::hub::HubOptions;
 use crate::lifecycle::Transport;
-use crate::mqtt::{AckKind, Packet, Properties, Qos, Subscription, Version};
+use crate::mqtt::{AckKind, Connect, Packet, Properties, Property, Qos, Subscription, Version};
 use crate::prx1::{self, Filter};
 use crate::session::{Connect as Hello, Counts, Message, Resume, Subscribe};
 
@@ -83,6 +83,33 @@ fn what_is_said_again_is_answered_no_sooner() {
     assert_eq!(w.take(b), NOTHING);
     w.commit();
     assert_eq!(w.take(b), ["PUBCOMP 5 Packet Identifier not found"]);
+}
+
+/// [MQTT-3.1.2-4]
+#[test]
+fn a_session_that_is_discarded_does_not_come_back() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    w.publish(b, "other", "x", Qos::ExactlyOnce, 5);
+    w.commit();
+    w.cut(b);
+    let list = [Property::SessionExpiry(600)];
+    let clean = Connect { properties: Properties::list(&list), ..Connect::new(Version::V5, "b") };
+    let (b, said) = w.mqtt(&clean);
+    assert_eq!(said, NOTHING, "a crash now would have it go on");
+    w.publish(b, "other", "y", Qos::ExactlyOnce, 5);
+    assert_eq!(w.take(b), NOTHING, "it is not heard before");
+    w.advance(Duration::from_secs(60));
+    assert_eq!(w.lines[b].transport, Transport::Open, "nor given up, as it is not to blame");
+    w.commit();
+    let said = w.take(b);
+    assert!(said[0].starts_with("CONNACK"), "{said:?}");
+    assert_eq!(said.len(), 1);
+    w.commit();
+    assert_eq!(w.take(b), ["PUBREC 5 No matching subscribers"]);
+    let a = w.v5("a");
+    w.publish(a, "t", "x", Qos::ExactlyOnce, 1);
+    assert_eq!(w.take(a), ["PUBREC 1 No matching subscribers"], "its subscriptions are gone");
 }
 
 #[test]
