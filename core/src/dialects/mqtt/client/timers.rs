@@ -83,10 +83,8 @@ impl<S: Store, A: Aliases> Client<S, A> {
         if self.untold().is_some() || (self.owes() && self.stalled_since.is_none()) {
             return Some(Deadline::new(self.now, Why::Output));
         }
-        let write = match self.life.state() {
-            State::Closed => None,
-            _ => self.stalled_since.map(|t| Deadline::new(t + self.config.write_timeout, Why::Write)),
-        };
+        // Also of the last packet: a server that takes nothing would keep the connection for ever.
+        let write = self.stalled_since.map(|t| Deadline::new(t + self.config.write_timeout, Why::Write));
         let ping = self.ping_at().map(|at| Deadline::new(at, Why::Keepalive));
         let ping = Deadline::earliest(ping, self.dead_at().map(|at| Deadline::new(at, Why::PeerSilent)));
         Deadline::earliest(Deadline::earliest(self.life.poll_timeout(), ping), write)

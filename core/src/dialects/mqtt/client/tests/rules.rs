@@ -529,6 +529,21 @@ fn leaving_says_disconnect() {
 }
 
 #[test]
+fn a_server_that_does_not_take_the_last_packet_is_given_up() {
+    let mut w = World::open(Version::V5, &[]);
+    w.client.disconnect(w.now);
+    assert_eq!(w.client.poll_transmit(w.now, &mut w.out), Transport::Drop, "once it is written");
+    w.client.handle_written(w.now, 0, w.out.len());
+    assert!(matches!(w.recv(), Some(Event::Closed(_))));
+    let deadline = w.client.poll_timeout();
+    assert_eq!(deadline, Some(Deadline::new(w.now + Config::default().write_timeout, Why::Write)));
+    w.now = deadline.unwrap().at;
+    assert!(w.client.handle_timeout(w.now).is_none(), "its end was told");
+    assert_eq!(w.client.poll_transmit(w.now, &mut w.out), Transport::Abort);
+    assert_eq!(w.client.poll_timeout(), None);
+}
+
+#[test]
 fn a_server_that_ends_the_connection_is_heard() {
     let mut world = World::open(Version::V5, &[]);
     let list = [Property::ServerReference("other")];
