@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::Hub;
 use super::delivery::SessionKey;
 use super::operation::{Operation, StoredMessage, StoredSession};
-use super::options::SessionOptions;
+use super::options::{Quality, SessionOptions};
 use super::queue;
 use super::session::{self, Entry, is_up_to, next_number};
 use super::slab::NONE;
@@ -157,6 +157,14 @@ impl Hub {
                 let mut entry = Entry::new(sid, message, quality).with_retain(retain);
                 if !others.is_empty() {
                     entry = entry.of_overlap(self.sessions.list_overlap(others));
+                } else if quality < Quality::ExactlyOnce
+                    && let Some(sub) = self.sessions.all[index].sub(sid)
+                    && let group = self.subs.get(sub).group
+                    && group != NONE
+                {
+                    // Another member has it, should this one go; but not what may have been sent exactly
+                    // once, whether the store knows that or not ([MQTT-4.8.2-5]).
+                    entry = entry.of_group(group);
                 }
                 self.sessions.put_stored(index, entry, number);
             }

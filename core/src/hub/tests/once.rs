@@ -286,6 +286,25 @@ fn a_restart_keeps_sessions_deliveries_and_ids() {
 }
 
 #[test]
+fn after_a_restart_what_a_member_leaves_goes_to_others() {
+    let mut s = Story::with(durable());
+    let (a, c) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
+    s.hub.subscribe_filter(s.now, a, "$share/g/t", 0, ONCE).unwrap();
+    s.hub.publish(s.now, c, once("t", "1"), None).unwrap();
+    s.publish_surely(c, "t", "2");
+    let b = s.hub.attach(s.now, &SessionOptions { name: "mqtt:b", ..BY_ID }).unwrap();
+    s.hub.subscribe_filter(s.now, b, "$share/g/t", 0, ONCE).unwrap();
+    let log = operations(&mut s.hub);
+    let mut hub = restart(s.now, &log, &BY_ID);
+    let find = |hub: &Hub, name| hub.stored_sessions().find(|(_, n)| *n == name).unwrap().0;
+    let (a, b) = (find(&hub, "mqtt:a"), find(&hub, "mqtt:b"));
+    hub.reattach(s.now, b, 3, None).unwrap();
+    hub.remove(s.now, a).unwrap();
+    // [MQTT-4.8.2-5]: it may have been sent before the crash.
+    assert_eq!(take(&mut hub, s.now, b), ["2 q1 1"], "and not what is exactly once");
+}
+
+#[test]
 fn a_restart_leaves_nothing_of_what_was_settled() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
