@@ -30,8 +30,25 @@
 //! - **Nothing spins**: who owes output gives it; time goes on.
 //! - **All comes to rest** in bounded virtual time, and when everyone has left nothing is left over.
 //! - The hub's own tables agree with each other.
+//!
+//! # Worlds with a broker
+//!
+//! The same with clients of MQTT, 3.1.1 and 5.0, that keep their sessions, and a server whose store
+//! outlives it ([`Kind::Broker`]): it dies between any two steps, its disk is slow, full for a while,
+//! and keeps any prefix of the transactions that it was about to write. Then, for all that was
+//! acknowledged (SUBACK, PUBACK, PUBCOMP):
+//!
+//! - **Nothing is lost**: a message with QoS 1 or 2 reaches every session that outlives connections and
+//!   whose subscription was acknowledged before it was published; one member of a shared group; a
+//!   consumer of its queue; the history of its topic. The session itself is there again.
+//! - **With QoS 2 exactly once**, from publisher to subscriber, whichever of them dies.
+//! - **Order** of each publisher is kept when its messages come first.
+//! - **The last value** of a topic is what its publisher was last told to be accepted, or a later one.
+//! - **At rest** nothing is left over: no delivery, no identifier, no message without a use; and a
+//!   server that dies then makes no difference.
 
 mod app;
+mod broker;
 mod client_side;
 mod finish;
 mod hostile;
@@ -49,13 +66,37 @@ use std::time::Duration;
 pub use mutant::Mutant;
 pub use plan::Scenario;
 
+use broker::Broker;
 use trace::Words;
 use world::World;
+
+/// Whose world it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Clients of our own protocol, and a server that keeps nothing.
+    #[default]
+    Session,
+    /// Clients of MQTT, and a server with a store that outlives it.
+    Broker,
+}
+
+impl Kind {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Session => "session",
+            Kind::Broker => "broker",
+        }
+    }
+}
 
 /// What kind of worlds to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// What they are about; nothing: each seed chooses.
+    /// Whose they are.
+    pub kind: Kind,
+    /// What worlds of sessions are about; nothing: each seed chooses.
     pub scenario: Option<Scenario>,
     /// How many messages go in and out before a world comes to its end.
     pub messages: u64,
@@ -67,7 +108,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scenario: None, messages: 2000, mutant: None, print: false }
+        Self { kind: Kind::Session, scenario: None, messages: 2000, mutant: None, print: false }
     }
 }
 
@@ -75,7 +116,7 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What it was about.
-    pub scenario: Scenario,
+    pub name: &'static str,
     /// What is wrong; nothing: it is a good world.
     pub wrong: Option<String>,
     /// The same for the same seed and options.
@@ -84,6 +125,8 @@ pub struct Outcome {
     pub messages: u64,
     /// Connections made, sessions resumed, sessions lost.
     pub connections: [u64; 3],
+    /// How often the server died and began again from its store.
+    pub deaths: u64,
     /// The time that passed in it.
     pub virtual_time: Duration,
     /// The last things that happened, where something is wrong.
@@ -108,15 +151,38 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
 }
 
 fn run_once(seed: u64, options: &Options, words: Words) -> Outcome {
-    let mut world = World::new(seed, options.scenario, options.messages, words);
-    world.mutant = options.mutant;
+    match options.kind {
+        Kind::Session => run_sessions(seed, options, words),
+        Kind::Broker => run_broker(seed, options, words),
+    }
+}
+
+fn run_broker(seed: u64, options: &Options, words: Words) -> Outcome {
+    let mut world = Broker::new(seed, options.messages, options.mutant, words);
     world.run();
     Outcome {
-        scenario: world.plan.scenario,
+        name: Kind::Broker.name(),
         wrong: world.wrong.take(),
         hash: world.trace.hash(),
         messages: world.messages(),
         connections: [world.tally.connections, world.tally.resumed, world.tally.lost],
+        deaths: world.tally.deaths,
+        virtual_time: Duration::from_nanos(world.now),
+        lines: world.trace.take_lines(),
+    }
+}
+
+fn run_sessions(seed: u64, options: &Options, words: Words) -> Outcome {
+    let mut world = World::new(seed, options.scenario, options.messages, words);
+    world.mutant = options.mutant;
+    world.run();
+    Outcome {
+        name: world.plan.scenario.name(),
+        wrong: world.wrong.take(),
+        hash: world.trace.hash(),
+        messages: world.messages(),
+        connections: [world.tally.connections, world.tally.resumed, world.tally.lost],
+        deaths: 0,
         virtual_time: Duration::from_nanos(world.now),
         lines: world.trace.take_lines(),
     }

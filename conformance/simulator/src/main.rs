@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bowline_simulator::{Options, Outcome, Scenario, run};
+use bowline_simulator::{Kind, Options, Outcome, Scenario, run};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -40,7 +40,11 @@ enum Command {
 
 #[derive(Args)]
 struct World {
-    /// What the worlds are about; else each seed chooses.
+    /// Whose worlds: `session`, clients of our own protocol and a server that keeps nothing; `broker`,
+    /// clients of MQTT and a server with a store, which dies again and again.
+    #[arg(long = "world", value_parser = kind, default_value = "session")]
+    kind: Kind,
+    /// What worlds of sessions are about; else each seed chooses.
     #[arg(long, value_parser = scenario)]
     scenario: Option<Scenario>,
     /// Messages in each world.
@@ -55,6 +59,13 @@ fn scenario(name: &str) -> Result<Scenario, String> {
     })
 }
 
+fn kind(name: &str) -> Result<Kind, String> {
+    [Kind::Session, Kind::Broker]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| "there are: session, broker".into())
+}
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { seeds, start, world } => run_many(start..start + seeds, &world),
@@ -63,16 +74,17 @@ fn main() -> ExitCode {
 }
 
 fn options(world: &World) -> Options {
-    Options { scenario: world.scenario, messages: world.messages, ..Options::default() }
+    Options { kind: world.kind, scenario: world.scenario, messages: world.messages, ..Options::default() }
 }
 
 fn run_many(seeds: std::ops::Range<u64>, world: &World) -> ExitCode {
     let (begun, count) = (Instant::now(), seeds.end - seeds.start);
-    let (mut failed, mut messages, mut time) = (0u64, 0u64, Duration::ZERO);
+    let (mut failed, mut messages, mut deaths, mut time) = (0u64, 0u64, 0u64, Duration::ZERO);
     let mut connections = [0u64; 3];
     for seed in seeds {
         let outcome = run(seed, &options(world));
         messages += outcome.messages;
+        deaths += outcome.deaths;
         time += outcome.virtual_time;
         connections.iter_mut().zip(outcome.connections).for_each(|(sum, n)| *sum += n);
         if outcome.wrong.is_some() {
@@ -84,7 +96,7 @@ fn run_many(seeds: std::ops::Range<u64>, world: &World) -> ExitCode {
     let rate = messages as f64 / wall.as_secs_f64().max(1e-9);
     let [made, resumed, lost] = connections;
     println!(
-        "{count} seeds, {failed} failed; {messages} messages, {made} connections, {resumed} resumed, {lost} sessions lost"
+        "{count} seeds, {failed} failed; {messages} messages, {made} connections, {resumed} resumed, {lost} sessions lost, {deaths} deaths of the server"
     );
     println!(
         "{:.0} s of virtual time in {:.1} s: {rate:.0} messages a second",
@@ -101,7 +113,7 @@ fn replay(seed: u64, trace: bool, world: &World) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (hash, messages) = (outcome.hash, outcome.messages);
-    println!("seed {seed} ({}): {messages} messages, trace {hash:016x}", outcome.scenario.name());
+    println!("seed {seed} ({}): {messages} messages, trace {hash:016x}", outcome.name);
     ExitCode::SUCCESS
 }
 
@@ -110,10 +122,11 @@ fn tell(seed: u64, world: &World, outcome: &Outcome) {
     for line in &outcome.lines {
         println!("{line}");
     }
-    println!("seed {seed} ({}): {wrong}", outcome.scenario.name());
+    println!("seed {seed} ({}): {wrong}", outcome.name);
     let scenario = world.scenario.map_or(String::new(), |s| format!(" --scenario {}", s.name()));
     println!(
-        "  again: cargo run --release -p bowline-simulator -- replay {seed}{scenario} --messages {} --trace",
+        "  again: cargo run --release -p bowline-simulator -- replay {seed} --world {}{scenario} --messages {} --trace",
+        world.kind.name(),
         world.messages
     );
 }

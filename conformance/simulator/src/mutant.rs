@@ -24,11 +24,33 @@ pub enum Mutant {
     FlipBit,
     /// The hub is never told the time.
     ForgetHubTimer,
+    /// Of a broker: it is told that a batch is committed when that is begun.
+    CommitEarly,
+    /// Of a broker: a transaction is torn by its death, not dropped whole.
+    TearTransaction,
+    /// Of a broker: that an identifier was received with QoS 2 is not stored.
+    ForgetReceived,
+    /// Of a broker: that such an identifier is free again is not stored.
+    ForgetForgotten,
+    /// Of a broker: that a delivery was sent is not stored.
+    ForgetSent,
+    /// Of a broker: that a delivery with QoS 2 was received is not stored.
+    ForgetReleased,
+    /// Of a broker: tasks are not stored.
+    ForgetTask,
+    /// Of a broker: retained messages are not stored.
+    ForgetRetained,
+    /// Of a broker: subscriptions are not stored.
+    ForgetSubscription,
+    /// Of a broker: what waits for a session is restored backwards.
+    ReverseQueue,
+    /// Of a broker: its clients do not know what they received with QoS 2.
+    ForgetAsClient,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::LoseDelivery,
         Mutant::RepeatDelivery,
         Mutant::SwapDeliveries,
@@ -39,6 +61,17 @@ impl Mutant {
         Mutant::ForgetDisconnect,
         Mutant::FlipBit,
         Mutant::ForgetHubTimer,
+        Mutant::CommitEarly,
+        Mutant::TearTransaction,
+        Mutant::ForgetReceived,
+        Mutant::ForgetForgotten,
+        Mutant::ForgetSent,
+        Mutant::ForgetReleased,
+        Mutant::ForgetTask,
+        Mutant::ForgetRetained,
+        Mutant::ForgetSubscription,
+        Mutant::ReverseQueue,
+        Mutant::ForgetAsClient,
     ];
 
     /// Whether it strikes at this occasion: most strike once.
