@@ -294,6 +294,11 @@ impl Broker {
         self.server = Some(server);
         self.wake_disk(looked.wake);
         self.trace.mix(4, self.disk.commits, self.now);
+        if self.disk.failures > 0 {
+            // Those of 3.1.1 are not refused a message, but their connection.
+            let v5 = self.players.iter().enumerate().filter(|(_, p)| p.machine.version().is_v5());
+            self.oracle.unordered = v5.map(|(c, _)| c as u32).collect();
+        }
         let checked = if cfg!(debug_assertions) { self.disk.tables.check(false) } else { Ok(()) };
         self.must(checked);
         if looked.told {

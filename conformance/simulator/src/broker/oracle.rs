@@ -3,7 +3,7 @@
 //! It knows only what the applications called and were told, and in which order. What was promised
 //! is what the protocol promised: SUBACK, PUBACK, PUBCOMP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_core::mqtt::Qos;
 use bowline_core::topic;
@@ -68,6 +68,9 @@ pub(super) struct Oracle {
     got: Vec<BTreeMap<u32, Got>>,
     /// The latest message of each publisher that each client got.
     latest: BTreeMap<(u32, u32), u32>,
+    /// Publishers of whose messages one may have been refused, by a word that was lost with the line:
+    /// it is said again, and taken behind those that came after it.
+    pub(super) unordered: BTreeSet<u32>,
     /// A member of the group has begun anew.
     group_broken: bool,
     pub(super) delivered: u64,
@@ -115,7 +118,7 @@ impl Oracle {
         }
         // One that was first taken before the subscription began may be said again after it.
         let owed = |s: &Standing| s.client == client && s.is_owed(m) && !s.filter.starts_with('$');
-        if got.times > 1 || !self.standing.iter().any(owed) {
+        if self.unordered.contains(&m.by) || got.times > 1 || !self.standing.iter().any(owed) {
             return Ok(());
         }
         let last = self.latest.entry((client, m.by)).or_insert(message);
