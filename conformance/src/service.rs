@@ -54,6 +54,8 @@ impl Implementation for Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
         let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What it says of itself every ten seconds is no part of any vector, and some wait for days.
+        config.sys_interval = Duration::ZERO;
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
