@@ -20,6 +20,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_server", targets::session_server),
     ("hub", targets::hub),
     ("server", targets::server),
+    ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),
 ];
 

@@ -3,6 +3,7 @@
 mod client;
 mod framers;
 mod hub;
+mod mqtt_server;
 mod pair;
 mod server;
 mod session;
@@ -10,6 +11,7 @@ mod session;
 pub use client::client;
 pub use framers::framers;
 pub use hub::hub;
+pub use mqtt_server::mqtt_server;
 pub use pair::session_pair;
 pub use server::server;
 pub use session::{session_client, session_server};
