@@ -7,6 +7,7 @@ use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
 use bowline_core::entropy::Seeded;
+use bowline_core::hub::HistoryOptions;
 use bowline_core::mqtt::Qos;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::Transport;
@@ -52,7 +53,11 @@ impl Implementation for Service {
         if vector.role != Role::Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
-        let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What a server says of itself every ten seconds, a vector that lets a century pass need not hear.
+        let sys_interval = Duration::ZERO;
+        let users = users(&vector.config)?;
+        let mut config = ServerConfig { users, sys_interval, ..ServerConfig::default() };
+        config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);

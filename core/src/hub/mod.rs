@@ -329,16 +329,20 @@ impl Hub {
         self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
     }
 
-    /// The session's client connects from somewhere else now.
+    /// A connection goes on with the session whose client calls itself this, and is there: access
+    /// rules judge by that from now on.
     ///
     /// # Errors
     ///
     /// There is no such session.
-    pub fn set_address(&mut self, key: SessionKey, address: Option<IpAddr>) -> Result<(), Refusal> {
+    pub fn set_client(
+        &mut self,
+        key: SessionKey,
+        client_id: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        let owner = &mut self.sessions.all[index].owner;
-        owner.address = address;
-        owner.forget_passed();
+        self.sessions.all[index].owner.set_client(client_id, address);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! takes nothing. What it says must be packets that a client reads, and acknowledge nothing that was
 //! not sent; everybody is told of the end of each connection once; nothing is left when all are gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -25,6 +25,8 @@ const CONNECTIONS: usize = 4;
 const EXPIRY: Duration = Duration::from_secs(60);
 const ROOM: usize = 1 << 20;
 const LITTLE: usize = 4096;
+/// After so many octets it is known what a CONNECT is of.
+const OPENING: usize = 11;
 
 const IDS: [&str; 4] = ["", "a", "b", "c"];
 const FILTERS: [&str; 7] = ["a", "a/+", "#", "$share/g/#", "$share/g/a", "$queue/q", "$SYS/#"];
@@ -72,12 +74,15 @@ struct Line {
     /// All that it said was put together by the codec, and its first packet CONNECT.
     honest: bool,
     wire: Vec<u8>,
+    /// Octets that have reached the server.
+    fed: usize,
     at_server: GrowingRecvBuf,
     down: SharedSendBuf,
     /// What the server said and is no whole packet yet.
     rest: Vec<u8>,
-    /// Identifiers of what the client sent and that is to be acknowledged.
-    sent: BTreeSet<u16>,
+    /// Identifiers of what the client sent and that is to be acknowledged, and whether it can be
+    /// released: with QoS 2, once.
+    sent: BTreeMap<u16, bool>,
     stalled: bool,
     opened: u32,
     closed: u32,
@@ -175,9 +180,15 @@ impl World {
             }
             Step::Up(n) => drop(self.up(who, usize::from(n) + 1)),
             Step::Stall => line.stalled = !line.stalled,
-            Step::Eof => self.server.handle_eof(now, key),
+            Step::Eof => {
+                line.spoken_to();
+                self.server.handle_eof(now, key);
+            }
             Step::Disconnect => self.disconnect(who),
-            Step::Close(code) => self.server.close(now, key, Code::from_number(code.into()), "closed"),
+            Step::Close(code) => {
+                line.spoken_to();
+                self.server.close(now, key, Code::from_number(code.into()), "closed");
+            }
             ref other => line.say(other),
         }
     }
@@ -195,10 +206,11 @@ impl World {
             version: None,
             honest: true,
             wire: Vec::new(),
+            fed: 0,
             at_server: GrowingRecvBuf::new(2 * LITTLE + 16),
             down: SharedSendBuf::new(if little { LITTLE } else { ROOM }),
             rest: Vec::new(),
-            sent: BTreeSet::new(),
+            sent: BTreeMap::new(),
             stalled: false,
             opened: 0,
             closed: 0,
@@ -213,6 +225,7 @@ impl World {
         let n = n.min(line.wire.len());
         let pushed = line.at_server.push(&line.wire[..n]);
         line.wire.drain(..pushed);
+        line.fed += pushed;
         let before = line.at_server.filled().len();
         self.server.recv(now, line.key, &mut line.at_server, &mut line.down);
         before != line.at_server.filled().len()
@@ -282,6 +295,7 @@ impl World {
         }
         for who in 0..self.lines.len() {
             let key = self.lines[who].key;
+            self.lines[who].spoken_to();
             for round in 0.. {
                 let Some(due) = self.server.poll_timeout(key).filter(|d| d.at <= self.now) else { break };
                 self.server.handle_timeout(self.now, key);
@@ -346,6 +360,11 @@ impl World {
 }
 
 impl Line {
+    /// Who has not said yet what it speaks is spoken to in our own protocol.
+    fn spoken_to(&mut self) {
+        self.honest &= self.fed >= OPENING;
+    }
+
     fn lie(&mut self, bytes: &[u8]) {
         self.honest = false;
         self.wire.extend_from_slice(bytes);
@@ -374,10 +393,11 @@ impl Line {
             let packet = Packet::decode(version, &octets).expect("a packet");
             match packet {
                 Packet::Ack(Ack { kind: AckKind::PubAck | AckKind::PubComp, id, .. }) => {
-                    assert!(self.sent.remove(&id.get()), "{id} was not sent, or acknowledged before");
+                    let sent = self.sent.remove(&id.get());
+                    assert!(sent.is_some(), "{id} was not sent, or acknowledged before");
                 }
                 Packet::Ack(Ack { kind: AckKind::PubRec, id, reason, .. }) => {
-                    assert!(self.sent.contains(&id.get()), "{id} was not sent");
+                    assert!(self.sent.contains_key(&id.get()), "{id} was not sent");
                     if reason.is_error() {
                         self.sent.remove(&id.get());
                     }
@@ -404,8 +424,7 @@ impl Line {
             Step::Ack { kind, id, reason } => self.acknowledge(kind, id, reason),
             Step::Subscribe { filter, options, identifier } => {
                 let list = [Property::SubscriptionIdentifier(u32::from(identifier))];
-                let properties =
-                    if identifier == 0 { Properties::NONE } else { Properties::list(&list) };
+                let properties = if identifier == 0 { Properties::NONE } else { Properties::list(&list) };
                 let handlings = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never];
                 let options = SubscriptionOptions {
                     qos: Qos::from_number(options & 3).unwrap_or_default(),
@@ -455,7 +474,8 @@ impl Line {
         let delay = [Property::WillDelay(u32::from(flags >> 4)), Property::MessageExpiry(5)];
         let properties = Properties::list(&delay);
         let topic = pick(&TOPICS, id);
-        let will = Will { topic, payload: b"gone", qos: Qos::AtLeastOnce, retain: flags & 8 != 0, properties };
+        let will =
+            Will { topic, payload: b"gone", qos: Qos::AtLeastOnce, retain: flags & 8 != 0, properties };
         let connect = Connect {
             clean_start: flags & 16 != 0,
             keep_alive: u16::from(flags >> 6),
@@ -495,16 +515,19 @@ impl Line {
             && let Some(id) = delivery.id()
         {
             // Once more before it is acknowledged is what no honest client does.
-            self.honest &= self.sent.insert(id.get());
+            self.honest &= self.sent.insert(id.get(), qos == Qos::ExactlyOnce).is_none();
         }
     }
 
     fn acknowledge(&mut self, kind: u8, id: u8, reason: u8) {
         let Some(id) = PacketId::new(id.into()) else { return };
         let kind = pick(&KINDS, kind);
+        // PUBREL for what was not sent so is answered by a PUBCOMP that nobody waits for.
+        if kind == AckKind::PubRel {
+            let due = self.sent.get_mut(&id.get()).is_some_and(core::mem::take);
+            self.honest &= due;
+        }
         let reasons = [ReasonCode::Success, ReasonCode::QuotaExceeded, ReasonCode::PacketIdentifierNotFound];
-        // PUBREL for what was not sent is answered by a PUBCOMP that nobody waits for.
-        self.honest &= kind != AckKind::PubRel || self.sent.contains(&id.get());
         self.put(&Packet::Ack(Ack { reason: pick(&reasons, reason), ..Ack::new(kind, id) }));
     }
 }

@@ -15,8 +15,8 @@ use bowline_core::entropy::Seeded;
 use bowline_core::hub::{self, HubOptions, Policy, Quality};
 use bowline_core::retain::RetainHandling;
 use bowline_core::session::{
-    Auth, Code, Config, Connect, Counts, Drain, Event, Kind, Limits, Message, PREFACE, Properties, Property, Request,
-    Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Transport,
+    Auth, Code, Config, Connect, Counts, Drain, Event, Kind, Limits, Message, PREFACE, Properties, Property,
+    Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Transport,
 };
 use bowline_core::status::Status;
 use bowline_core::time::{Instant, Why};
@@ -591,13 +591,26 @@ impl Line {
                 let properties = Properties::write(&list, &mut memory).unwrap_or(Properties::NONE);
                 let payload = vec![1; usize::from(size & 0x0fff)];
                 let topic = TOPICS[usize::from(topic) % TOPICS.len()];
-                client.publish(now, out, &Message { topic, payload: &payload, properties, reliable, retain: size & 0x1000 > 0 })
+                client.publish(
+                    now,
+                    out,
+                    &Message { topic, payload: &payload, properties, reliable, retain: size & 0x1000 > 0 },
+                )
             }
             Call::Subscribe { id, filter, reliable, credit, serve, no_local } => {
                 let filter = FILTERS[usize::from(filter) % FILTERS.len()];
                 let (id, credit) = (u64::from(id % 8), credit.map(u64::from));
                 let retained = RetainHandling::from_number(id % 3).unwrap_or_default();
-                let s = Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published: reliable };
+                let s = Subscribe {
+                    id,
+                    filter,
+                    reliable,
+                    credit,
+                    serve,
+                    no_local,
+                    retained,
+                    retain_as_published: reliable,
+                };
                 client.subscribe(now, out, &s)
             }
             Call::Unsubscribe(id) => client.unsubscribe(now, out, u64::from(id % 8)),

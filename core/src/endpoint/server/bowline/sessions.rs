@@ -135,7 +135,7 @@ impl Connection {
         if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
             return Err(told(Fault::BadResume { received, acked, sent }));
         }
-        let _ = server.hub.set_address(hub, who.address);
+        let _ = server.hub.set_client(hub, who.client_id, who.address);
         self.hub = Some(hub);
         self.id = Some(id);
         Ok(counts)

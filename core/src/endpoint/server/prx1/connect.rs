@@ -89,7 +89,7 @@ impl Connection {
         if turn.server.hub.reattach(turn.now, hub, in_flight, None).is_err() {
             return false;
         }
-        let _ = turn.server.hub.set_address(hub, who.address);
+        let _ = turn.server.hub.set_client(hub, who.client_id, who.address);
         turn.server.registry.serve(hub, turn.key);
         self.hub = Some(hub);
         true
