@@ -1,5 +1,6 @@
 //! The command line.
 
+mod auth;
 mod bench;
 mod connect;
 mod endpoint;
@@ -14,12 +15,13 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::ConnectArgs;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
-pub(crate) use serve::{CheckArgs, ServeArgs};
+pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::{Format, SubArgs};
 
@@ -93,6 +95,8 @@ pub(crate) enum Command {
     Store(StoreArgs),
     /// Make an entry for a user or a token of the configuration
     Credentials(CredentialsArgs),
+    /// Edit a file of users and their passwords
+    Passwd(PasswdArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{load, load_with_flags};
+pub(crate) use complaint::Complaint;
+pub(crate) use load::{load, load_with_flags, read_toml};
+pub(crate) use origin::{Origin, Origins};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 
 /// The port of Bowline.
@@ -107,6 +109,12 @@ pub(crate) struct Store {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Auth {
     pub(crate) anonymous: Anonymous,
+    /// A line `user:hash` for each user, beside those below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) users_file: Option<PathBuf>,
+    /// Who may do what; without one, who is let in may do everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) access_file: Option<PathBuf>,
     pub(crate) users: Vec<User>,
     pub(crate) tokens: Vec<Token>,
 }
@@ -221,7 +229,13 @@ impl Default for Store {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { anonymous: Anonymous::Loopback, users: Vec::new(), tokens: Vec::new() }
+        Self {
+            anonymous: Anonymous::Loopback,
+            users_file: None,
+            access_file: None,
+            users: Vec::new(),
+            tokens: Vec::new(),
+        }
     }
 }
 

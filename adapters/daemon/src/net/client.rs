@@ -342,7 +342,12 @@ fn refused(endpoints: &[String], reason: &Reason) -> Failure {
 }
 
 fn not_published(topic: &str, error: &Error) -> Failure {
-    Failure::new(format!("not published on {topic}: {}", plain(error)))
+    Failure::new(match error {
+        Error::Status { status: Status::NotAuthorized, reason } => {
+            format!("publishing on {topic} is not allowed{}", because(reason))
+        }
+        error => format!("not published on {topic}: {}", plain(error)),
+    })
 }
 
 fn not_subscribed(filter: &str, error: &Error) -> Failure {

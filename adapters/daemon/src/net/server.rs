@@ -6,22 +6,20 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    Anonymous, ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
+    ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
 };
 use bowline_core::hub::{HubOptions, Policy};
-use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
+use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, Auth, Config, Drain, Listen, QueuePolicy};
+use crate::config::{Config, Drain, Listen, QueuePolicy};
 use crate::failure::Failure;
 use crate::store;
-
-/// Octets of salt for a password of the configuration.
-const SALT: usize = 16;
 
 /// A running server; a handle.
 #[derive(Clone, Debug)]
@@ -32,8 +30,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens where the configuration says, and serves from then on.
-    pub(crate) async fn bind(config: &Config) -> Result<Self, Failure> {
-        let mut builder = bowline_tokio::Server::builder().config(options(config)?).on_event(log);
+    pub(crate) async fn bind(config: &Config, auth: auth::Loaded) -> Result<Self, Failure> {
+        let mut builder = bowline_tokio::Server::builder().config(options(config, auth.users)).on_event(log);
+        if let Some(rules) = auth.rules {
+            builder = builder.access(rules);
+        }
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
             let held = Arc::clone(&loaded);
@@ -55,6 +56,15 @@ impl Server {
     /// Where it keeps what outlives it, for people.
     pub(crate) fn stores(&self) -> &str {
         &self.stores
+    }
+
+    /// Other users and rules count from now on.
+    pub(crate) fn reload(&self, auth: auth::Loaded) {
+        self.inner.set_users(auth.users);
+        match auth.rules {
+            Some(rules) => self.inner.set_access(rules),
+            None => self.inner.set_access(Decision::ALLOW),
+        }
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -126,7 +136,7 @@ fn not_started(error: &StartError) -> Failure {
 }
 
 /// The core's options, as the configuration says.
-fn options(config: &Config) -> Result<ServerConfig, Failure> {
+fn options(config: &Config, users: Users) -> ServerConfig {
     let limits = &config.limits;
     let session = SessionConfig {
         limits: Limits {
@@ -153,7 +163,7 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
         QueuePolicy::Disconnect => Policy::Disconnect,
         QueuePolicy::SlowPublisher => Policy::SlowPublisher,
     };
-    Ok(ServerConfig {
+    ServerConfig {
         name: format!("bowline {}", env!("CARGO_PKG_VERSION")),
         session,
         hub,
@@ -164,38 +174,9 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
         },
         max_connections: limits.connections,
         max_per_address: limits.per_address,
-        users: users(&config.auth)?,
+        users,
         ..ServerConfig::default()
-    })
-}
-
-fn users(auth: &Auth) -> Result<Users, Failure> {
-    let mut users = Users::new(match auth.anonymous {
-        config::Anonymous::Never => Anonymous::Never,
-        config::Anonymous::Loopback => Anonymous::Local,
-        config::Anonymous::Always => Anonymous::Always,
-    });
-    for user in &auth.users {
-        let derive = |password: &config::Secret| {
-            // The password itself is in the file: more iterations would protect nothing.
-            Credential::derive(password.reveal(), &rand::random::<[u8; SALT]>(), MIN_ITERATIONS)
-                .map_err(|error| Failure::new(format!("the password of {}: {error}", user.name)))
-        };
-        let credential = match (&user.scram, &user.plain_password) {
-            (Some(scram), _) => scram.0.clone(),
-            (None, Some(password)) => derive(password)?,
-            (None, None) => continue,
-        };
-        users.add_password(&user.name, credential);
     }
-    for token in &auth.tokens {
-        if let Some(hash) = &token.sha256 {
-            users.add_token_hash(hash.0, &token.name);
-        } else if let Some(plain) = &token.plain_token {
-            users.add_token(plain.reveal().as_bytes(), &token.name);
-        }
-    }
-    Ok(users)
 }
 
 /// One line for each thing that happens. What peers say of themselves is a field, which is quoted,
@@ -263,11 +244,11 @@ mod tests {
     #[test]
     fn all_settings_reach_the_core() {
         let mut config = Config::default();
-        config.limits.frame = config::Size(4_096);
+        config.limits.frame = crate::config::Size(4_096);
         config.limits.connections = 7;
         config.limits.queue_policy = QueuePolicy::SlowPublisher;
-        config.session.expiry = config::Span::from_secs(60);
-        let options = options(&config).unwrap();
+        config.session.expiry = crate::config::Span::from_secs(60);
+        let options = options(&config, Users::default());
         assert_eq!((options.session.limits.max_frame, options.max_connections), (4_096, 7));
         assert_eq!((options.queue.policy, options.queue.max_bytes), (Policy::SlowPublisher, 4 << 20));
         assert_eq!((options.hub.max_expiry.as_secs(), options.hub.max_sessions), (60, 14));

@@ -7,13 +7,19 @@ use core::num::NonZeroU16;
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
-/// Where the topics behind the peer's aliases are kept.
+/// Where the topics behind the aliases of one side are kept.
 pub trait Aliases {
     /// The topic behind `alias`, where one was set.
     fn get(&self, alias: NonZeroU16) -> Option<&str>;
 
     /// Sets the topic behind `alias`; false if there is no room for it.
     fn set(&mut self, alias: NonZeroU16, topic: &str) -> bool;
+
+    /// Whether [`set`](Aliases::set) would do it.
+    fn fits(&self, alias: NonZeroU16, topic: &str) -> bool;
+
+    /// Forgets all: for the next connection ([MQTT-3.3.2-7]).
+    fn clear(&mut self);
 }
 
 /// No aliases: for a side that announces a topic alias maximum of 0.
@@ -28,6 +34,12 @@ impl Aliases for NoAliases {
     fn set(&mut self, _: NonZeroU16, _: &str) -> bool {
         false
     }
+
+    fn fits(&self, _: NonZeroU16, _: &str) -> bool {
+        false
+    }
+
+    fn clear(&mut self) {}
 }
 
 /// Up to `COUNT` aliases of topics with at most `OCTETS` octets, without an allocator.
@@ -52,11 +64,6 @@ impl<const COUNT: usize, const OCTETS: usize> FixedAliases<COUNT, OCTETS> {
     #[must_use]
     pub const fn new() -> Self {
         Self { topics: [[0; OCTETS]; COUNT], lengths: [0; COUNT] }
-    }
-
-    /// Forgets all: for the next connection ([MQTT-3.3.2-7]).
-    pub fn clear(&mut self) {
-        self.lengths = [0; COUNT];
     }
 }
 
@@ -83,6 +90,14 @@ impl<const COUNT: usize, const OCTETS: usize> Aliases for FixedAliases<COUNT, OC
         memory.copy_from_slice(topic.as_bytes());
         self.lengths[at] = len;
         true
+    }
+
+    fn fits(&self, alias: NonZeroU16, topic: &str) -> bool {
+        usize::from(alias.get()) <= COUNT && topic.len() <= OCTETS.min(u16::MAX.into())
+    }
+
+    fn clear(&mut self) {
+        self.lengths = [0; COUNT];
     }
 }
 
@@ -121,6 +136,14 @@ impl Aliases for AliasTable {
             self.topics[at] = Some(topic.into());
         }
         true
+    }
+
+    fn fits(&self, _: NonZeroU16, _: &str) -> bool {
+        true
+    }
+
+    fn clear(&mut self) {
+        self.topics.clear();
     }
 }
 

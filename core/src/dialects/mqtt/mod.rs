@@ -5,9 +5,11 @@
 //!
 //! [`Packet`] reads and writes every packet of both versions without an allocator. What is read
 //! borrows the octets; lists within a packet are checked when it is read, and read again when asked.
-//! [`server`] is a broker's side of a connection.
+//! [`server`] is a broker's side of a connection, [`client`] a client with its session.
 
 mod alias;
+mod both;
+pub mod client;
 mod fault;
 mod packet;
 mod properties;
@@ -19,6 +21,7 @@ mod wire;
 #[cfg(feature = "alloc")]
 pub use alias::AliasTable;
 pub use alias::{Aliases, FixedAliases, NoAliases};
+pub use client::Client;
 pub use fault::Fault;
 pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, FilterIter, Filters, Head, Outgoing, Packet,
@@ -100,6 +103,12 @@ pub enum SendError {
         /// The limit.
         limit: u32,
     },
+    /// Nothing more can be kept until the peer has acknowledged some of what was sent.
+    #[error("too much is unacknowledged; wait until the peer has acknowledged some of it")]
+    InFlight,
+    /// The peer has said that it does not support this.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The connection is not open, not yet or no longer, or waits for something else.
     #[error("this cannot be sent in the connection's present state")]
     State,
@@ -112,7 +121,7 @@ impl SendError {
     /// Whether the same call may succeed later on this connection.
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
-        matches!(self, SendError::Blocked(_))
+        matches!(self, SendError::Blocked(_) | SendError::InFlight)
     }
 }
 

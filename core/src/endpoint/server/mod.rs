@@ -49,6 +49,8 @@ mod registry;
 mod store;
 #[allow(dead_code)]
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

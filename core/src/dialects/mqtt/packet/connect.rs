@@ -3,7 +3,7 @@
 use super::super::fault::Fault;
 use super::super::properties::Place;
 use super::super::wire::{Body, Reader, Sink};
-use super::super::{PacketType, Properties, Qos, Version};
+use super::super::{PacketType, Properties, Property, Qos, Version};
 use crate::topic::validate_topic;
 
 const CONNECT: PacketType = PacketType::Connect;
@@ -156,6 +156,17 @@ impl Body for Connect<'_> {
     }
 
     fn write(&self, _: Version, to: &mut impl Sink) {
+        self.write_with(to, core::iter::empty());
+    }
+}
+
+impl Connect<'_> {
+    /// Writes what follows the fixed header, with `more` properties.
+    pub(in super::super) fn write_with<'m>(
+        &self,
+        to: &mut impl Sink,
+        more: impl Iterator<Item = Property<'m>> + Clone,
+    ) {
         let v5 = self.version.is_v5();
         if !v5 && self.password.is_some() && self.user_name.is_none() {
             to.refuse("a password without a user name");
@@ -165,7 +176,7 @@ impl Body for Connect<'_> {
         to.u8(self.flags());
         to.u16(self.keep_alive);
         if v5 {
-            self.properties.write(Place::Packet(CONNECT), to);
+            self.properties.write_with(Place::Packet(CONNECT), to, more);
         }
         to.string(self.client_id);
         if let Some(will) = &self.will {

@@ -1,6 +1,7 @@
 //! What a connection has to send: answers that were owed, then what the hub has for it.
 
 use super::super::connection::Turn;
+use super::queue::PREFIX;
 use super::{Acknowledgement, Connection};
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
@@ -31,25 +32,36 @@ impl Connection {
         }
         if let Some(hub) = self.hub.filter(|_| self.line.is_open()) {
             self.deliver(turn, hub, out);
+            self.finish_drains(turn, hub);
             self.finish_drained(turn, hub);
         }
         self.line.poll_transmit(turn.now, out)
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
-        let (line, now) = (&mut self.line, turn.now);
+        let Self { line, queues, .. } = self;
+        let now = turn.now;
         let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
             Delivery::Message { message, id, again, retain, .. } => {
                 let id = PacketId::new(if id == u16::MAX { STAND_IN } else { id });
                 let publish =
                     Publish { id, retain, dup: again, ..Publish::new(message.topic(), message.payload()) };
                 let body = message.body();
+                let task = publish.topic.strip_prefix(PREFIX);
+                let publish = match (task, &queues) {
+                    (Some(address), Some(queues)) => Publish { topic: queues.path(address), ..publish },
+                    (Some(address), None) => Publish { topic: address, ..publish },
+                    (None, _) => publish,
+                };
                 let sent = if publish.payload.len() < SHARE_FROM {
                     line.publish(now, out, &publish)
                 } else {
                     let payload = body.slice(body.len() - publish.payload.len()..);
                     line.publish_shared(now, out, &publish, &payload)
                 };
+                if let (Ok(()), Some(address), Some(queues)) = (sent, task, &mut *queues) {
+                    queues.handed_out(address);
+                }
                 match sent {
                     Ok(()) => Take::Taken,
                     Err(SendError::Blocked(_)) => Take::Blocked,

@@ -8,6 +8,7 @@
 
 mod connect;
 mod deliver;
+mod queue;
 mod recv;
 
 use alloc::boxed::Box;
@@ -24,6 +25,7 @@ use crate::hub::SessionKey;
 use crate::prx1::{Answer, Config, End, PacketId, QueueStatus, Server as Line, ServerEvent as Event};
 use crate::session::{By, Code};
 use crate::time::{Deadline, Instant};
+use queue::Queues;
 
 /// The settings of PRX1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub(super) struct Connection {
     hub: Option<SessionKey>,
     opening: Option<Box<Opening>>,
     owed: Owed<Acknowledgement>,
+    queues: Option<Box<Queues>>,
     /// A slow subscriber holds this publisher: nothing more is read.
     held: bool,
     /// Its queue overflowed, and its policy is to be disconnected.
@@ -87,6 +90,7 @@ impl Connection {
             hub: None,
             opening: None,
             owed: Owed::default(),
+            queues: None,
             held: false,
             slow: false,
             blocked: false,
@@ -171,6 +175,7 @@ impl Connection {
     /// The connection serves its session no longer: that waits for the next one, or ends.
     fn release(&mut self, turn: &mut Turn<'_>) {
         if let Some(hub) = self.hub.take() {
+            self.end_drains(turn, hub);
             turn.server.release(turn.now, hub);
         }
     }

@@ -9,7 +9,7 @@ use super::{Acknowledgement, Connection};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::hub::{Quality, Refusal, SubscribeOptions};
-use crate::prx1::{PacketId, Publish, QueueStatus, ServerEvent as Event, Subscribe};
+use crate::prx1::{PacketId, Publish, ServerEvent as Event, Subscribe};
 use crate::session::Properties;
 
 impl Connection {
@@ -37,8 +37,7 @@ impl Connection {
             Event::Subscribe(subscribe) => self.subscribed(turn, subscribe, out),
             Event::Unsubscribe(subscribe) => self.unsubscribed(turn, subscribe, out),
             Event::PubAck(id) => self.acknowledged(turn, *id),
-            // There are no queues in the hub.
-            Event::Queue(_) => self.answer(turn, None, Acknowledgement::Queue(QueueStatus::Error), out),
+            Event::Queue(queue) => self.queue(turn, queue, out),
             Event::QueueAck(_) => {}
             Event::Closed(end) => self.closed(turn, *end),
         }
@@ -97,7 +96,7 @@ impl Connection {
     }
 
     /// Answers now, or in its turn.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         turn: &mut Turn<'_>,
         commit: Option<u64>,

@@ -1,0 +1,1 @@
+//! Answers that wait for a store, and a server that starts again.
