@@ -1,7 +1,10 @@
-//! The application's calls, typed: what a vector's `call` may say.
+//! The application's calls, typed: what a vector's `call` may say, here in our own protocol.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+pub mod prx1;
 
 /// How a client says who it is.
 #[derive(Clone, Debug, Deserialize)]
@@ -324,7 +327,12 @@ impl Call {
     /// # Errors
     /// What is wrong with it.
     pub fn read(name: &str, arguments: &Map<String, Value>) -> Result<Call, String> {
-        let call = Map::from_iter([(name.to_owned(), Value::Object(arguments.clone()))]);
-        serde_json::from_value(Value::Object(call)).map_err(|e| format!("call {name}: {e}"))
+        read(name, arguments)
     }
+}
+
+/// Reads a call of any dialect.
+fn read<C: DeserializeOwned>(name: &str, arguments: &Map<String, Value>) -> Result<C, String> {
+    let call = Map::from_iter([(name.to_owned(), Value::Object(arguments.clone()))]);
+    serde_json::from_value(Value::Object(call)).map_err(|e| format!("call {name}: {e}"))
 }

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::call::Call;
+use crate::call::{Call, prx1};
 use crate::mqtt::statements;
-use crate::vector::SPEC;
+use crate::vector::{PRX1, SPEC};
 
 /// What is spoken on a vector's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -43,7 +43,7 @@ impl Dialect {
         match self {
             Dialect::Bowline => numbered(SPEC),
             Dialect::Mqtt3 | Dialect::Mqtt5 => statements::of(self).iter().map(|s| s.id.as_str()).collect(),
-            Dialect::Prx1 => Vec::new(),
+            Dialect::Prx1 => numbered(PRX1),
         }
     }
 
@@ -62,7 +62,8 @@ impl Dialect {
     pub(crate) const fn own_calls(self) -> &'static [&'static str] {
         match self {
             Dialect::Bowline => &["welcome"],
-            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => &[],
+            Dialect::Mqtt3 | Dialect::Mqtt5 => &[],
+            Dialect::Prx1 => &["connack", "puback", "suback", "unsuback", "queue_ack", "publish"],
         }
     }
 
@@ -73,9 +74,8 @@ impl Dialect {
     pub fn check_call(self, name: &str, arguments: &Map<String, Value>) -> Result<(), String> {
         match self {
             Dialect::Bowline => Call::read(name, arguments).map(drop),
-            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => {
-                Err(format!("{} has no call {name}", self.name()))
-            }
+            Dialect::Mqtt3 | Dialect::Mqtt5 => Err(format!("{} has no call {name}", self.name())),
+            Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
         }
     }
 

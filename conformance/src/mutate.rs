@@ -160,7 +160,7 @@ fn token_changes(token: &Token) -> Vec<Token> {
     use FramePattern as F;
     match token {
         Token::Octet(b) => vec![Token::Octet(b ^ 1), Token::Octet(b ^ 0x80)],
-        Token::Any | Token::Capture(..) | Token::Sized(_) => Vec::new(),
+        Token::Any | Token::Capture(..) | Token::Sized(_) | Token::Rest => Vec::new(),
         Token::Packet(packet) => packet.changes().into_iter().map(|p| Token::Packet(Box::new(p))).collect(),
         Token::AnyOrder(all) => {
             let each = (0..all.len()).flat_map(|i| token_changes(&all[i]).into_iter().map(move |t| (i, t)));

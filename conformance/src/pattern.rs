@@ -15,6 +15,7 @@
 //! | `{RESPONSE 7 TIMEOUT}` | RESPONSE with this id and status, without MORE, any payload |
 //! | `{REQUEST as=r sub=2}` | REQUEST whose id (as it is written) is remembered as `r`, for subscription 2 |
 //! | `[ {r} 00 6131 ]` | in `in` alone: the size of what stands between, then that |
+//! | `...` | in `out` alone: whatever else there is, or nothing |
 //! | `( {SUBACK #1 0} {PUBLISH t x} )` | in `out` alone: these in any order |
 //! | `{WELCOME as=s received=3}` | WELCOME whose session (32 octets) is remembered as `s`, its halves as `s.id` and `s.key`, and whose *received* is 3 (or `none`); both are optional |
 //!
@@ -49,6 +50,8 @@ pub enum Token {
     Packet(Box<Packet>),
     /// Each of these, in any order.
     AnyOrder(Vec<Token>),
+    /// Whatever else there is, or nothing.
+    Rest,
 }
 
 /// A whole frame of which only some fields matter.
@@ -104,6 +107,7 @@ impl Pattern {
             let (word, behind) = rest.split_at(word_end(dialect, rest)?);
             let braces = word.strip_prefix('{').and_then(|w| w.strip_suffix('}'));
             match (word, braces) {
+                ("...", _) => tokens.push(Token::Rest),
                 ("[" | "(", _) => outer.push((word, std::mem::take(&mut tokens))),
                 ("]" | ")", _) => {
                     let (opened, around) = outer.pop().ok_or_else(|| format!("`{word}` opens nowhere"))?;
@@ -190,6 +194,7 @@ impl Token {
             Token::Frame(frame) => frame.matches(bytes, captures),
             Token::Sized(_) => Matched::Not("`[` stands only in `in`".into()),
             Token::Packet(packet) => packet.matches(bytes, captures),
+            Token::Rest => Matched::All(bytes.len()),
             Token::AnyOrder(all) => any_order(all, bytes, captures),
         }
     }

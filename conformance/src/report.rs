@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_conformance::dialect::Dialect;
+use bowline_conformance::mqtt::statements;
 use bowline_conformance::mutate::Report;
 use bowline_conformance::runner::{Cut, Outcome};
 use bowline_conformance::vector::{self, Level, Vector};
@@ -122,10 +123,12 @@ pub(crate) fn list(vectors: &[Vector], by_rule: bool) -> Result<(), serde_json::
         return Ok(());
     }
     let uncovered = vector::uncovered()?;
-    for rule in Dialect::ALL.into_iter().flat_map(Dialect::rules) {
-        let names: Vec<&str> =
-            vectors.iter().filter(|v| v.rules.iter().any(|r| r == rule)).map(|v| v.name.as_str()).collect();
-        match uncovered.get(rule) {
+    for (dialect, rule) in Dialect::ALL.into_iter().flat_map(|d| d.rules().into_iter().map(move |r| (d, r))) {
+        let shows = |v: &&Vector| v.dialect == dialect && v.rules.iter().any(|r| r == rule);
+        let names: Vec<&str> = vectors.iter().filter(shows).map(|v| v.name.as_str()).collect();
+        let statement = statements::of(dialect).iter().find(|s| s.id == rule);
+        let reason = statement.and_then(|s| s.reason.as_ref()).or_else(|| uncovered.get(rule));
+        match reason {
             Some(why) => println!("{rule:<8} no vector: {why}"),
             None => println!("{rule:<8} {:>3}  {}", names.len(), names.join(" ")),
         }

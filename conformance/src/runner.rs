@@ -287,7 +287,7 @@ fn recalled(arguments: &Map<String, Value>, captures: &Captures) -> Map<String, 
 }
 
 /// The arguments that hold octets.
-const OCTETS: [&str; 6] = ["payload", "data", "session", "key", "auth", "token"];
+const OCTETS: [&str; 7] = ["payload", "data", "session", "key", "auth", "token", "mark"];
 
 fn whole(dialect: Dialect, matched: Matched, out: &[u8]) -> Result<(), String> {
     match matched {

@@ -148,6 +148,7 @@ fn write_config(c: &Config) -> Value {
         ("keepalive_ms", c.keepalive_ms),
         ("handshake_ms", c.handshake_ms),
         ("features", c.features),
+        ("success", c.success.map(u64::from)),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
     if !c.users.is_empty() {

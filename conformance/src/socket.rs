@@ -26,7 +26,7 @@ pub fn run(vector: &Vector, address: &str) -> Outcome {
     run_patiently(vector, address, PATIENCE)
 }
 
-/// The same; an answer may take `patience`.
+/// The same; an answer may take `patience`, or [`PATIENCE`] where it waits for time to pass.
 #[must_use]
 pub fn run_patiently(vector: &Vector, address: &str, patience: Duration) -> Outcome {
     if !vector.socket {
@@ -66,6 +66,8 @@ struct Conn {
     open: bool,
     /// Nothing more is expected of it.
     over: bool,
+    /// Whatever it brings before its end may come.
+    anything: bool,
 }
 
 impl Run<'_> {
@@ -114,7 +116,7 @@ impl Run<'_> {
     fn step(&mut self, name: &str, what: &What) -> Result<(), String> {
         match what {
             What::At(ms) => {
-                self.allowance = self.patience + Duration::from_millis(ms - self.time);
+                self.allowance = self.patience.max(PATIENCE) + Duration::from_millis(ms - self.time);
                 self.time = *ms;
                 self.conn(name).map(drop)
             }
@@ -177,8 +179,8 @@ impl Conn {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(PATIENCE))?;
-                    let (bytes, ended, open, over) = (Vec::new(), false, false, false);
-                    return Ok(Conn { dialect, stream, bytes, ended, open, over });
+                    let (bytes, ended, open, over, anything) = (Vec::new(), false, false, false, false);
+                    return Ok(Conn { dialect, stream, bytes, ended, open, over, anything });
                 }
                 Err(error) => last = error,
             }
@@ -222,6 +224,7 @@ impl Conn {
     }
 
     fn expect(&mut self, pattern: &Pattern, captures: &mut Captures, until: Instant) -> Result<(), String> {
+        self.anything |= pattern.0.last() == Some(&Token::Rest);
         loop {
             match pattern.matches(&self.bytes, captures) {
                 Matched::All(n) => {
@@ -259,10 +262,10 @@ impl Conn {
 
     fn expect_end(&mut self, until: Instant) -> Result<(), String> {
         self.over = true;
-        while !self.ended && self.bytes.is_empty() {
+        while !self.ended && (self.bytes.is_empty() || self.anything) {
             self.read(until).map_err(|_| "the server does not end the stream")?;
         }
-        if self.bytes.is_empty() {
+        if self.bytes.is_empty() || self.anything {
             Ok(())
         } else {
             Err(format!("behind the last frame came {}", wire::describe(self.dialect, &self.bytes)))

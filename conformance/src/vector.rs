@@ -12,6 +12,8 @@ use crate::pattern::Pattern;
 pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
 /// The rules of our own protocol.
 pub const SPEC: &str = include_str!("../SPEC.md");
+/// The rules of PRX1.
+pub const PRX1: &str = include_str!("../PRX1.md");
 
 macro_rules! topics {
     ($($name:literal),* $(,)?) => {
@@ -28,8 +30,34 @@ pub const FILES: &[(&str, &str)] = topics![
     "handshake",
     "keepalive",
     "messages",
+    "mqtt3-access",
+    "mqtt3-connect",
+    "mqtt3-limits",
+    "mqtt3-publish",
+    "mqtt3-retain",
+    "mqtt3-session",
+    "mqtt3-subscribe",
+    "mqtt3-topics",
+    "mqtt3-will",
+    "mqtt5-access",
+    "mqtt5-auth",
+    "mqtt5-connect",
+    "mqtt5-flow",
+    "mqtt5-limits",
+    "mqtt5-properties",
+    "mqtt5-publish",
+    "mqtt5-retain",
+    "mqtt5-session",
+    "mqtt5-shared",
+    "mqtt5-subscribe",
+    "mqtt5-topics",
+    "mqtt5-will",
     "parameters",
     "properties",
+    "prx1-client",
+    "prx1-connection",
+    "prx1-messages",
+    "prx1-queues",
     "queues-rooms",
     "reliable",
     "requests",
@@ -152,9 +180,15 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
+    /// PRX1: the result with which a server answers on success (PRX-13).
+    pub success: Option<u8>,
     /// The users of a service and their passwords; with some, nobody else may come.
     #[serde(default)]
     pub users: std::collections::BTreeMap<String, String>,
+    /// What a service lets nobody do: `publish` to these topics, `subscribe` with these filters,
+    /// `connect` under these names.
+    #[serde(default)]
+    pub denied: std::collections::BTreeMap<String, Vec<String>>,
     /// What a service allows its MQTT clients.
     #[serde(default)]
     pub mqtt: MqttConfig,
@@ -174,10 +208,20 @@ pub struct MqttConfig {
     pub max_qos: Option<u8>,
     /// Whether messages can be retained (§3.2.2.3.5).
     pub retain: Option<bool>,
-    /// The keep alive that clients are to use, in seconds (§3.2.2.3.14).
+    /// Whether filters may have wildcards (§3.2.2.3.11).
+    pub wildcards: Option<bool>,
+    /// Whether subscriptions may have identifiers (§3.2.2.3.12).
+    pub sub_ids: Option<bool>,
+    /// Whether subscriptions may be shared (§3.2.2.3.13).
+    pub shared: Option<bool>,
+    /// The longest keep alive that clients may have, in seconds (§3.2.2.3.14).
     pub keepalive: Option<u16>,
-    /// The longest session expiry interval, in seconds (§3.2.2.3.2).
+    /// Whether payloads are what their format indicator says (§3.3.2.3.2).
+    pub check_payload_format: Option<bool>,
+    /// The longest session expiry interval, in seconds (§3.2.2.3.2); the largest number: any.
     pub session_expiry: Option<u32>,
+    /// Subscriptions at most that a session may have (0x97).
+    pub subscriptions: Option<usize>,
 }
 
 /// Random octets, in hexadecimal digits.

@@ -9,6 +9,7 @@ use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
 use crate::vector::{Fin, Role, Vector};
 
 mod bowline;
+mod prx1;
 
 pub(crate) use bowline::config;
 
@@ -65,6 +66,7 @@ fn machine(vector: &Vector) -> Result<(Box<dyn Machine>, usize), Trouble> {
     }
     match vector.dialect {
         Dialect::Bowline => Ok(bowline::machine(vector)),
+        Dialect::Prx1 => Ok(prx1::machine(vector)),
         other => Err(Trouble::Unsupported(format!("no machine speaks {}", other.name()))),
     }
 }

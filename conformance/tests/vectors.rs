@@ -28,6 +28,7 @@ fn fails(cut: Cut) -> Vec<String> {
         match run(v, &mut in_process, cut) {
             Outcome::Pass => {}
             Outcome::Fail { step, what } => failed.push(format!("{}, step {step}: {what}", v.name)),
+            Outcome::Explained(why) => failed.push(format!("{}: explained: {why}", v.name)),
             Outcome::Unsupported(why) => failed.push(format!("{}: not supported: {why}", v.name)),
         }
     }
@@ -114,11 +115,13 @@ fn names_are_unique_and_calls_are_typed() {
 #[test]
 fn every_rule_is_covered_or_excused() {
     let of_dialect = Dialect::ALL.map(|d| d.rules().into_iter().collect::<BTreeSet<&str>>());
-    let rules: Vec<&str> = Dialect::ALL.into_iter().flat_map(Dialect::rules).collect();
+    // Those of MQTT are in tables of their own: tests/mqtt.rs.
+    let own = |d: &Dialect| d.mqtt_version().is_none();
+    let rules: Vec<&str> = Dialect::ALL.into_iter().filter(own).flat_map(Dialect::rules).collect();
     let known: BTreeSet<&str> = rules.iter().copied().collect();
     assert_eq!(known.len(), rules.len(), "a rule has its number twice");
     let mut covered: BTreeMap<String, usize> = BTreeMap::new();
-    for v in vectors() {
+    for v in vectors().iter().filter(|v| own(&v.dialect)) {
         for rule in &v.rules {
             let known = &of_dialect[v.dialect as usize];
             assert!(known.contains(rule.as_str()), "{} names {rule}, which is no rule", v.name);

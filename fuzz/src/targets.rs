@@ -3,13 +3,19 @@
 mod client;
 mod framers;
 mod hub;
+mod mqtt_codec;
+mod mqtt_pair;
 mod pair;
+mod prx1;
 mod server;
 mod session;
 
 pub use client::client;
 pub use framers::framers;
 pub use hub::hub;
+pub use mqtt_codec::mqtt_codec;
+pub use mqtt_pair::mqtt_pair;
 pub use pair::session_pair;
+pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};

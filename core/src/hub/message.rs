@@ -9,6 +9,7 @@ use super::log::Log;
 use super::operation::{Operation, StoredMessage};
 use super::options::Quality;
 use super::slab::Slab;
+use crate::session::{Block, Property};
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
 use crate::varint::leb128;
@@ -73,6 +74,51 @@ impl Message {
         Ok(Self::at(body.into(), topic_at, payload_at, false))
     }
 
+    /// A message from its parts, in one allocation. The topic must be a valid name, and the properties
+    /// in ascending order; `None` for what has 4 GiB and more.
+    pub(crate) fn assemble<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        topic: &str,
+        payload: &[u8],
+    ) -> Option<Self> {
+        Self::put_together(properties, Some(topic), payload)
+    }
+
+    /// A response from its parts, in one allocation.
+    pub(crate) fn assemble_response<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        payload: &[u8],
+    ) -> Option<Self> {
+        Self::put_together(properties, None, payload)
+    }
+
+    fn put_together<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        topic: Option<&str>,
+        payload: &[u8],
+    ) -> Option<Self> {
+        let size = properties.size();
+        let with_length = |n: usize| length_octets(n) + n;
+        let block = if size > 0 { with_length(size) } else { 0 };
+        let named = topic.map_or(0, |topic| with_length(topic.len()));
+        // Exactly: only then is the shared buffer this very allocation.
+        let mut body = Vec::with_capacity(block + named + payload.len());
+        let put_length = |body: &mut Vec<u8>, n: usize| {
+            body.extend_from_slice(leb128::encode(n as u64, &mut [0; leb128::MAX_LEN]));
+        };
+        if size > 0 {
+            put_length(&mut body, size);
+            properties.put(&mut body);
+        }
+        let topic = topic.inspect(|topic| put_length(&mut body, topic.len())).unwrap_or_default();
+        let topic_at = u32::try_from(body.len()).ok()?;
+        body.extend_from_slice(topic.as_bytes());
+        let payload_at = u32::try_from(body.len()).ok()?;
+        body.extend_from_slice(payload);
+        u32::try_from(body.len()).ok()?;
+        Some(Self::at(body.into(), topic_at, payload_at, size > 0))
+    }
+
     /// The payload of a response, which has neither topic nor properties.
     #[must_use]
     pub fn response(payload: impl Into<Bytes>) -> Self {
@@ -124,6 +170,13 @@ impl Message {
     #[must_use]
     pub fn with_expiry(mut self, expires: Instant) -> Self {
         self.expires = Some(expires);
+        self
+    }
+
+    /// The same message, which does not expire.
+    #[must_use]
+    pub fn without_expiry(mut self) -> Self {
+        self.expires = None;
         self
     }
 

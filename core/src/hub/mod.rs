@@ -59,6 +59,7 @@ mod outbox;
 mod owner;
 mod publish;
 mod queue;
+mod reply;
 mod request;
 mod restore;
 mod retained;
@@ -328,16 +329,20 @@ impl Hub {
         self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
     }
 
-    /// The session's client connects from somewhere else now.
+    /// A connection goes on with the session whose client calls itself this, and is there: access
+    /// rules judge by that from now on.
     ///
     /// # Errors
     ///
     /// There is no such session.
-    pub fn set_address(&mut self, key: SessionKey, address: Option<IpAddr>) -> Result<(), Refusal> {
+    pub fn set_client(
+        &mut self,
+        key: SessionKey,
+        client_id: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        let owner = &mut self.sessions.all[index].owner;
-        owner.address = address;
-        owner.forget_passed();
+        self.sessions.all[index].owner.set_client(client_id, address);
         Ok(())
     }
 
@@ -406,6 +411,7 @@ impl Hub {
     /// The next session that has something to hand out and had nothing before: wake its
     /// connection, which drains it. Each comes once, until it was drained to the end.
     pub fn poll_ready(&mut self) -> Option<SessionKey> {
+        self.publish_owed();
         self.sessions.poll_ready()
     }
 
@@ -515,9 +521,13 @@ impl Hub {
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
     }
 
-    /// The same for the action that is asked about with every message.
+    /// The same for the action that is asked about with every message. What the server says of
+    /// itself nobody else says.
     fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
         let topic = message.topic_octets();
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+            return Err(Refusal::NotAuthorized);
+        }
         if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
             self.allow(index, Action::Publish, || message.topic())?;
             self.sessions.all[index].owner.pass(topic);
@@ -578,7 +588,14 @@ impl Hub {
         self.publish_will(now, index);
         // The store forgets all that is the session's at once, and after what others took over.
         let stored = core::mem::take(&mut self.sessions.all[index].stored);
-        let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        let unacked = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        // What was sent exactly once may have arrived: no other member gets it ([MQTT-4.8.2-5]).
+        let (once, mut left): (Vec<_>, Vec<_>) =
+            unacked.into_iter().partition(|e| e.quality == Quality::ExactlyOnce);
+        for entry in once {
+            self.sessions.counters.dropped.ended += u64::from(entry.message != NONE && !entry.is_task());
+            self.sessions.forget(index, entry);
+        }
         left.extend(self.sessions.all[index].extract(|_| true));
         self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
         if stored != 0 {

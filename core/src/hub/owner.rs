@@ -14,7 +14,7 @@ pub(super) struct Owner {
     text: Box<str>,
     /// Octets of the user.
     user: u32,
-    pub(super) address: Option<IpAddr>,
+    address: Option<IpAddr>,
     /// No rules are asked.
     pub(super) trusted: bool,
     passed: Option<Box<Passed>>,
@@ -32,13 +32,27 @@ struct Passed {
 /// Longer topics are not remembered.
 const LONGEST: usize = 119;
 
+fn joined(user: &str, client_id: &str) -> Box<str> {
+    let mut text = String::with_capacity(user.len() + client_id.len());
+    text.push_str(user);
+    text.push_str(client_id);
+    text.into()
+}
+
 impl Owner {
     pub(super) fn new(options: &SessionOptions<'_>) -> Self {
         let SessionOptions { identity, client_id, address, trusted, .. } = *options;
-        let mut text = String::with_capacity(identity.len() + client_id.len());
-        text.push_str(identity);
-        text.push_str(client_id);
-        Self { text: text.into(), user: identity.len() as u32, address, trusted, passed: None }
+        let (text, user) = (joined(identity, client_id), identity.len() as u32);
+        Self { text, user, address, trusted, passed: None }
+    }
+
+    /// Another connection of the same user.
+    pub(super) fn set_client(&mut self, client_id: &str, address: Option<IpAddr>) {
+        if self.who().client_id != client_id {
+            self.text = joined(self.user(), client_id);
+        }
+        self.address = address;
+        self.forget_passed();
     }
 
     pub(super) fn user(&self) -> &str {

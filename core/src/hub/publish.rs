@@ -159,7 +159,13 @@ impl Hub {
 
     fn accept(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
         let issued = self.sessions.pool.log.issued();
+        let asks = publisher.and_then(|p| Some((p, self.asks(p, &message)?, message.clone())));
         let mut outcome = self.route(now, publisher, message);
+        if let Some((requester, reply, message)) = asks
+            && self.ask_by_message(now, requester, message, reply)
+        {
+            (outcome.matched, outcome.queued) = (outcome.matched + 1, outcome.queued + 1);
+        }
         outcome.commit = self.commit_since(issued);
         outcome
     }

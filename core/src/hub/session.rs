@@ -351,6 +351,8 @@ pub(super) struct Session {
     /// Deliveries are acknowledged one by one, by their ids, and those for overlapping
     /// subscriptions are one.
     pub(super) by_id: bool,
+    /// It asks and answers by messages.
+    pub(super) by_messages: bool,
     /// The number of the next delivery that is not at most once.
     pub(super) next_number: u32,
     /// How many subscriptions were made by their filter: their ids are never used twice.

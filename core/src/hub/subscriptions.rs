@@ -185,6 +185,11 @@ impl FilterEntry {
         self.extra.as_ref().map_or(&[], |extra| &extra.responders)
     }
 
+    /// Whether it has no wildcard.
+    pub(super) const fn is_exact(&self) -> bool {
+        matches!(self.at, Some(At::Exact(_)))
+    }
+
     fn is_unused(&self) -> bool {
         let extra = self.extra.as_ref();
         self.targets().is_empty() && extra.is_none_or(|e| e.responders.is_empty() && e.groups.is_empty())

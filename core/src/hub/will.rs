@@ -9,13 +9,13 @@ use super::message::Message;
 use super::operation::Operation;
 use super::session;
 use super::timers::Alarm;
-use crate::access::Action;
+use crate::session::Properties;
 use crate::time::Instant;
 
 /// What is published when the session's connection is gone without taking it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// The message.
+    /// The message. What its properties say of its expiry counts from when it is published.
     pub message: Message,
     /// How long after the connection it is published, unless the session goes on before; at the
     /// session's end at the latest.
@@ -33,7 +33,7 @@ impl Hub {
         self.tick(now);
         let index = self.attached(key)?;
         if let Some(will) = &will {
-            self.allow(index, Action::Publish, || will.message.topic())?;
+            self.allow_publish(index, &will.message)?;
         }
         let had = self.sessions.all[index].will.is_some();
         self.drop_will(index);
@@ -71,6 +71,10 @@ impl Hub {
             self.timers.cancel(timer);
         }
         let message = self.sessions.pool.get(will.message).clone();
+        let message = match Properties::of_body(message.props()).expiry() {
+            Some(expiry) => message.with_expiry(now + expiry),
+            None => message,
+        };
         self.sessions.counters.wills += 1;
         self.route(now, None, message);
         self.forget_will(index, &will);

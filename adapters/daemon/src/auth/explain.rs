@@ -101,15 +101,19 @@ impl Answer<'_> {
         if decision.rule.is_none() {
             _ = writeln!(text, "{}", self.otherwise());
         }
-        for step in self.steps() {
-            let place = format!("{}:{}", self.file.name, step.line);
+        let steps: Vec<(String, String, Step)> = self
+            .steps()
+            .map(|step| {
+                (format!("{}:{}", self.file.name, step.line), format!("rule {}", step.rule + 1), step)
+            })
+            .collect();
+        let widest =
+            |width: &dyn Fn(&(String, String, Step)) -> usize| steps.iter().map(width).max().unwrap_or(0);
+        let (places, numbers) = (widest(&|step| step.0.len()), widest(&|step| step.1.len()));
+        for (place, number, step) in &steps {
             let rule = &self.file.given[step.rule as usize];
-            _ = writeln!(
-                text,
-                "  {place:<24} rule {:<4} {}",
-                step.rule + 1,
-                reason(step.verdict, rule, self.action)
-            );
+            let reason = reason(step.verdict, rule, self.action);
+            _ = writeln!(text, "  {place:<places$}  {number:<numbers$}  {reason}");
         }
         text
     }

@@ -451,6 +451,12 @@ impl<'s> Client<'s> {
         self.poll_closed()
     }
 
+    /// Gives the slots back, for the next connection.
+    #[must_use]
+    pub fn into_slots(self) -> &'s mut [Slot] {
+        self.slots
+    }
+
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {

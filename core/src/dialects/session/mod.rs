@@ -82,6 +82,8 @@ pub use hello::{
     Auth, Connect, Counts, Features, Hello, KEEPALIVE_CEILING, Limits, MAX_FRAME_CEILING, MAX_FRAME_FLOOR,
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
+#[cfg(feature = "alloc")]
+pub(crate) use props::Block;
 pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX, TEXT_MAX};
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;

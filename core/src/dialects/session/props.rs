@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::fault::Broken;
+#[cfg(feature = "alloc")]
+use super::wire::Body;
 use super::wire::{Reader, Sink, number, string};
 use crate::topic::validate_topic;
 use crate::varint::leb128;
@@ -18,6 +20,7 @@ const FIRST_OPTIONAL: u64 = 64;
 const RESPONSE_TOPIC: u64 = 65;
 const CORRELATION: u64 = 66;
 const PAYLOAD_FORMAT: u64 = 67;
+const RECORDED: u64 = 68;
 
 /// The longest route hint, in octets.
 pub const ROUTE_MAX: usize = 256;
@@ -48,6 +51,9 @@ pub enum Property<'b> {
     Correlation(&'b [u8]),
     /// Whether the payload is UTF-8 text; if not, nothing is said about it.
     PayloadFormat(bool),
+    /// Where a message of the past is in its topic's history, and when it was published: offset, and
+    /// milliseconds since 1970-01-01 UTC. It says so only in an answer to HISTORY (HIS-3).
+    Recorded(u64, u64),
     /// A property of a later version: id (64 and above) and value.
     Unknown(u64, &'b [u8]),
 }
@@ -76,12 +82,17 @@ impl<'b> Property<'b> {
                 [format @ (0 | 1)] => Property::PayloadFormat(*format == 1),
                 _ => return Err(Broken::Malformed("a payload format is one octet, 0 or 1")),
             },
+            RECORDED => {
+                let mut r = Reader(value);
+                Property::Recorded(r.varint()?, number(r.rest())?)
+            }
             FIRST_OPTIONAL.. => Property::Unknown(id, value),
             _ => return Err(Broken::Unsupported("an unknown property")),
         })
     }
 
-    const fn id(&self) -> u64 {
+    /// Its number on the wire, by which they are ordered.
+    pub(crate) const fn id(&self) -> u64 {
         match self {
             Property::ContentType(_) => CONTENT_TYPE,
             Property::Trace(_) => TRACE,
@@ -92,12 +103,13 @@ impl<'b> Property<'b> {
             Property::ResponseTopic(_) => RESPONSE_TOPIC,
             Property::Correlation(_) => CORRELATION,
             Property::PayloadFormat(_) => PAYLOAD_FORMAT,
+            Property::Recorded(..) => RECORDED,
             Property::Unknown(id, _) => *id,
         }
     }
 
     /// Writes this property in its wire form.
-    pub(super) fn write(&self, to: &mut dyn Sink) {
+    fn write(&self, to: &mut dyn Sink) {
         to.varint(self.id());
         match *self {
             Property::ContentType(s) | Property::ResponseTopic(s) => to.bytes(s.as_bytes()),
@@ -111,6 +123,11 @@ impl<'b> Property<'b> {
                 let millis = u64::try_from(d.as_millis()).unwrap_or(u64::MAX).min(super::VARINT_MAX);
                 to.varint(leb128::encoded_len(millis) as u64);
                 to.varint(millis);
+            }
+            Property::Recorded(offset, at) => {
+                let numbers = [offset, at].map(|n| n.min(super::VARINT_MAX));
+                to.varint(numbers.iter().map(|n| leb128::encoded_len(*n) as u64).sum());
+                numbers.iter().for_each(|n| to.varint(*n));
             }
             Property::User(name, value) => {
                 let n = name.len();
@@ -224,6 +241,16 @@ impl<'b> Properties<'b> {
         self.0.is_empty()
     }
 
+    /// The property at `at`, which is moved behind it; `None` behind the last.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn next_at(&self, at: &mut usize) -> Option<Property<'b>> {
+        let mut r = Reader(self.0.get(*at..)?);
+        let id = r.varint().ok()?;
+        let property = Property::read(id, r.bytes().ok()?).ok();
+        *at = self.0.len() - r.0.len();
+        property
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Property<'b>> + use<'b> {
         let mut r = Reader(self.0);
@@ -264,6 +291,31 @@ impl core::fmt::Debug for Properties<'_> {
     }
 }
 
+/// Properties to be put in front of a body, in ascending order (PRP-1), each of a valid form.
+#[cfg(feature = "alloc")]
+pub(crate) struct Block<I>(pub(crate) I);
+
+#[cfg(feature = "alloc")]
+impl<'p, I: Iterator<Item = Property<'p>> + Clone> Block<I> {
+    /// How many octets they take, without their length.
+    pub(crate) fn size(&self) -> usize {
+        let write = |to: &mut dyn Sink| self.0.clone().for_each(|p| p.write(to));
+        Body::size(&write)
+    }
+
+    /// Puts them behind what is there, without their length.
+    pub(crate) fn put(self, to: &mut alloc::vec::Vec<u8>) {
+        self.0.for_each(|p| p.write(to));
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Sink for alloc::vec::Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Why a list of properties cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProperties {
@@ -296,6 +348,7 @@ mod tests {
             Property::ResponseTopic("a/b"),
             Property::Correlation(b"\x00\xff"),
             Property::PayloadFormat(true),
+            Property::Recorded(300, 1_700_000_000_000),
             Property::Unknown(99, b"later"),
         ];
         let mut memory = [0; 128];
@@ -309,7 +362,9 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_is_refused() {
-        let bad: [(&[u8], Broken); 10] = [
+        let bad: [(&[u8], Broken); 12] = [
+            (b"\x44\x01\x01", Broken::Malformed("a field reaches beyond the frame")),
+            (b"\x44\x03\x01\x01\x01", Broken::Malformed("octets are left over")),
             (b"\x04\x01\x05\x01\x01a", Broken::Malformed("properties are not in ascending order")),
             (b"\x01\x01a\x01\x01b", Broken::Malformed("properties are not in ascending order")),
             (b"\x02\x01a", Broken::Malformed(TRACE_LENGTH)),

@@ -70,6 +70,10 @@ pub(super) struct Locals {
 }
 
 impl Locals {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn wake(&mut self, hub: SessionKey) {
         if self.all.contains(&hub) {
             self.ready.push_back(LocalKey(hub));

@@ -9,6 +9,7 @@
 //! - After any call, [`poll_ready`](Server::poll_ready) names the connections that have something
 //!   to send now, [`poll_event`](Server::poll_event) what is worth a line in a log.
 //! - The hub has a deadline of its own: [`poll_hub_timeout`](Server::poll_hub_timeout).
+//! - Tell it the time of day, [`set_calendar`](Server::set_calendar), where topics have a history.
 //!
 //! Nothing here blocks, and one slow connection delays no other.
 //!
@@ -47,7 +48,6 @@ mod owed;
 mod prx1;
 mod registry;
 mod store;
-#[allow(dead_code)]
 mod sys;
 #[cfg(test)]
 mod tests;
@@ -71,9 +71,11 @@ pub use prx1::Prx1Config;
 use connection::{Connection, Turn};
 use connections::Connections;
 use registry::Registry;
+use sys::{Sys, Traffic};
 
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
@@ -132,6 +134,9 @@ pub struct ServerConfig {
     pub max_per_address: usize,
     /// Who may connect.
     pub users: Users,
+    /// How often `$SYS/` topics are published; zero: never. They say what brokers say of themselves,
+    /// as the users of mosquitto know it: versions, clients, messages, octets, loads.
+    pub sys_interval: Duration,
 }
 
 impl Default for ServerConfig {
@@ -148,6 +153,7 @@ impl Default for ServerConfig {
             max_connections: 10_000,
             max_per_address: 1000,
             users: Users::default(),
+            sys_interval: Duration::from_secs(10),
         }
     }
 }
@@ -176,12 +182,16 @@ pub struct Server {
     connections: Connections,
     by_address: HashMap<IpAddr, usize>,
     registry: Registry,
+    /// Where clients of MQTT answer.
+    replies: ReplyTopics,
     locals: local::Locals,
     ready: VecDeque<ConnectionKey>,
     events: VecDeque<ServerEvent>,
     /// Connections with answers that wait for the store's next commit.
     waiting: Vec<ConnectionKey>,
     draining: Option<Draining>,
+    sys: Sys,
+    traffic: Traffic,
 }
 
 /// A drain that is under way.
@@ -203,26 +213,31 @@ impl Server {
     /// secrets of sessions come from it.
     #[must_use]
     pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
-        // What this hub can do; queues, rooms, presence and history are not among it.
-        config.session.features = Features::RETAINED;
+        // What this hub can do; queues, rooms and presence are not among it.
+        let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
+        config.session.features = Features::RETAINED | history;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
+        let replies = ReplyTopics::new(entropy.wire_u64());
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
         Server {
             hub: Hub::new(config.hub.clone(), seed),
+            sys: Sys::new(config.sys_interval),
             config,
             entropy,
             decoy,
             connections: Connections::default(),
             by_address: HashMap::new(),
             registry: Registry::new(!seed),
+            replies,
             locals: local::Locals::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
             waiting: Vec::new(),
             draining: None,
+            traffic: Traffic::default(),
         }
     }
 
@@ -237,6 +252,12 @@ impl Server {
         core::mem::replace(&mut self.config.users, users)
     }
 
+    /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
+    /// ([`Hub::set_calendar`]). Tell it at first, and again now and then.
+    pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {
+        self.hub.set_calendar(now, unix_millis);
+    }
+
     /// Takes a connection that was just made.
     ///
     /// # Errors
@@ -247,6 +268,7 @@ impl Server {
             self.events.push_back(ServerEvent::Refused { peer, reason });
             return Err(reason);
         }
+        self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
         Ok(self.connections.insert(connection))
     }
@@ -296,7 +318,10 @@ impl Server {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
-        self.on(now, key, |c, turn| c.recv(turn, buf, out)).unwrap_or_default()
+        let before = buf.filled().len();
+        let blocked = self.on(now, key, |c, turn| c.recv(turn, buf, out)).unwrap_or_default();
+        self.traffic.octets_received += (before - buf.filled().len()) as u64;
+        blocked
     }
 
     /// Puts into `out` what is owed to this connection's peer, as far as there is room, and says
@@ -332,6 +357,7 @@ impl Server {
     /// Says how a write went: so much was written, and so much waits.
     pub fn handle_written(&mut self, now: Instant, key: ConnectionKey, written: usize, waiting: usize) {
         if let Some(c) = self.connections.get_mut(key) {
+            self.traffic.octets_sent += written as u64;
             c.handle_written(now, written, waiting);
         }
     }
@@ -347,15 +373,23 @@ impl Server {
         self.on(now, key, Connection::handle_timeout);
     }
 
-    /// When the hub wants to be called: a request is not answered, a session expires, a drain ends.
+    /// When the hub wants to be called: a request is not answered, a session expires, a drain ends,
+    /// `$SYS/` topics have new values.
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
-        self.hub.poll_timeout()
+        Deadline::earliest(self.hub.poll_timeout(), self.sys.poll_timeout())
     }
 
     /// Takes what is due in the hub.
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
+        if self.sys.is_due(now) {
+            let figures = self.traffic.figures(&self.hub, self.locals.len());
+            for message in self.sys.handle_timeout(now, &figures) {
+                // These topics are valid.
+                let _ = self.hub.publish_own(now, message);
+            }
+        }
         self.after_commands();
     }
 
@@ -450,6 +484,7 @@ impl Server {
                 session: self.registry.told(hub),
             }),
             Notice::Expired(hub) => {
+                self.traffic.expired += 1;
                 let name = self.registry.told(hub);
                 self.registry.forget(hub);
                 self.events.extend(name.map(|session| ServerEvent::Expired { session }));

@@ -8,80 +8,103 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::hub::Message;
+use crate::hub::{Counters, Hub, Message};
 use crate::time::{Deadline, Instant, Why};
 
 /// What all topics begin with.
 const ROOT: &str = "$SYS/broker/";
 
-/// What the values are made from: counts since the server began, and what is there now.
+/// What a server counts on its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
-    pub(super) connected: u64,
-    pub(super) disconnected: u64,
-    pub(super) expired: u64,
-    /// Packets or frames of any kind.
+pub(super) struct Traffic {
+    /// Octets taken from and given to transports.
+    pub(super) octets_received: u64,
+    pub(super) octets_sent: u64,
+    /// Packets or frames that the server had to do with: not what a session's machine does by itself
+    /// (pings, acknowledgements, credit of our own protocol).
     pub(super) packets_received: u64,
     pub(super) packets_sent: u64,
-    pub(super) publishes_received: u64,
-    pub(super) publishes_sent: u64,
-    pub(super) publishes_dropped: u64,
-    pub(super) publish_bytes_received: u64,
-    pub(super) publish_bytes_sent: u64,
-    /// Octets on transports.
-    pub(super) bytes_received: u64,
-    pub(super) bytes_sent: u64,
     /// Transports accepted.
     pub(super) sockets: u64,
-    /// Sessions opened over them.
+    /// Sessions opened or resumed over them.
     pub(super) connections: u64,
-    pub(super) subscriptions: u64,
-    pub(super) shared_subscriptions: u64,
-    pub(super) retained: u64,
-    /// Messages that are retained or wait for anyone, each once.
-    pub(super) stored: u64,
-    pub(super) stored_bytes: u64,
+    /// Sessions that no client came back to.
+    pub(super) expired: u64,
+    /// The most clients that there were at a time, connected or not.
+    pub(super) most_clients: u64,
+}
+
+impl Traffic {
+    /// A session was opened or resumed.
+    pub(super) fn opened(&mut self, hub: &Hub, locals: usize) {
+        self.connections += 1;
+        self.most_clients = self.most_clients.max(self.figures(hub, locals).clients());
+    }
+
+    /// What the values are made from now; so many sessions are the program's own.
+    pub(super) fn figures(&self, hub: &Hub, locals: usize) -> Figures {
+        let (traffic, hub) = (*self, hub.counters());
+        Figures { traffic, connected: hub.attached.saturating_sub(locals as u64), hub }
+    }
+}
+
+/// What the values are made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    traffic: Traffic,
+    hub: Counters,
+    connected: u64,
+}
+
+impl Figures {
+    const fn disconnected(&self) -> u64 {
+        self.hub.sessions - self.hub.attached
+    }
+
+    const fn clients(&self) -> u64 {
+        self.connected + self.disconnected()
+    }
 }
 
 /// A topic below [`ROOT`], and its value.
 type Figure = (&'static str, fn(&Figures) -> u64);
 
 const FIGURES: [Figure; 21] = [
-    ("clients/total", |f| f.connected + f.disconnected),
+    ("clients/total", Figures::clients),
     ("clients/connected", |f| f.connected),
     ("clients/active", |f| f.connected),
-    ("clients/disconnected", |f| f.disconnected),
-    ("clients/inactive", |f| f.disconnected),
-    ("clients/expired", |f| f.expired),
-    ("messages/received", |f| f.packets_received),
-    ("messages/sent", |f| f.packets_sent),
-    ("messages/stored", |f| f.stored),
-    ("store/messages/count", |f| f.stored),
-    ("store/messages/bytes", |f| f.stored_bytes),
-    ("publish/messages/received", |f| f.publishes_received),
-    ("publish/messages/sent", |f| f.publishes_sent),
-    ("publish/messages/dropped", |f| f.publishes_dropped),
-    ("publish/bytes/received", |f| f.publish_bytes_received),
-    ("publish/bytes/sent", |f| f.publish_bytes_sent),
-    ("bytes/received", |f| f.bytes_received),
-    ("bytes/sent", |f| f.bytes_sent),
-    ("subscriptions/count", |f| f.subscriptions),
-    ("shared_subscriptions/count", |f| f.shared_subscriptions),
+    ("clients/disconnected", Figures::disconnected),
+    ("clients/inactive", Figures::disconnected),
+    ("clients/expired", |f| f.traffic.expired),
+    ("clients/maximum", |f| f.traffic.most_clients),
+    ("messages/received", |f| f.traffic.packets_received),
+    ("messages/sent", |f| f.traffic.packets_sent),
+    ("messages/stored", |f| f.hub.messages),
+    ("store/messages/count", |f| f.hub.messages),
+    ("store/messages/bytes", |f| f.hub.message_bytes),
+    ("publish/messages/received", |f| f.hub.messages_in),
+    ("publish/messages/sent", |f| f.hub.messages_out),
+    ("publish/messages/dropped", |f| f.hub.dropped.total()),
+    ("publish/bytes/received", |f| f.hub.bytes_in),
+    ("publish/bytes/sent", |f| f.hub.bytes_out),
+    ("bytes/received", |f| f.traffic.octets_received),
+    ("bytes/sent", |f| f.traffic.octets_sent),
+    ("subscriptions/count", |f| f.hub.subscriptions),
     // With a space: so it is called there.
-    ("retained messages/count", |f| f.retained),
+    ("retained messages/count", |f| f.hub.retained),
 ];
 
 /// Counts whose rates are averaged.
 const LOADS: [Figure; 9] = [
-    ("messages/received", |f| f.packets_received),
-    ("messages/sent", |f| f.packets_sent),
-    ("publish/received", |f| f.publishes_received),
-    ("publish/sent", |f| f.publishes_sent),
-    ("publish/dropped", |f| f.publishes_dropped),
-    ("bytes/received", |f| f.bytes_received),
-    ("bytes/sent", |f| f.bytes_sent),
-    ("sockets", |f| f.sockets),
-    ("connections", |f| f.connections),
+    ("messages/received", |f| f.traffic.packets_received),
+    ("messages/sent", |f| f.traffic.packets_sent),
+    ("publish/received", |f| f.hub.messages_in),
+    ("publish/sent", |f| f.hub.messages_out),
+    ("publish/dropped", |f| f.hub.dropped.total()),
+    ("bytes/received", |f| f.traffic.octets_received),
+    ("bytes/sent", |f| f.traffic.octets_sent),
+    ("sockets", |f| f.traffic.sockets),
+    ("connections", |f| f.traffic.connections),
 ];
 
 /// Over which time, in minutes.
@@ -96,11 +119,9 @@ pub(super) struct Sys {
     /// When the values were published last.
     last: Instant,
     before: Figures,
-    maximum: u64,
     /// What was said last, so that only what differs is said.
     uptime: Option<u64>,
     said: [Option<u64>; FIGURES.len()],
-    said_maximum: Option<u64>,
     loads: [[Load; WINDOWS.len()]; LOADS.len()],
 }
 
@@ -120,10 +141,8 @@ impl Sys {
             began: None,
             last: Instant::ZERO,
             before: Figures::default(),
-            maximum: 0,
             uptime: None,
             said: [None; FIGURES.len()],
-            said_maximum: None,
             loads: [[Load::default(); WINDOWS.len()]; LOADS.len()],
         }
     }
@@ -134,37 +153,31 @@ impl Sys {
             return None;
         }
         let at = if self.began.is_some() { self.last + self.interval } else { Instant::ZERO };
-        Some(Deadline::new(at, Why::Rate))
+        Some(Deadline::new(at, Why::Report))
     }
 
-    /// A client came: there are so many now, connected or not.
-    pub(super) fn came(&mut self, clients: u64) {
-        self.maximum = self.maximum.max(clients);
+    /// Whether there is something to say now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.poll_timeout().is_some_and(|due| due.at <= now)
     }
 
-    /// What is to be published where it is due: messages to be retained, one for each topic whose
-    /// value has changed.
-    pub(super) fn handle_timeout(&mut self, now: Instant, figures: impl FnOnce() -> Figures) -> Vec<Message> {
-        if self.poll_timeout().is_none_or(|due| due.at > now) {
-            return Vec::new();
-        }
-        let figures = figures();
-        self.maximum = self.maximum.max(figures.connected + figures.disconnected);
+    /// What is to be published now that it is due: messages to be retained, one for each topic
+    /// whose value has changed.
+    pub(super) fn handle_timeout(&mut self, now: Instant, figures: &Figures) -> Vec<Message> {
         let mut out = Vec::new();
         if self.began.is_none() {
             self.began = Some(now);
             say(&mut out, "version", &format!("bowline version {}", env!("CARGO_PKG_VERSION")));
         } else {
-            self.average(now, &figures);
+            self.average(now, figures);
         }
         let uptime = now.saturating_since(self.began.unwrap_or(now)).as_secs();
         if self.uptime.replace(uptime) != Some(uptime) {
             say(&mut out, "uptime", &format!("{uptime} seconds"));
         }
         for ((topic, value), said) in FIGURES.iter().zip(&mut self.said) {
-            say_new(&mut out, topic, value(&figures), said);
+            say_new(&mut out, topic, value(figures), said);
         }
-        say_new(&mut out, "clients/maximum", self.maximum, &mut self.said_maximum);
         for ((topic, _), loads) in LOADS.iter().zip(&mut self.loads) {
             for (minutes, load) in WINDOWS.iter().zip(loads) {
                 let hundredths = (load.rate * 100.0 + 0.5) as u64;
@@ -174,7 +187,7 @@ impl Sys {
                 }
             }
         }
-        (self.last, self.before) = (now, figures);
+        (self.last, self.before) = (now, *figures);
         out
     }
 
@@ -231,8 +244,9 @@ mod tests {
     }
 
     /// What is said at a time, by topic below `$SYS/broker/`.
-    fn says(sys: &mut Sys, seconds: u64, figures: Figures) -> BTreeMap<String, String> {
-        let messages = sys.handle_timeout(at(seconds), || figures);
+    fn says(sys: &mut Sys, seconds: u64, figures: &Figures) -> BTreeMap<String, String> {
+        assert!(sys.is_due(at(seconds)));
+        let messages = sys.handle_timeout(at(seconds), figures);
         assert!(messages.iter().all(Message::is_retain));
         let line = |m: &Message| {
             let topic = m.topic().strip_prefix(ROOT).unwrap().to_string();
@@ -241,18 +255,24 @@ mod tests {
         messages.iter().map(line).collect()
     }
 
+    fn retained(n: u64) -> Figures {
+        let mut figures = Figures::default();
+        figures.hub.retained = n;
+        figures
+    }
+
     #[test]
     fn all_is_said_at_first_and_then_what_changes() {
         let mut sys = Sys::new(INTERVAL);
         assert_eq!(sys.poll_timeout().unwrap().at, Instant::ZERO, "at once");
-        let first = says(&mut sys, 0, Figures { retained: 7, ..Figures::default() });
-        assert_eq!(first.len(), 2 + FIGURES.len() + 1 + LOADS.len() * WINDOWS.len());
+        let first = says(&mut sys, 0, &retained(7));
+        assert_eq!(first.len(), 2 + FIGURES.len() + LOADS.len() * WINDOWS.len());
         assert_eq!(first["version"], format!("bowline version {}", env!("CARGO_PKG_VERSION")));
         assert_eq!((&*first["uptime"], &*first["retained messages/count"]), ("0 seconds", "7"));
         assert_eq!((&*first["load/publish/received/15min"], &*first["bytes/sent"]), ("0.00", "0"));
         assert_eq!(sys.poll_timeout().unwrap().at, at(10));
-        assert!(says(&mut sys, 9, Figures::default()).is_empty(), "not due");
-        let second = says(&mut sys, 11, Figures { retained: 8, ..Figures::default() });
+        assert!(!sys.is_due(at(9)));
+        let second = says(&mut sys, 11, &retained(8));
         let changed: Vec<_> = second.iter().map(|(topic, value)| (&**topic, &**value)).collect();
         assert_eq!(changed, [("retained messages/count", "8"), ("uptime", "11 seconds")]);
         assert_eq!(sys.poll_timeout().unwrap().at, at(21));
@@ -260,23 +280,8 @@ mod tests {
 
     #[test]
     fn an_interval_of_zero_says_nothing() {
-        let mut sys = Sys::new(Duration::ZERO);
-        assert_eq!(sys.poll_timeout(), None);
-        assert!(says(&mut sys, 100, Figures::default()).is_empty());
-    }
-
-    #[test]
-    fn clients_are_counted_between_intervals_too() {
-        let mut sys = Sys::new(INTERVAL);
-        says(&mut sys, 0, Figures::default());
-        sys.came(12);
-        let figures = Figures { connected: 3, disconnected: 2, expired: 1, ..Figures::default() };
-        let said = says(&mut sys, 10, figures);
-        for (topic, value) in
-            [("total", "5"), ("connected", "3"), ("disconnected", "2"), ("expired", "1"), ("maximum", "12")]
-        {
-            assert_eq!(said[&format!("clients/{topic}")], value, "{topic}");
-        }
+        let sys = Sys::new(Duration::ZERO);
+        assert_eq!((sys.poll_timeout(), sys.is_due(at(100))), (None, false));
     }
 
     /// One message a second: the averages rise towards 60 a minute, the shorter ones sooner, and
@@ -284,12 +289,16 @@ mod tests {
     #[test]
     fn loads_are_averages_of_a_minute_s_rate() {
         let mut sys = Sys::new(INTERVAL);
-        let figures = |n| Figures { publishes_received: n, ..Figures::default() };
-        says(&mut sys, 0, figures(0));
+        let figures = |n| {
+            let mut figures = Figures::default();
+            figures.hub.messages_in = n;
+            figures
+        };
+        says(&mut sys, 0, &figures(0));
         let mut values: BTreeMap<String, String> = BTreeMap::new();
         let mut at_minute = vec![];
         for step in 1..=360 {
-            values.extend(says(&mut sys, step * 10, figures(step * 10)));
+            values.extend(says(&mut sys, step * 10, &figures(step * 10)));
             if step % 6 == 0 {
                 at_minute.push(values.clone());
             }
@@ -305,13 +314,10 @@ mod tests {
             (60, "load/publish/received/1min", 60.0),
             (60, "load/publish/received/15min", 58.90),
         ] {
-            assert!(
-                (value(minute, window) - want).abs() < 0.011,
-                "{minute} {window}: {}",
-                value(minute, window)
-            );
+            let said = value(minute, window);
+            assert!((said - want).abs() < 0.011, "{minute} {window}: {said}");
         }
-        let fallen = says(&mut sys, 3660, figures(3600));
+        let fallen = says(&mut sys, 3660, &figures(3600));
         assert_eq!(fallen["load/publish/received/1min"], "22.07");
         assert!(!fallen.contains_key("load/publish/sent/1min"));
     }

@@ -68,8 +68,9 @@ impl SubscriptionOptions {
 /// One subscription of a SUBSCRIBE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription<'b> {
-    /// The filter, of a shared one with `$share/GROUP/` in front. It may have more levels than
-    /// [`topic::MAX_LEVELS`](crate::topic::MAX_LEVELS); is otherwise valid.
+    /// The filter, of a shared one with `$share/GROUP/` in front. [`parse_filter`] takes it apart, and may
+    /// refuse it: it may have more levels than [`MAX_LEVELS`](crate::topic::MAX_LEVELS), and in 3.1.1
+    /// begin with `$share/` and not go on as it should. It is otherwise valid.
     pub filter: &'b str,
     /// What it wants.
     pub options: SubscriptionOptions,
@@ -89,7 +90,7 @@ impl<'b> Subscription<'b> {
     }
 
     fn read(r: &mut Reader<'b>, version: Version) -> Result<Self, Fault> {
-        let filter = read_filter(r)?;
+        let filter = read_filter(r, version)?;
         let options = SubscriptionOptions::read(r.u8()?, version, r)?;
         if options.no_local && filter.starts_with(SHARE) {
             return Err(r.protocol("a shared subscription with No Local")); // [MQTT-3.8.3-4]
@@ -99,18 +100,20 @@ impl<'b> Subscription<'b> {
 }
 
 /// A filter that is one ([MQTT-3.8.3-1], [MQTT-4.7.1-2], [MQTT-4.7.1-3], [MQTT-4.7.3-1],
-/// [MQTT-4.8.2-1], [MQTT-4.8.2-2]); one that only has too many levels for us may be refused by itself.
-fn read_filter<'b>(r: &mut Reader<'b>) -> Result<&'b str, Fault> {
+/// [MQTT-4.8.2-1], [MQTT-4.8.2-2]); one that only has too many levels for us may be refused by itself,
+/// and so may one of a shared subscription in 3.1.1, which knows none.
+fn read_filter<'b>(r: &mut Reader<'b>, version: Version) -> Result<&'b str, Fault> {
     let filter = r.string()?;
-    match bad_filter(filter) {
+    match bad_filter(filter, version) {
         None => Ok(filter),
         Some(what) => Err(Fault::TopicFilter { packet: r.packet, what }),
     }
 }
 
-fn bad_filter(filter: &str) -> Option<&'static str> {
+fn bad_filter(filter: &str, version: Version) -> Option<&'static str> {
     Some(match parse_filter(filter).err()? {
         TopicError::TooManyLevels { .. } => return None,
+        TopicError::BadShare { .. } if version == Version::V311 => return None,
         TopicError::Empty => "a topic filter is empty",
         TopicError::WildcardNotAlone { .. } => "a wildcard is not alone in its level",
         TopicError::HashNotLast { .. } => "# is not in the last level",
@@ -248,7 +251,7 @@ macro_rules! sequence {
 }
 
 sequence!(Subscriptions, SubscriptionIter, Subscription<'b>, Subscription::read);
-sequence!(Filters, FilterIter, &'b str, |r, _| read_filter(r));
+sequence!(Filters, FilterIter, &'b str, read_filter);
 
 impl Body for Subscribe<'_> {
     fn first(&self) -> u8 {
@@ -265,7 +268,7 @@ impl Body for Subscribe<'_> {
         }
         for subscription in self.subscriptions {
             let Subscription { filter, options } = subscription;
-            if let Some(what) = bad_filter(filter) {
+            if let Some(what) = bad_filter(filter, version) {
                 to.refuse(what);
             }
             if version.is_v5() && options.no_local && filter.starts_with(SHARE) {
@@ -300,7 +303,7 @@ impl<'b> Unsubscribe<'b> {
             return Err(r.protocol("no topic filter")); // [MQTT-3.10.3-2]
         }
         while !r.is_empty() {
-            read_filter(r)?; // [MQTT-3.10.3-1]
+            read_filter(r, version)?; // [MQTT-3.10.3-1]
         }
         Ok(Self { id, properties, filters: Filters(Repr::Octets(octets, version)) })
     }
@@ -320,7 +323,7 @@ impl Body for Unsubscribe<'_> {
             to.refuse("UNSUBSCRIBE without a topic filter");
         }
         for filter in self.filters {
-            if let Some(what) = bad_filter(filter) {
+            if let Some(what) = bad_filter(filter, version) {
                 to.refuse(what);
             }
             to.string(filter);

@@ -1,6 +1,7 @@
 //! Our own protocol on the hub.
 
 mod held;
+mod history;
 mod recv;
 mod sessions;
 #[cfg(test)]
@@ -8,9 +9,11 @@ mod tests;
 mod transmit;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 
 pub(super) use held::{Held, Progress};
 
+use history::Asked;
 use sessions::Opening;
 
 use super::connection::Turn;
@@ -32,6 +35,8 @@ pub(super) struct Connection {
     opening: Option<Box<Opening>>,
     /// Reliable frames that are accepted once the store has what came with them.
     owed: Owed<()>,
+    /// Parts of histories that are handed out as there is room.
+    asked: VecDeque<Asked>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
     /// The event of its end is out.
@@ -51,6 +56,7 @@ impl Connection {
             id: None,
             opening: None,
             owed: Owed::default(),
+            asked: VecDeque::new(),
             slow: false,
             told: false,
         }

@@ -16,7 +16,6 @@ use crate::session::{
     Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
 };
 use crate::status::Status;
-use crate::time::Instant;
 
 /// How long a request may take that does not say (REQ-1).
 const DEFAULT_TIMEOUT: core::time::Duration = core::time::Duration::from_secs(30);
@@ -39,6 +38,7 @@ impl Connection {
                 break;
             }
             let Some(event) = self.session.recv(turn.now, buf) else { break };
+            turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         }
         self.finish_drained(turn);
@@ -63,7 +63,7 @@ impl Connection {
                 let done = self.hub.map_or(Err(hub::Refusal::NoSession), |hub| {
                     turn.server.hub.unsubscribe(turn.now, hub, *id)
                 });
-                self.answer(turn.now, out, Kind::Unsubscribe, *id, done);
+                self.answer(turn, out, Kind::Unsubscribe, *id, done);
             }
             Event::Request(r) => self.requested(turn, r, out),
             Event::Response(r) => {
@@ -89,6 +89,7 @@ impl Connection {
                 self.authenticate(turn, &hello.auth, out);
             }
             Event::Auth(data) => self.authenticate_further(turn, data, out),
+            Event::History(h) => self.history(turn, h, out),
             Event::Closed(closed) => self.closed(turn, closed),
             // Answers to nothing that was asked, and what needs features that are not offered.
             _ => {}
@@ -104,7 +105,7 @@ impl Connection {
         }
         if let Err(refusal) = done {
             let id = if m.reliable { self.session.received() } else { 0 };
-            self.answer(turn.now, out, Kind::Publish, id, Err(refusal));
+            self.answer(turn, out, Kind::Publish, id, Err(refusal));
         }
     }
 
@@ -133,18 +134,18 @@ impl Connection {
         };
         let done = match self.hub {
             Some(_) if turn.server.draining.is_some() => {
-                return self.result(turn.now, out, Kind::Subscribe, s.id, Status::Draining, "");
+                return self.result(turn, out, Kind::Subscribe, s.id, Status::Draining, "");
             }
             Some(hub) => turn.server.hub.subscribe(turn.now, hub, s.id, s.filter, options),
             None => Err(hub::Refusal::NoSession),
         };
-        self.answer(turn.now, out, Kind::Subscribe, s.id, done);
+        self.answer(turn, out, Kind::Subscribe, s.id, done);
     }
 
     fn requested(&mut self, turn: &mut Turn<'_>, r: &Request<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
         if turn.server.draining.is_some() {
-            return self.result(turn.now, out, Kind::Request, r.id, Status::Draining, "");
+            return self.result(turn, out, Kind::Request, r.id, Status::Draining, "");
         }
         let timeout = if r.timeout.is_zero() { DEFAULT_TIMEOUT } else { r.timeout };
         let Some(message) = message::compose(turn.now, r.properties, r.topic, r.payload) else { return };
@@ -156,7 +157,7 @@ impl Connection {
                     Fault::Malformed { kind: Kind::Request, what: "a request with this id is in flight" };
                 self.break_off(turn, fault);
             }
-            refused => self.answer(turn.now, out, Kind::Request, r.id, refused),
+            refused => self.answer(turn, out, Kind::Request, r.id, refused),
         }
     }
 
@@ -226,26 +227,26 @@ impl Connection {
         self.closed(turn, &Closed { by: By::Local, code: Some(code), reason, fault: None, clean: false });
     }
 
-    fn answer(
+    pub(super) fn answer(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         out: &mut impl SendBuf,
         kind: Kind,
         id: u64,
         done: Result<(), hub::Refusal>,
     ) {
         match done {
-            Ok(()) => self.result(now, out, kind, id, Status::Ok, ""),
+            Ok(()) => self.result(turn, out, kind, id, Status::Ok, ""),
             Err(refusal) => {
                 let reason = alloc::format!("{refusal}");
-                self.result(now, out, kind, id, refusal.status(), &reason);
+                self.result(turn, out, kind, id, refusal.status(), &reason);
             }
         }
     }
 
-    fn result(
+    pub(super) fn result(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         out: &mut impl SendBuf,
         kind: Kind,
         id: u64,
@@ -253,7 +254,8 @@ impl Connection {
         reason: &str,
     ) {
         // There is room: `recv` handles no frame without. A session that has ended needs no answer.
-        let _ = self.session.result(now, out, &Outcome { kind: Some(kind), id, status, reason });
+        turn.server.traffic.packets_sent += 1;
+        let _ = self.session.result(turn.now, out, &Outcome { kind: Some(kind), id, status, reason });
     }
 }
 

@@ -62,6 +62,8 @@ impl Connection {
             // The client takes less than a WELCOME needs.
             self.end(turn, Code::Internal, "no room for WELCOME");
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
@@ -133,7 +135,7 @@ impl Connection {
         if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
             return Err(told(Fault::BadResume { received, acked, sent }));
         }
-        let _ = server.hub.set_address(hub, who.address);
+        let _ = server.hub.set_client(hub, who.client_id, who.address);
         self.hub = Some(hub);
         self.id = Some(id);
         Ok(counts)

@@ -32,6 +32,7 @@ impl Connection {
         let transport = self.session.poll_transmit(turn.now, out);
         if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
             self.deliver(turn, hub, out);
+            self.replay(turn, hub, out);
         }
         transport
     }
@@ -50,6 +51,7 @@ impl Connection {
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
             self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");

@@ -9,14 +9,16 @@ use super::super::auth::{Decision, Verification};
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
 use super::auth::METHOD;
-use super::{Connection, convert, expiry_of};
+use super::{Connection, expiry_of};
 use crate::access::{Action, Who};
 use crate::buf::SendBuf;
-use crate::hub;
+use crate::endpoint::bridge::{self, Flags};
+use crate::hub::{self, Quality};
 use crate::mqtt::server::Welcome;
 use crate::mqtt::{Connect, Properties, Property, PropertyId, ReasonCode, Version, Will};
 use crate::scram::ScramServer;
 use crate::session::Auth;
+use crate::time::Instant;
 
 /// Why a client is refused, for it and for people.
 pub(super) type Refused = (ReasonCode, &'static str);
@@ -121,6 +123,8 @@ impl Connection {
         if self.line.connack(turn.now, out, &welcome).is_err() {
             return self.refuse(turn, (ReasonCode::PacketTooLarge, "no room for CONNACK"));
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
@@ -181,6 +185,9 @@ fn will(will: &Will<'_>, check: bool) -> Result<hub::Will, Refused> {
         Some(Property::WillDelay(seconds)) => Duration::from_secs(u64::from(seconds)),
         _ => Duration::ZERO,
     };
-    let message = convert::will(will).ok_or((ReasonCode::TopicNameInvalid, "the will has no valid topic"))?;
-    Ok(hub::Will { message, delay })
+    let flags = Flags { quality: Quality::from_number(will.qos.number()), retain: will.retain };
+    let message = bridge::from_mqtt(Instant::ZERO, will.topic, will.payload, flags, will.properties);
+    let message = message.ok_or((ReasonCode::PacketTooLarge, "the will is too large"))?;
+    // Its expiry begins when it is published.
+    Ok(hub::Will { message: message.without_expiry(), delay })
 }

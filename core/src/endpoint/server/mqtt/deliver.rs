@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::super::connection::Turn;
 use super::Connection;
 use crate::buf::{SendBuf, SharedSendBuf};
+use crate::endpoint::bridge::ToMqtt;
 use crate::hub;
 use crate::hub::{Message, Quality, SessionKey, Take, identifier_of};
 use crate::lifecycle::Transport;
@@ -71,6 +72,7 @@ impl Connection {
         answer: Answer,
         out: &mut impl SendBuf,
     ) {
+        turn.server.traffic.packets_sent += 1;
         if commit.is_none() && self.owed.is_empty() && put(&mut self.line, turn.now, &answer, out) {
             return;
         }
@@ -79,7 +81,7 @@ impl Connection {
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
-        let (line, now) = (&mut self.line, turn.now);
+        let (line, now, replies) = (&mut self.line, turn.now, turn.server.replies);
         let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
             hub::Delivery::Message { sid, others, message, quality, id, again, retain } => {
                 let delivery = match (quality, PacketId::new(id)) {
@@ -94,10 +96,16 @@ impl Connection {
                 Some(id) => taken(line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
                 None => Take::Never,
             },
-            // MQTT neither asks nor answers but by messages.
-            _ => Take::Never,
+            hub::Delivery::Request { id, sid, timeout, message } => {
+                let asked = ToMqtt::request(now, message, replies, id, timeout);
+                let plain = Outgoing::new(message.topic_octets(), message.payload());
+                taken(publish_specially(line, now, (sid, &[]), message, &asked, &plain, out))
+            }
+            // Answers come as messages, and there is no word for the end of a request.
+            _ => Take::Taken,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
     }
 }
 
@@ -123,11 +131,11 @@ fn publish(
     let payload = message.payload();
     let plain = Outgoing { delivery, retain, ..Outgoing::new(message.topic_octets(), payload) };
     let identified = identifier_of(sid) != 0 || !others.is_empty();
-    let special = identified || message.has_props() || message.expires().is_some();
+    let special = identified || message.has_props();
     if payload.len() < SharedSendBuf::SHARE_FROM && !(special && line.version() == Version::V5) {
         return line.publish(now, out, &plain);
     }
-    publish_specially(line, now, (sid, others), message, &plain, out)
+    publish_specially(line, now, (sid, others), message, &ToMqtt::new(now, message), &plain, out)
 }
 
 /// A message with properties, or a large one.
@@ -137,6 +145,7 @@ fn publish_specially(
     now: Instant,
     (sid, others): (u64, &[u64]),
     message: &Message,
+    properties: &ToMqtt<'_>,
     plain: &Outgoing<'_>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
@@ -146,13 +155,11 @@ fn publish_specially(
     // [MQTT-3.3.4-3], [MQTT-3.3.4-4], [MQTT-3.3.4-5]
     let identifiers: Vec<u32> =
         [sid].iter().chain(others).map(|sid| identifier_of(*sid)).filter(|id| *id != 0).collect();
-    // [MQTT-3.3.2-6]
-    let left = message.expires().map(|at| at.saturating_since(now));
     let outgoing = Outgoing {
         payload: large.as_ref().map_or(plain.payload, Payload::Shared),
-        expiry: left.map(|left| u32::try_from(left.as_secs().max(1)).unwrap_or(u32::MAX)),
+        expiry: properties.expiry(),
         subscriptions: &identifiers,
-        properties: Properties::NONE,
+        properties: properties.properties(),
         ..*plain
     };
     line.publish(now, out, &outgoing)

@@ -10,13 +10,14 @@
 //!   not acknowledged, and the connection closed: the client keeps the message and comes again.
 //! - Where several subscriptions of a client match, it gets one message, with the identifiers of
 //!   all, of either version.
+//! - Clients of 5.0 ask and answer by messages, those of 3.1.1 not at all: the
+//!   [bridge](crate::endpoint::bridge) says how.
 //! - The answer to a publication, a subscription or its end waits for the store where that has to
 //!   keep what is acknowledged; answers keep their order.
 
 mod auth;
 mod close;
 mod connect;
-mod convert;
 mod deliver;
 mod publish;
 mod sessions;
@@ -115,6 +116,7 @@ impl Connection {
                 break !buf.filled().is_empty();
             }
             let Some(event) = self.line.recv(turn.now, buf, &mut aliases) else { break false };
+            turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         };
         self.aliases = aliases;

@@ -1,11 +1,13 @@
 //! PUBLISH and what settles it, from a client (§3.3 to §3.7, §4.3).
 
 use super::super::connection::Turn;
+use super::Connection;
 use super::deliver::Answer;
-use super::{Connection, convert};
 use crate::buf::SendBuf;
-use crate::hub::{PublishOutcome, Refusal, SessionKey};
+use crate::endpoint::bridge::{self, Flags};
+use crate::hub::{PublishOutcome, Quality, Refusal, SessionKey};
 use crate::mqtt::{Ack, AckKind, PacketId, Publish, Qos, ReasonCode};
+use crate::status::Status;
 
 impl Connection {
     #[inline]
@@ -41,7 +43,14 @@ impl Connection {
         if server.config.mqtt.check_payload_format && !publish.payload_is_as_told() {
             return Err(ReasonCode::PayloadFormatInvalid);
         }
-        let message = convert::from_mqtt(now, publish).ok_or(ReasonCode::TopicNameInvalid)?;
+        if publish.topic.starts_with('$')
+            && let Some(request) = server.replies.parse(publish.topic)
+        {
+            return Ok(reply(turn, hub, request, publish));
+        }
+        let flags = Flags { quality: Quality::from_number(publish.qos().number()), retain: publish.retain };
+        let message = bridge::from_mqtt(now, publish.topic, publish.payload, flags, publish.properties);
+        let message = message.ok_or(ReasonCode::ImplementationSpecificError)?;
         let done = match publish.id().filter(|_| publish.qos() == Qos::ExactlyOnce) {
             Some(id) => server.hub.publish_once(now, hub, id.get(), message),
             None => server.hub.publish(now, hub, message, None),
@@ -95,4 +104,18 @@ impl Connection {
         let commit = turn.server.commit_since(issued);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
+}
+
+/// An answer to a request that the client was handed, if it is one that waits.
+fn reply(
+    turn: &mut Turn<'_>,
+    hub: SessionKey,
+    request: Option<u64>,
+    publish: &Publish<'_>,
+) -> PublishOutcome {
+    let answer = bridge::answer_from_mqtt(publish.payload, publish.properties);
+    let taken = request.zip(answer).is_some_and(|(id, answer)| {
+        turn.server.hub.respond(turn.now, hub, id, Status::Ok, false, answer).is_ok()
+    });
+    PublishOutcome { matched: u32::from(taken), ..PublishOutcome::default() }
 }

@@ -40,6 +40,7 @@ impl Connection {
             }
         };
         turn.server.registry.serve(hub, turn.key);
+        let _ = turn.server.hub.set_by_messages(hub, self.line.version().is_v5());
         self.hub = Some(hub);
         Ok((hub, resumed))
     }
@@ -55,7 +56,7 @@ impl Connection {
         let server = &mut *turn.server;
         let done = server.hub.reattach(turn.now, hub, in_flight, None);
         done.and_then(|()| server.hub.set_expiry(hub, wish.expiry)).map_err(refused)?;
-        let _ = server.hub.set_address(hub, who.address);
+        let _ = server.hub.set_client(hub, who.client_id, who.address);
         Ok(hub)
     }
 

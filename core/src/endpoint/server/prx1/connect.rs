@@ -60,6 +60,8 @@ impl Connection {
         if self.line.connack(turn.now, out, Answer::Accepted { session }).is_err() {
             self.line.close(turn.now);
         }
+        turn.server.traffic.packets_sent += 1;
+        turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
         turn.server.events.push_back(ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
@@ -88,7 +90,7 @@ impl Connection {
         if turn.server.hub.reattach(turn.now, hub, in_flight, None).is_err() {
             return false;
         }
-        let _ = turn.server.hub.set_address(hub, who.address);
+        let _ = turn.server.hub.set_client(hub, who.client_id, who.address);
         turn.server.registry.serve(hub, turn.key);
         self.hub = Some(hub);
         true

@@ -72,6 +72,7 @@ impl Connection {
             _ => Take::Never,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
     }
 
     /// A server that drains lets a client go that has acknowledged all.

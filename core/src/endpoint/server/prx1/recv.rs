@@ -25,6 +25,7 @@ impl Connection {
                 break !buf.filled().is_empty();
             }
             let Some(event) = self.line.recv(turn.now, buf) else { break false };
+            turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         };
         self.blocked
@@ -103,6 +104,7 @@ impl Connection {
         answer: Acknowledgement,
         out: &mut impl SendBuf,
     ) {
+        turn.server.traffic.packets_sent += 1;
         if commit.is_some() || !self.owed.is_empty() || !self.put(turn, answer, out) {
             self.owed.push(commit.unwrap_or(0), answer);
         }

@@ -10,13 +10,14 @@ use std::vec::Vec;
 use crate::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
 use crate::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent};
 use crate::entropy::Seeded;
+use crate::hub::Operation;
 use crate::lifecycle::Transport;
 use crate::mqtt::{
     Ack, AckKind, Connect, Delivery, Head, Packet, PacketId, Properties, Property, PropertyId, Publish, Qos,
-    Subscribe, Subscription, Subscriptions, Version,
+    ReasonCode, Subscribe, Subscription, Subscriptions, Version,
 };
 use crate::prx1;
-use crate::session::{Config, Connect as Hello, Event, Session};
+use crate::session::{Config, Connect as Hello, Event, ResumeKey, Session, SessionId};
 use crate::time::Instant;
 
 /// What a client speaks.
@@ -36,6 +37,8 @@ pub(super) struct Line {
     /// What the client has of that.
     received: GrowingRecvBuf,
     log: Vec<String>,
+    /// What resumes a session of our own protocol.
+    pub(super) credentials: Option<(SessionId, ResumeKey)>,
     /// The client reads nothing.
     pub(super) stalled: bool,
     pub(super) transport: Transport,
@@ -45,12 +48,43 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) server: Server,
     pub(super) lines: Vec<Line>,
+    /// What a store has.
+    stored: Vec<Operation>,
+    operations: u64,
 }
 
 impl World {
     pub(super) fn new(config: ServerConfig) -> World {
         let server = Server::new(config, Box::new(Seeded::new(7)));
-        World { now: Instant::from_millis(1), server, lines: Vec::new() }
+        World { now: Instant::from_millis(1), server, lines: Vec::new(), stored: Vec::new(), operations: 0 }
+    }
+
+    /// The store has all that it was asked to keep.
+    pub(super) fn commit(&mut self) {
+        while let Some(operation) = self.server.poll_operation() {
+            self.operations += 1;
+            if let Operation::Forgotten { session, id } = operation {
+                let received = Operation::Received { session, id };
+                self.stored.retain(|kept| *kept != received);
+            }
+            self.stored.push(operation);
+        }
+        self.server.committed(self.now, self.operations);
+        self.run();
+    }
+
+    /// The server is killed, and another begins with what the store has.
+    pub(super) fn restart(&mut self) {
+        let config = self.server.config().clone();
+        self.server = Server::new(config, Box::new(Seeded::new(8)));
+        self.lines.clear();
+        for operation in &self.stored {
+            self.server.restore(self.now, operation.clone()).unwrap();
+        }
+        self.server.restored(self.now);
+        self.server.hub().check_invariants().unwrap();
+        self.stored.clear();
+        self.operations = 0;
     }
 
     pub(super) fn open(&mut self, peer: Peer, tongue: Tongue) -> usize {
@@ -62,6 +96,7 @@ impl World {
             out: SharedSendBuf::new(64 << 10),
             received: GrowingRecvBuf::new(1 << 21),
             log: Vec::new(),
+            credentials: None,
             stalled: false,
             transport: Transport::Open,
         });
@@ -114,12 +149,21 @@ impl World {
     }
 
     pub(super) fn bowline(&mut self) -> usize {
+        self.bowline_as(&Hello::default())
+    }
+
+    pub(super) fn bowline_as(&mut self, hello: &Hello<'_>) -> usize {
+        let i = self.open_bowline(hello);
+        assert_eq!(self.lines[i].log.remove(0), "welcome");
+        i
+    }
+
+    pub(super) fn open_bowline(&mut self, hello: &Hello<'_>) -> usize {
         let mut out = SharedSendBuf::new(1 << 20);
-        let session = Session::connect(self.now, &Config::default(), &Hello::default(), &mut out).unwrap();
+        let session = Session::connect(self.now, &Config::default(), hello, &mut out).unwrap();
         let i = self.open(Peer::default(), Tongue::Bowline(Box::new(session)));
         let bytes: Vec<u8> = out.slices().flatten().copied().collect();
         self.octets(i, &bytes);
-        assert_eq!(self.take(i), ["welcome"]);
         i
     }
 
@@ -217,6 +261,9 @@ impl World {
             }
             Tongue::Bowline(session) => {
                 while let Some(event) = session.recv(now, &mut line.received) {
+                    if let Event::Welcome(welcome) = &event {
+                        line.credentials = welcome.session;
+                    }
                     line.log.push(heard(&event));
                 }
             }
@@ -318,11 +365,11 @@ fn describe(packet: &Packet<'_>) -> String {
             }
         }
         Packet::SubAck(ack) => {
-            let codes: Vec<&str> = ack.reasons.iter().map(|r| r.name()).collect();
+            let codes: Vec<&str> = ack.reasons.iter().map(ReasonCode::name).collect();
             let _ = write!(s, "SUBACK {}: {}", ack.id, codes.join(", "));
         }
         Packet::UnsubAck(ack) => {
-            let codes: Vec<&str> = ack.reasons.iter().map(|r| r.name()).collect();
+            let codes: Vec<&str> = ack.reasons.iter().map(ReasonCode::name).collect();
             let _ = write!(s, "UNSUBACK {}: {}", ack.id, codes.join(", "));
         }
         Packet::Disconnect(d) => {
@@ -400,6 +447,8 @@ fn heard(event: &Event<'_>) -> String {
         Event::Welcome(_) => "welcome".into(),
         Event::Message(id, m) => format!("{id} {}={}", m.topic, text(m.payload)),
         Event::Result(outcome) => format!("result {} {:?}", outcome.id, outcome.status),
+        Event::Request(r) => format!("request {} {}={}", r.id, r.topic, text(r.payload)),
+        Event::Response(r) => format!("response {} {:?} {}", r.id, r.status, text(r.payload)),
         Event::Acked(count) => format!("acked {count}"),
         Event::Closed(c) => format!("closed {:?}", c.code),
         other => format!("{other:?}"),
