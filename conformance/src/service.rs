@@ -54,10 +54,9 @@ impl Implementation for Service {
         if vector.role != Role::Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
-        // What a server says of itself every ten seconds, a vector that lets a century pass need not hear.
-        let sys_interval = Duration::ZERO;
-        let users = users(&vector.config)?;
-        let mut config = ServerConfig { users, sys_interval, ..ServerConfig::default() };
+        let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What it says of itself every ten seconds is no part of any vector, and some wait for days.
+        config.sys_interval = Duration::ZERO;
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);

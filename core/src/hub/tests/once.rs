@@ -195,6 +195,28 @@ fn exactly_once_waits_for_the_commit_and_others_do_not() {
 }
 
 #[test]
+fn a_release_waits_for_its_commit_over_every_connection() {
+    let mut s = Story::with(durable());
+    let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
+    s.hub.subscribe_filter(s.now, a, "t", 0, ONCE).unwrap();
+    s.hub.publish(s.now, b, once("t", "1"), None).unwrap();
+    let issued = s.hub.issued();
+    s.hub.committed(s.now, issued);
+    assert_eq!(take(&mut s.hub, s.now, a), ["1 q2 1"]);
+    assert!(s.hub.received(s.now, a, 1).unwrap());
+    let released = s.hub.issued();
+    s.hub.detach(s.now, a).unwrap();
+    s.hub.reattach(s.now, a, 3, None).unwrap();
+    assert!(take(&mut s.hub, s.now, a).is_empty());
+    s.ready();
+    s.hub.committed(s.now, released - 1);
+    assert_eq!(s.ready(), []);
+    s.hub.committed(s.now, released);
+    assert_eq!(s.ready(), [a]);
+    assert_eq!(take(&mut s.hub, s.now, a), ["release 1"]);
+}
+
+#[test]
 fn what_must_be_stored_is_refused_while_the_store_takes_nothing() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
@@ -252,6 +274,23 @@ fn a_restart_keeps_sessions_deliveries_and_ids() {
     let issued = hub.issued();
     hub.committed(s.now, issued);
     assert_eq!(take(&mut hub, s.now, a), ["6 q2 6+8"]);
+}
+
+#[test]
+fn a_session_without_deliveries_keeps_its_place_in_the_numbers() {
+    let now = Instant::from_millis(1);
+    for number in [7, u32::MAX / 2 + 9, u32::MAX - 2] {
+        let expiry = Duration::from_secs(60);
+        let created =
+            Operation::SessionCreated { session: 3, name: "mqtt:a".into(), identity: "".into(), expiry };
+        let mut hub = restart(now, &[created, Operation::Sent { session: 3, number }], &BY_ID);
+        let a = hub.stored_sessions().next().unwrap().0;
+        hub.reattach(now, a, 10, None).unwrap();
+        hub.subscribe_filter(now, a, "t", 0, ONCE).unwrap();
+        hub.publish_own(now, once("t", "x").with_quality(Quality::AtLeastOnce)).unwrap();
+        let id = (u64::from(number) + 1) % 65_535 + 1;
+        assert_eq!(take(&mut hub, now, a), [format!("x q1 {id}")]);
+    }
 }
 
 #[test]
