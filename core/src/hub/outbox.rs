@@ -212,8 +212,9 @@ impl Sessions {
                 continue;
             }
             let s = &mut self.all[key.index];
-            // Those that are held are in order, and seldom many.
-            if let Some(entry) = s.main.iter_mut().find(|e| e.held() && e.number == number) {
+            // Those that are held are the last of what waits, or were handed out.
+            let mut all = s.main.iter_mut().rev().chain(s.unacked.iter_mut());
+            if let Some(entry) = all.find(|e| e.held() && e.number == number) {
                 *entry = entry.with_held(false);
             }
             self.wake(key.index);
@@ -361,11 +362,16 @@ impl Sessions {
         }
         if entry.message != NONE {
             self.forget_message(index, entry);
+            let key = self.key(index);
             let s = &mut self.all[index];
             s.unacked[at].message = NONE;
             if s.stored != 0 {
                 let (session, number) = (s.stored, entry.number);
                 self.pool.log.push(Operation::Released { session, number });
+                // Over another connection, too, the peer must not settle before that is known:
+                // after a crash it would be handed the message again, and take it for a new one.
+                s.unacked[at] = s.unacked[at].with_held(true);
+                self.pool.log.hold(key, number);
             }
         }
         true
@@ -500,7 +506,7 @@ impl Sessions {
         let Self { all, pool, counters, overlaps, .. } = self;
         let s = &mut all[index];
         let Some(entry) = s.unacked.get(s.again as usize).copied() else { return Step::Empty };
-        if !s.window_open() {
+        if !s.may_repeat(entry) {
             return Step::Window;
         }
         if entry.message == NONE {

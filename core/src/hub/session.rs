@@ -433,6 +433,12 @@ impl Session {
         !entry.reliable() || (self.window_open() && !entry.held() && self.has_id(entry))
     }
 
+    /// Whether this delivery, which an earlier connection was handed, may be handed out now.
+    #[inline]
+    pub(super) fn may_repeat(&self, entry: Entry) -> bool {
+        self.window_open() && !entry.held()
+    }
+
     /// Whether the delivery's id is not that of an older one.
     #[inline]
     fn has_id(&self, entry: Entry) -> bool {
@@ -457,7 +463,7 @@ impl Session {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
-            return self.window_open() && !self.again_stalled;
+            return self.may_repeat(self.unacked[self.again as usize]) && !self.again_stalled;
         }
         self.wants_filling()
             || self.main.front().is_some_and(|e| self.may_send(*e))

@@ -195,6 +195,28 @@ fn exactly_once_waits_for_the_commit_and_others_do_not() {
 }
 
 #[test]
+fn a_release_waits_for_its_commit_over_every_connection() {
+    let mut s = Story::with(durable());
+    let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
+    s.hub.subscribe_filter(s.now, a, "t", 0, ONCE).unwrap();
+    s.hub.publish(s.now, b, once("t", "1"), None).unwrap();
+    let issued = s.hub.issued();
+    s.hub.committed(s.now, issued);
+    assert_eq!(take(&mut s.hub, s.now, a), ["1 q2 1"]);
+    assert!(s.hub.received(s.now, a, 1).unwrap());
+    let released = s.hub.issued();
+    s.hub.detach(s.now, a).unwrap();
+    s.hub.reattach(s.now, a, 3, None).unwrap();
+    assert!(take(&mut s.hub, s.now, a).is_empty());
+    s.ready();
+    s.hub.committed(s.now, released - 1);
+    assert_eq!(s.ready(), []);
+    s.hub.committed(s.now, released);
+    assert_eq!(s.ready(), [a]);
+    assert_eq!(take(&mut s.hub, s.now, a), ["release 1"]);
+}
+
+#[test]
 fn what_must_be_stored_is_refused_while_the_store_takes_nothing() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
