@@ -27,8 +27,9 @@ impl<T: Default> Slab<T> {
             return index;
         }
         if self.items.len() == self.items.capacity() {
-            // By a quarter, not by half: there may be millions of items, and slack is memory lost.
-            self.items.reserve_exact((self.items.len() / 4).max(8));
+            // By a sixteenth: there may be millions of items, and slack is memory lost. The system
+            // moves large blocks by their pages.
+            self.items.reserve_exact((self.items.len() / 16).max(8));
         }
         self.items.push(item);
         (self.items.len() - 1) as u32
