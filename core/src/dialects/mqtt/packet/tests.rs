@@ -1,5 +1,7 @@
 //! Every packet there and back, and every malformed one with its reason code.
 
+mod malformed;
+
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
