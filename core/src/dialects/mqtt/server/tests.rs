@@ -223,6 +223,15 @@ fn connack_announces_what_differs_from_the_defaults() {
     assert_eq!(world.server.keep_alive(), 60);
     // Once is enough.
     assert_eq!(world.server.connack(world.now, &mut world.out, &welcome), Err(SendError::State));
+    // [MQTT-3.1.2-28]
+    for (list, asked) in [(&[][..], false), (&[Property::RequestResponseInformation(true)], true)] {
+        let mut world = World::new(&config());
+        world.connect(v5(list));
+        let properties = Properties::list(&[Property::ResponseInformation("answers/")]);
+        let welcome = Welcome { properties, ..Welcome::default() };
+        world.server.connack(world.now, &mut world.out, &welcome).unwrap();
+        assert_eq!(world.sent().windows(8).any(|w| w == b"answers/"), asked);
+    }
     // 3.1.1 has no words for that.
     let mut world = World::new(&config());
     world.connect(V3);
