@@ -1,7 +1,10 @@
-//! The application's calls, typed: what a vector's `call` may say.
+//! The application's calls, typed: what a vector's `call` may say, here in our own protocol.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+pub mod prx1;
 
 /// How a client says who it is.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,6 +102,12 @@ pub struct Props {
     pub dedup: Option<String>,
     /// User properties: name and value.
     pub user: Vec<(String, String)>,
+    /// Where an answer is to be published.
+    pub response_topic: Option<String>,
+    /// What the answer is to carry again, in hexadecimal digits.
+    pub correlation: Option<String>,
+    /// Whether the payload is UTF-8: 0 or 1.
+    pub payload_format: Option<u8>,
     /// Properties of later versions: id and value.
     pub unknown: Vec<(u64, String)>,
 }
@@ -118,6 +127,9 @@ pub struct Message {
     /// At least once.
     #[serde(default)]
     pub reliable: bool,
+    /// To be retained, or retained.
+    #[serde(default)]
+    pub retain: bool,
     /// What it says beside.
     #[serde(default)]
     pub props: Props,
@@ -142,6 +154,12 @@ pub struct Subscribe {
     /// Not what the session itself published.
     #[serde(default)]
     pub no_local: bool,
+    /// With which retained values it begins: 0, 1 or 2.
+    #[serde(default)]
+    pub retained: u64,
+    /// Whether messages say that they were published to be retained.
+    #[serde(default)]
+    pub retain_as_published: bool,
 }
 
 /// `request`.
@@ -309,7 +327,12 @@ impl Call {
     /// # Errors
     /// What is wrong with it.
     pub fn read(name: &str, arguments: &Map<String, Value>) -> Result<Call, String> {
-        let call = Map::from_iter([(name.to_owned(), Value::Object(arguments.clone()))]);
-        serde_json::from_value(Value::Object(call)).map_err(|e| format!("call {name}: {e}"))
+        read(name, arguments)
     }
+}
+
+/// Reads a call of any dialect.
+fn read<C: DeserializeOwned>(name: &str, arguments: &Map<String, Value>) -> Result<C, String> {
+    let call = Map::from_iter([(name.to_owned(), Value::Object(arguments.clone()))]);
+    serde_json::from_value(Value::Object(call)).map_err(|e| format!("call {name}: {e}"))
 }

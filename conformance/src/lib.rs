@@ -1,9 +1,9 @@
-//! The conformance vectors of the Bowline session protocol, and the runners that try them.
+//! The conformance vectors of the protocols that Bowline speaks, and the runners that try them.
 //!
 //! `SPEC.md` says what the protocol is; a [`vector`] tells a story that an implementation must live
 //! through as told, and names the rules that it checks. The [`runner`] tells it to anything that is
-//! an [`Implementation`](runner::Implementation): the session machine of `bowline-core`
-//! ([`whitebox`]), its whole server ([`service`]), or any command that speaks JSON over standard input and output ([`shim`]). The
+//! an [`Implementation`](runner::Implementation): the connection machines of `bowline-core`, each for
+//! the vectors of its [`dialect`] ([`whitebox`]), its whole server ([`service`]), or any command that speaks JSON over standard input and output ([`shim`]). The
 //! [`socket`] runner tries what the wire shows on any server. [`mutate`] tries the vectors
 //! themselves: changed ones must fail.
 //!
@@ -17,6 +17,9 @@
 //! ```
 
 pub mod call;
+pub mod dialect;
+pub mod differences;
+pub mod mqtt;
 pub mod mutate;
 pub mod pattern;
 pub mod runner;

@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use bowline_conformance::differences::Differences;
+use bowline_conformance::mqtt::statements;
 use bowline_conformance::runner::{self, Cut, Outcome};
 use bowline_conformance::service::InProcess;
 use bowline_conformance::shim::{self, Shim};
@@ -18,22 +21,24 @@ Examples:
   bowline-conformance run --connect localhost:7790
   bowline-conformance run --shim 'python3 -m bowline.shim' --filter handshake/
   bowline-conformance run --whitebox --json
+  bowline-conformance run --connect localhost:1883 --filter mqtt3- --filter mqtt5- \
+    --differences conformance/mqtt/mosquitto.json
   bowline-conformance mutate
   bowline-conformance list --rules
 
 Exit codes: 0 all passed, 1 something failed, 2 wrong usage.
 What an implementation does not support is reported, and does not fail.";
 
-/// The conformance vectors of the Bowline session protocol, and their runners.
+/// The conformance vectors of the protocols that Bowline speaks, and their runners.
 #[derive(Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Cli {
     /// Use the vectors of this directory instead of those built in
     #[arg(long, global = true, value_name = "DIR")]
     vectors: Option<PathBuf>,
-    /// Only vectors whose name contains this
+    /// Only vectors whose name contains this, or one of these
     #[arg(long, global = true, value_name = "TEXT")]
-    filter: Option<String>,
+    filter: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -54,6 +59,8 @@ enum Command {
         #[arg(long)]
         rules: bool,
     },
+    /// Print every normative statement of MQTT and what shows it, as MQTT.md holds it
+    Statements,
     /// Offer our own session machine over standard input and output, as `run --shim` expects it
     Shim,
 }
@@ -68,6 +75,12 @@ struct Run {
     /// Cut input at random places, in so many ways (white box and shim)
     #[arg(long, default_value_t = 4, value_name = "N")]
     cuts: u64,
+    /// Failures that are known of this server and explained there do not fail; if they do not occur, they do
+    #[arg(long, value_name = "FILE")]
+    differences: Option<PathBuf>,
+    /// How long a server behind a socket may take for an answer, in seconds
+    #[arg(long, default_value_t = socket::PATIENCE.as_secs(), value_name = "SECONDS")]
+    patience: u64,
 }
 
 #[derive(Args)]
@@ -105,15 +118,25 @@ fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         Some(dir) => vector::from_directory(dir)?,
         None => vector::builtin()?,
     };
-    if let Some(text) = &cli.filter {
-        vectors.retain(|v| v.name.contains(text.as_str()));
+    let known = match &cli.command {
+        Command::Run(Run { differences: Some(file), .. }) => Some(Differences::read(file)?),
+        _ => None,
+    };
+    if let Some(name) = known.iter().flat_map(|k| k.unknown(&vectors)).next() {
+        return Err(format!("the differences name {name}, which is no vector").into());
+    }
+    if !cli.filter.is_empty() {
+        vectors.retain(|v| cli.filter.iter().any(|text| v.name.contains(text.as_str())));
     }
     if vectors.is_empty() {
         return Err("no vector has such a name; `list` shows them all".into());
     }
     match &cli.command {
         Command::Run(run) => {
-            let results = run_on(run, &vectors)?;
+            let mut results = run_on(run, &vectors)?;
+            if let Some(known) = &known {
+                known.judge(&vectors, results.iter_mut().map(|(_, outcome)| outcome));
+            }
             if run.json {
                 report::json(&vectors, &results);
             } else {
@@ -130,13 +153,19 @@ fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
             report::list(&vectors, *rules)?;
             Ok(true)
         }
+        Command::Statements => {
+            print!("{}", statements::page(&vectors));
+            Ok(true)
+        }
         Command::Shim => Ok(true),
     }
 }
 
 fn run_on(run: &Run, vectors: &[Vector]) -> std::io::Result<Vec<(Cut, Outcome)>> {
     if let Some(address) = &run.target.connect {
-        return Ok(vectors.iter().map(|v| (Cut::Whole, socket::run(v, address))).collect());
+        let patience = Duration::from_secs(run.patience);
+        let one = |v| (Cut::Whole, socket::run_patiently(v, address, patience));
+        return Ok(vectors.iter().map(one).collect());
     }
     if let Some(command) = &run.target.shim {
         let mut shim = Shim::start(command)?;

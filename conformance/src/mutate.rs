@@ -118,7 +118,7 @@ fn changes(what: &What, caused: Caused) -> Vec<Change> {
         What::Deadline(deadline) => deadlines(deadline.as_ref()),
         What::Fin(fin) => [Fin::Open, Fin::Shut, Fin::Drop]
             .into_iter()
-            .filter(|f| f != fin)
+            .filter(|f| !fin.allows(*f))
             .map(|f| (format!("fin {}", f.name()), Some(What::Fin(f))))
             .collect(),
         What::At(ms) if causes && *ms > 0 => {
@@ -160,7 +160,17 @@ fn token_changes(token: &Token) -> Vec<Token> {
     use FramePattern as F;
     match token {
         Token::Octet(b) => vec![Token::Octet(b ^ 1), Token::Octet(b ^ 0x80)],
-        Token::Any | Token::Capture(..) | Token::Sized(_) => Vec::new(),
+        Token::Any | Token::Capture(..) | Token::Sized(_) | Token::Rest => Vec::new(),
+        Token::Packet(packet) => packet.changes().into_iter().map(|p| Token::Packet(Box::new(p))).collect(),
+        Token::AnyOrder(all) => {
+            let each = (0..all.len()).flat_map(|i| token_changes(&all[i]).into_iter().map(move |t| (i, t)));
+            let with = |(i, token)| {
+                let mut changed = all.clone();
+                changed[i] = token;
+                Token::AnyOrder(changed)
+            };
+            each.map(with).collect()
+        }
         Token::Recall(_) => vec![Token::Octet(0)],
         Token::Frame(frame) => match frame {
             F::Kind(kind) => vec![F::Kind(kind ^ 1)],

@@ -15,10 +15,17 @@
 //! | `{RESPONSE 7 TIMEOUT}` | RESPONSE with this id and status, without MORE, any payload |
 //! | `{REQUEST as=r sub=2}` | REQUEST whose id (as it is written) is remembered as `r`, for subscription 2 |
 //! | `[ {r} 00 6131 ]` | in `in` alone: the size of what stands between, then that |
+//! | `...` | in `out` alone: whatever else there is, or nothing |
+//! | `( {SUBACK #1 0} {PUBLISH t x} )` | in `out` alone: these in any order |
 //! | `{WELCOME as=s received=3}` | WELCOME whose session (32 octets) is remembered as `s`, its halves as `s.id` and `s.key`, and whose *received* is 3 (or `none`); both are optional |
+//!
+//! In MQTT braces hold one of its [packets](crate::mqtt), and `'t'` is a text with its two octets of
+//! length.
 
 use std::collections::BTreeMap;
 
+use crate::dialect::Dialect;
+use crate::mqtt::{self, Packet};
 use crate::wire::{self, Head};
 
 /// Octets that a name stands for, by name.
@@ -39,6 +46,12 @@ pub enum Token {
     Frame(FramePattern),
     /// The size of what is inside, then that.
     Sized(Pattern),
+    /// A packet of MQTT.
+    Packet(Box<Packet>),
+    /// Each of these, in any order.
+    AnyOrder(Vec<Token>),
+    /// Whatever else there is, or nothing.
+    Rest,
 }
 
 /// A whole frame of which only some fields matter.
@@ -74,35 +87,48 @@ pub enum Matched {
 }
 
 impl Pattern {
-    /// Reads a pattern as vectors write it.
+    /// Reads a pattern as vectors of our own protocol write it.
     ///
     /// # Errors
     /// A message that names the token that cannot be read.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_in(Dialect::Bowline, text)
+    }
+
+    /// Reads a pattern as vectors of `dialect` write it.
+    ///
+    /// # Errors
+    /// A message that names the token that cannot be read.
+    pub fn parse_in(dialect: Dialect, text: &str) -> Result<Self, String> {
         let mut tokens = Vec::new();
         let mut outer = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
-            let end = if rest.starts_with('{') {
-                rest.find('}').ok_or_else(|| format!("`{rest}`: `}}` is missing"))? + 1
-            } else {
-                rest.find(|c: char| c.is_whitespace() || c == '{').unwrap_or(rest.len())
-            };
-            let (word, behind) = rest.split_at(end);
+            let (word, behind) = rest.split_at(word_end(dialect, rest)?);
             let braces = word.strip_prefix('{').and_then(|w| w.strip_suffix('}'));
             match (word, braces) {
-                ("[", _) => outer.push(std::mem::take(&mut tokens)),
-                ("]", _) => {
-                    let around = outer.pop().ok_or("`]` without `[`")?;
+                ("...", _) => tokens.push(Token::Rest),
+                ("[" | "(", _) => outer.push((word, std::mem::take(&mut tokens))),
+                ("]" | ")", _) => {
+                    let (opened, around) = outer.pop().ok_or_else(|| format!("`{word}` opens nowhere"))?;
                     let inside = std::mem::replace(&mut tokens, around);
-                    tokens.push(Token::Sized(Pattern(inside)));
+                    tokens.push(match (opened, word) {
+                        ("[", "]") => Token::Sized(Pattern(inside)),
+                        ("(", ")") => Token::AnyOrder(inside),
+                        _ => return Err(format!("`{opened}` is closed by `{word}`")),
+                    });
                 }
-                (_, Some(inner)) => tokens.push(braced(inner).map_err(|e| format!("`{word}`: {e}"))?),
-                (_, None) => plain(word, &mut tokens).map_err(|e| format!("`{word}`: {e}"))?,
+                (_, Some(inner)) => {
+                    tokens.push(braced(dialect, inner).map_err(|e| format!("`{word}`: {e}"))?);
+                }
+                (_, None) => plain(dialect, word, &mut tokens).map_err(|e| format!("`{word}`: {e}"))?,
             }
             rest = behind.trim_start();
         }
-        if outer.is_empty() { Ok(Pattern(tokens)) } else { Err("`[` without `]`".into()) }
+        match outer.pop() {
+            None => Ok(Pattern(tokens)),
+            Some((opened, _)) => Err(format!("`{opened}` is not closed")),
+        }
     }
 
     /// The octets that the pattern stands for, where it has no wildcard.
@@ -122,6 +148,7 @@ impl Pattern {
                     out.extend(wire::varint(inside.len() as u64));
                     out.extend(inside);
                 }
+                Token::Packet(packet) => out.extend(packet.octets(captures)?),
                 other => return Err(format!("{other:?} cannot be sent")),
             }
         }
@@ -166,8 +193,39 @@ impl Token {
             },
             Token::Frame(frame) => frame.matches(bytes, captures),
             Token::Sized(_) => Matched::Not("`[` stands only in `in`".into()),
+            Token::Packet(packet) => packet.matches(bytes, captures),
+            Token::Rest => Matched::All(bytes.len()),
+            Token::AnyOrder(all) => any_order(all, bytes, captures),
         }
     }
+}
+
+/// Takes, of those that are left, the first that agrees.
+fn any_order(all: &[Token], bytes: &[u8], captures: &mut Captures) -> Matched {
+    let mut left: Vec<&Token> = all.iter().collect();
+    let mut at = 0;
+    while !left.is_empty() {
+        let (mut more, mut why) = (false, String::new());
+        let taken = left.iter().position(|token| {
+            let before = captures.clone();
+            match token.matches(&bytes[at..], captures) {
+                Matched::All(n) => {
+                    at += n;
+                    return true;
+                }
+                Matched::More => more = true,
+                Matched::Not(not) => why = not,
+            }
+            *captures = before;
+            false
+        });
+        match taken {
+            Some(i) => drop(left.remove(i)),
+            None if more => return Matched::More,
+            None => return Matched::Not(why),
+        }
+    }
+    Matched::All(at)
 }
 
 fn literal(wanted: &[u8], bytes: &[u8]) -> Matched {
@@ -197,13 +255,13 @@ impl FramePattern {
             Err(why) => return Matched::Not(why),
         };
         if head.kind != self.kind() {
-            let found = wire::describe(bytes);
+            let found = wire::describe(Dialect::Bowline, bytes);
             return Matched::Not(format!("{found} instead of {}", wire::kind_name(self.kind())));
         }
         let Some(body) = bytes.get(head.len..head.end()) else { return Matched::More };
         match self.fields(head.flags, body, captures) {
             Ok(()) => Matched::All(head.end()),
-            Err(why) => Matched::Not(format!("{}: {why}", wire::describe(bytes))),
+            Err(why) => Matched::Not(format!("{}: {why}", wire::describe(Dialect::Bowline, bytes))),
         }
     }
 
@@ -260,8 +318,22 @@ impl FramePattern {
     }
 }
 
-/// Hexadecimal digits, `??`, and repetitions.
-fn plain(word: &str, tokens: &mut Vec<Token>) -> Result<(), String> {
+/// Where the first word ends. Quotes and braces keep spaces together.
+fn word_end(dialect: Dialect, rest: &str) -> Result<usize, String> {
+    let quotes = dialect.mqtt_version().is_some();
+    if rest.starts_with('{') || quotes && rest.starts_with('\'') {
+        let end = if rest.starts_with('{') { '}' } else { '\'' };
+        return rest[1..].find(end).map(|n| n + 2).ok_or_else(|| format!("`{rest}`: `{end}` is missing"));
+    }
+    Ok(rest.find(|c: char| c.is_whitespace() || c == '{' || quotes && c == '\'').unwrap_or(rest.len()))
+}
+
+/// Hexadecimal digits, `??`, and repetitions; in MQTT quoted text.
+fn plain(dialect: Dialect, word: &str, tokens: &mut Vec<Token>) -> Result<(), String> {
+    if dialect.mqtt_version().is_some() && word.starts_with('\'') {
+        tokens.extend(mqtt::text(word)?.into_iter().map(Token::Octet));
+        return Ok(());
+    }
     let (unit, times) = match word.split_once('*') {
         Some((unit, n)) => (unit, n.parse::<usize>().map_err(|_| "a number must follow `*`")?),
         None => (word, 1),
@@ -285,7 +357,12 @@ fn plain(word: &str, tokens: &mut Vec<Token>) -> Result<(), String> {
 }
 
 /// What stands between braces.
-fn braced(inner: &str) -> Result<Token, String> {
+fn braced(dialect: Dialect, inner: &str) -> Result<Token, String> {
+    if let Some(version) =
+        dialect.mqtt_version().filter(|_| inner.starts_with(|c: char| c.is_ascii_uppercase()))
+    {
+        return Ok(Token::Packet(Box::new(Packet::parse(inner, version)?)));
+    }
     if let Some((name, n)) = inner.split_once(':') {
         let n = n.parse().map_err(|_| "a number of octets must follow `:`")?;
         return Ok(Token::Capture(name.to_owned(), n));

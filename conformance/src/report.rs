@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bowline_conformance::dialect::Dialect;
+use bowline_conformance::mqtt::statements;
 use bowline_conformance::mutate::Report;
 use bowline_conformance::runner::{Cut, Outcome};
 use bowline_conformance::vector::{self, Level, Vector};
@@ -35,6 +37,10 @@ pub(crate) fn json(vectors: &[Vector], results: &[(Cut, Outcome)]) {
                 one["outcome"] = "unsupported".into();
                 one["why"] = why.as_str().into();
             }
+            Outcome::Explained(why) => {
+                one["outcome"] = "explained".into();
+                one["why"] = why.as_str().into();
+            }
             Outcome::Fail { step, what } => {
                 one["outcome"] = "fail".into();
                 one["step"] = (*step).into();
@@ -50,24 +56,26 @@ pub(crate) fn json(vectors: &[Vector], results: &[(Cut, Outcome)]) {
 
 pub(crate) fn table(vectors: &[Vector], results: &[(Cut, Outcome)], colour: bool) {
     let paint = |colour_code: &'static str| if colour { (colour_code, PLAIN) } else { ("", "") };
-    let mut topics: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
-    let mut total = [0; 3];
+    let mut topics: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let mut total = [0; 4];
     for (v, (_, outcome)) in vectors.iter().zip(results) {
         let topic = v.name.split('/').next().unwrap_or_default();
         let column = match outcome {
             Outcome::Pass => 0,
             Outcome::Fail { .. } => 1,
             Outcome::Unsupported(_) => 2,
+            Outcome::Explained(_) => 3,
         };
         topics.entry(topic).or_default()[column] += 1;
         total[column] += 1;
     }
-    println!("{:<18} {:>6} {:>6} {:>12}", "topic", "pass", "fail", "unsupported");
-    for (topic, [pass, fail, unsupported]) in &topics {
-        println!("{topic:<18} {pass:>6} {fail:>6} {unsupported:>12}");
-    }
+    let line = |topic: &str, [pass, fail, unsupported, explained]: [usize; 4]| {
+        format!("{topic:<18} {pass:>6} {fail:>6} {unsupported:>12} {explained:>10}")
+    };
+    println!("{:<18} {:>6} {:>6} {:>12} {:>10}", "topic", "pass", "fail", "unsupported", "explained");
+    topics.iter().for_each(|(topic, counts)| println!("{}", line(topic, *counts)));
     let (on, off) = paint(if total[1] == 0 { GREEN } else { RED });
-    println!("{on}{:<18} {:>6} {:>6} {:>12}{off}", "all", total[0], total[1], total[2]);
+    println!("{on}{}{off}", line("all", total));
     for (v, (cut, outcome)) in vectors.iter().zip(results) {
         if let Outcome::Fail { step, what } = outcome {
             let (on, off) = paint(RED);
@@ -75,13 +83,16 @@ pub(crate) fn table(vectors: &[Vector], results: &[(Cut, Outcome)], colour: bool
             println!("  step {step}: {what}");
         }
     }
-    let reasons: BTreeSet<&str> = results
-        .iter()
-        .filter_map(|(_, o)| if let Outcome::Unsupported(why) = o { Some(why.as_str()) } else { None })
-        .collect();
-    if !reasons.is_empty() {
-        println!("\nNot supported:");
-        reasons.iter().for_each(|why| println!("  {why}"));
+    let reasons = |of: fn(&Outcome) -> Option<&str>| -> BTreeSet<&str> {
+        results.iter().filter_map(|(_, outcome)| of(outcome)).collect()
+    };
+    let unsupported = reasons(|o| if let Outcome::Unsupported(why) = o { Some(why) } else { None });
+    let explained = reasons(|o| if let Outcome::Explained(why) = o { Some(why) } else { None });
+    for (title, reasons) in [("Not supported", unsupported), ("Explained", explained)] {
+        if !reasons.is_empty() {
+            println!("\n{title}:");
+            reasons.iter().for_each(|why| println!("  {why}"));
+        }
     }
 }
 
@@ -112,10 +123,12 @@ pub(crate) fn list(vectors: &[Vector], by_rule: bool) -> Result<(), serde_json::
         return Ok(());
     }
     let uncovered = vector::uncovered()?;
-    for rule in vector::rules() {
-        let names: Vec<&str> =
-            vectors.iter().filter(|v| v.rules.iter().any(|r| r == rule)).map(|v| v.name.as_str()).collect();
-        match uncovered.get(rule) {
+    for (dialect, rule) in Dialect::ALL.into_iter().flat_map(|d| d.rules().into_iter().map(move |r| (d, r))) {
+        let shows = |v: &&Vector| v.dialect == dialect && v.rules.iter().any(|r| r == rule);
+        let names: Vec<&str> = vectors.iter().filter(shows).map(|v| v.name.as_str()).collect();
+        let statement = statements::of(dialect).iter().find(|s| s.id == rule);
+        let reason = statement.and_then(|s| s.reason.as_ref()).or_else(|| uncovered.get(rule));
+        match reason {
             Some(why) => println!("{rule:<8} no vector: {why}"),
             None => println!("{rule:<8} {:>3}  {}", names.len(), names.join(" ")),
         }

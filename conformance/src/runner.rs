@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::dialect::Dialect;
 use crate::pattern::{Captures, Matched, Pattern};
 use crate::vector::{DeadlineIs, Fin, Role, Step, Vector, What};
 use crate::wire;
@@ -98,11 +99,14 @@ pub enum Outcome {
     },
     /// The implementation does not have what the vector needs.
     Unsupported(String),
+    /// Not as told, and why is [known](crate::differences).
+    Explained(String),
 }
 
 /// Runs `vector` on `implementation`.
 pub fn run(vector: &Vector, implementation: &mut dyn Implementation, cut: Cut) -> Outcome {
-    let mut run = Run { implementation, captures: Captures::new(), fin: BTreeMap::new(), cut };
+    let (dialect, captures, fin) = (vector.dialect, Captures::new(), BTreeMap::new());
+    let mut run = Run { implementation, dialect, captures, fin, cut };
     match run.all(vector) {
         Ok(()) => Outcome::Pass,
         Err((_, Trouble::Unsupported(why))) => Outcome::Unsupported(why),
@@ -124,6 +128,7 @@ pub fn run_all_ways(vector: &Vector, implementation: &mut dyn Implementation, cu
 
 struct Run<'i> {
     implementation: &'i mut dyn Implementation,
+    dialect: Dialect,
     captures: Captures,
     fin: BTreeMap<String, Fin>,
     cut: Cut,
@@ -195,7 +200,7 @@ impl Run<'_> {
             match &step.what {
                 What::Out(pattern) => {
                     let out = std::mem::take(&mut answer.out);
-                    if let Err(why) = whole(pattern.matches(&out, &mut self.captures), &out) {
+                    if let Err(why) = whole(self.dialect, pattern.matches(&out, &mut self.captures), &out) {
                         return fail(here, why);
                     }
                 }
@@ -221,13 +226,13 @@ impl Run<'_> {
         for (conn, answer) in answers {
             let on = if conn.is_empty() { String::new() } else { format!(" on {conn}") };
             if !answer.out.is_empty() {
-                return fail(at, format!("not expected{on}: {}", wire::describe(&answer.out)));
+                return fail(at, format!("not expected{on}: {}", wire::describe(self.dialect, &answer.out)));
             }
             if let Some(event) = answer.events.first() {
                 return fail(at, format!("not expected{on}: event {event}"));
             }
             let fin = self.fin.entry(conn).or_default();
-            if *fin != answer.fin {
+            if !fin.allows(answer.fin) {
                 return fail(at, format!("transport {} instead of {}{on}", answer.fin.name(), fin.name()));
             }
         }
@@ -282,14 +287,14 @@ fn recalled(arguments: &Map<String, Value>, captures: &Captures) -> Map<String, 
 }
 
 /// The arguments that hold octets.
-const OCTETS: [&str; 6] = ["payload", "data", "session", "key", "auth", "token"];
+const OCTETS: [&str; 7] = ["payload", "data", "session", "key", "auth", "token", "mark"];
 
-fn whole(matched: Matched, out: &[u8]) -> Result<(), String> {
+fn whole(dialect: Dialect, matched: Matched, out: &[u8]) -> Result<(), String> {
     match matched {
         Matched::All(n) if n == out.len() => Ok(()),
-        Matched::All(n) => Err(format!("octets too many: {}", wire::describe(&out[n..]))),
-        Matched::More => Err(format!("octets are missing behind: {}", wire::describe(out))),
-        Matched::Not(why) => Err(format!("{why}; sent was {}", wire::describe(out))),
+        Matched::All(n) => Err(format!("octets too many: {}", wire::describe(dialect, &out[n..]))),
+        Matched::More => Err(format!("octets are missing behind: {}", wire::describe(dialect, out))),
+        Matched::Not(why) => Err(format!("{why}; sent was {}", wire::describe(dialect, out))),
     }
 }
 

@@ -1,16 +1,21 @@
 //! The whole server of `bowline-core`, with its hub, as an [`Implementation`] on virtual time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
-use bowline_core::entropy::Seeded;
+use bowline_core::entropy::{Entropy, Seeded};
+use bowline_core::hub::HistoryOptions;
+use bowline_core::mqtt::Qos;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant, Why};
 
+use crate::pattern::unhex;
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
-use crate::vector::{Config, Fin, Role, Vector};
+use crate::vector::{Config, EntropyScript, Fin, MqttConfig, Role, Vector};
 use crate::whitebox;
 
 /// What a connection may have waiting: more than any vector sends.
@@ -50,10 +55,17 @@ impl Implementation for Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
         let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What it says of itself every ten seconds is no part of any vector, and some wait for days.
+        config.sys_interval = Duration::ZERO;
+        config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
-        *self = Self { server: Server::new(config, Box::new(Seeded::new(1))), ..Self::default() };
+        mqtt(&vector.config.mqtt, &mut config)?;
+        *self = Self { server: Server::new(config, entropy(&vector.entropy)?), ..Self::default() };
+        if !vector.config.denied.is_empty() {
+            self.server.set_access(Box::new(Denied(vector.config.denied.clone())));
+        }
         Ok(())
     }
 
@@ -172,6 +184,82 @@ impl Line {
         let out: Vec<u8> = self.out.slices().flatten().copied().collect();
         self.out.sent(out.len());
         Answer { out, events: Vec::new(), deadline: None, fin: self.fin }
+    }
+}
+
+/// What the server draws: as the vector scripts it, or as a seed makes it.
+fn entropy(script: &EntropyScript) -> Result<Box<dyn Entropy + Send>, Trouble> {
+    if *script == EntropyScript::default() {
+        return Ok(Box::new(Seeded::new(1)));
+    }
+    let octets = |text| unhex(text).map_err(Trouble::Broken);
+    Ok(Box::new(Script { wire: octets(&script.wire)?, secret: octets(&script.secret)? }))
+}
+
+/// Octets in their order, and zeros behind them.
+struct Script {
+    wire: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+impl Entropy for Script {
+    fn wire(&mut self, out: &mut [u8]) {
+        draw(&mut self.wire, out);
+    }
+
+    fn secret(&mut self, out: &mut [u8]) {
+        draw(&mut self.secret, out);
+    }
+}
+
+fn draw(from: &mut Vec<u8>, out: &mut [u8]) {
+    out.fill(0);
+    let n = out.len().min(from.len());
+    out[..n].copy_from_slice(&from[..n]);
+    from.drain(..n);
+}
+
+/// Sets up what a service allows its MQTT clients.
+fn mqtt(given: &MqttConfig, config: &mut ServerConfig) -> Result<(), Trouble> {
+    let line = &mut config.mqtt.line;
+    line.receive_maximum = given.receive_max.unwrap_or(line.receive_maximum);
+    line.max_packet = given.max_packet.unwrap_or(line.max_packet);
+    line.topic_alias_maximum = given.alias_max.unwrap_or(line.topic_alias_maximum);
+    line.retain_available = given.retain.unwrap_or(line.retain_available);
+    line.wildcard_subscriptions = given.wildcards.unwrap_or(line.wildcard_subscriptions);
+    line.subscription_identifiers = given.sub_ids.unwrap_or(line.subscription_identifiers);
+    line.shared_subscriptions = given.shared.unwrap_or(line.shared_subscriptions);
+    line.max_keep_alive = given.keepalive.or(line.max_keep_alive);
+    if let Some(qos) = given.max_qos {
+        let known = Qos::from_number(qos);
+        line.maximum_qos = known.ok_or_else(|| Trouble::Broken(format!("there is no QoS {qos}")))?;
+    }
+    let check = &mut config.mqtt.check_payload_format;
+    *check = given.check_payload_format.unwrap_or(*check);
+    let hub = &mut config.hub;
+    hub.max_subscriptions_per_session = given.subscriptions.unwrap_or(hub.max_subscriptions_per_session);
+    hub.max_expiry = match given.session_expiry {
+        None => hub.max_expiry,
+        Some(u32::MAX) => Duration::MAX,
+        Some(seconds) => Duration::from_secs(seconds.into()),
+    };
+    Ok(())
+}
+
+/// Access rules: what a vector lists, nobody may.
+#[derive(Debug)]
+struct Denied(BTreeMap<String, Vec<String>>);
+
+impl Access for Denied {
+    fn decide(&self, who: &Who<'_>, action: Action, subject: &str) -> Decision {
+        let (action, subject) = match action {
+            Action::Connect => ("connect", who.client_id),
+            Action::Publish => ("publish", subject),
+            Action::Subscribe => ("subscribe", subject),
+            _ => return Decision::ALLOW,
+        };
+        let denied = self.0.get(action).is_some_and(|all| all.iter().any(|s| s == subject));
+        if denied { Decision::DENY } else { Decision::ALLOW }
     }
 }
 

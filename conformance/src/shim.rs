@@ -1,6 +1,6 @@
 //! Implementations behind standard input and output, one JSON object a line.
 //!
-//! The runner writes `{"new": {"role": …, "config": …, "entropy": …}}`, then inputs as vectors write
+//! The runner writes `{"new": {"dialect": …, "role": …, "config": …, "entropy": …}}`, then inputs as vectors write
 //! them: `{"at_ms": …}`, `{"in": "hex"}`, `{"eof": true}`, `{"call": {…}}`. Each line is answered by
 //! one line: `{"out": "hex", "events": [...], "deadline": {"at_ms": …, "why": …} | null, "fin": "open"}`,
 //! or `{"unsupported": "why"}`; for a service by `{"conns": {"a": {…}, "b": {…}}}`, with what each
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::dialect::Dialect;
 use crate::pattern::{hex, unhex};
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
 use crate::vector::{Config, EntropyScript, Fin, Level, Role, Vector, named};
@@ -72,8 +73,8 @@ impl Drop for Shim {
 impl Implementation for Shim {
     fn start(&mut self, vector: &Vector) -> Result<(), Trouble> {
         let entropy = json!({ "wire": vector.entropy.wire, "secret": vector.entropy.secret });
-        let new =
-            json!({ "role": vector.role.name(), "config": write_config(&vector.config), "entropy": entropy });
+        let new = json!({ "dialect": vector.dialect.name(), "role": vector.role.name(),
+            "config": write_config(&vector.config), "entropy": entropy });
         self.ask(&json!({ "new": new })).map(drop)
     }
 
@@ -147,6 +148,7 @@ fn write_config(c: &Config) -> Value {
         ("keepalive_ms", c.keepalive_ms),
         ("handshake_ms", c.handshake_ms),
         ("features", c.features),
+        ("success", c.success.map(u64::from)),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
     if !c.users.is_empty() {
@@ -225,13 +227,16 @@ fn setup(new: Value) -> serde_json::Result<Vector> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct New {
+        #[serde(default)]
+        dialect: Dialect,
         role: Role,
         #[serde(default)]
         config: Config,
         #[serde(default)]
         entropy: EntropyScript,
     }
-    let New { role, config, entropy } = serde_json::from_value(new)?;
+    let New { dialect, role, config, entropy } = serde_json::from_value(new)?;
     let (name, notes, rules, steps) = (String::new(), String::new(), Vec::new(), Vec::new());
-    Ok(Vector { name, rules, level: Level::Must, role, socket: false, config, entropy, steps, notes })
+    let (level, socket) = (Level::Must, false);
+    Ok(Vector { name, dialect, rules, level, role, socket, config, entropy, steps, notes })
 }

@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use crate::dialect::Dialect;
+use crate::mqtt;
 use crate::pattern::{Captures, FramePattern, Matched, Pattern, Token};
 use crate::runner::Outcome;
 use crate::vector::{Fin, Vector, What};
@@ -18,38 +20,54 @@ use crate::wire::{self, Head};
 /// server that works needs, because it is only waited for where an answer does not come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The token of the last PING of every connection.
-const SENTINEL: [u8; 10] = [5 << 2, 8, b's', b'e', b'n', b't', b'i', b'n', b'e', b'l'];
-
 /// Runs `vector` against the server at `address` (`host:port`).
 #[must_use]
 pub fn run(vector: &Vector, address: &str) -> Outcome {
+    run_patiently(vector, address, PATIENCE)
+}
+
+/// The same; an answer may take `patience`, or [`PATIENCE`] where it waits for time to pass.
+#[must_use]
+pub fn run_patiently(vector: &Vector, address: &str, patience: Duration) -> Outcome {
     if !vector.socket {
         return Outcome::Unsupported("only a white box or a shim can show what this vector checks".into());
     }
+    let (conns, captures) = (BTreeMap::new(), Captures::new());
     let mut run =
-        Run { address, conns: BTreeMap::new(), captures: Captures::new(), time: 0, allowance: PATIENCE };
+        Run { address, dialect: vector.dialect, conns, captures, time: 0, patience, allowance: patience };
     let outcome = run.play(vector);
     run.leave();
-    outcome
+    match run.tidy(vector) {
+        Err(what) if outcome == Outcome::Pass => Outcome::Fail { step: vector.steps.len() - 1, what },
+        _ => outcome,
+    }
 }
+
+/// What CONNACK begins with, in the upper half of its first octet.
+const CONNACK: u8 = 2;
 
 struct Run<'a> {
     address: &'a str,
+    dialect: Dialect,
     conns: BTreeMap<String, Conn>,
     captures: Captures,
     time: u64,
+    patience: Duration,
     allowance: Duration,
 }
 
 struct Conn {
+    dialect: Dialect,
     stream: TcpStream,
     /// Received, and not compared yet.
     bytes: Vec<u8>,
     ended: bool,
-    welcomed: bool,
+    /// The server has taken the client.
+    open: bool,
     /// Nothing more is expected of it.
     over: bool,
+    /// Whatever it brings before its end may come.
+    anything: bool,
 }
 
 impl Run<'_> {
@@ -79,10 +97,26 @@ impl Run<'_> {
         }
     }
 
+    /// Removes what a server keeps beyond connections: the next vector must not meet it.
+    fn tidy(&self, vector: &Vector) -> Result<(), String> {
+        let errands = if self.dialect.mqtt_version().is_some() { mqtt::errands(vector) } else { Vec::new() };
+        for errand in errands {
+            let mut conn = Conn::open(self.address, self.dialect).map_err(|e| e.to_string())?;
+            for (i, packet) in errand.iter().enumerate() {
+                conn.send(packet)?;
+                while !conn.ended && (conn.bytes.is_empty() || i + 1 == errand.len()) {
+                    conn.read(Instant::now() + PATIENCE).map_err(|e| format!("to tidy up: {e}"))?;
+                }
+                conn.bytes.clear();
+            }
+        }
+        Ok(())
+    }
+
     fn step(&mut self, name: &str, what: &What) -> Result<(), String> {
         match what {
             What::At(ms) => {
-                self.allowance = PATIENCE + Duration::from_millis(ms - self.time);
+                self.allowance = self.patience.max(PATIENCE) + Duration::from_millis(ms - self.time);
                 self.time = *ms;
                 self.conn(name).map(drop)
             }
@@ -115,8 +149,8 @@ impl Run<'_> {
     /// The connection with this name; it begins when it is first named.
     fn conn(&mut self, name: &str) -> Result<&mut Conn, String> {
         if !self.conns.contains_key(name) {
-            let conn =
-                Conn::open(self.address).map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
+            let conn = Conn::open(self.address, self.dialect)
+                .map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
             self.conns.insert(name.to_owned(), conn);
         }
         self.conns.get_mut(name).ok_or_else(|| "no such connection".to_owned())
@@ -125,27 +159,28 @@ impl Run<'_> {
     /// Shows that nothing more was sent on any connection that is open.
     fn finish(&mut self) -> Result<(), String> {
         for (name, conn) in &mut self.conns {
-            conn.finish().map_err(|why| if name.is_empty() { why } else { format!("on {name}: {why}") })?;
+            conn.finish(self.patience)
+                .map_err(|why| if name.is_empty() { why } else { format!("on {name}: {why}") })?;
         }
         Ok(())
     }
 }
 
+/// Whether the specification lets a server close without sending any of this.
+fn may_be_silent(pattern: &Pattern) -> bool {
+    pattern.0.iter().all(|token| matches!(token, Token::Packet(packet) if packet.maybe))
+}
+
 impl Conn {
-    fn open(address: &str) -> std::io::Result<Conn> {
+    fn open(address: &str, dialect: Dialect) -> std::io::Result<Conn> {
         let mut last = std::io::Error::other("the name has no address");
         for address in address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(PATIENCE))?;
-                    return Ok(Conn {
-                        stream,
-                        bytes: Vec::new(),
-                        ended: false,
-                        welcomed: false,
-                        over: false,
-                    });
+                    let (bytes, ended, open, over, anything) = (Vec::new(), false, false, false, false);
+                    return Ok(Conn { dialect, stream, bytes, ended, open, over, anything });
                 }
                 Err(error) => last = error,
             }
@@ -166,7 +201,10 @@ impl Conn {
     fn read(&mut self, until: Instant) -> Result<bool, String> {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(format!("nothing more came in time; received was {}", wire::describe(&self.bytes)));
+            return Err(format!(
+                "nothing more came in time; received was {}",
+                wire::describe(self.dialect, &self.bytes)
+            ));
         }
         self.stream.set_read_timeout(Some(left)).map_err(|e| e.to_string())?;
         let mut memory = [0; 16_384];
@@ -186,54 +224,72 @@ impl Conn {
     }
 
     fn expect(&mut self, pattern: &Pattern, captures: &mut Captures, until: Instant) -> Result<(), String> {
+        self.anything |= pattern.0.last() == Some(&Token::Rest);
         loop {
             match pattern.matches(&self.bytes, captures) {
                 Matched::All(n) => {
+                    self.open |= self.is_welcome(pattern);
                     self.bytes.drain(..n);
-                    let welcome = |t: &Token| matches!(t, Token::Frame(FramePattern::Welcome(..)));
-                    self.welcomed |= pattern.0.iter().any(welcome);
                     return Ok(());
                 }
                 Matched::Not(why) => {
-                    return Err(format!("{why}; received was {}", wire::describe(&self.bytes)));
+                    return Err(format!("{why}; received was {}", wire::describe(self.dialect, &self.bytes)));
+                }
+                Matched::More if self.ended && self.bytes.is_empty() && may_be_silent(pattern) => {
+                    return Ok(());
                 }
                 Matched::More if self.ended => {
-                    return Err(format!("the stream ended after {}", wire::describe(&self.bytes)));
+                    return Err(format!(
+                        "the stream ended after {}",
+                        wire::describe(self.dialect, &self.bytes)
+                    ));
                 }
                 Matched::More => self.read(until).map(drop)?,
             }
         }
     }
 
-    fn expect_end(&mut self, until: Instant) -> Result<(), String> {
-        self.over = true;
-        while !self.ended && self.bytes.is_empty() {
-            self.read(until).map_err(|_| "the server does not end the stream")?;
-        }
-        if self.bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("behind the last frame came {}", wire::describe(&self.bytes)))
+    /// Whether what has come, and agrees with `pattern`, says that the server has taken the client.
+    fn is_welcome(&self, pattern: &Pattern) -> bool {
+        let welcome = |t: &Token| matches!(t, Token::Frame(FramePattern::Welcome(..)));
+        match self.dialect {
+            Dialect::Bowline => pattern.0.iter().any(welcome),
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => {
+                self.bytes.first().is_some_and(|b| b >> 4 == CONNACK)
+            }
         }
     }
 
-    fn finish(&mut self) -> Result<(), String> {
-        if self.over || !self.welcomed {
+    fn expect_end(&mut self, until: Instant) -> Result<(), String> {
+        self.over = true;
+        while !self.ended && (self.bytes.is_empty() || self.anything) {
+            self.read(until).map_err(|_| "the server does not end the stream")?;
+        }
+        if self.bytes.is_empty() || self.anything {
+            Ok(())
+        } else {
+            Err(format!("behind the last frame came {}", wire::describe(self.dialect, &self.bytes)))
+        }
+    }
+
+    fn finish(&mut self, patience: Duration) -> Result<(), String> {
+        if self.over || !self.open {
             return Ok(());
         }
-        self.send(&SENTINEL)?;
-        let until = Instant::now() + PATIENCE;
+        let (ping, pong) = self.dialect.sentinel();
+        self.send(ping)?;
+        let until = Instant::now() + patience;
         loop {
             while let Ok(Some(head)) = Head::read(&self.bytes) {
                 if self.bytes.len() < head.end() {
                     break;
                 }
                 let frame: Vec<u8> = self.bytes.drain(..head.end()).collect();
-                match wire::kind_name(head.kind).as_str() {
-                    "PONG" if frame[2..] == SENTINEL[2..] => return Ok(()),
+                match (self.dialect, wire::kind_name(head.kind).as_str()) {
+                    _ if frame == pong => return Ok(()),
                     // What a server may send whenever it likes.
-                    "ACK" | "CREDIT" | "PING" => {}
-                    _ => return Err(format!("not expected: {}", wire::describe(&frame))),
+                    (Dialect::Bowline, "ACK" | "CREDIT" | "PING") => {}
+                    _ => return Err(format!("not expected: {}", wire::describe(self.dialect, &frame))),
                 }
             }
             if self.ended {

@@ -5,21 +5,24 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::dialect::Dialect;
 use crate::pattern::Pattern;
 
 /// The file that says which rules no vector covers, and why.
 pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
-/// The rules themselves.
+/// The rules of our own protocol.
 pub const SPEC: &str = include_str!("../SPEC.md");
+/// The rules of PRX1.
+pub const PRX1: &str = include_str!("../PRX1.md");
 
 macro_rules! topics {
     ($($name:literal),* $(,)?) => {
-        [$(($name, include_str!(concat!("../vectors/", $name, ".json")))),*]
+        &[$(($name, include_str!(concat!("../vectors/", $name, ".json")))),*]
     };
 }
 
 /// The vectors' files, by topic.
-pub const FILES: [(&str, &str); 20] = topics![
+pub const FILES: &[(&str, &str)] = topics![
     "authentication",
     "credit",
     "ending",
@@ -27,12 +30,39 @@ pub const FILES: [(&str, &str); 20] = topics![
     "handshake",
     "keepalive",
     "messages",
+    "mqtt3-access",
+    "mqtt3-connect",
+    "mqtt3-limits",
+    "mqtt3-publish",
+    "mqtt3-retain",
+    "mqtt3-session",
+    "mqtt3-subscribe",
+    "mqtt3-topics",
+    "mqtt3-will",
+    "mqtt5-access",
+    "mqtt5-auth",
+    "mqtt5-connect",
+    "mqtt5-flow",
+    "mqtt5-limits",
+    "mqtt5-properties",
+    "mqtt5-publish",
+    "mqtt5-retain",
+    "mqtt5-session",
+    "mqtt5-shared",
+    "mqtt5-subscribe",
+    "mqtt5-topics",
+    "mqtt5-will",
     "parameters",
     "properties",
+    "prx1-client",
+    "prx1-connection",
+    "prx1-messages",
+    "prx1-queues",
     "queues-rooms",
     "reliable",
     "requests",
     "resume",
+    "retained",
     "service",
     "states",
     "status",
@@ -73,24 +103,23 @@ pub enum LoadError {
 
 /// A story that an implementation must live through as told.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawVector")]
 pub struct Vector {
     /// `topic/what-it-shows`, unique.
     pub name: String,
-    /// The rules of SPEC.md that it checks.
+    /// What is spoken.
+    pub dialect: Dialect,
+    /// The rules of the dialect's specification that it checks.
     pub rules: Vec<String>,
     /// How binding what it checks is.
     pub level: Level,
     /// What the implementation under test is.
     pub role: Role,
     /// Whether it can be tried over a socket, on a server as it comes.
-    #[serde(default)]
     pub socket: bool,
     /// How the implementation under test is set up; absent: as the specification says.
-    #[serde(default)]
     pub config: Config,
     /// What the implementation draws as random octets.
-    #[serde(default)]
     pub entropy: EntropyScript,
     /// What happens.
     pub steps: Vec<Step>,
@@ -151,9 +180,48 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
+    /// PRX1: the result with which a server answers on success (PRX-13).
+    pub success: Option<u8>,
     /// The users of a service and their passwords; with some, nobody else may come.
     #[serde(default)]
     pub users: std::collections::BTreeMap<String, String>,
+    /// What a service lets nobody do: `publish` to these topics, `subscribe` with these filters,
+    /// `connect` under these names.
+    #[serde(default)]
+    pub denied: std::collections::BTreeMap<String, Vec<String>>,
+    /// What a service allows its MQTT clients.
+    #[serde(default)]
+    pub mqtt: MqttConfig,
+}
+
+/// What a service allows its MQTT clients; what is absent is as the server comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MqttConfig {
+    /// The receive maximum (5.0 §3.2.2.3.3).
+    pub receive_max: Option<u16>,
+    /// The maximum packet size (§3.2.2.3.6).
+    pub max_packet: Option<u32>,
+    /// The topic alias maximum (§3.2.2.3.8).
+    pub alias_max: Option<u16>,
+    /// The maximum `QoS` (§3.2.2.3.4).
+    pub max_qos: Option<u8>,
+    /// Whether messages can be retained (§3.2.2.3.5).
+    pub retain: Option<bool>,
+    /// Whether filters may have wildcards (§3.2.2.3.11).
+    pub wildcards: Option<bool>,
+    /// Whether subscriptions may have identifiers (§3.2.2.3.12).
+    pub sub_ids: Option<bool>,
+    /// Whether subscriptions may be shared (§3.2.2.3.13).
+    pub shared: Option<bool>,
+    /// The longest keep alive that clients may have, in seconds (§3.2.2.3.14).
+    pub keepalive: Option<u16>,
+    /// Whether payloads are what their format indicator says (§3.3.2.3.2).
+    pub check_payload_format: Option<bool>,
+    /// The longest session expiry interval, in seconds (§3.2.2.3.2); the largest number: any.
+    pub session_expiry: Option<u32>,
+    /// Subscriptions at most that a session may have (0x97).
+    pub subscriptions: Option<usize>,
 }
 
 /// Random octets, in hexadecimal digits.
@@ -169,8 +237,7 @@ pub struct EntropyScript {
 }
 
 /// One step of a story.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "RawStep")]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// On which connection; the one there is, where empty.
     pub conn: String,
@@ -230,9 +297,17 @@ pub enum Fin {
     Shut,
     /// It goes, both ways.
     Drop,
+    /// Expected only: `shut` or `drop`.
+    Closed,
 }
 
 impl Fin {
+    /// Whether `found` is what was expected.
+    #[must_use]
+    pub fn allows(self, found: Fin) -> bool {
+        self == found || self == Fin::Closed && matches!(found, Fin::Shut | Fin::Drop)
+    }
+
     /// As it is written.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -240,6 +315,7 @@ impl Fin {
             Fin::Open => "open",
             Fin::Shut => "shut",
             Fin::Drop => "drop",
+            Fin::Closed => "closed",
         }
     }
 }
@@ -266,14 +342,43 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<De
     Option::deserialize(from).map(Some)
 }
 
-impl TryFrom<RawStep> for Step {
+/// A vector as it is written: what its steps mean follows from its dialect.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVector {
+    name: String,
+    #[serde(default)]
+    dialect: Dialect,
+    rules: Vec<String>,
+    level: Level,
+    role: Role,
+    #[serde(default)]
+    socket: bool,
+    #[serde(default)]
+    config: Config,
+    #[serde(default)]
+    entropy: EntropyScript,
+    steps: Vec<RawStep>,
+    notes: String,
+}
+
+impl TryFrom<RawVector> for Vector {
     type Error = String;
 
-    fn try_from(raw: RawStep) -> Result<Self, String> {
+    fn try_from(raw: RawVector) -> Result<Self, String> {
+        let RawVector { name, dialect, rules, level, role, socket, config, entropy, steps, notes } = raw;
+        let step = |(at, step)| Step::read(dialect, step).map_err(|e| format!("{name}, step {at}: {e}"));
+        let steps = steps.into_iter().enumerate().map(step).collect::<Result<_, _>>()?;
+        Ok(Vector { name, dialect, rules, level, role, socket, config, entropy, steps, notes })
+    }
+}
+
+impl Step {
+    fn read(dialect: Dialect, raw: RawStep) -> Result<Self, String> {
         let mut all = Vec::new();
         all.extend(raw.at_ms.map(What::At));
         if let Some(text) = raw.r#in {
-            all.push(What::In(Pattern::parse(&text)?));
+            all.push(What::In(Pattern::parse_in(dialect, &text)?));
         }
         match raw.eof {
             Some(true) => all.push(What::Eof),
@@ -285,7 +390,7 @@ impl TryFrom<RawStep> for Step {
             all.push(What::Call(name, arguments));
         }
         if let Some(text) = raw.out {
-            all.push(What::Out(Pattern::parse(&text)?));
+            all.push(What::Out(Pattern::parse_in(dialect, &text)?));
         }
         if let Some(event) = raw.event {
             let (name, members) = named(event)?;
@@ -382,7 +487,7 @@ fn check(vector: &Vector) -> Result<(), LoadError> {
         match &step.what {
             What::At(ms) if *ms < time => return wrong("time runs backwards"),
             What::At(ms) => time = *ms,
-            What::Call(name, _) if vector.socket && name != "welcome" => {
+            What::Call(name, _) if vector.socket && !vector.dialect.own_calls().contains(&name.as_str()) => {
                 return wrong("it calls what no socket can, but is marked as fit for one");
             }
             _ => {}
@@ -392,12 +497,6 @@ fn check(vector: &Vector) -> Result<(), LoadError> {
         return wrong("over a socket only a server as it comes can be tried");
     }
     Ok(())
-}
-
-/// The rules that SPEC.md numbers, in its order.
-#[must_use]
-pub fn rules() -> Vec<&'static str> {
-    SPEC.lines().filter_map(|line| Some(line.strip_prefix("- **")?.split_once("**")?.0)).collect()
 }
 
 /// The rules that no vector covers, each with the reason.

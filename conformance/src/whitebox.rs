@@ -1,64 +1,96 @@
-//! The session machine of `bowline-core` as an [`Implementation`], on virtual time.
+//! The connection machines of `bowline-core` as an [`Implementation`], on virtual time.
 
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf};
-use bowline_core::scram::{self, ScramClient};
-use bowline_core::session::{Config, Event, Fault, Features, Session, Transport};
-use bowline_core::time::{Instant, Why};
-use serde_json::{Value, json};
-use std::time::Duration;
+use bowline_core::time::{Deadline, Instant, Why};
+use serde_json::{Map, Value, json};
 
-use crate::call::Call;
+use crate::dialect::Dialect;
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
-use crate::vector::{EntropyScript, Fin, Role, Vector};
+use crate::vector::{Fin, Role, Vector};
 
-mod calls;
-mod events;
+mod bowline;
+mod prx1;
 
-/// What the machine has written and the peer has not been given yet.
+pub(crate) use bowline::config;
+
+/// What a machine has written and told, and nobody has taken yet.
 #[derive(Debug, Default)]
-struct Out(Vec<u8>);
+struct Output {
+    octets: Vec<u8>,
+    events: Vec<Value>,
+}
 
-impl SendBuf for Out {
+impl SendBuf for Output {
     fn room(&self) -> usize {
-        usize::MAX - self.0.len()
+        usize::MAX - self.octets.len()
     }
     fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        self.octets.extend_from_slice(bytes);
     }
 }
 
-/// One session machine and its scripted application.
+/// A connection's machine under test and its scripted application, of one dialect and role.
+///
+/// A client's does nothing before the call `connect`. The methods are those of any machine of the
+/// core; events are told as vectors write them.
+trait Machine: std::fmt::Debug {
+    /// Takes octets up to the next event, which it tells; false when it wants more.
+    fn recv(&mut self, now: Instant, received: &mut GrowingRecvBuf, output: &mut Output) -> bool;
+
+    /// The peer ended its direction of the stream.
+    fn handle_eof(&mut self, now: Instant);
+
+    /// Time has passed.
+    fn handle_timeout(&mut self, now: Instant, output: &mut Output);
+
+    /// The application calls; what the machine does not do now is told as an event.
+    fn call(
+        &mut self,
+        now: Instant,
+        name: &str,
+        arguments: &Map<String, Value>,
+        output: &mut Output,
+    ) -> Result<(), Trouble>;
+
+    /// Writes what is owed, and says what becomes of the transport.
+    fn poll_transmit(&mut self, now: Instant, output: &mut Output) -> Fin;
+
+    /// When it wants to be called next.
+    fn poll_timeout(&self) -> Option<Deadline>;
+}
+
+/// The machine that a vector is about, and how much it has to be able to receive at once.
+fn machine(vector: &Vector) -> Result<(Box<dyn Machine>, usize), Trouble> {
+    if vector.role == Role::Service {
+        return Err(Trouble::Unsupported("this is one session, not a whole server".into()));
+    }
+    match vector.dialect {
+        Dialect::Bowline => Ok(bowline::machine(vector)),
+        Dialect::Prx1 => Ok(prx1::machine(vector)),
+        other => Err(Trouble::Unsupported(format!("no machine speaks {}", other.name()))),
+    }
+}
+
+/// One machine and its buffers.
 #[derive(Debug)]
 pub struct WhiteBox {
-    config: Config,
     now: Instant,
-    session: Option<Session>,
-    /// A client's SCRAM, where it is not the application that does it.
-    scram: Option<Box<ScramClient>>,
-    entropy: EntropyScript,
-    /// What the client says that it received of the session that it resumes.
-    hello_received: Option<u64>,
+    machine: Option<Box<dyn Machine>>,
     received: GrowingRecvBuf,
     /// Octets that the receive buffer has no room for yet.
     waiting: Vec<u8>,
-    out: Out,
-    events: Vec<Value>,
+    output: Output,
     fin: Fin,
 }
 
 impl Default for WhiteBox {
     fn default() -> Self {
         Self {
-            config: Config::default(),
             now: Instant::ZERO,
-            session: None,
-            scram: None,
-            entropy: EntropyScript::default(),
-            hello_received: None,
+            machine: None,
             received: GrowingRecvBuf::new(0),
             waiting: Vec::new(),
-            out: Out::default(),
-            events: Vec::new(),
+            output: Output::default(),
             fin: Fin::Open,
         }
     }
@@ -66,17 +98,8 @@ impl Default for WhiteBox {
 
 impl Implementation for WhiteBox {
     fn start(&mut self, vector: &Vector) -> Result<(), Trouble> {
-        let config = config(vector);
-        let memory = (config.limits.max_frame as usize).max(8192) + 16;
-        *self = Self { config, received: GrowingRecvBuf::new(memory), ..Self::default() };
-        self.entropy = vector.entropy.clone();
-        match vector.role {
-            Role::Client => {}
-            Role::Server => self.session = Some(Session::accept(self.now, &config)),
-            Role::Service => {
-                return Err(Trouble::Unsupported("this is one session, not a whole server".into()));
-            }
-        }
+        let (machine, memory) = machine(vector)?;
+        *self = Self { machine: Some(machine), received: GrowingRecvBuf::new(memory), ..Self::default() };
         Ok(())
     }
 
@@ -93,13 +116,14 @@ impl Implementation for WhiteBox {
                     }
                 }
                 Input::Eof => {
-                    if let Some(session) = &mut self.session {
-                        session.handle_eof(self.now);
+                    if let Some(machine) = &mut self.machine {
+                        machine.handle_eof(self.now);
                     }
                 }
                 Input::Call { name, arguments } => {
-                    let call = Call::read(name, arguments).map_err(Trouble::Broken)?;
-                    self.call(&call)?;
+                    if let Some(machine) = &mut self.machine {
+                        machine.call(self.now, name, arguments, &mut self.output)?;
+                    }
                 }
             }
             self.settle();
@@ -111,59 +135,33 @@ impl Implementation for WhiteBox {
 impl WhiteBox {
     /// Time goes on, from deadline to deadline.
     fn advance(&mut self, to: Instant) {
-        while let Some(session) = &mut self.session {
-            let due = session.poll_timeout().filter(|d| d.at <= to && d.why != Why::Output);
+        while let Some(machine) = &mut self.machine {
+            let due = machine.poll_timeout().filter(|d| d.at <= to && d.why != Why::Output);
             let Some(due) = due else { break };
             self.now = self.now.max(due.at);
-            let before = (self.events.len(), self.out.0.len());
-            if let Some(event) = session.handle_timeout(self.now) {
-                self.events.push(events::describe(&event));
-            }
+            let before = (self.output.events.len(), self.output.octets.len());
+            machine.handle_timeout(self.now, &mut self.output);
             self.settle();
-            let after = (self.events.len(), self.out.0.len());
-            let still = self.session.as_ref().and_then(Session::poll_timeout);
+            let after = (self.output.events.len(), self.output.octets.len());
+            let still = self.machine.as_ref().and_then(|m| m.poll_timeout());
             if before == after && still == Some(due) {
                 break; // it wants what it already got: the vector will show it
             }
         }
         self.now = self.now.max(to);
-        if let Some(session) = &mut self.session
-            && let Some(event) = session.handle_timeout(self.now)
-        {
-            self.events.push(events::describe(&event));
+        if let Some(machine) = &mut self.machine {
+            machine.handle_timeout(self.now, &mut self.output);
         }
     }
 
-    /// Hands over what waits, as far as the session takes it.
+    /// Hands over what waits, as far as the machine takes it.
     fn receive(&mut self) {
-        let Some(session) = &mut self.session else { return };
+        let Some(machine) = &mut self.machine else { return };
         loop {
             let n = self.received.push(&self.waiting);
             self.waiting.drain(..n);
             let before = self.received.filled().len();
-            while let Some(event) = session.recv(self.now, &mut self.received) {
-                let step = match (&event, &mut self.scram) {
-                    (Event::Hello(hello), _) => {
-                        self.hello_received = hello.resume.map(|(_, _, received)| received);
-                        Step::Tell
-                    }
-                    (Event::Auth(data), Some(scram)) => prove(scram, data),
-                    (Event::Welcome(welcome), Some(scram)) => match scram.handle_server_final(welcome.auth) {
-                        Ok(()) => Step::Tell,
-                        Err(_) => Step::Fail,
-                    },
-                    _ => Step::Tell,
-                };
-                match step {
-                    Step::Tell => self.events.push(events::describe(&event)),
-                    // Whatever does not let it be sent shows in the vector.
-                    Step::Send(data) => drop(session.authenticate(self.now, &mut self.out, &data)),
-                    Step::Fail => {
-                        let closed = session.close_with_fault(self.now, Fault::AuthFailed);
-                        self.events.extend(closed.as_ref().map(events::describe));
-                    }
-                }
-            }
+            while machine.recv(self.now, &mut self.received, &mut self.output) {}
             if self.waiting.is_empty() || self.received.filled().len() == before {
                 return;
             }
@@ -173,56 +171,21 @@ impl WhiteBox {
     /// Works until nothing is left to do.
     fn settle(&mut self) {
         self.receive();
-        let Some(session) = &mut self.session else { return };
-        self.fin = match session.poll_transmit(self.now, &mut self.out) {
-            Transport::Open => Fin::Open,
-            Transport::Shut => Fin::Shut,
-            Transport::Drop | Transport::Abort => Fin::Drop,
-        };
+        let Some(machine) = &mut self.machine else { return };
+        self.fin = machine.poll_transmit(self.now, &mut self.output);
         self.receive();
     }
 
     fn answer(&mut self) -> Answer {
-        let deadline =
-            self.session.as_ref().filter(|_| self.fin != Fin::Drop).and_then(Session::poll_timeout);
+        let machine = self.machine.as_ref().filter(|_| self.fin != Fin::Drop);
+        let deadline = machine.and_then(|m| m.poll_timeout());
         Answer {
-            out: std::mem::take(&mut self.out.0),
-            events: std::mem::take(&mut self.events),
+            out: std::mem::take(&mut self.output.octets),
+            events: std::mem::take(&mut self.output.events),
             deadline: Some(deadline.map(|d| (d.at.as_millis(), reason(d.why).to_owned()))),
             fin: self.fin,
         }
     }
-}
-
-/// What follows from an event.
-enum Step {
-    /// The application is told.
-    Tell,
-    /// The exchange goes on.
-    Send(Vec<u8>),
-    /// The server has proved nothing (AUT-3).
-    Fail,
-}
-
-fn prove(scram: &mut ScramClient, data: &[u8]) -> Step {
-    let mut memory = [0; scram::MAX_MESSAGE];
-    match scram.handle_server_first(data, &mut memory) {
-        Ok(n) => Step::Send(memory[..n].to_vec()),
-        Err(_) => Step::Fail,
-    }
-}
-
-pub(crate) fn config(vector: &Vector) -> Config {
-    let (given, mut config) = (&vector.config, Config::default());
-    let limits = &mut config.limits;
-    limits.max_frame = given.max_frame.unwrap_or(limits.max_frame);
-    limits.in_flight = given.in_flight.unwrap_or(limits.in_flight);
-    limits.credit = given.credit.unwrap_or(limits.credit);
-    limits.keepalive = given.keepalive_ms.map(Duration::from_millis);
-    config.handshake_deadline = given.handshake_ms.map_or(config.handshake_deadline, Duration::from_millis);
-    config.features = Features::from_bits(given.features.unwrap_or(0));
-    config.manual_accept = given.manual_ack.unwrap_or(false);
-    config
 }
 
 /// The name of a deadline's reason, as vectors write it.

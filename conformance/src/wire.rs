@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::dialect::Dialect;
+
 /// The number of CLOSE.
 pub(crate) const CLOSE: u8 = 3;
 /// The number of WELCOME.
@@ -15,7 +17,7 @@ pub(crate) const REQUEST: u8 = 14;
 pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 26] = [
     "HELLO",
     "WELCOME",
     "AUTH",
@@ -40,6 +42,8 @@ const KINDS: [&str; 24] = [
     "LEAVE",
     "PRESENCE",
     "HISTORY",
+    "RETAIN",
+    "RETAINED",
 ];
 
 /// The close codes' names, by number (SPEC §9).
@@ -229,10 +233,14 @@ pub(crate) fn varint(mut n: u64) -> Vec<u8> {
     out
 }
 
-/// Octets for people: whole frames by name, the rest in hexadecimal digits.
-pub(crate) fn describe(mut bytes: &[u8]) -> String {
+/// Octets for people: whole frames of our own protocol and packets of MQTT by name, the rest in
+/// hexadecimal digits.
+pub(crate) fn describe(dialect: Dialect, mut bytes: &[u8]) -> String {
+    if let Some(version) = dialect.mqtt_version() {
+        return crate::mqtt::describe(bytes, version);
+    }
     let mut parts = Vec::new();
-    while !bytes.is_empty() && parts.len() < 8 {
+    while dialect == Dialect::Bowline && !bytes.is_empty() && parts.len() < 8 {
         let Ok(Some(head)) = Head::read(bytes) else { break };
         let Some(body) = bytes.get(head.len..head.end()) else { break };
         let mut r = Reader(body);
@@ -248,7 +256,8 @@ pub(crate) fn describe(mut bytes: &[u8]) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(" ") }
 }
 
-fn short(bytes: &[u8]) -> String {
+/// The first of them in hexadecimal digits.
+pub(crate) fn short(bytes: &[u8]) -> String {
     if bytes.len() > 48 {
         format!("{}… {} octets", crate::pattern::hex(&bytes[..48]), bytes.len())
     } else {

@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant as Clock};
 
+use bowline_core::access::{Effect, Rule, Rules};
 use bowline_core::hub::{Hub, HubOptions, Message, SessionKey, SessionOptions, SubscribeOptions};
 use bowline_core::time::Instant;
 
@@ -12,8 +13,9 @@ const NOW: Instant = Instant::from_millis(1);
 fn main() {
     fan_out(100, 0);
     fan_out(100, 1000);
-    pairs(50, false);
-    pairs(50, true);
+    pairs(50, false, false);
+    pairs(50, false, true);
+    pairs(50, true, false);
     wildcards(100_000);
 }
 
@@ -77,9 +79,21 @@ fn fan_out(n: usize, others: usize) {
     );
 }
 
+fn few_rules() -> Rules {
+    let rule = |topic: &str| {
+        let topics = vec![topic.to_owned()];
+        Rule { effect: Effect::Allow, topics, ..Rule::default() }
+    };
+    let rules = ["home/%u/#", "chat/+", "status/%c", "pairs/#"].map(rule);
+    Rules::new(Effect::Deny, &[], rules.into()).expect("they make sense")
+}
+
 /// `n` publishers, each with one subscriber on a topic of its own.
-fn pairs(n: usize, wildcards: bool) {
+fn pairs(n: usize, wildcards: bool, rules: bool) {
     let mut hub = hub();
+    if rules {
+        hub.set_access(Box::new(few_rules()));
+    }
     let mut publishers = Vec::new();
     for i in 0..n {
         let (a, b) = (session(&mut hub), session(&mut hub));
@@ -103,8 +117,9 @@ fn pairs(n: usize, wildcards: bool) {
     }
     let messages = (rounds * batch * n) as f64;
     println!(
-        "{n} pairs, {} filters: publish {:.1} ns a message; hand out {:.1} ns",
+        "{n} pairs, {} filters{}: publish {:.1} ns a message; hand out {:.1} ns",
         if wildcards { "wildcard" } else { "exact" },
+        if rules { ", access rules" } else { "" },
         publishing.as_nanos() as f64 / messages,
         draining.as_nanos() as f64 / messages,
     );

@@ -73,7 +73,13 @@ fn publish(times: usize) {
 fn forward(times: usize) {
     let ((mut client, _), mut memory) = (open(), [0; 256]);
     let mut out = SliceSendBuf::new(&mut memory);
-    let message = Forward { subscription: 7, reliable: false, has_properties: false, body: &[7; 77][..] };
+    let message = Forward {
+        subscription: 7,
+        reliable: false,
+        retain: false,
+        has_properties: false,
+        body: &[7; 77][..],
+    };
     for _ in 0..times {
         client.forward(NOW, &mut out, black_box(&message)).expect("room");
         black_box(out.pending());

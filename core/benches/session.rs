@@ -162,7 +162,8 @@ fn publish_slice() -> f64 {
 
 fn forward(wire: &[u8]) -> f64 {
     let body = Bytes::copy_from_slice(black_box(&wire[2..wire.len() / BATCH]));
-    let message = Forward { subscription: 7, reliable: false, has_properties: false, body: &body };
+    let message =
+        Forward { subscription: 7, reliable: false, retain: false, has_properties: false, body: &body };
     send_shared(|client, out| client.forward_shared(NOW, out, &message).expect("no limit"))
 }
 

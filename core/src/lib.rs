@@ -13,8 +13,10 @@
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
 //! | hub | [`hub`] (feature `alloc`) |
-//! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0 |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | access | [`access`]: who may do what |
+//! | stack | [`stack`]: which of the dialects a connection begins with |
+//! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
@@ -29,6 +31,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod access;
 mod dialects;
 #[cfg(feature = "alloc")]
 pub mod endpoint;
@@ -36,7 +39,8 @@ mod ground;
 #[cfg(feature = "alloc")]
 pub mod hub;
 mod parts;
+pub mod stack;
 
-pub use dialects::{mqtt, session};
+pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
-pub use parts::{backoff, flow, frame, keepalive, lifecycle, scram, status, topic, varint};
+pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

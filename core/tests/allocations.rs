@@ -102,7 +102,13 @@ fn round<'m>(now: Instant, a: &mut End<'m>, b: &mut End<'m>) {
         a.session.publish(now, &mut a.out, &plain).expect("room and credit");
         a.session.publish(now, &mut a.out, &reliable).expect("room and credit");
         a.session.message(now, &mut a.out, 3, &reliable).expect("room and credit");
-        let forward = Forward { subscription: 4, reliable: false, has_properties: false, body: &body[..] };
+        let forward = Forward {
+            subscription: 4,
+            reliable: false,
+            retain: false,
+            has_properties: false,
+            body: &body[..],
+        };
         a.session.forward(now, &mut a.out, &forward).expect("room and credit");
         let request = Request {
             id: 9,
@@ -114,14 +120,8 @@ fn round<'m>(now: Instant, a: &mut End<'m>, b: &mut End<'m>) {
             properties,
         };
         a.session.request(now, &mut a.out, &request).expect("room and credit");
-        let subscribe = Subscribe {
-            id: 5,
-            filter: "a/+",
-            reliable: true,
-            credit: Some(9),
-            serve: false,
-            no_local: false,
-        };
+        let subscribe =
+            Subscribe { id: 5, filter: "a/+", reliable: true, credit: Some(9), ..Subscribe::default() };
         a.session.subscribe(now, &mut a.out, &subscribe).expect("room");
         a.session.grant(now, &mut a.out, 5, 99).expect("room");
         a.session.ping(now);

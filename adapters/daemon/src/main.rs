@@ -2,6 +2,7 @@
 //!
 //! `bowline` alone serves on loopback. `bowline --help` lists the rest.
 
+mod auth;
 mod bench;
 mod cli;
 mod client;
@@ -11,6 +12,7 @@ mod log;
 mod net;
 mod output;
 mod serve;
+mod store;
 mod text;
 
 use std::process::ExitCode;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
-use cli::{Cli, Command};
+use cli::{CheckWhat, Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -38,9 +40,15 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     match command {
-        Command::Check(args) => config::report::run(&args),
+        Command::Check(args) => match &args.what {
+            None => config::report::run(&args),
+            Some(CheckWhat::Access(what)) => auth::access(what, &args.config, args.json),
+            Some(CheckWhat::Users(what)) => auth::users_file(what, args.json),
+        },
+        Command::Passwd(args) => auth::passwd(&args),
         Command::Completions(args) => cli::completions(args.shell),
         Command::Credentials(args) => client::credentials::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Serve(args) => drive(wide()?, serve::run(args)),
         Command::Bench(args) => drive(wide()?, bench::run(args)),
         Command::Pub(args) => drive(narrow()?, client::publish::run(args)),

@@ -2,10 +2,11 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::auth;
 use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, PORT};
+use crate::config::{self, Auth, Config, PORT};
 use crate::failure::Failure;
 use crate::log;
 use crate::net::Server;
@@ -18,18 +19,26 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = config::load_with_flags(&args)?.config;
     log::start(&config.log)?;
+    let auth = auth::load(&config.auth)?;
     make_room(config.limits.connections);
     // Signals are taken before anybody is told that the server runs.
     let mut signals = Signals::new()?;
-    let server = Server::bind(&config).await?;
+    let mut reloads = Reloads::new(args, &config, &auth);
+    let server = Server::bind(&config, auth).await?;
     let addresses = server.addresses();
-    announce(&addresses)?;
+    announce(&addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
-    tokio::select! {
-        () = server.stopped() => return Err(Failure::new("the server stopped by itself; the lines above say why")),
-        name = signals.next() => {
-            let deadline = config.drain.deadline;
-            info!(signal = name, %deadline, "draining; a second signal ends at once");
+    loop {
+        tokio::select! {
+            () = server.stopped() => {
+                return Err(Failure::new("the server stopped by itself; the lines above say why"));
+            }
+            _ = signals.hangup.recv() => reloads.run(&server).await,
+            name = next(&mut signals.terminate, &mut signals.interrupt) => {
+                let deadline = config.drain.deadline;
+                info!(signal = name, %deadline, "draining; a second signal ends at once");
+                break;
+            }
         }
     }
     tokio::select! {
@@ -37,44 +46,100 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
             info!("drained");
             Ok(())
         }
-        name = signals.next() => {
+        name = next(&mut signals.terminate, &mut signals.interrupt) => {
             warn!(signal = name, "ending at once");
             Err(Failure::new(format!("ended at once by a second signal ({name}); clients were not waited for")))
         }
     }
 }
 
-/// The signals that end the server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+/// Reads users and rules again while the server runs.
+struct Reloads {
+    args: ServeArgs,
+    /// The configuration without its part about users and rules, which a reload does not change.
+    fixed: Config,
+    summary: auth::Summary,
 }
 
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let failed = |error| Failure::io("cannot listen for signals", &error);
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
+impl Reloads {
+    fn new(args: ServeArgs, config: &Config, auth: &auth::Loaded) -> Self {
+        for warning in &auth.warnings {
+            warn!("{warning}");
+        }
+        Self { args, fixed: fixed(config), summary: auth.summary.clone() }
     }
 
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Takes over what is written now; what is wrong changes nothing.
+    async fn run(&mut self, server: &Server) {
+        let args = self.args.clone();
+        let read = move || {
+            let config = config::load_with_flags(&args)?.config;
+            let auth = auth::load(&config.auth)?;
+            Ok::<_, Failure>((config, auth))
+        };
+        let (config, auth) = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(new)) => new,
+            Ok(Err(failure)) => {
+                let reason = failure.message().unwrap_or_default();
+                error!(reason, "SIGHUP: nothing was reloaded, and what counted before still does");
+                return;
+            }
+            Err(error) => {
+                error!(%error, "SIGHUP: nothing was reloaded, and what counted before still does");
+                return;
+            }
+        };
+        for warning in &auth.warnings {
+            warn!("{warning}");
+        }
+        let changes = self.summary.changes(&auth.summary);
+        self.summary = auth.summary.clone();
+        server.reload(auth);
+        let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
+        info!(changes, "SIGHUP: users and access rules reloaded");
+        if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
+            warn!("other settings are different too; they count when the server is started again");
         }
     }
 }
 
+fn fixed(config: &Config) -> Config {
+    Config { auth: Auth::default(), ..config.clone() }
+}
+
+/// The signals that are taken.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let take = |kind| signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error));
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hangup: take(SignalKind::hangup())?,
+        })
+    }
+}
+/// The name of the next signal that ends the server.
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
 /// Says on standard output where the server is, and how to try it.
-fn announce(addresses: &[Endpoint]) -> Result<(), Failure> {
+fn announce(addresses: &[Endpoint], server: &Server) -> Result<(), Failure> {
     let flags = addresses.first().map(flags).unwrap_or_default();
     let text = format!(
-        "bowline {} listens on {}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
+        "bowline {} listens on {}\n{}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
         env!("CARGO_PKG_VERSION"),
-        listed(addresses)
+        listed(addresses),
+        server.stores()
     );
     output::data(&text)
 }

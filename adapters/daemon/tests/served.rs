@@ -55,6 +55,22 @@ fn files_and_json() {
 }
 
 #[test]
+fn a_topic_keeps_its_last_value() {
+    let server = Server::start();
+    for payload in ["open", "shut"] {
+        server.run_client(&["pub", "-r", "door", payload]).expect(0);
+    }
+    let kept = server.run_client(&["sub", "-C", "1", "--json", "door"]).expect(0).out;
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("it is JSON");
+    assert_eq!((&kept["payload"], &kept["retain"]), (&"shut".into(), &1.into()));
+    let live = subscribed(&server, &["-C", "1", "--json", "--retained", "never", "door"]);
+    server.run_client(&["pub", "-r", "-n", "door"]).expect(0);
+    let live: serde_json::Value = serde_json::from_str(&live.finish().expect(0).out).expect("it is JSON");
+    assert_eq!((&live["payload"], &live["retain"]), (&"".into(), &0.into()));
+    server.run_client(&["sub", "-W", "0.2", "door"]).expect(3);
+}
+
+#[test]
 fn a_group_shares_its_messages() {
     let server = Server::start();
     let members = [(); 2].map(|()| subscribed(&server, &["--queue", "workers", "-C", "5", "jobs"]));

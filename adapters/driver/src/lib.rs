@@ -4,6 +4,7 @@
 //! - [`server`]: a hub for many connections, and handlers inside the program.
 //! - [`client`]: a client that stays connected.
 //! - [`session`]: a session of your own, without a hub.
+//! - [`store`]: where a server keeps what outlives it.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
 //!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
 //!   for the types here; use those.
@@ -21,6 +22,7 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+pub mod store;
 
 #[cfg(unix)]
 pub use address::remove_stale_socket;

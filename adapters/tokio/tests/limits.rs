@@ -5,7 +5,8 @@ use std::time::Duration;
 use bowline_driver::client::{Credentials, Error, Reason};
 use bowline_driver::core::scram::Credential;
 use bowline_driver::core::session::Code;
-use bowline_driver::server::{Anonymous, ServerConfig, Users};
+use bowline_driver::core::status::Status;
+use bowline_driver::server::{Anonymous, Decision, ServerConfig, Users};
 use bowline_tokio::{Client, Publish, Server, SubscribeOptions};
 
 fn users() -> Users {
@@ -43,6 +44,30 @@ async fn passwords_are_checked_beside_the_server() {
         assert_eq!(*code, Code::AuthFailed, "{refused}");
     }
     server.drain(Duration::from_secs(5)).await;
+}
+
+/// Rules and users change under clients that stay connected, and a refused publish is told.
+#[tokio::test]
+async fn rules_and_users_change_while_clients_are_connected() {
+    let config = ServerConfig { users: users(), ..ServerConfig::default() };
+    let server = Server::builder().config(config).listen("127.0.0.1:0").start().await.unwrap();
+    let address = server.addresses()[0].to_string();
+    let connect = |credentials| Client::builder(&address).credentials(credentials).connect();
+    let ann = connect(Credentials::password("ann", "pencil")).await.unwrap();
+    let mut heard = ann.subscribe("t", SubscribeOptions::default()).await.unwrap();
+    let publish = |text: &'static str| ann.publish(Publish { reliable: true, ..Publish::new("t", text) });
+    publish("one").await.unwrap();
+    server.set_access(Decision::DENY);
+    let refused = publish("two").await.unwrap_err();
+    assert!(matches!(refused, Error::Status { status: Status::NotAuthorized, .. }), "{refused}");
+    server.set_access(Decision::ALLOW);
+    server.set_users(Users::new(Anonymous::Never));
+    publish("three").await.unwrap();
+    assert!(connect(Credentials::password("ann", "pencil")).await.is_err(), "there is no such user now");
+    for want in ["one", "three"] {
+        assert_eq!(heard.next().await.unwrap().payload(), want.as_bytes());
+    }
+    server.stop();
 }
 
 #[tokio::test]

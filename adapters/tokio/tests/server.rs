@@ -53,7 +53,7 @@ impl Peer {
     }
 
     fn subscribe(&mut self, filter: &str) {
-        let s = Subscribe { id: 1, filter, reliable: true, credit: None, serve: false, no_local: false };
+        let s = Subscribe { id: 1, filter, reliable: true, ..Subscribe::default() };
         self.session.subscribe(NOW, &mut self.output, &s).unwrap();
         self.until(|event| matches!(event, Event::Result(o) if o.status.is_ok()));
     }

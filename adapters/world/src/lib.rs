@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bowline_driver::Runtime;
 use bowline_driver::client::{
-    Client, ClientEvent, Error, Events, Message, Publish, Request, SubscribeOptions, Subscription,
+    Client, ClientEvent, Error, Events, Message, Publish, Request, RetainHandling, SubscribeOptions,
+    Subscription,
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
@@ -112,8 +113,14 @@ impl<R: Runtime> Person<R> {
     }
 }
 
-const RELIABLE: SubscribeOptions =
-    SubscribeOptions { reliable: true, no_local: false, credit: None, auto_grant: true };
+const RELIABLE: SubscribeOptions = SubscribeOptions {
+    reliable: true,
+    no_local: false,
+    retained: RetainHandling::Send,
+    retain_as_published: false,
+    credit: None,
+    auto_grant: true,
+};
 
 async fn messages<R: Runtime>(log: &mut Story, a: &Person<R>, b: &Person<R>) -> Subscription<Cuttable<R>> {
     let mut heard = b.client.subscribe("t/+", RELIABLE).await.expect("a good filter");

@@ -11,6 +11,10 @@ from .link import Blocked, Misuse
 from .wire import Method
 
 
+RETAINED = ("all", "new", "never")
+"""Retained values to begin with, by their numbers in SUBSCRIBE."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(prog="bowline.cli", description="Speaks the Bowline session protocol.")
@@ -26,9 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     pub.add_argument("topic")
     pub.add_argument("payload")
     pub.add_argument("--reliable", action="store_true", help="at least once: wait for the acknowledgement")
+    pub.add_argument("--retain", "-r", action="store_true", help="let the topic keep it; an empty one clears")
     sub = commands.add_parser("sub", help="print the messages that match a filter, a line each")
     sub.add_argument("filter")
     sub.add_argument("--reliable", action="store_true", help="at least once")
+    sub.add_argument("--retained", choices=RETAINED, default="all", help="which values that topics keep to begin with")
     sub.add_argument("--count", type=int, help="end after so many messages")
     req = commands.add_parser("req", help="send a request and print the answer")
     req.add_argument("topic")
@@ -50,7 +56,7 @@ def credentials(options: argparse.Namespace) -> Credentials:
 
 def subscribe(client: Client, options: argparse.Namespace) -> None:
     """Prints messages; goes on after a cut."""
-    client.subscribe(options.filter, quality=int(options.reliable))
+    client.subscribe(options.filter, quality=int(options.reliable), retained=RETAINED.index(options.retained))
     seen = 0
     while options.count is None or seen < options.count:
         try:
@@ -68,7 +74,7 @@ def run(client: Client, options: argparse.Namespace) -> None:
     """One command."""
     match options.command:
         case "pub":
-            client.publish(options.topic, options.payload.encode("utf-8"), options.reliable)
+            client.publish(options.topic, options.payload.encode("utf-8"), options.reliable, retain=options.retain)
         case "sub":
             subscribe(client, options)
         case "req" if options.many:

@@ -21,7 +21,8 @@ from .flow import Memory
 from .frames import Drain, Message, Publish, Request, Response, Result, Subscribe, Unsubscribe
 from .link import Blocked, Config, Event, Misuse
 from .session import Session
-from .wire import Code, Kind, Method, Properties, Status
+from .props import Properties
+from .wire import Code, Feature, Kind, Method, Status
 
 READ_SIZE = 65_536
 WRITE_TIMEOUT_MS = 10_000
@@ -98,7 +99,7 @@ class Client:
     ) -> None:  # fmt: skip
         self.address = address
         self.credentials = credentials or Credentials()
-        self.config = config or Config(keepalive_ms=30_000)
+        self.config = config or Config(keepalive_ms=30_000, features=Feature.RETAINED)
         self.expiry_ms = expiry_ms
         self.name = name
         self.insecure = insecure
@@ -210,10 +211,14 @@ class Client:
     # --- messages ------------------------------------------------------------------------------
 
     def publish(
-        self, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None, wait: bool = True
-    ) -> None:
-        """Publishes; waits for room, and with ``reliable`` for the acknowledgement (unless told not to)."""
-        self._send(lambda session: session.publish(now_ms(), topic, payload, reliable, props))
+        self, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None, wait: bool = True,
+        retain: bool = False,
+    ) -> None:  # fmt: skip
+        """Publishes; waits for room, and with ``reliable`` for the acknowledgement (unless told not to).
+
+        With ``retain`` the topic keeps it; an empty one clears what the topic keeps.
+        """
+        self._send(lambda session: session.publish(now_ms(), topic, payload, reliable, props, retain))
         number = self.memory.sent
         if reliable and wait:
             self._until(lambda: self.memory.acked >= number, self.timeout)
@@ -224,10 +229,15 @@ class Client:
             self.wait(0)
 
     def subscribe(
-        self, filter: str, quality: int = 0, *, credit: int | None = None, no_local: bool = False
-    ) -> int:
-        """Subscribes; returns the id that its messages carry."""
-        return self._subscribe(Subscribe(self._new_id(), filter, quality, credit, False, no_local), None)
+        self, filter: str, quality: int = 0, *, credit: int | None = None, no_local: bool = False, retained: int = 0,
+        retain_as_published: bool = False,
+    ) -> int:  # fmt: skip
+        """Subscribes; returns the id that its messages carry. Those that topics keep come as ``Retained``.
+
+        ``retained``: 0 all that match, 1 only if the subscription is new, 2 none.
+        """
+        frame = Subscribe(self._new_id(), filter, quality, credit, False, no_local, retained, retain_as_published)
+        return self._subscribe(frame, None)
 
     def serve(self, filter: str, handler: Handler, *, credit: int | None = None) -> int:
         """Answers requests on these topics with what ``handler`` returns."""

@@ -12,7 +12,7 @@ FLAG_1 = 1
 PROPS = 2
 """The frame carries properties."""
 
-_MESSAGE_LIKE = (Kind.PUBLISH, Kind.MESSAGE, Kind.REQUEST, Kind.RESPONSE)
+_MESSAGE_LIKE = (Kind.PUBLISH, Kind.MESSAGE, Kind.RETAIN, Kind.RETAINED, Kind.REQUEST, Kind.RESPONSE)
 ALLOWED_FLAGS: dict[int, int] = {kind: 0 for kind in Kind}
 ALLOWED_FLAGS |= {kind: FLAG_1 | PROPS for kind in _MESSAGE_LIKE}
 ALLOWED_FLAGS |= {Kind.OFFER: PROPS, Kind.SETTLE: FLAG_1, Kind.JOIN: FLAG_1, Kind.PRESENCE: FLAG_1}

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from .frame import FLAG_1, PROPS, Frame, number, optional
 from .hello import Auth, Hello, Welcome
+from .props import Properties
 from .topics import check_topic
 from .wire import (
     MAX_REASON,
+    Feature,
     Kind,
-    Properties,
     Reader,
     malformed,
     octets,
@@ -212,6 +213,18 @@ class Message(Frame):
         return cls(ident, _topic(reader), reader.rest(), bool(flags & FLAG_1), props)
 
 
+class Retain(Publish):
+    """A message for the peer, which its topic keeps."""
+
+    kind = Kind.RETAIN
+
+
+class Retained(Message):
+    """A message because of a subscription, which its topic keeps."""
+
+    kind = Kind.RETAINED
+
+
 @dataclass
 class Subscribe(Frame):
     """Asks for messages (or requests) that match a filter. The filter itself is not checked here: TOP-2."""
@@ -223,6 +236,8 @@ class Subscribe(Frame):
     credit: int | None = None
     serve: bool = False
     no_local: bool = False
+    retained: int = 0
+    retain_as_published: bool = False
 
     def body(self) -> bytes:
         return (
@@ -234,20 +249,30 @@ class Subscribe(Frame):
                     2: None if self.credit is None else varint(self.credit),
                     3: b"" if self.serve else None,
                     4: b"" if self.no_local else None,
+                    5: varint(self.retained) if self.retained else None,
+                    6: b"" if self.retain_as_published else None,
                 }
             )
         )
 
     @classmethod
-    def read(cls, flags: int, reader: Reader) -> Subscribe:
+    def read(cls, flags: int, reader: Reader, features: int = Feature.RETAINED) -> Subscribe:
         ident, text = nonzero(reader), reader.string()
-        values = read_parameters(reader, frozenset({1, 2, 3, 4}))
+        known = {1, 2, 3, 4, 5, 6} if features & Feature.RETAINED else {1, 2, 3, 4}  # SUB-7
+        values = read_parameters(reader, frozenset(known))
         quality = number(values, 1, 0)
         if quality > 1:
             raise malformed("a quality is 0 or 1")  # SUB-6
-        if values.get(3) or values.get(4):
-            raise malformed("serve and no local have no value")  # PAR-3
-        return cls(ident, text, quality, _window(values), 3 in values, 4 in values)
+        if values.get(3) or values.get(4) or values.get(6):
+            raise malformed("serve, no local and retain as published have no value")  # PAR-3
+        retained = number(values, 5, 0)
+        if retained > 2:
+            raise malformed("retained is 0, 1 or 2")  # SUB-7
+        return cls(ident, text, quality, _window(values), 3 in values, 4 in values, retained, 6 in values)
+
+    def needs_retained(self) -> bool:
+        """Whether it has a parameter of the feature *retained*."""
+        return self.retained > 0 or self.retain_as_published
 
 
 def _window(values: dict[int, bytes]) -> int | None:
@@ -484,14 +509,16 @@ CLASSES: dict[int, type[Frame]] = {
     cls.kind: cls
     for cls in (
         Hello, Welcome, Auth, Close, Drain, Ping, Pong, Ack, Credit, Result, Publish, Message, Subscribe,
-        Unsubscribe, Request, Response, Cancel, Offer, Take, Settle, Join, Leave, Presence, History,
+        Unsubscribe, Request, Response, Cancel, Offer, Take, Settle, Join, Leave, Presence, History, Retain,
+        Retained,
     )
 }  # fmt: skip
 
 
-def decode(kind: int, flags: int, body: bytes) -> Frame:
+def decode(kind: int, flags: int, body: bytes, features: int = Feature.RETAINED) -> Frame:
     """A received frame, whose kind and flags have been checked (FRM-7: the body comes last)."""
     reader = Reader(body)
-    frame = CLASSES[kind].read(flags, reader)
+    read = CLASSES[kind].read
+    frame = Subscribe.read(flags, reader, features) if kind == Kind.SUBSCRIBE else read(flags, reader)
     reader.end()
     return frame

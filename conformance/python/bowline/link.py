@@ -103,6 +103,7 @@ class Link(ABC):
         self.role = role
         self.config = config
         self.state = State.OPENING
+        self.features = 0
         self._entropy = entropy
         self._now = now
         self._inbox = bytearray()
@@ -250,7 +251,7 @@ class Link(ABC):
         del self._inbox[:size]
         self._frame = None
         self._frame_size = size
-        self._dispatch(decode(kind, flags, body))
+        self._dispatch(decode(kind, flags, body, self.features))
         return True
 
     def _read_preface(self) -> bool:

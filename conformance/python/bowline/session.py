@@ -26,6 +26,8 @@ from .frames import (
     Request,
     Response,
     Result,
+    Retain,
+    Retained,
     Settle,
     Subscribe,
     Take,
@@ -34,20 +36,25 @@ from .frames import (
 from .hello import Auth, Hello, Terms, Welcome
 from .link import Blocked, Config, Entropy, Event, Misuse, State
 from .opening import Opening
+from .props import Properties
 from .topics import is_filter, is_topic
-from .wire import Code, Fault, Feature, Kind, Properties, Reader, Status
+from .wire import Code, Fault, Feature, Kind, Reader, Status
 
 FEATURE_OF = {
     Kind.OFFER: Feature.QUEUES, Kind.TAKE: Feature.QUEUES, Kind.SETTLE: Feature.QUEUES, Kind.JOIN: Feature.ROOMS,
     Kind.LEAVE: Feature.ROOMS, Kind.PRESENCE: Feature.PRESENCE, Kind.HISTORY: Feature.HISTORY,
+    Kind.RETAIN: Feature.RETAINED, Kind.RETAINED: Feature.RETAINED,
 }  # fmt: skip
 """SPEC §4.1."""
 
-RELIABLE_KINDS = (Kind.PUBLISH, Kind.MESSAGE)
+RELIABLE_KINDS = (Kind.PUBLISH, Kind.MESSAGE, Kind.RETAIN, Kind.RETAINED)
 NEW_WORK = (Publish, Subscribe, Request, Offer, Take, Join, History)
 """END-7: what is not sent to a side that drains."""
 
-TOPIC_FIELDS = {Publish: "topic", Message: "topic", Request: "topic", Offer: "queue", Take: "queue", Join: "room"}
+TOPIC_FIELDS = {
+    Publish: "topic", Message: "topic", Retain: "topic", Retained: "topic", Request: "topic", Offer: "queue",
+    Take: "queue", Join: "room",
+}  # fmt: skip
 """Where a frame to be sent holds a topic name."""
 
 
@@ -151,7 +158,15 @@ class Session(Opening):
                 self._report_frame(frame)
 
     def _report_frame(self, frame: Frame) -> None:
-        self._events.append(Event(frame.kind.name.lower(), dict(vars(frame)), frame))
+        fields = dict(vars(frame))
+        match frame:
+            case Publish():
+                name, fields["retain"] = "publish", isinstance(frame, Retain)
+            case Message():
+                name, fields["retain"] = "message", isinstance(frame, Retained)
+            case _:
+                name = frame.kind.name.lower()
+        self._events.append(Event(name, fields, frame))
 
     def _count_reliable(self, reliable: bool) -> None:
         if reliable:
@@ -328,28 +343,33 @@ class Session(Opening):
             window.spend(size)
 
     def publish(
-        self, now: float, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None
-    ) -> None:
-        """A message: at least once when ``reliable``, else at most once."""
+        self, now: float, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None,
+        retain: bool = False,
+    ) -> None:  # fmt: skip
+        """A message: at least once when ``reliable``, else at most once; kept by its topic when ``retain``."""
         self.tick(now)
-        self._send(Publish(topic, payload, reliable, props))
+        self._send((Retain if retain else Publish)(topic, payload, reliable, props))
 
     def message(
-        self, now: float, id: int, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None
-    ) -> None:
-        """Hands on a message because of the peer's subscription ``id``."""
+        self, now: float, id: int, topic: str, payload: bytes, reliable: bool = False, props: Properties | None = None,
+        retain: bool = False,
+    ) -> None:  # fmt: skip
+        """Hands on a message because of the peer's subscription ``id``; ``retain``: its topic keeps it."""
         self.tick(now)
         sub = self.memory.theirs.get(id)
         if sub is None and not self.config.bare:
             raise Misuse(f"the peer has no subscription {id}")
         lowered = reliable and (sub is None or sub.reliable)  # SUB-4
-        self._send(Message(id, topic, payload, lowered, props), id)
+        known = bool(self.features & Feature.RETAINED)  # RET-3
+        self._send((Retained if retain and known else Message)(id, topic, payload, lowered, props), id)
 
     def subscribe(self, now: float, frame: Subscribe | Join) -> None:
         """Subscribes, or joins a room."""
         self.tick(now)
         if frame.id == 0 or frame.credit == 0 or getattr(frame, "quality", 0) > 1:
             raise Misuse("ids and credit begin with 1, quality is 0 or 1")
+        if isinstance(frame, Subscribe) and frame.needs_retained() and not self.features & Feature.RETAINED:
+            raise Misuse("the peer keeps no retained values")
         self._send(frame)
         sub = _subscription_of(frame)
         self._wait(frame.kind, frame.id, sub)
@@ -465,7 +485,7 @@ def _body_size(encoded: bytes) -> int:
 
 def _subscription_id(encoded: bytes) -> int:
     """The subscription id of an encoded MESSAGE; 0 for a PUBLISH."""
-    if encoded[0] >> 2 != Kind.MESSAGE:
+    if encoded[0] >> 2 not in (Kind.MESSAGE, Kind.RETAINED):
         return 0
     reader = Reader(encoded[1:20])
     reader.varint()

@@ -31,7 +31,8 @@ from .frames import (
 from .hello import Terms
 from .link import Blocked, Config, Event, Misuse
 from .session import Session
-from .wire import Code, Kind, Method, Properties, Status
+from .props import Properties
+from .wire import Code, Kind, Method, Status
 
 METHODS = {"none": Method.NONE, "password": Method.PASSWORD, "token": Method.TOKEN, "scram": Method.SCRAM}
 PROPERTY_KEYS = {field.name for field in fields(Properties)}
@@ -99,7 +100,7 @@ def properties(value: dict[str, Any] | None) -> Properties | None:
         return None
     if not value.keys() <= PROPERTY_KEYS:
         raise Unsupported(f"properties {sorted(value.keys() - PROPERTY_KEYS)}")
-    octets = {name: unhex(value[name]) for name in ("trace", "route", "dedup") if value.get(name) is not None}
+    octets = {name: unhex(value[name]) for name in ("trace", "route", "dedup", "correlation") if value.get(name) is not None}
     user = [(name, text) for name, text in value.get("user", [])]
     unknown = [(ident, unhex(data)) for ident, data in value.get("unknown", [])]
     return Properties(**{**value, **octets, "user": user, "unknown": unknown})
@@ -149,6 +150,8 @@ class Shim:
         known = {field.name for field in fields(Config)}
         if not given.keys() <= known:
             raise Unsupported(f"configuration {sorted(given.keys() - known)}")
+        if setup.get("dialect", "bowline") != "bowline":
+            raise Unsupported(f"dialect {setup['dialect']}")
         if setup["role"] not in ("client", "server"):
             raise Unsupported(f"role {setup['role']}")
         source = ScriptedEntropy(unhex(entropy.get("wire")), unhex(entropy.get("secret")))
@@ -236,13 +239,13 @@ class Shim:
         """PUBLISH."""
         props = properties(args.get("props"))
         payload = unhex(args.get("payload"))
-        self.session.publish(self.now, args["topic"], payload, bool(args.get("reliable")), props)
+        self.session.publish(self.now, args["topic"], payload, bool(args.get("reliable")), props, bool(args.get("retain")))
 
     def call_message(self, args: dict[str, Any]) -> None:
         """MESSAGE."""
         props = properties(args.get("props"))
         payload = unhex(args.get("payload"))
-        self.session.message(self.now, args["id"], args["topic"], payload, bool(args.get("reliable")), props)
+        self.session.message(self.now, args["id"], args["topic"], payload, bool(args.get("reliable")), props, bool(args.get("retain")))
 
     def call_subscribe(self, args: dict[str, Any]) -> None:
         """SUBSCRIBE."""

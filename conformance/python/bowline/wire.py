@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 
 PREFACE = b"\xb0WL\n"
@@ -51,6 +50,8 @@ class Kind(IntEnum):
     LEAVE = 21
     PRESENCE = 22
     HISTORY = 23
+    RETAIN = 24
+    RETAINED = 25
 
 
 class Code(IntEnum):
@@ -119,9 +120,10 @@ class Feature(IntEnum):
     ROOMS = 2
     PRESENCE = 4
     HISTORY = 8
+    RETAINED = 256
 
 
-KNOWN_FEATURES = Feature.QUEUES | Feature.ROOMS | Feature.PRESENCE | Feature.HISTORY
+KNOWN_FEATURES = Feature.QUEUES | Feature.ROOMS | Feature.PRESENCE | Feature.HISTORY | Feature.RETAINED
 
 
 class Method(IntEnum):
@@ -284,85 +286,3 @@ def put_parameters(values: dict[int, bytes | None]) -> bytes:
     return b"".join(
         varint(ident) + octets(value) for ident, value in sorted(values.items()) if value is not None
     )
-
-
-# --- properties (SPEC §3.2) --------------------------------------------------------------------
-
-
-@dataclass
-class Properties:
-    """What a message carries besides its topic and payload."""
-
-    content_type: str | None = None
-    trace: bytes | None = None
-    route: bytes | None = None
-    expiry_ms: int | None = None
-    dedup: bytes | None = None
-    user: list[tuple[str, str]] = field(default_factory=list)
-    unknown: list[tuple[int, bytes]] = field(default_factory=list)
-    """Unknown ones, which are passed on unchanged (PRP-3)."""
-
-    def encode(self) -> bytes:
-        """The inside of ``[properties]``."""
-        items: list[tuple[int, bytes]] = []
-        if self.content_type is not None:
-            items.append((1, self.content_type.encode("utf-8")))
-        if self.trace is not None:
-            items.append((2, self.trace))
-        if self.route is not None:
-            items.append((3, self.route))
-        if self.expiry_ms is not None:
-            items.append((4, varint(self.expiry_ms)))
-        if self.dedup is not None:
-            items.append((5, self.dedup))
-        items += [(6, string(name) + value.encode("utf-8")) for name, value in self.user]
-        items += sorted(self.unknown)
-        encoded = b"".join(varint(ident) + octets(value) for ident, value in items)
-        try:
-            Properties.decode(encoded)
-        except Fault as fault:
-            raise ValueError(f"properties that no peer would take: {fault.reason}") from None
-        return encoded
-
-    @classmethod
-    def decode(cls, data: bytes) -> Properties:
-        """Reads the inside of ``[properties]``."""
-        reader = Reader(data)
-        if not data:
-            raise malformed("PROPS without a property")  # PRP-7
-        found = cls()
-        last = -1
-        while reader.more():
-            ident = reader.varint()
-            if ident < last or (ident == last and ident != 6):
-                raise malformed("properties are out of order or repeated")  # PRP-1
-            last = ident
-            if not 1 <= ident <= 6 and ident < FIRST_IGNORABLE:
-                raise Fault(Code.UNSUPPORTED, f"unknown property {ident}")  # PRP-3
-            found._set(ident, reader.octets())
-        return found
-
-    def _set(self, ident: int, value: bytes) -> None:
-        """Checks the form of one value (PRP-2)."""
-        match ident:
-            case 1:
-                self.content_type = utf8(value)
-            case 2:
-                if len(value) != 25:
-                    raise malformed("a trace context has 25 octets")
-                self.trace = value
-            case 3:
-                if len(value) > 256:
-                    raise malformed("a route hint has at most 256 octets")
-                self.route = value
-            case 4:
-                self.expiry_ms = whole_varint(value)
-            case 5:
-                if not 1 <= len(value) <= 64:
-                    raise malformed("a de-duplication id has 1 to 64 octets")
-                self.dedup = value
-            case 6:
-                reader = Reader(value)
-                self.user.append((reader.string(), utf8(reader.rest())))
-            case _:
-                self.unknown.append((ident, value))

@@ -154,7 +154,7 @@ class Run:
 
     def run(self) -> None:
         """All steps."""
-        setup = {key: self.vector[key] for key in ("role", "config", "entropy") if key in self.vector}
+        setup = {key: self.vector[key] for key in ("dialect", "role", "config", "entropy") if key in self.vector}
         self.send({"new": setup})
         steps = self.vector["steps"]
         for index, step in enumerate(steps):

@@ -47,7 +47,7 @@ class Process(unittest.TestCase):
     def test_shim_over_standard_input(self) -> None:
         lines: list[dict[str, Any]] = [
             {"in": "00"}, {"new": {"role": "client"}}, {"call": {"connect": {}}}, {"in": "040101"},
-            {"call": {"fly": {}}}, {"new": {"role": "service"}},
+            {"call": {"fly": {}}}, {"new": {"role": "service"}}, {"new": {"role": "server", "dialect": "mqtt5"}},
         ]  # fmt: skip
         run = subprocess.run(
             [sys.executable, "-m", "bowline.shim"], input="\n".join(map(json.dumps, lines)), text=True,
@@ -56,7 +56,7 @@ class Process(unittest.TestCase):
         answers = [json.loads(line) for line in run.stdout.splitlines()]
         self.assertEqual(answers[2]["out"], "b0574c0a00020101")
         self.assertEqual(answers[3]["events"][0]["welcome"]["resumed"], False)
-        self.assertEqual([("unsupported" in answer) for answer in answers], [True, False, False, False, True, True])
+        self.assertEqual([("unsupported" in answer) for answer in answers], [True, False, False, False, True, True, True])
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import unittest
 from bowline import frames, hello, topics
 from bowline.frame import Frame
 from bowline.frames import decode
-from bowline.wire import MAX_VARINT, Code, Fault, Kind, Properties, Reader, scan_varint, varint
+from bowline.props import Properties
+from bowline.wire import MAX_VARINT, Code, Fault, Kind, Reader, scan_varint, varint
 
-PROPS = Properties("text/plain", bytes(25), b"hint", 5_000, b"id-1", [("a", "1"), ("a", "2")], [(70, b"x")])
+PROPS = Properties("text/plain", bytes(25), b"hint", 5_000, b"id-1", [("a", "1"), ("a", "2")], [(70, b"x")], "r/1", b"\0\xff", 1)
 
 SAMPLES: list[Frame] = [
     hello.Hello(1, 3, hello.Terms(3, 4096, 7, 9, 30_000, bytes(16), b"k" * 16, 5, 60_000, b"\x02tok", "n")),
@@ -18,7 +19,8 @@ SAMPLES: list[Frame] = [
     hello.Auth(b"data"), frames.Close(3, "why"), frames.Drain(10_000, 500, "host:1"), frames.Ping(b"12345678"),
     frames.Pong(b"12345678"), frames.Ack(300), frames.Credit(1, MAX_VARINT), frames.Result(12, 1, 2, "no"),
     frames.Publish("a/b", b"payload", True, PROPS), frames.Publish("a", b""), frames.Message(9, "a/b", b"p", True),
-    frames.Subscribe(1, "a/+/#", 1, 100, True, True), frames.Subscribe(1, "a"), frames.Unsubscribe(1),
+    frames.Retain("a/b", b"payload", True, PROPS), frames.Retained(9, "a/b", b"p", True),
+    frames.Subscribe(1, "a/+/#", 1, 100, True, True), frames.Subscribe(1, "a", retained=2, retain_as_published=True), frames.Subscribe(1, "a"), frames.Unsubscribe(1),
     frames.Request(1, 2, 3, "svc", b"q", True, PROPS), frames.Response(1, 0, True, b"r", PROPS), frames.Cancel(4),
     frames.Offer(1, "queue", b"task", PROPS), frames.Take(1, "queue", 5), frames.Settle(1, True),
     frames.Join(1, "room", 10, True), frames.Leave(1), frames.Presence(1, "bob", b"here", True),

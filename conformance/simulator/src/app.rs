@@ -289,8 +289,13 @@ impl World {
         payload[..4].copy_from_slice(&n.to_be_bytes());
         payload[4..8].copy_from_slice(&c.to_be_bytes());
         let at = self.instant();
-        let publish =
-            Publish { topic: TOPICS[topic as usize], payload: Bytes::from(payload), properties, reliable };
+        let publish = Publish {
+            topic: TOPICS[topic as usize],
+            payload: Bytes::from(payload),
+            properties,
+            reliable,
+            retain: false,
+        };
         let player = &mut self.players[c as usize];
         let Ok(id) = player.client.publish(at, publish) else { return false };
         player.ids.push(n);

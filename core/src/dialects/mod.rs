@@ -1,4 +1,5 @@
 //! What is spoken on a connection.
 
 pub mod mqtt;
+pub mod prx1;
 pub mod session;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::hub::{Layout, Message};
+use crate::hub::{Layout, Message, Quality};
 use crate::session::{Properties, Received};
 use crate::time::Instant;
 use crate::varint::leb128;
@@ -15,7 +15,17 @@ pub(super) fn verbatim(now: Instant, m: &Received<'_>) -> Option<Message> {
     let topic = payload_at - m.topic.len() as u32..payload_at;
     let layout = Layout { topic, payload_at, has_props: !m.properties.is_empty() };
     let message = Message::from_body(Bytes::copy_from_slice(m.body), &layout).ok()?;
-    Some(finish(now, message, m.properties).with_reliable(m.reliable))
+    let message = finish(now, message, m.properties).with_retain(m.retain);
+    Some(message.with_quality(quality(m)))
+}
+
+/// What a PUBLISH asks for (BRI-6).
+fn quality(m: &Received<'_>) -> Quality {
+    match m.reliable {
+        false => Quality::AtMostOnce,
+        true if !m.properties.is_empty() && m.properties.deduplication().is_some() => Quality::ExactlyOnce,
+        true => Quality::AtLeastOnce,
+    }
 }
 
 /// A message from its parts, which the session has checked.

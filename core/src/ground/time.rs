@@ -134,6 +134,8 @@ pub enum Why {
     Expiry,
     /// A rate allows the next message.
     Rate,
+    /// What is told at intervals is to be told again.
+    Report,
 }
 
 #[cfg(test)]

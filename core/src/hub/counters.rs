@@ -14,6 +14,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Publishes that were known by their de-duplication id.
     pub duplicates: u64,
+    /// Wills published.
+    pub wills: u64,
     /// Deliveries dropped.
     pub dropped: Drops,
     /// Requests made.
@@ -32,6 +34,26 @@ pub struct Counters {
     pub queued_bytes: u64,
     /// Requests in flight.
     pub requests_in_flight: u64,
+    /// Queues there are.
+    pub queues: u64,
+    /// Tasks in them, those included that consumers have.
+    pub tasks: u64,
+    /// Tasks that were given up and went to a queue of dead letters.
+    pub dead_letters: u64,
+    /// Retained messages there are.
+    pub retained: u64,
+    /// Octets of their bodies.
+    pub retained_bytes: u64,
+    /// Messages in the histories of topics.
+    pub history: u64,
+    /// Octets of their bodies.
+    pub history_bytes: u64,
+    /// Messages that a history did not take: too many topics or octets in all.
+    pub history_refused: u64,
+    /// Messages there are for any purpose, each once.
+    pub messages: u64,
+    /// Octets of their bodies.
+    pub message_bytes: u64,
 }
 
 /// Deliveries dropped, by reason.

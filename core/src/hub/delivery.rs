@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::message::Message;
+use super::options::Quality;
 use crate::status::Status;
 use crate::topic::TopicError;
 
@@ -14,6 +15,14 @@ pub struct SessionKey {
     pub(super) generation: u32,
 }
 
+impl SessionKey {
+    /// Its place: small, and used again by later sessions. For tables beside the hub's own.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// Something to send to a session's peer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -22,10 +31,25 @@ pub enum Delivery<'a> {
     Message {
         /// The subscription.
         sid: u64,
+        /// The other subscriptions that it is for, where the session gets one delivery for all
+        /// ([`SessionOptions::by_id`](super::SessionOptions::by_id)).
+        others: &'a [u64],
         /// The message.
         message: &'a Message,
-        /// Whether it is delivered at least once, and so to be acknowledged.
-        reliable: bool,
+        /// How surely it is delivered: to be acknowledged unless at most once.
+        quality: Quality,
+        /// What it is acknowledged by in a session that does so by ids: 1 to 65,535, and 0 at most
+        /// once.
+        id: u16,
+        /// Whether it may have been handed out before.
+        again: bool,
+        /// Whether to say that it is a retained message.
+        retain: bool,
+    },
+    /// A delivery exactly once that the peer has received: only that this is settled is owed.
+    Release {
+        /// Its id.
+        id: u16,
     },
     /// A request to answer, because of a subscription that serves.
     Request {
@@ -94,6 +118,9 @@ pub struct PublishOutcome {
     pub queued: u32,
     /// Whether its de-duplication id is remembered, so that it was taken and not delivered again.
     pub duplicate: bool,
+    /// How many operations the store must have committed ([`Hub::commits`](super::Hub::commits))
+    /// before the publisher may be told that the message was accepted; `None`: at once.
+    pub commit: Option<u64>,
 }
 
 /// Something that the adapter of a session has to do or to know.
@@ -149,6 +176,9 @@ pub enum Refusal {
     /// A request with this id is in flight.
     #[error("a request with this id is still in flight; choose another id")]
     InUse,
+    /// The store takes nothing at present.
+    #[error("what must be stored cannot be at present; try again later")]
+    Store,
     /// An acknowledgement above what was sent, or below an earlier one.
     #[error("{count} acknowledged, but {acknowledged} were before and {sent} sent")]
     BadAck {
@@ -169,38 +199,8 @@ impl Refusal {
             Self::NotAuthorized => Status::NotAuthorized,
             Self::Topic(_) | Self::Invalid(_) | Self::InUse | Self::BadAck { .. } => Status::Invalid,
             Self::Quota(_) => Status::Quota,
+            Self::Store => Status::Busy,
             Self::NoSession | Self::Detached | Self::NotFound => Status::NotFound,
         }
     }
-}
-
-/// What access rules are asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Action {
-    /// Publish to a topic.
-    Publish,
-    /// Subscribe with a filter.
-    Subscribe,
-    /// Serve requests that match a filter.
-    Serve,
-    /// Request on a topic.
-    Request,
-}
-
-/// The access rules: asked before the hub does anything, so a refusal changes nothing.
-///
-/// ```
-/// use bowline_core::hub::{Access, Action};
-/// struct ReadOnly;
-/// impl Access for ReadOnly {
-///     fn allows(&self, _identity: &str, action: Action, _subject: &str) -> bool {
-///         action == Action::Subscribe
-///     }
-/// }
-/// ```
-pub trait Access {
-    /// Whether `identity` may do `action` on `subject`: a topic, or a filter without
-    /// `$share/GROUP/`.
-    fn allows(&self, identity: &str, action: Action, subject: &str) -> bool;
 }

@@ -148,6 +148,20 @@ impl Matcher {
         cached.filters.extend_from_slice(&self.found);
     }
 
+    /// The number of this filter, which has no wildcards.
+    pub(super) fn exact(&self, filter: &[u8]) -> Option<u32> {
+        let at = self.find_exact(self.hasher.hash_one(filter), filter)?;
+        Some(self.texts[at].filter).filter(|filter| *filter != NONE)
+    }
+
+    /// The text of a filter without wildcards.
+    pub(super) fn text(&self, at: At) -> Option<&str> {
+        match at {
+            At::Exact(i) => Some(&self.texts[i].text),
+            At::Wild(_) => None,
+        }
+    }
+
     fn find_exact(&self, hash: u64, topic: &[u8]) -> Option<u32> {
         self.exact.find(hash, |i| self.texts[*i].text.as_bytes() == topic).copied()
     }

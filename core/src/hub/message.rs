@@ -5,7 +5,11 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::log::Log;
+use super::operation::{Operation, StoredMessage};
+use super::options::Quality;
 use super::slab::Slab;
+use crate::session::{Block, Property};
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
 use crate::varint::leb128;
@@ -41,14 +45,15 @@ pub struct BadLayout;
 /// assert_eq!(&m.body()[..], b"\x09home/dooropen");
 /// assert!(size_of::<Message>() <= 56);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     body: Bytes,
     expires: Option<Instant>,
     topic_at: u32,
     payload_at: u32,
     has_props: bool,
-    reliable: bool,
+    quality: Quality,
+    retain: bool,
 }
 
 impl Message {
@@ -67,6 +72,51 @@ impl Message {
         let payload_at = body.len() as u32;
         body.extend_from_slice(payload);
         Ok(Self::at(body.into(), topic_at, payload_at, false))
+    }
+
+    /// A message from its parts, in one allocation. The topic must be a valid name, and the properties
+    /// in ascending order; `None` for what has 4 GiB and more.
+    pub(crate) fn assemble<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        topic: &str,
+        payload: &[u8],
+    ) -> Option<Self> {
+        Self::put_together(properties, Some(topic), payload)
+    }
+
+    /// A response from its parts, in one allocation.
+    pub(crate) fn assemble_response<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        payload: &[u8],
+    ) -> Option<Self> {
+        Self::put_together(properties, None, payload)
+    }
+
+    fn put_together<'p>(
+        properties: Block<impl Iterator<Item = Property<'p>> + Clone>,
+        topic: Option<&str>,
+        payload: &[u8],
+    ) -> Option<Self> {
+        let size = properties.size();
+        let with_length = |n: usize| length_octets(n) + n;
+        let block = if size > 0 { with_length(size) } else { 0 };
+        let named = topic.map_or(0, |topic| with_length(topic.len()));
+        // Exactly: only then is the shared buffer this very allocation.
+        let mut body = Vec::with_capacity(block + named + payload.len());
+        let put_length = |body: &mut Vec<u8>, n: usize| {
+            body.extend_from_slice(leb128::encode(n as u64, &mut [0; leb128::MAX_LEN]));
+        };
+        if size > 0 {
+            put_length(&mut body, size);
+            properties.put(&mut body);
+        }
+        let topic = topic.inspect(|topic| put_length(&mut body, topic.len())).unwrap_or_default();
+        let topic_at = u32::try_from(body.len()).ok()?;
+        body.extend_from_slice(topic.as_bytes());
+        let payload_at = u32::try_from(body.len()).ok()?;
+        body.extend_from_slice(payload);
+        u32::try_from(body.len()).ok()?;
+        Some(Self::at(body.into(), topic_at, payload_at, size > 0))
     }
 
     /// The payload of a response, which has neither topic nor properties.
@@ -92,13 +142,27 @@ impl Message {
     }
 
     const fn at(body: Bytes, topic_at: u32, payload_at: u32, has_props: bool) -> Self {
-        Self { body, expires: None, topic_at, payload_at, has_props, reliable: false }
+        let quality = Quality::AtMostOnce;
+        Self { body, expires: None, topic_at, payload_at, has_props, quality, retain: false }
     }
 
-    /// The same message, at least once if `reliable`.
+    /// The same message, at least once if `reliable`, else at most once.
     #[must_use]
-    pub fn with_reliable(mut self, reliable: bool) -> Self {
-        self.reliable = reliable;
+    pub fn with_reliable(self, reliable: bool) -> Self {
+        self.with_quality(if reliable { Quality::AtLeastOnce } else { Quality::AtMostOnce })
+    }
+
+    /// The same message, to be delivered so surely at most.
+    #[must_use]
+    pub fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// The same message, to be kept as the last value of its topic if `retain`.
+    #[must_use]
+    pub fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
         self
     }
 
@@ -106,6 +170,13 @@ impl Message {
     #[must_use]
     pub fn with_expiry(mut self, expires: Instant) -> Self {
         self.expires = Some(expires);
+        self
+    }
+
+    /// The same message, which does not expire.
+    #[must_use]
+    pub fn without_expiry(mut self) -> Self {
+        self.expires = None;
         self
     }
 
@@ -121,8 +192,9 @@ impl Message {
         core::str::from_utf8(self.topic_octets()).unwrap_or_default()
     }
 
+    /// The topic, not looked at again.
     #[inline]
-    pub(super) fn topic_octets(&self) -> &[u8] {
+    pub(crate) fn topic_octets(&self) -> &[u8] {
         &self.body[self.topic_at as usize..self.payload_at as usize]
     }
 
@@ -152,7 +224,29 @@ impl Message {
     /// Whether the message is to be delivered at least once.
     #[must_use]
     pub const fn is_reliable(&self) -> bool {
-        self.reliable
+        self.quality.is_reliable()
+    }
+
+    /// How surely the message is to be delivered.
+    #[must_use]
+    pub const fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// Whether it was published as the last value of its topic.
+    #[must_use]
+    pub const fn is_retain(&self) -> bool {
+        self.retain
+    }
+
+    /// Where its parts are in the body, to make it again by [`from_body`](Self::from_body).
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        Layout {
+            topic: self.topic_at..self.payload_at,
+            payload_at: self.payload_at,
+            has_props: self.has_props,
+        }
     }
 
     /// When the message must no longer be handed on.
@@ -192,25 +286,52 @@ pub(super) const fn varint_octets(n: u64) -> u32 {
 struct Pooled {
     message: Message,
     references: u32,
+    /// What the store knows it by; 0: not at all.
+    stored: StoredMessage,
 }
 
 impl Default for Pooled {
     fn default() -> Self {
-        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0 }
+        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, stored: 0 }
     }
 }
 
 /// Every message that waits somewhere in the hub, once: queues hold 32-bit references that are
 /// counted without atomics, because one thread at a time works on a hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     messages: Slab<Pooled>,
+    /// Octets of their bodies.
+    bytes: u64,
+    /// Told of messages that something durable refers to.
+    pub(super) log: Log,
 }
 
 impl Pool {
+    pub(super) fn new(log: Log) -> Self {
+        Self { messages: Slab::default(), bytes: 0, log }
+    }
+
     /// Stores a message with one reference, which the caller owns.
     pub(super) fn insert(&mut self, message: Message) -> u32 {
-        self.messages.insert(Pooled { message, references: 1 })
+        self.insert_stored(message, 0)
+    }
+
+    /// What the store knows this message by: it is told of it now, if it was not.
+    pub(super) fn stored(&mut self, index: u32) -> StoredMessage {
+        let pooled = &mut self.messages[index];
+        if pooled.stored == 0 {
+            pooled.stored = self.log.next_message();
+            let content = pooled.message.clone();
+            self.log.push(Operation::MessageAdded { message: pooled.stored, content });
+        }
+        self.messages[index].stored
+    }
+
+    /// A message that the store has, as it says.
+    pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
+        self.bytes += u64::from(message.size());
+        self.messages.insert(Pooled { message, references: 1, stored })
     }
 
     #[inline]
@@ -230,13 +351,22 @@ impl Pool {
         let pooled = &mut self.messages[index];
         pooled.references -= 1;
         if pooled.references == 0 {
-            self.messages.remove(index);
+            let Pooled { message, stored, .. } = self.messages.remove(index);
+            self.bytes -= u64::from(message.size());
+            if stored != 0 {
+                self.log.push(Operation::MessageRemoved { message: stored });
+            }
         }
     }
 
     /// How many messages are stored.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Octets of their bodies.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The references of each stored message, for the invariants.

@@ -45,15 +45,24 @@
 //! of its own: without credit it holds up itself and nothing else, and is the first to lose
 //! deliveries when there is no room.
 
+mod acknowledge;
 mod counters;
 mod delivery;
+mod history;
+mod keep;
+mod log;
 mod matcher;
 mod message;
 mod operation;
 mod options;
 mod outbox;
+mod owner;
 mod publish;
+mod queue;
+mod reply;
 mod request;
+mod restore;
+mod retained;
 mod session;
 mod shared;
 mod slab;
@@ -63,26 +72,39 @@ mod subscriptions;
 mod tests;
 mod timers;
 mod trie;
+mod will;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
-pub use delivery::{
-    Access, Action, Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take,
-};
+pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
+pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message};
-pub use operation::Operation;
-pub use options::{HubOptions, MAX_ID, Policy, Quality, RequestOptions, SessionOptions, SubscribeOptions};
+pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
+pub use options::{
+    HubOptions, MAX_ID, Policy, Quality, QueueOptions, RequestOptions, RetainHandling, SessionOptions,
+    SubscribeOptions,
+};
 
+pub use will::Will;
+
+pub use restore::BadOperation;
+pub use subscribe::identifier_of;
+
+use crate::access::{Access, Action, Decision, Who};
 use crate::status::Status;
-use crate::time::{Deadline, Instant};
+use crate::time::{Deadline, Instant, Why};
+use history::{Calendar, Histories};
+use log::Log;
 use outbox::Sessions;
+use queue::Queues;
 use request::Calls;
+use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
 use subscriptions::{Subscriptions, Target};
@@ -96,12 +118,18 @@ const TIMERS_PER_CALL: usize = 128;
 pub struct Hub {
     options: HubOptions,
     now: Instant,
+    calendar: Calendar,
+    histories: Histories,
     hasher: RandomState,
     subs: Subscriptions,
     sessions: Sessions,
     calls: Calls,
     timers: Timers,
-    operations: VecDeque<Operation>,
+    /// The subscriptions of sessions of which several match, while a message is sent to them.
+    overlap: Vec<Target>,
+    retained: Retained,
+    queues: Queues,
+    restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
 }
 
@@ -126,21 +154,37 @@ impl Hub {
         let mut key = || keys.wire_u64();
         let hasher = RandomState::with_seeds(key(), key(), key(), key());
         Self {
-            options,
             now: Instant::ZERO,
+            calendar: Calendar::EPOCH,
+            histories: Histories::new(&options, hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
-            sessions: Sessions::new(hasher.clone()),
+            sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
+            retained: Retained::new(hasher.clone()),
+            queues: Queues::new(hasher.clone()),
+            options,
             calls: Calls::new(hasher.clone()),
             hasher,
             timers: Timers::default(),
-            operations: VecDeque::new(),
+            overlap: Vec::new(),
+            restoring: None,
             access: None,
         }
     }
 
-    /// Sets the access rules from now on; existing subscriptions stay.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.access = Some(access);
+    /// Sets the access rules from now on, all at once; existing subscriptions stay. Gives back those
+    /// that were: they may take a while to drop, which can be done where it delays nobody.
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        for session in self.sessions.all.items() {
+            session.owner.forget_passed();
+        }
+        self.access.replace(access)
+    }
+
+    /// Asks the access rules, for what no session asks: whether a client may connect, or what a
+    /// dialect has to know before it does anything.
+    #[must_use]
+    pub fn decide(&self, who: &Who<'_>, action: Action, subject: &str) -> Decision {
+        self.access.as_ref().map_or(Decision::ALLOW, |access| access.decide(who, action, subject))
     }
 
     /// Begins a session, attached to the connection that asks for it.
@@ -153,16 +197,17 @@ impl Hub {
         if self.sessions.all.len() >= self.options.max_sessions.min(HubOptions::SESSIONS) {
             return Err(Refusal::Quota("sessions"));
         }
-        let expiry = options.expiry.min(self.options.max_expiry);
+        let expiry = self.limit_expiry(options.expiry);
         let index =
             self.sessions.all.insert_with(|old: &Session| Session::new(options, old.generation, expiry));
         let key = self.sessions.key(index);
         self.sessions.counters.sessions += 1;
         self.sessions.counters.attached += 1;
-        if self.options.durable && !expiry.is_zero() {
-            self.sessions.all[index].durable = true;
-            let identity = options.identity.into();
-            self.operations.push_back(Operation::SessionCreated { key, identity, expiry });
+        if self.sessions.pool.log.is_on() && !expiry.is_zero() {
+            let session = self.sessions.pool.log.next_session();
+            self.sessions.all[index].stored = session;
+            let (name, identity) = (options.name.into(), options.identity.into());
+            self.sessions.pool.log.push(Operation::SessionCreated { session, name, identity, expiry });
         }
         Ok(key)
     }
@@ -183,14 +228,31 @@ impl Hub {
             return Ok(());
         }
         self.disconnect(index);
+        self.wait(now, index);
+        self.settle_tasks(now);
+        Ok(())
+    }
+
+    /// A detached session waits for its next connection; without an expiry it ends.
+    fn wait(&mut self, now: Instant, index: u32) {
+        self.execute_will(now, index);
         let expiry = self.sessions.all[index].expiry;
         if expiry.is_zero() {
-            self.end(index);
-        } else {
+            return self.end(now, index);
+        }
+        if expiry < Duration::MAX {
             let timer = self.timers.set(now + expiry, Alarm::Expiry(index));
             self.sessions.all[index].timer = Some(timer);
         }
-        Ok(())
+        self.tell_attached(index, (expiry < Duration::MAX).then(|| now + expiry));
+    }
+
+    /// Has the store know whether a session is attached, or when it ends if it is not.
+    fn tell_attached(&mut self, index: u32, ends: Option<Instant>) {
+        if let Some(session) = self.stored(index) {
+            let expiry = self.sessions.all[index].expiry;
+            self.sessions.pool.log.push(Operation::SessionChanged { session, expiry, ends });
+        }
     }
 
     /// A new connection serves the session; an old one that still does is detached first.
@@ -209,7 +271,7 @@ impl Hub {
         in_flight: u32,
         received: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if let Some(count) = received {
             self.sessions.check_ack(index, count)?;
@@ -219,7 +281,9 @@ impl Hub {
         }
         if let Some(timer) = self.sessions.all[index].timer.take() {
             self.timers.cancel(timer);
+            self.tell_attached(index, None);
         }
+        self.drop_will(index);
         let s = &mut self.sessions.all[index];
         s.attached = true;
         s.window = in_flight.max(1);
@@ -230,6 +294,8 @@ impl Hub {
         }
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
+        self.settle_tasks(now);
+        self.pump_all(now, index);
         Ok(())
     }
 
@@ -241,19 +307,43 @@ impl Hub {
     ///
     /// There is no such session.
     pub fn remove(&mut self, now: Instant, key: SessionKey) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].attached {
             self.disconnect(index);
         }
-        self.end(index);
+        self.end(now, index);
+        self.settle_tasks(now);
         Ok(())
     }
 
     /// Who the session belongs to: another must not resume it.
     #[must_use]
     pub fn identity(&self, key: SessionKey) -> Option<&str> {
-        self.sessions.find(key).ok().map(|index| &*self.sessions.all[index].identity)
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.user())
+    }
+
+    /// Who the session is for access rules; `None` when it has ended.
+    #[must_use]
+    pub fn who(&self, key: SessionKey) -> Option<Who<'_>> {
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
+    }
+
+    /// A connection goes on with the session whose client calls itself this, and is there: access
+    /// rules judge by that from now on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn set_client(
+        &mut self,
+        key: SessionKey,
+        client_id: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
+        let index = self.sessions.find(key)?;
+        self.sessions.all[index].owner.set_client(client_id, address);
+        Ok(())
     }
 
     /// How long the session outlives its connection; `None` when it has ended.
@@ -271,7 +361,10 @@ impl Hub {
     /// There is no such session.
     pub fn set_expiry(&mut self, key: SessionKey, expiry: Duration) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].expiry = expiry.min(self.options.max_expiry);
+        self.sessions.all[index].expiry = self.limit_expiry(expiry);
+        if self.sessions.all[index].attached {
+            self.tell_attached(index, None);
+        }
         Ok(())
     }
 
@@ -287,19 +380,6 @@ impl Hub {
     pub fn reliable(&self, key: SessionKey) -> Option<(u64, u64)> {
         let s = &self.sessions.all[self.sessions.find(key).ok()?];
         Some((s.acked, s.acked + s.unacked.len() as u64))
-    }
-
-    /// The peer has received `count` deliveries at least once of this session in all.
-    ///
-    /// # Errors
-    ///
-    /// There is no such session, or [`Refusal::BadAck`].
-    pub fn ack(&mut self, now: Instant, key: SessionKey, count: u64) -> Result<(), Refusal> {
-        self.tick(now);
-        let index = self.sessions.find(key)?;
-        self.sessions.check_ack(index, count)?;
-        self.sessions.ack(index, count);
-        Ok(())
     }
 
     /// Hands out what waits for a session: `take` writes each delivery to the connection's buffer,
@@ -320,8 +400,10 @@ impl Hub {
     ) -> Result<Drained, Refusal> {
         let now = self.tick(now);
         let index = self.attached(key)?;
-        let drained = self.sessions.drain(now, index, &mut self.calls, &mut |d| take(d).into());
+        let drained =
+            self.sessions.drain(now, index, &mut self.calls, &self.retained, &mut |d| take(d).into());
         self.settle_lost(Status::Rejected);
+        self.settle_tasks(now);
         self.sessions.release_publishers(index, false);
         Ok(drained)
     }
@@ -329,6 +411,7 @@ impl Hub {
     /// The next session that has something to hand out and had nothing before: wake its
     /// connection, which drains it. Each comes once, until it was drained to the end.
     pub fn poll_ready(&mut self) -> Option<SessionKey> {
+        self.publish_owed();
         self.sessions.poll_ready()
     }
 
@@ -339,19 +422,25 @@ impl Hub {
 
     /// The next thing for the store to do; never anything unless [`HubOptions::durable`].
     pub fn poll_operation(&mut self) -> Option<Operation> {
-        self.operations.pop_front()
+        self.sessions.pool.log.pop()
     }
 
     /// When the hub wants to be called, and why: a request is not answered, a session expires.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        self.timers.next()
+        let retained = self.retained.next_expiry();
+        let history = self.histories.next_age().map(|millis| self.calendar.instant(millis));
+        let expires = retained.into_iter().chain(history).min();
+        let expires = expires.map(|at| Deadline::new(at, Why::Expiry));
+        [self.timers.next(), expires].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due, at most 128 things a call: while
     /// [`poll_timeout`](Self::poll_timeout) is due, call again.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        self.expire_retained(now);
+        self.histories.drop_old(&mut self.sessions.pool, self.calendar.millis(now), TIMERS_PER_CALL);
         for _ in 0..TIMERS_PER_CALL {
             match self.timers.pop_due(now) {
                 None => break,
@@ -359,8 +448,15 @@ impl Hub {
                 Some(Alarm::Expiry(index)) => {
                     self.sessions.all[index].timer = None;
                     let key = self.sessions.key(index);
-                    self.end(index);
+                    self.end(now, index);
+                    self.settle_tasks(now);
                     self.sessions.notice_expired(key);
+                }
+                Some(Alarm::Will(index)) => {
+                    if let Some(will) = &mut self.sessions.all[index].will {
+                        will.timer = None;
+                    }
+                    self.publish_will(now, index);
                 }
                 Some(Alarm::Free) => {}
             }
@@ -373,6 +469,15 @@ impl Hub {
         Counters {
             subscriptions: self.subs.len() as u64,
             requests_in_flight: self.calls.len() as u64,
+            queues: self.queues.len() as u64,
+            tasks: self.queues.tasks() as u64,
+            retained: self.retained.len() as u64,
+            retained_bytes: self.retained.bytes(),
+            history: self.histories.len(),
+            history_bytes: self.histories.bytes(),
+            history_refused: self.histories.refused(),
+            messages: self.sessions.pool.len() as u64,
+            message_bytes: self.sessions.pool.bytes(),
             ..self.sessions.counters
         }
     }
@@ -384,14 +489,24 @@ impl Hub {
     ///
     /// What is wrong: a fault of the hub, whatever the commands were.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        self.sessions.check()?;
+        let kept = self.retained.values().chain(self.queues.messages()).chain(self.histories.values());
+        self.sessions.check(kept)?;
+        self.queues.check()?;
+        self.retained.check(&self.sessions.pool)?;
+        self.histories.check(&self.sessions.pool)?;
         self.subs.check()?;
         self.check_calls()?;
-        let waiting = self.sessions.all.places().filter(|(_, s)| s.timer.is_some()).count();
+        let sessions = || self.sessions.all.places().map(|(_, s)| s);
+        let wills = sessions().filter(|s| s.will.as_ref().is_some_and(|w| w.timer.is_some())).count();
+        let waiting = wills + sessions().filter(|s| s.timer.is_some()).count();
         if waiting + self.calls.len() != self.timers.len() {
             return Err("timers: lost count");
         }
         Ok(())
+    }
+
+    fn limit_expiry(&self, expiry: Duration) -> Duration {
+        expiry.min(self.options.max_expiry)
     }
 
     /// The time, which never goes back.
@@ -406,23 +521,38 @@ impl Hub {
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
     }
 
+    /// The same for the action that is asked about with every message. What the server says of
+    /// itself nobody else says.
+    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+        let topic = message.topic_octets();
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+            return Err(Refusal::NotAuthorized);
+        }
+        if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
+            self.allow(index, Action::Publish, || message.topic())?;
+            self.sessions.all[index].owner.pass(topic);
+        }
+        Ok(())
+    }
+
     fn allow<'a>(
         &self,
         index: u32,
         action: Action,
         subject: impl FnOnce() -> &'a str,
     ) -> Result<(), Refusal> {
-        match &self.access {
-            Some(access) if !access.allows(&self.sessions.all[index].identity, action, subject()) => {
-                Err(Refusal::NotAuthorized)
-            }
-            _ => Ok(()),
+        let Some(access) = &self.access else { return Ok(()) };
+        let owner = &self.sessions.all[index].owner;
+        if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
+            Ok(())
+        } else {
+            Err(Refusal::NotAuthorized)
         }
     }
 
-    /// Whether the store is to know of this session.
-    fn is_durable(&self, index: u32) -> bool {
-        self.sessions.all[index].durable
+    /// What the store knows this session by, if it does.
+    fn stored(&self, index: u32) -> Option<StoredSession> {
+        Some(self.sessions.all[index].stored).filter(|stored| *stored != 0)
     }
 
     /// Ends all that belongs to a connection.
@@ -443,6 +573,7 @@ impl Hub {
             self.sessions.counters.dropped.detached += u64::from(!is_request);
             self.sessions.drop_unsent(index, entry);
         }
+        self.give_tasks_back(index);
         self.end_calls(index);
         self.sessions.clear_control(index);
         let groups = &self.subs.groups;
@@ -453,13 +584,22 @@ impl Hub {
     }
 
     /// Ends a detached session.
-    fn end(&mut self, index: u32) {
-        let mut left = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+    fn end(&mut self, now: Instant, index: u32) {
+        self.publish_will(now, index);
+        // The store forgets all that is the session's at once, and after what others took over.
+        let stored = core::mem::take(&mut self.sessions.all[index].stored);
+        let unacked = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));
+        // What was sent exactly once may have arrived: no other member gets it ([MQTT-4.8.2-5]).
+        let (once, mut left): (Vec<_>, Vec<_>) =
+            unacked.into_iter().partition(|e| e.quality == Quality::ExactlyOnce);
+        for entry in once {
+            self.sessions.counters.dropped.ended += u64::from(entry.message != NONE && !entry.is_task());
+            self.sessions.forget(index, entry);
+        }
         left.extend(self.sessions.all[index].extract(|_| true));
         self.sessions.counters.dropped.ended += self.hand_over(index, left, false, |t| t.session() != index);
-        if self.is_durable(index) {
-            let key = self.sessions.key(index);
-            self.operations.push_back(Operation::SessionRemoved { key });
+        if stored != 0 {
+            self.sessions.pool.log.push(Operation::SessionRemoved { session: stored });
         }
         for (_, sub) in core::mem::take(&mut self.sessions.all[index].subs) {
             self.subs.remove(sub);
@@ -484,6 +624,10 @@ impl Hub {
     ) -> u64 {
         let mut lost = 0;
         for entry in entries {
+            if entry.message == NONE {
+                self.sessions.forget(from, entry);
+                continue;
+            }
             let size = self.sessions.pool.get(entry.message).size();
             self.sessions.pool.share(entry.message);
             self.sessions.forget(from, entry);
@@ -494,16 +638,17 @@ impl Hub {
                 let fits = |t: &Target| t.reliable() && allowed(t) && (!keep || has_room(t.session()));
                 if let Some(t) = self.subs.groups[group].pick(fits, false, has_room) {
                     let lane = self.subs.get(t.sub).lane;
-                    let entry = Entry::new(t.sid, entry.message, true).of_group(group);
+                    let quality = entry.quality.min(t.quality());
+                    let entry = Entry::new(t.sid, entry.message, quality).of_group(group);
                     passed_on = self.sessions.offer(t.session(), lane, entry, size) != outbox::Offer::Dropped;
                 }
             }
             if keep && !passed_on {
-                let sub = self.sessions.all[from].sub(entry.sid());
+                let sub = self.sessions.all[from].sub(entry.sid);
                 let lane = sub.map_or(NONE, |sub| self.subs.get(sub).lane);
                 self.sessions.put(from, lane, entry, size);
             }
-            lost += u64::from(!keep && !passed_on);
+            lost += u64::from(!keep && !passed_on && !entry.is_task());
             self.sessions.pool.release(entry.message);
         }
         self.settle_lost(Status::Busy);

@@ -1,6 +1,11 @@
 //! What can be set, with its defaults, and the limits that bound the hub's memory.
 
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
+
+use super::history::HistoryOptions;
+pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
 pub const MAX_ID: u64 = (1 << 63) - 1;
@@ -33,11 +38,27 @@ pub struct HubOptions {
     pub max_request_timeout: Duration,
     /// The longest time that a session may outlive its connection; a longer one is cut to this.
     pub max_expiry: Duration,
+    /// Queues at most.
+    pub max_queues: usize,
+    /// What a queue is like that nobody declared.
+    pub queue: QueueOptions,
+    /// Retained messages at most.
+    pub max_retained: usize,
+    /// Octets of their bodies at most.
+    pub max_retained_bytes: u64,
     /// How many de-duplication ids of a session are remembered.
     pub dedup_window: usize,
     /// Whether sessions that outlive connections, and their subscriptions, are also stored:
     /// [`Hub::poll_operation`](super::Hub::poll_operation) then gives out what to store.
     pub durable: bool,
+    /// Which topics have a history; none by default.
+    pub history: Vec<HistoryOptions>,
+    /// Topics with a history at most in all. With more, one of which nothing is left makes room;
+    /// where there is none, the new one has no history.
+    pub max_history_topics: usize,
+    /// Octets of message bodies at most in the histories of all topics. With more, the topic of a
+    /// new message gives up its own oldest; where that is not enough, the new one is not kept.
+    pub max_history_bytes: u64,
 }
 
 impl Default for HubOptions {
@@ -52,8 +73,15 @@ impl Default for HubOptions {
             max_legs: 262_144,
             max_request_timeout: Duration::from_secs(3600),
             max_expiry: Duration::from_secs(7 * 24 * 3600),
+            max_queues: 10_000,
+            queue: QueueOptions::default(),
+            max_retained: 1_000_000,
+            max_retained_bytes: 1 << 30,
             dedup_window: 1024,
             durable: false,
+            history: Vec::new(),
+            max_history_topics: 10_000,
+            max_history_bytes: 256 << 20,
         }
     }
 }
@@ -99,6 +127,14 @@ pub enum Policy {
 pub struct SessionOptions<'a> {
     /// Who it belongs to: the authenticated user, or empty.
     pub identity: &'a str,
+    /// What its dialect knows it by, for after a restart: kept with a durable session.
+    pub name: &'a str,
+    /// What its client calls itself, or empty; for access rules.
+    pub client_id: &'a str,
+    /// Where its client connects from; for access rules.
+    pub address: Option<IpAddr>,
+    /// It belongs to the program itself: no access rules are asked.
+    pub trusted: bool,
     /// How long it outlives its connection; zero: not at all.
     pub expiry: Duration,
     /// Deliveries in its queue at most: those not handed out, and those not acknowledged.
@@ -109,17 +145,26 @@ pub struct SessionOptions<'a> {
     pub policy: Policy,
     /// Deliveries at least once at most that are handed out and not acknowledged.
     pub in_flight: u32,
+    /// Whether deliveries are acknowledged one by one, by their ids ([`Hub::settle`](super::Hub::settle)),
+    /// instead of by their count ([`Hub::ack`](super::Hub::ack)); a message for which several
+    /// subscriptions of the session match is then one delivery.
+    pub by_id: bool,
 }
 
 impl Default for SessionOptions<'_> {
     fn default() -> Self {
         Self {
             identity: "",
+            name: "",
+            client_id: "",
+            address: None,
+            trusted: false,
             expiry: Duration::ZERO,
             max_messages: 16_384,
             max_bytes: 4 << 20,
             policy: Policy::default(),
             in_flight: 1024,
+            by_id: false,
         }
     }
 }
@@ -132,6 +177,51 @@ pub enum Quality {
     AtMostOnce,
     /// At least once: kept until acknowledged.
     AtLeastOnce,
+    /// Exactly once: kept until received, and known until that is settled, so that it is handed
+    /// out again only to a peer that cannot have taken it.
+    ExactlyOnce,
+}
+
+impl Quality {
+    /// Whether deliveries are kept until acknowledged.
+    #[must_use]
+    #[inline]
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::AtMostOnce)
+    }
+
+    /// The number of the quality of service in MQTT's terms: 0, 1, 2.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The quality with this number; the highest for all above.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::AtMostOnce,
+            1 => Self::AtLeastOnce,
+            _ => Self::ExactlyOnce,
+        }
+    }
+}
+
+/// What a queue is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueueOptions {
+    /// Tasks that wait at most.
+    pub max_tasks: u32,
+    /// Octets of their bodies at most.
+    pub max_bytes: u64,
+    /// How often a task is handed out; one that came back so often goes to the queue of dead letters.
+    pub max_attempts: u32,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { max_tasks: 100_000, max_bytes: 256 << 20, max_attempts: 10 }
+    }
 }
 
 /// What a subscription is like.
@@ -151,6 +241,11 @@ pub struct SubscribeOptions {
     pub no_local: bool,
     /// Requests, not messages.
     pub serve: bool,
+    /// Whether deliveries say that a message was published to be retained; else only those say so
+    /// that the subscription begins with.
+    pub retain_as_published: bool,
+    /// Which retained messages it begins with.
+    pub retained: RetainHandling,
 }
 
 /// What a request is like.

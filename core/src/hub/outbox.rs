@@ -1,5 +1,6 @@
 //! All sessions and their queues: offering, handing out, acknowledging.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -8,10 +9,14 @@ use hashbrown::HashSet;
 
 use super::counters::Counters;
 use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey, Take};
-use super::message::{EMPTY, Pool, varint_octets};
-use super::options::Policy;
+use super::log::Log;
+use super::message::{EMPTY, Message, Pool, varint_octets};
+use super::operation::Operation;
+use super::options::{Policy, Quality};
+use super::queue::Outcome;
 use super::request::Calls;
-use super::session::{Control, Entry, Kind, Session, Turn, Wake};
+use super::retained::Retained;
+use super::session::{Control, Entry, Kind, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
 
@@ -73,15 +78,21 @@ pub(super) struct Sessions {
     notices: VecDeque<Pending>,
     /// Legs of requests whose entries were dropped from a queue: the requester is to learn it.
     pub(super) lost: Vec<u32>,
+    /// Tasks that left sessions, which, and how.
+    pub(super) tasks: Vec<(u32, u32, Outcome)>,
+    /// The further subscriptions of deliveries that are for several.
+    overlaps: Slab<Box<[u64]>>,
     /// Who holds whom, as in each session's `holding`.
     holds: HashSet<(SessionKey, SessionKey), RandomState>,
 }
 
 impl Sessions {
-    pub(super) fn new(hasher: RandomState) -> Self {
+    pub(super) fn new(hasher: RandomState, log: Log) -> Self {
         Self {
             all: Slab::default(),
-            pool: Pool::default(),
+            pool: Pool::new(log),
+            overlaps: Slab::default(),
+            tasks: Vec::new(),
             counters: Counters::default(),
             ready: VecDeque::new(),
             notices: VecDeque::new(),
@@ -118,8 +129,17 @@ impl Sessions {
     }
 
     #[inline]
-    pub(super) fn put(&mut self, index: u32, lane: u32, entry: Entry, size: u32) -> Offer {
+    pub(super) fn put(&mut self, index: u32, lane: u32, mut entry: Entry, size: u32) -> Offer {
         self.pool.share(entry.message);
+        let s = &mut self.all[index];
+        if entry.reliable() {
+            entry.number = s.next_number;
+            s.next_number = next_number(entry.number);
+            // A queue keeps its tasks itself.
+            if s.stored != 0 && !entry.is_task() {
+                entry = self.store(index, entry);
+            }
+        }
         let s = &mut self.all[index];
         s.queued += 1;
         s.bytes += u64::from(size);
@@ -136,6 +156,79 @@ impl Sessions {
             self.wake(index);
         }
         if high { Offer::High } else { Offer::Queued }
+    }
+
+    /// Has the store keep a delivery. One exactly once then waits for that: its number must not be
+    /// another's after a crash.
+    #[cold]
+    fn store(&mut self, index: u32, entry: Entry) -> Entry {
+        let message = self.pool.stored(entry.message);
+        let s = &self.all[index];
+        let Entry { sid, number, quality, .. } = entry;
+        let others = match entry.kind() {
+            Kind::Overlap(list) => self.overlaps[list].clone(),
+            _ => Box::default(),
+        };
+        let (session, retain) = (s.stored, entry.retain());
+        let held = s.by_id && quality == Quality::ExactlyOnce;
+        let queued = Operation::Queued { session, number, message, sid, others, quality, retain };
+        self.pool.log.push(queued);
+        if held {
+            self.pool.log.hold(self.key(index), number);
+        }
+        entry.with_held(held)
+    }
+
+    /// Queues a delivery that the store has, under its number there.
+    pub(super) fn put_stored(&mut self, index: u32, mut entry: Entry, number: u32) {
+        entry.number = number;
+        self.pool.share(entry.message);
+        let size = u64::from(self.pool.get(entry.message).size());
+        let s = &mut self.all[index];
+        s.next_number = next_number(number);
+        s.queued += 1;
+        s.bytes += size;
+        self.counters.queued += 1;
+        self.counters.queued_bytes += size;
+        let lanes = s.lanes.as_ref().map_or(&[][..], |lanes| &lanes.all);
+        let lane = lanes.iter().position(|lane| lane.live && lane.sid == entry.sid);
+        s.queue(lane.map_or(NONE, |lane| lane as u32)).push_back(entry);
+    }
+
+    /// The store says that the peer has received this delivery.
+    pub(super) fn release_stored(&mut self, index: u32, number: u32) {
+        let s = &self.all[index];
+        if let Some(at) = s.unacked.iter().position(|e| e.number == number && e.message != NONE) {
+            let entry = s.unacked[at];
+            self.forget_message(index, entry);
+            self.all[index].unacked[at].message = NONE;
+        }
+    }
+
+    /// The store has committed: hands out what waited for that.
+    pub(super) fn committed(&mut self) {
+        while let Some((key, number)) = self.pool.log.pop_held() {
+            if self.find(key).is_err() {
+                continue;
+            }
+            let s = &mut self.all[key.index];
+            // Those that are held are the last of what waits, or were handed out.
+            let mut all = s.main.iter_mut().rev().chain(s.unacked.iter_mut());
+            if let Some(entry) = all.find(|e| e.held() && e.number == number) {
+                *entry = entry.with_held(false);
+            }
+            self.wake(key.index);
+        }
+    }
+
+    /// Keeps the further subscriptions of a delivery.
+    pub(super) fn list_overlap(&mut self, others: Box<[u64]>) -> u32 {
+        self.overlaps.insert(others)
+    }
+
+    /// Forgets them: the delivery was dropped.
+    pub(super) fn forget_overlap(&mut self, list: u32) {
+        self.overlaps.remove(list);
     }
 
     /// Lists the session as ready if there is something to hand out.
@@ -222,15 +315,78 @@ impl Sessions {
         self.forget(index, entry);
     }
 
-    /// Accounts for an entry that left the session.
+    /// Accounts for an entry that left the session, its task undone if it is one.
     pub(super) fn forget(&mut self, index: u32, entry: Entry) {
-        let size = u64::from(self.pool.get(entry.message).size());
+        let outcome = if entry.is_sent() { Outcome::Tried } else { Outcome::Unsent };
+        self.leave(index, entry, outcome);
+    }
+
+    /// Accounts for an entry that left the session.
+    fn leave(&mut self, index: u32, entry: Entry, outcome: Outcome) {
+        self.forget_message(index, entry);
         let s = &mut self.all[index];
         s.queued -= 1;
-        s.bytes -= size;
         self.counters.queued -= 1;
+        match entry.kind() {
+            Kind::Task(task) => {
+                s.tasks -= 1;
+                return self.tasks.push((task, index, outcome));
+            }
+            Kind::Overlap(list) => _ = self.overlaps.remove(list),
+            _ => {}
+        }
+        if entry.reliable() && s.stored != 0 {
+            let (session, number) = (s.stored, entry.number);
+            self.pool.log.push(Operation::Dequeued { session, number });
+        }
+    }
+
+    /// Accounts for the message of an entry that is not needed any more.
+    fn forget_message(&mut self, index: u32, entry: Entry) {
+        if entry.message == NONE {
+            return;
+        }
+        let size = u64::from(self.pool.get(entry.message).size());
+        self.all[index].bytes -= size;
         self.counters.queued_bytes -= size;
         self.pool.release(entry.message);
+    }
+
+    /// The peer has received a delivery exactly once: its message is not needed any more. Says
+    /// whether there is such a delivery.
+    pub(super) fn received(&mut self, index: u32, id: u16) -> bool {
+        let Some(at) = self.all[index].find_unacked(id) else { return false };
+        let entry = self.all[index].unacked[at];
+        if entry.quality != Quality::ExactlyOnce {
+            return false;
+        }
+        if entry.message != NONE {
+            self.forget_message(index, entry);
+            let key = self.key(index);
+            let s = &mut self.all[index];
+            s.unacked[at].message = NONE;
+            if s.stored != 0 {
+                let (session, number) = (s.stored, entry.number);
+                self.pool.log.push(Operation::Released { session, number });
+                // Over another connection, too, the peer must not settle before that is known:
+                // after a crash it would be handed the message again, and take it for a new one.
+                s.unacked[at] = s.unacked[at].with_held(true);
+                self.pool.log.hold(key, number);
+            }
+        }
+        true
+    }
+
+    /// A delivery is settled, `done` or in vain: forgets it. Says whether there is such a delivery.
+    pub(super) fn settle(&mut self, index: u32, id: u16, done: bool) -> bool {
+        let s = &mut self.all[index];
+        let Some(at) = s.find_unacked(id) else { return false };
+        let Some(entry) = s.unacked.remove(at) else { return false };
+        s.acked += 1;
+        s.again -= u32::from((at as u32) < s.again);
+        self.leave(index, entry, if done { Outcome::Done } else { Outcome::Tried });
+        self.after_ack(index);
+        true
     }
 
     pub(super) fn push_control(&mut self, index: u32, control: Control) {
@@ -267,13 +423,20 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
+        retained: &Retained,
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Drained {
         let mut out = Drained::default();
+        self.fill(now, index, retained);
+        let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
+        let number = s.unacked.back().map(|e| e.number);
+        if let Some(number) = number.filter(|_| s.stored != 0 && number != sent) {
+            self.pool.log.push(Operation::Sent { session: s.stored, number });
+        }
         s.overflows &= out.blocked;
         if out.blocked {
             if s.wake == Wake::Idle {
@@ -282,8 +445,13 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
+        let wants_filling = s.wants_filling();
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
+        }
+        if wants_filling && !out.blocked {
+            // Others get their turn before the next part.
+            self.wake(index);
         }
         out
     }
@@ -324,31 +492,57 @@ impl Sessions {
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
         taken: &mut u32,
     ) -> bool {
-        let Self { all, pool, counters, .. } = self;
+        loop {
+            match self.step_again(index, take) {
+                Step::Taken(_) => *taken += 1,
+                Step::Skipped => {}
+                Step::Refused => return false,
+                Step::Window | Step::Empty => return true,
+            }
+        }
+    }
+
+    fn step_again(&mut self, index: u32, take: &mut impl FnMut(&Delivery<'_>) -> Take) -> Step {
+        let Self { all, pool, counters, overlaps, .. } = self;
         let s = &mut all[index];
-        while (s.again as usize) < s.unacked.len() && s.window_open() {
-            let entry = s.unacked[s.again as usize];
-            let sid = entry.sid();
-            let lane =
-                s.lanes.as_mut().and_then(|lanes| lanes.all.iter_mut().find(|l| l.live && l.sid == sid));
-            s.again_stalled = lane.as_ref().is_some_and(|l| l.used >= l.limit);
-            if s.again_stalled {
-                break;
-            }
-            let message = pool.get(entry.message);
-            // Its number stands, so there is no way around it.
-            if take(&Delivery::Message { sid, message, reliable: true }) != Take::Taken {
-                return false;
-            }
-            if let Some(lane) = lane {
-                lane.used += u64::from(varint_octets(sid) + message.size());
+        let Some(entry) = s.unacked.get(s.again as usize).copied() else { return Step::Empty };
+        if !s.may_repeat(entry) {
+            return Step::Window;
+        }
+        if entry.message == NONE {
+            if take(&Delivery::Release { id: entry.id() }) == Take::Blocked {
+                return Step::Refused;
             }
             s.again += 1;
-            *taken += 1;
-            counters.messages_out += 1;
-            counters.bytes_out += u64::from(message.size());
+            return Step::Taken(0);
         }
-        true
+        let lane =
+            s.lanes.as_mut().and_then(|lanes| lanes.all.iter_mut().find(|l| l.live && l.sid == entry.sid));
+        s.again_stalled = lane.as_ref().is_some_and(|l| l.used >= l.limit);
+        if s.again_stalled {
+            return Step::Window;
+        }
+        let message = pool.get(entry.message);
+        match take(&delivery(entry, message, overlaps, true)) {
+            Take::Taken => {}
+            Take::Never if s.by_id => {
+                s.unacked.remove(s.again as usize);
+                s.acked += 1;
+                counters.dropped.refused += 1;
+                self.forget(index, entry);
+                return Step::Skipped;
+            }
+            // Its number stands, so there is no way around it.
+            _ => return Step::Refused,
+        }
+        let size = message.size();
+        if let Some(lane) = lane {
+            lane.used += u64::from(varint_octets(entry.sid) + size);
+        }
+        s.again += 1;
+        counters.messages_out += 1;
+        counters.bytes_out += u64::from(size);
+        Step::Taken(size)
     }
 
     fn drain_queues(
@@ -436,13 +630,13 @@ impl Sessions {
         calls: &mut Calls,
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Step {
-        let Self { all, pool, counters, .. } = self;
+        let Self { all, pool, counters, overlaps, .. } = self;
         let s = &mut all[index];
         let Some(entry) = s.queue(lane).front().copied() else { return Step::Empty };
-        if entry.reliable() && !s.window_open() {
+        if !s.may_send(entry) {
             return Step::Window;
         }
-        let (sid, reliable) = (entry.sid(), entry.reliable());
+        let sid = entry.sid;
         let message = pool.get(entry.message);
         let size = message.size();
         let on_wire = if let Kind::Request(leg) = entry.kind() {
@@ -469,7 +663,7 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             }
-            match take(&Delivery::Message { sid, message, reliable }) {
+            match take(&delivery(entry, message, overlaps, false)) {
                 Take::Taken => {}
                 Take::Blocked => return Step::Refused,
                 Take::Never => return self.drop_first(index, lane, entry),
@@ -479,15 +673,20 @@ impl Sessions {
             varint_octets(sid) + size
         };
         s.queue(lane).pop_front();
-        if reliable {
-            s.unacked.push_back(entry);
+        if entry.reliable() {
+            s.unacked.push_back(entry.sent());
             s.again += 1;
+        } else if entry.is_task() {
+            self.leave(index, entry, Outcome::Done);
         } else {
             s.queued -= 1;
             s.bytes -= u64::from(size);
             counters.queued -= 1;
             counters.queued_bytes -= u64::from(size);
             pool.release(entry.message);
+            if let Kind::Overlap(list) = entry.kind() {
+                overlaps.remove(list);
+            }
         }
         Step::Taken(on_wire)
     }
@@ -497,7 +696,7 @@ impl Sessions {
     fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
         self.counters.dropped.refused += 1;
         self.all[index].queue(lane).pop_front();
-        self.forget(index, entry);
+        self.leave(index, entry, Outcome::Tried);
         Step::Skipped
     }
 
@@ -518,8 +717,13 @@ impl Sessions {
             let Some(entry) = s.unacked.pop_front() else { break };
             s.acked += 1;
             s.again = s.again.saturating_sub(1);
-            self.forget(index, entry);
+            self.leave(index, entry, Outcome::Done);
         }
+        self.after_ack(index);
+    }
+
+    /// There is room in flight again.
+    fn after_ack(&mut self, index: u32) {
         let s = &mut self.all[index];
         if s.unacked.is_empty() && s.unacked.capacity() > KEEP {
             s.unacked = VecDeque::new();
@@ -603,11 +807,12 @@ impl Sessions {
     }
 
     /// Checks counts and lists against what there is.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(super) fn check(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
         let (mut queued, mut bytes) = (0, 0);
         for (index, s) in self.all.places().filter(|(_, s)| s.live) {
             let all = || s.unsent().chain(&s.unacked);
-            let sum: u64 = all().map(|e| u64::from(self.pool.get(e.message).size())).sum();
+            let sizes = all().filter(|e| e.message != NONE);
+            let sum: u64 = sizes.map(|e| u64::from(self.pool.get(e.message).size())).sum();
             if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
                 return Err("session: cached counts differ from a recount");
             }
@@ -633,14 +838,17 @@ impl Sessions {
         if (queued, bytes) != (self.counters.queued, self.counters.queued_bytes) {
             return Err("counters: queued differs from a recount");
         }
-        self.check_references()
+        self.check_references(kept)
     }
 
-    fn check_references(&self) -> Result<(), &'static str> {
+    fn check_references(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
         let mut references = alloc::collections::BTreeMap::new();
+        kept.for_each(|message| *references.entry(message).or_insert(0u32) += 1);
         for (_, s) in self.all.places() {
             let control = s.control.iter().filter_map(Control::message);
-            for message in s.unsent().chain(&s.unacked).map(|e| e.message).chain(control) {
+            let will = s.will.as_ref().map(|will| will.message);
+            let queued = s.unsent().chain(&s.unacked).map(|e| e.message).filter(|m| *m != NONE);
+            for message in queued.chain(control).chain(will) {
                 *references.entry(message).or_insert(0u32) += 1;
             }
         }
@@ -650,4 +858,20 @@ impl Sessions {
         let wrong = |(message, n): (u32, u32)| references.get(&message).copied().unwrap_or(0) != n;
         if self.pool.references().any(wrong) { Err("pool: references miscounted") } else { Ok(()) }
     }
+}
+
+/// What the peer is told of an entry.
+#[inline]
+fn delivery<'a>(
+    entry: Entry,
+    message: &'a Message,
+    overlaps: &'a Slab<Box<[u64]>>,
+    again: bool,
+) -> Delivery<'a> {
+    let others = match entry.kind() {
+        Kind::Overlap(list) => &*overlaps[list],
+        _ => &[],
+    };
+    let (sid, quality, id, retain) = (entry.sid, entry.quality, entry.id(), entry.retain());
+    Delivery::Message { sid, others, message, quality, id, again, retain }
 }

@@ -1,11 +1,16 @@
 //! Publishing: from a message to the queues of all who want it.
 
+use alloc::vec::Vec;
+
 use super::Hub;
-use super::delivery::{Action, PublishOutcome, Refusal, SessionKey};
+use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
+use super::operation::Operation;
 use super::outbox::{Offer, Sessions};
+use super::queue;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
+use super::subscriptions::{FilterEntry, Target};
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -28,23 +33,67 @@ impl Hub {
         dedup: Option<&[u8]>,
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
-        let index = self.attached(key)?;
-        if message.topic_octets().is_empty() {
-            return Err(Refusal::Topic(TopicError::Empty));
-        }
-        self.allow(index, Action::Publish, || message.topic())?;
-        self.sessions.counters.messages_in += 1;
-        self.sessions.counters.bytes_in += u64::from(message.size());
+        let index = self.check_publish(key, &message)?;
         if let Some(id) = dedup {
             let hash = self.hasher.hash_one(id);
             let remembered = &mut self.sessions.all[index].dedup;
             let remembered = remembered.get_or_insert_with(|| Dedup::new(self.hasher.clone()).into());
             if !remembered.is_new(hash, self.options.dedup_window) {
-                self.sessions.counters.duplicates += 1;
-                return Ok(PublishOutcome { duplicate: true, ..PublishOutcome::default() });
+                return Ok(self.duplicate());
             }
         }
-        Ok(self.route(now, Some(index), message))
+        Ok(self.accept(now, Some(index), message))
+    }
+
+    /// Sends a message that its publisher names by `id`, exactly once: until
+    /// [`forget_received`](Self::forget_received), a second one with this id is the same, whatever
+    /// connection it comes over.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish); nothing is remembered then.
+    pub fn publish_once(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        id: u16,
+        message: Message,
+    ) -> Result<PublishOutcome, Refusal> {
+        let now = self.tick(now);
+        let index = self.sessions.find(key)?;
+        let Err(at) = self.sessions.all[index].received.binary_search(&id) else {
+            return Ok(self.duplicate());
+        };
+        let index = self.check_publish(key, &message)?;
+        let issued = self.sessions.pool.log.issued();
+        let mut outcome = self.accept(now, Some(index), message);
+        self.sessions.all[index].received.insert(at, id);
+        if let Some(session) = self.stored(index) {
+            self.sessions.pool.log.push(Operation::Received { session, id });
+        }
+        outcome.commit = self.commit_since(issued);
+        Ok(outcome)
+    }
+
+    /// The publisher has settled its message exactly once with this id, which is free again. Says
+    /// whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session.
+    pub fn forget_received(&mut self, now: Instant, key: SessionKey, id: u16) -> Result<bool, Refusal> {
+        self.tick(now);
+        let index = self.sessions.find(key)?;
+        let received = &mut self.sessions.all[index].received;
+        let Ok(at) = received.binary_search(&id) else { return Ok(false) };
+        received.remove(at);
+        if received.is_empty() {
+            *received = Vec::new();
+        }
+        if let Some(session) = self.stored(index) {
+            self.sessions.pool.log.push(Operation::Forgotten { session, id });
+        }
+        Ok(true)
     }
 
     /// Sends a message that comes from the server itself, and from no session.
@@ -57,32 +106,130 @@ impl Hub {
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
         }
-        Ok(self.route(now, None, message))
+        Ok(self.accept(now, None, message))
+    }
+
+    fn check_publish(&mut self, key: SessionKey, message: &Message) -> Result<u32, Refusal> {
+        let index = self.attached(key)?;
+        if message.topic_octets().is_empty() {
+            return Err(Refusal::Topic(TopicError::Empty));
+        }
+        if queue::is_topic(message.topic_octets()) {
+            let name = queue::name_of(message.topic()).unwrap_or_default();
+            self.check_offer(index, message, name)?;
+        } else {
+            self.allow_publish(index, message)?;
+            self.check_keep(self.now, message)?;
+        }
+        if self.sessions.pool.log.stalled && self.needs_store(message) {
+            return Err(Refusal::Store);
+        }
+        let counters = &mut self.sessions.counters;
+        counters.messages_in += 1;
+        counters.bytes_in += u64::from(message.size());
+        Ok(index)
+    }
+
+    /// Whether the store would have to keep this message.
+    fn needs_store(&mut self, message: &Message) -> bool {
+        let Self { subs, sessions, .. } = self;
+        let durable = |t: &Target| t.reliable() && sessions.all[t.session()].stored != 0;
+        let found = subs.matcher.find(message.topic_octets());
+        let mut filters = found.iter().map(|filter| &subs.filters[*filter]);
+        let of_group = |number: &u32| subs.groups[*number].members.iter().any(durable);
+        let kept = |f: &FilterEntry| f.targets().iter().any(durable) || f.groups().iter().any(of_group);
+        message.is_retain()
+            || queue::is_topic(message.topic_octets())
+            || self.histories.keeps(message.topic_octets())
+            || (message.is_reliable() && filters.any(kept))
+    }
+
+    /// A message that is known. Its first may not be committed yet.
+    fn duplicate(&mut self) -> PublishOutcome {
+        self.sessions.counters.duplicates += 1;
+        let commit = self.commit_since(self.commits());
+        PublishOutcome { duplicate: true, commit, ..PublishOutcome::default() }
+    }
+
+    /// What must be committed for what was done since so many operations were issued.
+    fn commit_since(&self, issued: u64) -> Option<u64> {
+        let now = self.sessions.pool.log.issued();
+        (now > issued).then_some(now)
+    }
+
+    fn accept(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+        let issued = self.sessions.pool.log.issued();
+        let asks = publisher.and_then(|p| Some((p, self.asks(p, &message)?, message.clone())));
+        let mut outcome = self.route(now, publisher, message);
+        if let Some((requester, reply, message)) = asks
+            && self.ask_by_message(now, requester, message, reply)
+        {
+            (outcome.matched, outcome.queued) = (outcome.matched + 1, outcome.queued + 1);
+        }
+        outcome.commit = self.commit_since(issued);
+        outcome
+    }
+
+    /// Keeps a message if it is to be retained or its topic has a history, and queues it for all
+    /// who want it.
+    pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+        if queue::is_topic(message.topic_octets()) {
+            let message = self.sessions.pool.insert(message);
+            let outcome = self.offer_task(now, message);
+            self.sessions.pool.release(message);
+            return outcome;
+        }
+        let retain = message.is_retain();
+        if !(retain || self.histories.keeps(message.topic_octets())) || message.expired(now) {
+            return self.fan_out(now, publisher, Source::New(message));
+        }
+        let message = self.sessions.pool.insert(message);
+        if retain {
+            self.keep(message);
+        }
+        let at = self.calendar.millis(now);
+        self.histories.append(&mut self.sessions.pool, message, at);
+        let outcome = self.fan_out(now, publisher, Source::Pooled(message));
+        self.sessions.pool.release(message);
+        outcome
     }
 
     /// Queues a message for all subscriptions that match.
-    fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+    fn fan_out(&mut self, now: Instant, publisher: Option<u32>, source: Source) -> PublishOutcome {
         let mut outcome = PublishOutcome::default();
-        let Self { subs, sessions, .. } = self;
+        let Self { subs, sessions, overlap, .. } = self;
+        let message = match &source {
+            Source::New(message) => message,
+            Source::Pooled(index) => sessions.pool.get(*index),
+        };
         let found = subs.matcher.find(message.topic_octets());
         if found.is_empty() || message.expired(now) {
             return outcome;
         }
-        let (size, reliable) = (message.size(), message.is_reliable());
-        let message = sessions.pool.insert(message);
+        let (size, quality, retain) = (message.size(), message.quality(), message.is_retain());
+        let message = match source {
+            Source::New(message) => sessions.pool.insert(message),
+            Source::Pooled(index) => {
+                sessions.pool.share(index);
+                index
+            }
+        };
+        // Only where several filters match can several subscriptions of a session.
+        let several = found.len() > 1;
         for filter in found {
             let filter = &subs.filters[*filter];
             for t in filter.targets() {
                 if t.no_local() && publisher == Some(t.session()) {
                     continue;
                 }
-                let lane = if t.has_lane() { subs.subs[t.sub].lane } else { NONE };
-                let entry = Entry::new(t.sid, message, reliable & t.reliable());
-                let offer = sessions.offer(t.session(), lane, entry, size);
-                outcome.count(offer);
-                if offer == Offer::High {
-                    hold(sessions, t.session(), publisher);
+                if several && t.by_id() {
+                    overlap.push(*t);
+                    continue;
                 }
+                let lane = if t.has_lane() { subs.subs[t.sub].lane } else { NONE };
+                let entry = Entry::new(t.sid, message, quality.min(t.quality()))
+                    .with_retain(retain & t.retain_as_published());
+                offer(sessions, &mut outcome, publisher, (t.session(), lane), entry, size);
             }
             for number in filter.groups() {
                 let group = &mut subs.groups[*number];
@@ -92,13 +239,14 @@ impl Hub {
                 let all = &sessions.all;
                 let Some(t) = group.pick(|_| true, false, |s| all[s].has_room(size)) else { continue };
                 let lane = subs.subs[t.sub].lane;
-                let entry = Entry::new(t.sid, message, reliable & t.reliable()).of_group(*number);
-                let offer = sessions.offer(t.session(), lane, entry, size);
-                outcome.count(offer);
-                if offer == Offer::High {
-                    hold(sessions, t.session(), publisher);
-                }
+                let entry = Entry::new(t.sid, message, quality.min(t.quality()))
+                    .with_retain(retain & t.retain_as_published())
+                    .of_group(*number);
+                offer(sessions, &mut outcome, publisher, (t.session(), lane), entry, size);
             }
+        }
+        if !overlap.is_empty() {
+            offer_once(sessions, &mut outcome, publisher, overlap, message);
         }
         sessions.pool.release(message);
         if !self.sessions.lost.is_empty() {
@@ -106,6 +254,59 @@ impl Hub {
         }
         outcome
     }
+}
+
+/// A message to send on.
+enum Source {
+    New(Message),
+    /// In the pool, with a reference that stays the caller's.
+    Pooled(u32),
+}
+
+/// Offers a delivery to a session's queue, and holds the publisher where that says so.
+#[inline]
+fn offer(
+    sessions: &mut Sessions,
+    outcome: &mut PublishOutcome,
+    publisher: Option<u32>,
+    (session, lane): (u32, u32),
+    entry: Entry,
+    size: u32,
+) -> bool {
+    let offer = sessions.offer(session, lane, entry, size);
+    outcome.count(offer);
+    if offer == Offer::High {
+        hold(sessions, session, publisher);
+    }
+    offer != Offer::Dropped
+}
+
+/// One delivery for each session, whichever and how many of its subscriptions match: at the best
+/// quality among them, with all their ids ([MQTT-3.3.4-2], [MQTT-3.3.4-4]).
+fn offer_once(
+    sessions: &mut Sessions,
+    outcome: &mut PublishOutcome,
+    publisher: Option<u32>,
+    targets: &mut Vec<Target>,
+    message: u32,
+) {
+    targets.sort_unstable_by_key(|t| (t.session(), t.sid));
+    let m = sessions.pool.get(message);
+    let (size, quality, retain) = (m.size(), m.quality(), m.is_retain());
+    for same in targets.chunk_by(|a, b| a.session() == b.session()) {
+        let best = same.iter().map(|t| t.quality()).max().unwrap_or_default();
+        let retain = retain && same.iter().any(|t| t.retain_as_published());
+        let mut entry = Entry::new(same[0].sid, message, quality.min(best)).with_retain(retain);
+        let list = (same.len() > 1).then(|| sessions.list_overlap(same[1..].iter().map(|t| t.sid).collect()));
+        if let Some(list) = list {
+            entry = entry.of_overlap(list);
+        }
+        let taken = offer(sessions, outcome, publisher, (same[0].session(), NONE), entry, size);
+        if let Some(list) = list.filter(|_| !taken) {
+            sessions.forget_overlap(list);
+        }
+    }
+    targets.clear();
 }
 
 impl PublishOutcome {

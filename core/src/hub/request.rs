@@ -1,5 +1,6 @@
 //! Requests: from a requester to one responder or to all, and the answers back.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -7,19 +8,21 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
-use super::options::{MAX_ID, RequestOptions};
+use super::options::{MAX_ID, Quality, RequestOptions};
+use super::reply::{Owed, Reply};
 use super::session::{Control, Entry};
 use super::slab::{NONE, Slab};
 use super::subscriptions::Target;
 use super::timers::{Alarm, Timer};
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
 
 /// How many responders are asked for room for a request to one: it bounds the work of a request
 /// where thousands serve and all are busy.
-const PROBES: usize = 64;
+pub(super) const PROBES: usize = 64;
 /// A leg's number takes so many bits of its id; a serial number takes the others.
 const LEG_BITS: u32 = 24;
 const LEGS: usize = 1 << LEG_BITS;
@@ -35,12 +38,14 @@ struct Request {
     legs: Vec<u32>,
     /// Where it is in the requester's list.
     position: usize,
+    /// Where the answer is published, if it came as a message.
+    reply: Option<Box<Reply>>,
 }
 
 impl Default for Request {
     fn default() -> Self {
         let (deadline, legs) = (Instant::ZERO, Vec::new());
-        Self { requester: NONE, id: 0, many: false, timer: None, deadline, legs, position: 0 }
+        Self { requester: NONE, id: 0, many: false, timer: None, deadline, legs, position: 0, reply: None }
     }
 }
 
@@ -75,13 +80,24 @@ pub(super) struct Calls {
     legs: Slab<Leg>,
     by_id: HashMap<(u32, u64), u32, RandomState>,
     serial: u64,
-    turn: usize,
+    pub(super) turn: usize,
+    /// How many requests came as messages.
+    pub(super) by_message: u64,
+    pub(super) owed: Owed,
 }
 
 impl Calls {
     pub(super) fn new(hasher: RandomState) -> Self {
         let by_id = HashMap::with_hasher(hasher);
-        Self { requests: Slab::default(), legs: Slab::default(), by_id, serial: 0, turn: 0 }
+        Self {
+            requests: Slab::default(),
+            legs: Slab::default(),
+            by_id,
+            serial: 0,
+            turn: 0,
+            by_message: 0,
+            owed: Owed::new(),
+        }
     }
 
     /// The id of a leg that is about to be handed out and the time that is left; `None` if its
@@ -90,6 +106,11 @@ impl Calls {
         let l = &self.legs[leg];
         let left = || self.requests[l.request].deadline.saturating_since(now);
         (l.state == State::Queued).then(|| (l.serial << LEG_BITS | u64::from(leg), left()))
+    }
+
+    /// Whether somebody works on a request, or will.
+    pub(super) fn is_asked(&self, request: u32) -> bool {
+        !self.requests[request].legs.is_empty()
     }
 
     pub(super) fn sent(&mut self, leg: u32) {
@@ -136,26 +157,20 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let now = self.tick(now);
         let requester = self.check_request(key, id, &message)?;
-        let timeout = options.timeout.min(self.options.max_request_timeout);
-        let deadline = now + timeout;
-        let position = self.sessions.all[requester].asked.len();
-        let request = Request { requester, id, many: options.many, deadline, position, ..Request::default() };
-        let number = self.calls.requests.insert(request);
-        self.calls.requests[number].timer = Some(self.timers.set(deadline, Alarm::Request(number)));
-        self.calls.by_id.insert((requester, id), number);
-        self.sessions.all[requester].asked.push(number);
-        self.sessions.counters.requests += 1;
-
+        let number = self.begin_request(now, requester, id, options, None);
         let found = self.subs.matcher.find(message.topic_octets()).to_vec();
         let size = message.size();
         let message = self.sessions.pool.insert(message);
-        let busy = if options.many {
+        let mut busy = if options.many {
             self.ask_all(number, &found, message, size)
         } else {
             self.ask_one(number, &found, message, size)
         };
+        if !busy && !self.calls.is_asked(number) {
+            busy = self.ask_subscribers(number, &found, message, size, options.many);
+        }
         self.sessions.pool.release(message);
-        if self.calls.requests[number].legs.is_empty() {
+        if !self.calls.is_asked(number) {
             self.answer(number, if busy { Status::Busy } else { Status::NoResponder });
         } else if busy && options.many {
             let response = Control::Response { id, status: Status::Busy, more: true, message: NONE };
@@ -164,9 +179,37 @@ impl Hub {
         Ok(())
     }
 
+    pub(super) fn begin_request(
+        &mut self,
+        now: Instant,
+        requester: u32,
+        id: u64,
+        options: RequestOptions,
+        reply: Option<Box<Reply>>,
+    ) -> u32 {
+        let timeout = options.timeout.min(self.options.max_request_timeout);
+        let (deadline, many) = (now + timeout, options.many);
+        let position = self.sessions.all[requester].asked.len();
+        let request = Request { requester, id, many, deadline, position, reply, ..Request::default() };
+        let number = self.calls.requests.insert(request);
+        self.calls.requests[number].timer = Some(self.timers.set(deadline, Alarm::Request(number)));
+        self.calls.by_id.insert((requester, id), number);
+        self.sessions.all[requester].asked.push(number);
+        self.sessions.counters.requests += 1;
+        number
+    }
+
+    /// Which limit keeps a session from asking once more.
+    pub(super) fn requests_full(&self, requester: u32) -> Option<&'static str> {
+        let s = &self.sessions.all[requester];
+        if s.asked.len() + s.control.len() >= self.options.max_requests_per_session {
+            return Some("requests of a session");
+        }
+        (self.calls.len() >= self.options.max_requests).then_some("requests in flight")
+    }
+
     fn check_request(&self, key: SessionKey, id: u64, message: &Message) -> Result<u32, Refusal> {
         let requester = self.attached(key)?;
-        let s = &self.sessions.all[requester];
         if id == 0 || id > MAX_ID {
             return Err(Refusal::Invalid("a request's id is from 1 to 2^63 - 1"));
         }
@@ -176,11 +219,8 @@ impl Hub {
         if self.calls.by_id.contains_key(&(requester, id)) {
             return Err(Refusal::InUse);
         }
-        if s.asked.len() + s.control.len() >= self.options.max_requests_per_session {
-            return Err(Refusal::Quota("requests of a session"));
-        }
-        if self.calls.len() >= self.options.max_requests {
-            return Err(Refusal::Quota("requests in flight"));
+        if let Some(limit) = self.requests_full(requester) {
+            return Err(Refusal::Quota(limit));
         }
         self.allow(requester, Action::Request, || message.topic())?;
         Ok(requester)
@@ -205,7 +245,7 @@ impl Hub {
     }
 
     /// Asks the responder whose turn it is; says whether there was one without room.
-    fn ask_one(&mut self, request: u32, found: &[u32], message: u32, size: u32) -> bool {
+    pub(super) fn ask_one(&mut self, request: u32, found: &[u32], message: u32, size: u32) -> bool {
         let lens =
             |hub: &Self, f: u32| (hub.subs.filters[f].responders().len(), hub.subs.filters[f].groups().len());
         let total: usize = found.iter().map(|f| lens(self, *f)).map(|(a, b)| a + b).sum();
@@ -245,7 +285,7 @@ impl Hub {
 
     /// Queues a request for a responder: `None` if it is not attached or may not have it, else
     /// whether there was room. It never displaces anything.
-    fn ask(&mut self, request: u32, target: Target, message: u32, size: u32) -> Option<bool> {
+    pub(super) fn ask(&mut self, request: u32, target: Target, message: u32, size: u32) -> Option<bool> {
         let responder = target.session();
         let own = target.no_local() && self.calls.requests[request].requester == responder;
         if own || !self.sessions.all[responder].attached {
@@ -263,7 +303,7 @@ impl Hub {
         let leg = self.calls.legs.insert(leg);
         self.sessions.all[responder].serving.push(leg);
         self.calls.requests[request].legs.push(leg);
-        let entry = Entry::new(target.sid, message, false).of_request(leg);
+        let entry = Entry::new(target.sid, message, Quality::AtMostOnce).of_request(leg);
         let lane = self.subs.get(target.sub).lane;
         self.sessions.put(responder, lane, entry, size);
         Some(true)
@@ -287,12 +327,25 @@ impl Hub {
         more: bool,
         message: Message,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let responder = self.sessions.find(key)?;
         let leg = self.calls.leg(id).ok_or(Refusal::NotFound)?;
         let Leg { request, responder: asked, .. } = self.calls.legs[leg];
         if asked != responder {
             return Err(Refusal::NotAuthorized);
+        }
+        if let Some(reply) = self.calls.requests[request].reply.take() {
+            let done = self.respond_by_message(now, responder, &reply, status, &message);
+            // Publishing may have ended it: then its leg is gone.
+            if self.calls.leg(id) == Some(leg) {
+                if more && done.is_ok() {
+                    self.calls.requests[request].reply = Some(reply);
+                } else {
+                    self.end_leg(leg);
+                    self.end_request(request);
+                }
+            }
+            return done;
         }
         let Request { requester, id, many, .. } = self.calls.requests[request];
         let size = message.size();
@@ -328,6 +381,10 @@ impl Hub {
     /// Ends a request with an empty last answer.
     pub(super) fn answer(&mut self, request: u32, status: Status) {
         let Request { requester, id, .. } = self.calls.requests[request];
+        if let Some(reply) = self.calls.requests[request].reply.take() {
+            self.calls.owed.push_back((reply, status));
+            return self.end_request(request);
+        }
         self.end_request(request);
         self.sessions.push_control(requester, Control::Response { id, status, more: false, message: NONE });
     }

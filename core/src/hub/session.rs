@@ -9,22 +9,38 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 
 use super::delivery::SessionKey;
-use super::options::{Policy, SessionOptions};
+use super::keep::Backlog;
+use super::options::{Policy, Quality, SessionOptions};
+use super::owner::Owner;
 use super::slab::NONE;
 use super::timers::Timer;
 use crate::status::Status;
 
-const RELIABLE: u64 = 1 << 63;
-const KIND: u32 = 30;
+/// Numbers of deliveries go from 0 to this, exclusively: a multiple of the packet identifiers that
+/// there are, so that what follows the last also follows it as an identifier.
+const NUMBERS: u32 = u32::MAX;
+/// So many packet identifiers there are.
+const IDS: u32 = 65_535;
 
-/// A delivery in a queue, in 16 octets: the message itself is in the pool.
+const KIND: u32 = 29;
+
+const RETAIN: u8 = 1;
+const HELD: u8 = 2;
+const SENT: u8 = 4;
+
+/// A delivery in a queue, in 24 octets: the message itself is in the pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// The subscription's id, and whether the delivery is at least once.
-    word: u64,
+    /// The subscription's id.
+    pub(super) sid: u64,
+    /// In the pool; `NONE` once the peer has received it.
     pub(super) message: u32,
-    /// The kind in two bits, and the number of the group or the leg.
+    /// The kind in three bits, and the number of what it is of.
     tag: u32,
+    /// The number in the session of a delivery that is not at most once.
+    pub(super) number: u32,
+    pub(super) quality: Quality,
+    flags: u8,
 }
 
 /// What an entry is.
@@ -35,12 +51,16 @@ pub(super) enum Kind {
     Group(u32),
     /// This leg of a request.
     Request(u32),
+    /// Several subscriptions of the session match: the others are listed there.
+    Overlap(u32),
+    /// This task of a queue.
+    Task(u32),
 }
 
 impl Entry {
     #[inline]
-    pub(super) const fn new(sid: u64, message: u32, reliable: bool) -> Self {
-        Self { word: sid | if reliable { RELIABLE } else { 0 }, message, tag: 0 }
+    pub(super) const fn new(sid: u64, message: u32, quality: Quality) -> Self {
+        Self { sid, message, tag: 0, number: NONE, quality, flags: 0 }
     }
 
     pub(super) const fn of_group(self, group: u32) -> Self {
@@ -51,28 +71,91 @@ impl Entry {
         Self { tag: 2 << KIND | leg, ..self }
     }
 
+    pub(super) const fn of_overlap(self, list: u32) -> Self {
+        Self { tag: 3 << KIND | list, ..self }
+    }
+
+    pub(super) const fn of_task(self, task: u32) -> Self {
+        Self { tag: 4 << KIND | task, ..self }
+    }
+
+    pub(super) const fn is_task(self) -> bool {
+        self.tag >> KIND == 4
+    }
+
+    /// The peer was handed it.
+    pub(super) const fn sent(self) -> Self {
+        Self { flags: self.flags | SENT, ..self }
+    }
+
+    pub(super) const fn is_sent(self) -> bool {
+        self.flags & SENT != 0
+    }
+
     pub(super) const fn plain(self) -> Self {
         Self { tag: 0, ..self }
     }
 
     #[inline]
-    pub(super) const fn sid(self) -> u64 {
-        self.word & !RELIABLE
+    pub(super) const fn with_retain(mut self, retain: bool) -> Self {
+        self.flags |= if retain { RETAIN } else { 0 };
+        self
+    }
+
+    /// Must not be handed out before the store has it.
+    pub(super) const fn with_held(mut self, held: bool) -> Self {
+        self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
+        self
     }
 
     #[inline]
     pub(super) const fn reliable(self) -> bool {
-        self.word & RELIABLE != 0
+        self.quality.is_reliable()
+    }
+
+    #[inline]
+    pub(super) const fn retain(self) -> bool {
+        self.flags & RETAIN != 0
+    }
+
+    #[inline]
+    pub(super) const fn held(self) -> bool {
+        self.flags & HELD != 0
+    }
+
+    /// MQTT's packet identifier of a delivery that is not at most once: what follows from its
+    /// number, so that it is the same over another connection and after a restart.
+    #[inline]
+    pub(super) const fn id(self) -> u16 {
+        if self.reliable() { (self.number % IDS) as u16 + 1 } else { 0 }
     }
 
     #[inline]
     pub(super) const fn kind(self) -> Kind {
+        let number = self.tag & ((1 << KIND) - 1);
         match self.tag >> KIND {
             0 => Kind::Plain,
-            1 => Kind::Group(self.tag & ((1 << KIND) - 1)),
-            _ => Kind::Request(self.tag & ((1 << KIND) - 1)),
+            1 => Kind::Group(number),
+            2 => Kind::Request(number),
+            3 => Kind::Overlap(number),
+            _ => Kind::Task(number),
         }
     }
+}
+
+/// The number after this one.
+pub(super) const fn next_number(number: u32) -> u32 {
+    if number >= NUMBERS - 1 { 0 } else { number + 1 }
+}
+
+/// How far `to` is behind `from`, in the order of numbers.
+const fn distance(from: u32, to: u32) -> u32 {
+    if to >= from { to - from } else { NUMBERS - from + to }
+}
+
+/// Whether `number` is not after `last`, where both are of deliveries that are kept.
+pub(super) const fn is_up_to(number: u32, last: u32) -> bool {
+    distance(number, last) < NUMBERS / 2
 }
 
 /// What is owed about requests; no policy drops it.
@@ -201,6 +284,16 @@ impl Dedup {
     }
 }
 
+/// What is published when the session's connection is gone.
+#[derive(Debug)]
+pub(super) struct Will {
+    /// In the pool.
+    pub(super) message: u32,
+    pub(super) delay: Duration,
+    /// Its delay runs.
+    pub(super) timer: Option<Timer>,
+}
+
 /// A session. What a delivery touches comes first.
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -228,6 +321,9 @@ pub(super) struct Session {
     /// Octets of the answers in it.
     pub(super) owed: u64,
     pub(super) lanes: Option<Box<Lanes>>,
+    /// Retained messages that subscriptions begin with and that are not queued yet.
+    #[expect(clippy::box_collection, reason = "few sessions have any: 8 octets of each, not 32")]
+    pub(super) backlogs: Option<Box<VecDeque<Backlog>>>,
     pub(super) acked: u64,
     /// Handing out again waits for a subscription's credit.
     pub(super) again_stalled: bool,
@@ -250,10 +346,27 @@ pub(super) struct Session {
     pub(super) asked: Vec<u32>,
     /// Legs of requests that this session is to answer.
     pub(super) serving: Vec<u32>,
-    pub(super) identity: Box<str>,
+    pub(super) owner: Owner,
     pub(super) expiry: Duration,
-    /// The store knows of it, from its beginning to its end.
-    pub(super) durable: bool,
+    /// Deliveries are acknowledged one by one, by their ids, and those for overlapping
+    /// subscriptions are one.
+    pub(super) by_id: bool,
+    /// It asks and answers by messages.
+    pub(super) by_messages: bool,
+    /// The number of the next delivery that is not at most once.
+    pub(super) next_number: u32,
+    /// How many subscriptions were made by their filter: their ids are never used twice.
+    pub(super) next_sub: u32,
+    /// The peer's ids of messages exactly once that are not settled, ordered.
+    pub(super) received: Vec<u16>,
+    pub(super) will: Option<Box<Will>>,
+    /// Tasks of queues that it has, and how many queues it is a consumer of.
+    pub(super) tasks: u32,
+    pub(super) queues: u32,
+    /// What its dialect knows it by, where the store said so.
+    pub(super) name: Option<Box<str>>,
+    /// What the store knows it by, from its beginning to its end; 0: not at all.
+    pub(super) stored: u64,
     pub(super) timer: Option<Timer>,
     pub(super) dedup: Option<Box<Dedup>>,
 }
@@ -268,7 +381,8 @@ impl Session {
             max_messages: options.max_messages.max(1),
             max_bytes: options.max_bytes,
             window: options.in_flight.max(1),
-            identity: options.identity.into(),
+            by_id: options.by_id,
+            owner: Owner::new(options),
             expiry,
             ..Self::default()
         }
@@ -313,6 +427,32 @@ impl Session {
         self.again < self.window
     }
 
+    /// Whether this delivery, the first of a queue, may be handed out now.
+    #[inline]
+    pub(super) fn may_send(&self, entry: Entry) -> bool {
+        !entry.reliable() || (self.window_open() && !entry.held() && self.has_id(entry))
+    }
+
+    /// Whether this delivery, which an earlier connection was handed, may be handed out now.
+    #[inline]
+    pub(super) fn may_repeat(&self, entry: Entry) -> bool {
+        self.window_open() && !entry.held()
+    }
+
+    /// Whether the delivery's id is not that of an older one.
+    #[inline]
+    fn has_id(&self, entry: Entry) -> bool {
+        !self.by_id || self.unacked.front().is_none_or(|first| distance(first.number, entry.number) < IDS)
+    }
+
+    /// Where the delivery with this id is among those that are not acknowledged.
+    pub(super) fn find_unacked(&self, id: u16) -> Option<usize> {
+        let first = self.unacked.front()?;
+        let offset = (u32::from(id) + IDS - u32::from(first.id())) % IDS;
+        let at = self.unacked.partition_point(|e| distance(first.number, e.number) < offset);
+        self.unacked.get(at).filter(|e| e.id() == id).map(|_| at)
+    }
+
     /// Whether there is something that may go out now.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
@@ -323,9 +463,10 @@ impl Session {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
-            return self.window_open() && !self.again_stalled;
+            return self.may_repeat(self.unacked[self.again as usize]) && !self.again_stalled;
         }
-        self.main.front().is_some_and(|e| !e.reliable() || self.window_open())
+        self.wants_filling()
+            || self.main.front().is_some_and(|e| self.may_send(*e))
             || self.lanes.as_ref().is_some_and(|lanes| !lanes.ring.is_empty())
     }
 

@@ -30,6 +30,25 @@ impl Group {
         Self { name: name.into(), filter, serve, position, ..Self::default() }
     }
 
+    /// An attached member that is `free`, by turns; `first` if it is. So many are asked at most; the
+    /// next call asks others.
+    pub(super) fn pick_free(&mut self, first: Option<u32>, free: impl Fn(u32) -> bool) -> Option<Target> {
+        if let Some(member) = first.and_then(|first| {
+            let attached = self.members[..self.attached].iter().take(PROBES);
+            attached.copied().find(|t| t.session() == first && free(first))
+        }) {
+            return Some(member);
+        }
+        for _ in 0..self.attached.min(PROBES) {
+            let at = self.next % self.attached;
+            self.next = at + 1;
+            if free(self.members[at].session()) {
+                return Some(self.members[at]);
+            }
+        }
+        None
+    }
+
     /// The member that gets the next message: by turns, an attached one that `has_room`; where
     /// none is found, an attached one; where none is attached, any. Only those that are `allowed`,
     /// and only attached ones if `attached_only`.

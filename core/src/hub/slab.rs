@@ -59,8 +59,13 @@ impl<T: Default> Slab<T> {
         self.items.get(index as usize)
     }
 
+    /// All places, to change.
+    pub(super) fn items(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut()
+    }
+
     /// All places, freed ones too (they hold the default value).
-    pub(super) fn places(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = (u32, &T)> {
         self.items.iter().enumerate().map(|(i, item)| (i as u32, item))
     }
 }

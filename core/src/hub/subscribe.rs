@@ -1,14 +1,29 @@
 //! Subscribing, unsubscribing, and a subscription's credit.
 
 use super::Hub;
-use super::delivery::{Action, Refusal, SessionKey};
+use super::delivery::{Refusal, SessionKey};
 use super::operation::Operation;
 use super::options::{MAX_ID, SubscribeOptions};
+use super::queue;
 use super::session::{Entry, Kind};
 use super::slab::NONE;
+use super::subscriptions::Holder;
+use crate::access::Action;
 use crate::status::Status;
 use crate::time::Instant;
-use crate::topic::{Filter, parse_filter};
+use crate::topic::Filter;
+
+/// A subscription that is named by its filter has an id whose low bits are what its subscriber
+/// calls it.
+pub(super) const IDENTIFIER_BITS: u32 = 28;
+const MAX_IDENTIFIER: u32 = (1 << IDENTIFIER_BITS) - 1;
+
+/// What the subscriber calls the subscription with this id, if it was made by
+/// [`Hub::subscribe_filter`]: MQTT's subscription identifier; 0: nothing.
+#[must_use]
+pub const fn identifier_of(sid: u64) -> u32 {
+    sid as u32 & MAX_IDENTIFIER
+}
 
 impl Hub {
     /// Subscribes a session to a filter, also to `$share/GROUP/FILTER`; the id is the
@@ -30,22 +45,20 @@ impl Hub {
         filter: &str,
         options: SubscribeOptions,
     ) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.attached(key)?;
         let parsed = self.check_subscribe(index, sid, filter, &options)?;
         let old = self.sessions.all[index].sub(sid);
         let mut waiting = alloc::vec::Vec::new();
         if let Some(old) = old {
             if self.subs.is_same(old, &parsed, options.serve) {
-                waiting = self.sessions.all[index].extract(|e| e.sid() == sid);
+                waiting = self.sessions.all[index].extract(|e| e.sid == sid);
             }
             self.unlink(index, sid);
         }
+        let lane = options.credit.map_or(NONE, |credit| self.sessions.all[index].add_lane(sid, credit));
+        let sub = self.link(index, sid, &parsed, &options, lane);
         let s = &mut self.sessions.all[index];
-        let lane = options.credit.map_or(NONE, |credit| s.add_lane(sid, credit));
-        let sub = self.subs.add(index, sid, &parsed, &options, lane, s.attached);
-        let at = s.subs.partition_point(|(id, _)| *id < sid);
-        s.subs.insert(at, (sid, sub));
         let group = self.subs.get(sub).group;
         for entry in waiting {
             // A replaced group may have a new number.
@@ -61,11 +74,111 @@ impl Hub {
             lanes.enlist(lane);
         }
         self.sessions.wake(index);
-        if self.is_durable(index) {
-            let filter = filter.into();
-            self.operations.push_back(Operation::SubscriptionAdded { key, sid, filter, options });
-        }
+        self.tell_subscription(index, sid, filter, options);
+        self.begin_with_retained(index, sid, filter, options, old.is_some());
+        self.pump_filter(now, filter, index);
         Ok(())
+    }
+
+    /// Subscribes a session to a filter, which is what names the subscription: one of this session
+    /// that has the same (`$share/GROUP/` included) is changed, and loses nothing by that.
+    ///
+    /// `identifier` is what the subscriber calls it, 0 if nothing ([`identifier_of`]); `credit` and
+    /// `serve` do not apply. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_filter(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        filter: &str,
+        identifier: u32,
+        options: SubscribeOptions,
+    ) -> Result<bool, Refusal> {
+        let now = self.tick(now);
+        let index = self.attached(key)?;
+        let options = SubscribeOptions { credit: None, serve: false, ..options };
+        let parsed = queue::parse(filter)?;
+        let own = &self.sessions.all[index].subs;
+        let old = self.subs.of_session(index, own, &parsed).map(|sub| (sub, self.subs.get(sub).sid));
+        let number = match old {
+            Some((_, sid)) => sid >> IDENTIFIER_BITS,
+            None => u64::from(self.sessions.all[index].next_sub) + 1,
+        };
+        let sid = number << IDENTIFIER_BITS | u64::from(identifier.min(MAX_IDENTIFIER));
+        self.check_subscribe(index, old.map_or(sid, |(_, sid)| sid), filter, &options)?;
+        if let Some((sub, old)) = old {
+            let holder = self.holder(index);
+            self.subs.change(sub, holder, sid, &options);
+            let s = &mut self.sessions.all[index];
+            if let Ok(at) = s.subs.binary_search_by_key(&old, |s| s.0) {
+                // Its number is above the identifier, so the order stays.
+                s.subs[at].0 = sid;
+            }
+            if let Some(session) = self.stored(index).filter(|_| sid != old) {
+                self.sessions.pool.log.push(Operation::SubscriptionRemoved { session, sid: old });
+            }
+        } else {
+            self.sessions.all[index].next_sub += 1;
+            self.link(index, sid, &parsed, &options, NONE);
+        }
+        self.tell_subscription(index, sid, filter, options);
+        self.begin_with_retained(index, sid, filter, options, old.is_some());
+        self.pump_filter(now, filter, index);
+        Ok(old.is_some())
+    }
+
+    /// Ends the subscription of this session to a filter, as [`unsubscribe`](Self::unsubscribe)
+    /// does, and says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, or the filter is not valid.
+    pub fn unsubscribe_filter(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        filter: &str,
+    ) -> Result<bool, Refusal> {
+        let index = self.sessions.find(key)?;
+        let parsed = queue::parse(filter)?;
+        let own = &self.sessions.all[index].subs;
+        let Some(sub) = self.subs.of_session(index, own, &parsed) else { return Ok(false) };
+        let sid = self.subs.get(sub).sid;
+        self.unsubscribe(now, key, sid)?;
+        Ok(true)
+    }
+
+    /// Makes a subscription, and says its number.
+    pub(super) fn link(
+        &mut self,
+        index: u32,
+        sid: u64,
+        filter: &Filter<'_>,
+        options: &SubscribeOptions,
+        lane: u32,
+    ) -> u32 {
+        let holder = self.holder(index);
+        let sub = self.subs.add(holder, sid, filter, options, lane);
+        let s = &mut self.sessions.all[index];
+        let at = s.subs.partition_point(|(id, _)| *id < sid);
+        s.subs.insert(at, (sid, sub));
+        s.queues += u32::from(filter.group == Some(queue::CONSUMERS));
+        sub
+    }
+
+    fn holder(&self, index: u32) -> Holder {
+        let s = &self.sessions.all[index];
+        Holder { session: index, attached: s.attached, by_id: s.by_id }
+    }
+
+    fn tell_subscription(&mut self, index: u32, sid: u64, filter: &str, options: SubscribeOptions) {
+        if let Some(session) = self.stored(index) {
+            let filter = filter.into();
+            self.sessions.pool.log.push(Operation::SubscriptionAdded { session, sid, filter, options });
+        }
     }
 
     fn check_subscribe<'a>(
@@ -75,7 +188,7 @@ impl Hub {
         filter: &'a str,
         options: &SubscribeOptions,
     ) -> Result<Filter<'a>, Refusal> {
-        let parsed = parse_filter(filter)?;
+        let parsed = queue::parse(filter)?;
         if sid == 0 || sid > MAX_ID {
             return Err(Refusal::Invalid("a subscription's id is from 1 to 2^63 - 1"));
         }
@@ -114,15 +227,16 @@ impl Hub {
     ///
     /// There is no such session or subscription.
     pub fn unsubscribe(&mut self, now: Instant, key: SessionKey, sid: u64) -> Result<(), Refusal> {
-        self.tick(now);
+        let now = self.tick(now);
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].sub(sid).is_none() {
             return Err(Refusal::NotFound);
         }
         self.unlink(index, sid);
+        self.settle_tasks(now);
         self.sessions.wake(index);
-        if self.is_durable(index) {
-            self.operations.push_back(Operation::SubscriptionRemoved { key, sid });
+        if let Some(session) = self.stored(index) {
+            self.sessions.pool.log.push(Operation::SubscriptionRemoved { session, sid });
         }
         Ok(())
     }
@@ -131,13 +245,17 @@ impl Hub {
     fn unlink(&mut self, index: u32, sid: u64) {
         let s = &mut self.sessions.all[index];
         let Ok(at) = s.subs.binary_search_by_key(&sid, |s| s.0) else { return };
+        self.sessions.forget_backlog(index, sid);
+        let s = &mut self.sessions.all[index];
         let (_, number) = s.subs.remove(at);
-        let waiting = s.extract(|e| e.sid() == sid);
+        // What is for other subscriptions too is still theirs.
+        let waiting = s.extract(|e| e.sid == sid && !matches!(e.kind(), Kind::Overlap(_)));
         let sub = self.subs.get(number);
         let (lane, group) = (sub.lane, sub.group);
         if group != NONE {
+            s.queues -= u32::from(&*self.subs.groups[group].name == queue::CONSUMERS);
             // What is not acknowledged stays this session's.
-            for entry in s.unacked.iter_mut().filter(|e| e.sid() == sid && e.kind() == Kind::Group(group)) {
+            for entry in s.unacked.iter_mut().filter(|e| e.sid == sid && e.kind() == Kind::Group(group)) {
                 *entry = entry.plain();
             }
         }
@@ -149,7 +267,7 @@ impl Hub {
         let (shared, dropped): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
             waiting.into_iter().partition(others);
         for entry in dropped {
-            self.sessions.counters.dropped.unsubscribed += 1;
+            self.sessions.counters.dropped.unsubscribed += u64::from(!entry.is_task());
             self.sessions.drop_unsent(index, entry);
         }
         self.settle_lost(Status::ResponderGone);

@@ -13,9 +13,12 @@ use super::slab::{NONE, Slab};
 use crate::topic;
 
 const SESSION_BITS: u32 = 24;
-const RELIABLE: u32 = 1 << 24;
-const NO_LOCAL: u32 = 1 << 25;
-const LANE: u32 = 1 << 26;
+/// Two bits.
+const QUALITY: u32 = 24;
+const NO_LOCAL: u32 = 1 << 26;
+const LANE: u32 = 1 << 27;
+const RETAIN: u32 = 1 << 28;
+const BY_ID: u32 = 1 << 29;
 
 /// What a fan-out needs to know of a subscription: 16 octets, in a row with the others of its
 /// filter.
@@ -34,8 +37,22 @@ impl Target {
         self.session & ((1 << SESSION_BITS) - 1)
     }
     #[inline]
-    pub(super) fn reliable(self) -> bool {
-        self.session & RELIABLE != 0
+    pub(super) const fn quality(self) -> Quality {
+        Quality::from_number((self.session >> QUALITY & 3) as u8)
+    }
+    #[inline]
+    pub(super) const fn reliable(self) -> bool {
+        self.quality().is_reliable()
+    }
+    /// Whether deliveries say that a message was published to be retained.
+    #[inline]
+    pub(super) const fn retain_as_published(self) -> bool {
+        self.session & RETAIN != 0
+    }
+    /// Whether its session gets one delivery for all its subscriptions that match.
+    #[inline]
+    pub(super) const fn by_id(self) -> bool {
+        self.session & BY_ID != 0
     }
     #[inline]
     pub(super) fn no_local(self) -> bool {
@@ -44,6 +61,30 @@ impl Target {
     #[inline]
     pub(super) fn has_lane(self) -> bool {
         self.session & LANE != 0
+    }
+}
+
+/// Whose a subscription is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holder {
+    pub(super) session: u32,
+    pub(super) attached: bool,
+    /// Gets one delivery for all its subscriptions that match.
+    pub(super) by_id: bool,
+}
+
+impl Holder {
+    fn flags(self, options: &SubscribeOptions, lane: u32) -> u32 {
+        let mut flags = self.session | u32::from(options.quality.number()) << QUALITY;
+        for (is, flag) in [
+            (options.no_local, NO_LOCAL),
+            (lane != NONE, LANE),
+            (options.retain_as_published, RETAIN),
+            (self.by_id, BY_ID),
+        ] {
+            flags |= if is { flag } else { 0 };
+        }
+        flags
     }
 }
 
@@ -144,6 +185,11 @@ impl FilterEntry {
         self.extra.as_ref().map_or(&[], |extra| &extra.responders)
     }
 
+    /// Whether it has no wildcard.
+    pub(super) const fn is_exact(&self) -> bool {
+        matches!(self.at, Some(At::Exact(_)))
+    }
+
     fn is_unused(&self) -> bool {
         let extra = self.extra.as_ref();
         self.targets().is_empty() && extra.is_none_or(|e| e.responders.is_empty() && e.groups.is_empty())
@@ -193,30 +239,56 @@ impl Subscriptions {
         number
     }
 
-    /// Adds a subscription of an attached session and returns its number.
+    /// Adds a subscription of a session and returns its number.
     pub(super) fn add(
         &mut self,
-        session: u32,
+        holder: Holder,
         sid: u64,
         filter: &topic::Filter<'_>,
         options: &SubscribeOptions,
         lane: u32,
-        attached: bool,
     ) -> u32 {
+        let session = holder.session;
         let number = self.filter(filter);
         let group = filter.group.map_or(NONE, |name| self.group(number, name, options.serve));
         let sub = Sub { sid, session, filter: number, lane, group, position: 0, serve: options.serve };
         let sub = self.subs.insert(sub);
-        let mut flags = session;
-        for (is, flag) in [
-            (options.quality == Quality::AtLeastOnce, RELIABLE),
-            (options.no_local, NO_LOCAL),
-            (lane != NONE, LANE),
-        ] {
-            flags |= if is { flag } else { 0 };
-        }
-        self.link(Target { sid, session: flags, sub }, attached);
+        self.link(Target { sid, session: holder.flags(options, lane), sub }, holder.attached);
         sub
+    }
+
+    /// Gives a subscription other options, and another id; it keeps its filter and its group.
+    pub(super) fn change(&mut self, sub: u32, holder: Holder, sid: u64, options: &SubscribeOptions) {
+        self.unlink(sub);
+        self.subs[sub].sid = sid;
+        let lane = self.subs[sub].lane;
+        self.link(Target { sid, session: holder.flags(options, lane), sub }, holder.attached);
+    }
+
+    /// The subscription of a session to messages of this filter, among those that `own` lists: the
+    /// shorter way to it is gone.
+    pub(super) fn of_session(
+        &mut self,
+        session: u32,
+        own: &[(u64, u32)],
+        filter: &topic::Filter<'_>,
+    ) -> Option<u32> {
+        let (at, number) = self.matcher.place(filter);
+        if number == NONE {
+            self.matcher.remove(at);
+            return None;
+        }
+        let subs = &self.subs;
+        let group_of = |sub: &Sub| (sub.group != NONE).then(|| &*self.groups[sub.group].name);
+        let is = |sub: &u32| {
+            let sub = &subs[*sub];
+            sub.filter == number && sub.session == session && !sub.serve && group_of(sub) == filter.group
+        };
+        let targets = self.filters[number].targets();
+        if filter.group.is_none() && targets.len() < own.len() {
+            return targets.iter().map(|t| t.sub).find(is);
+        }
+        own.iter().map(|(_, sub)| *sub).find(is)
     }
 
     /// Removes a subscription and, with the last one, its group and filter.
@@ -309,6 +381,22 @@ impl Subscriptions {
         if let Some(moved) = moved {
             subs[moved.sub].position = at as u32;
         }
+    }
+
+    /// The group of this name on a filter without wildcards.
+    pub(super) fn find_group(&self, filter: &str, name: &str) -> Option<u32> {
+        let filter = self.matcher.exact(filter.as_bytes())?;
+        let list = self.filters[filter].groups();
+        list.iter().copied().find(|g| &*self.groups[*g].name == name)
+    }
+
+    /// The filter of a subscription that is in a group of this name, where it has no wildcards.
+    pub(super) fn queue_of(&self, sub: u32, group: &str) -> Option<Box<str>> {
+        let sub = &self.subs[sub];
+        if sub.group == NONE || &*self.groups[sub.group].name != group {
+            return None;
+        }
+        self.matcher.text(self.filters[sub.filter].at?).map(Into::into)
     }
 
     fn group(&mut self, filter: u32, name: &str, serve: bool) -> u32 {

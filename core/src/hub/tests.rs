@@ -7,8 +7,13 @@ use std::vec::Vec;
 use super::*;
 use crate::status::Status;
 
+mod by_messages;
 mod delivery;
+mod history;
+mod once;
+mod queues;
 mod requests;
+mod retained;
 mod sessions;
 mod sharing;
 mod slow;
@@ -24,8 +29,8 @@ pub(super) struct Story {
 fn line(delivery: &Delivery<'_>) -> String {
     let text = |m: &Message| format!("{}={}", m.topic(), String::from_utf8_lossy(m.payload()));
     match delivery {
-        Delivery::Message { sid, message, reliable } => {
-            format!("{sid}{} {}", if *reliable { "!" } else { "" }, text(message))
+        Delivery::Message { sid, message, quality, .. } => {
+            format!("{sid}{} {}", ["", "!", "!!"][usize::from(quality.number())], text(message))
         }
         Delivery::Request { sid, timeout, message, .. } => {
             format!("{sid}? {} {}ms", text(message), timeout.as_millis())
@@ -34,6 +39,7 @@ fn line(delivery: &Delivery<'_>) -> String {
             let payload = String::from_utf8_lossy(message.payload()).into_owned();
             format!("{id}: {status:?}{} {payload}", if *more { "+" } else { "" }).trim().to_string()
         }
+        Delivery::Release { id } => format!("release {id}"),
         Delivery::Cancel { .. } => "cancel".to_string(),
     }
 }
@@ -109,7 +115,19 @@ impl Story {
     }
 }
 
-pub(super) const RELIABLE: SubscribeOptions =
-    SubscribeOptions { quality: Quality::AtLeastOnce, credit: None, no_local: false, serve: false };
-pub(super) const SERVE: SubscribeOptions =
-    SubscribeOptions { quality: Quality::AtMostOnce, credit: None, no_local: false, serve: true };
+pub(super) const RELIABLE: SubscribeOptions = SubscribeOptions {
+    quality: Quality::AtLeastOnce,
+    credit: None,
+    no_local: false,
+    serve: false,
+    retain_as_published: false,
+    retained: RetainHandling::Send,
+};
+pub(super) const SERVE: SubscribeOptions = SubscribeOptions {
+    quality: Quality::AtMostOnce,
+    credit: None,
+    no_local: false,
+    serve: true,
+    retain_as_published: false,
+    retained: RetainHandling::Send,
+};

@@ -13,6 +13,8 @@ pub(super) enum Alarm {
     Request(u32),
     /// The detached session at this index ends.
     Expiry(u32),
+    /// The will of the detached session at this index is published.
+    Will(u32),
     /// A freed place.
     #[default]
     Free,
@@ -76,7 +78,7 @@ impl Timers {
         let Reverse((at, _, slot)) = self.heap.peek()?;
         let why = match self.slots[*slot].alarm {
             Alarm::Request(_) => Why::Request,
-            Alarm::Expiry(_) | Alarm::Free => Why::Expiry,
+            Alarm::Expiry(_) | Alarm::Will(_) | Alarm::Free => Why::Expiry,
         };
         Some(Deadline::new(*at, why))
     }

@@ -5,6 +5,7 @@ pub mod flow;
 pub mod frame;
 pub mod keepalive;
 pub mod lifecycle;
+pub mod retain;
 pub mod scram;
 pub mod status;
 pub mod topic;

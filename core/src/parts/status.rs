@@ -91,6 +91,27 @@ impl Status {
         }
     }
 
+    /// Its name in the specification (SPEC §5.3), where it has one.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Ok => "OK",
+            Self::NotAuthorized => "NOT_AUTHORIZED",
+            Self::Invalid => "INVALID",
+            Self::Quota => "QUOTA",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::NotFound => "NOT_FOUND",
+            Self::NoResponder => "NO_RESPONDER",
+            Self::Timeout => "TIMEOUT",
+            Self::Cancelled => "CANCELLED",
+            Self::ResponderGone => "RESPONDER_GONE",
+            Self::Busy => "BUSY",
+            Self::Rejected => "REJECTED",
+            Self::Draining => "DRAINING",
+            Self::Other(_) => return None,
+        })
+    }
+
     /// Whether this is [`Status::Ok`]; all else is a failure.
     #[must_use]
     pub const fn is_ok(self) -> bool {

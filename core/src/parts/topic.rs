@@ -189,16 +189,24 @@ pub fn parse_filter(text: &str) -> Result<Filter<'_>, TopicError> {
 /// ```
 #[must_use]
 pub fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut names = topic.split('/');
-    for level in filter.split('/') {
-        if level == "#" {
+    is_match(filter.as_bytes(), topic.as_bytes())
+}
+
+/// The same on octets.
+pub(crate) fn is_match(filter: &[u8], topic: &[u8]) -> bool {
+    let hidden = matches!((filter, topic), ([b'+' | b'#', ..], [b'$', ..]));
+    !hidden && levels_match(filter, topic)
+}
+
+/// Whether levels of a filter match levels of a topic, none of which begin it.
+pub(crate) fn levels_match(filter: &[u8], topic: &[u8]) -> bool {
+    let mut names = topic.split(|b| *b == b'/');
+    for level in filter.split(|b| *b == b'/') {
+        if level == b"#" {
             return true;
         }
         match names.next() {
-            Some(name) if level == "+" || level == name => {}
+            Some(name) if level == b"+" || level == name => {}
             _ => return false,
         }
     }

@@ -287,7 +287,7 @@ impl World {
             Step::Subscribe { filter, reliable, credit, auto_grant, serve } => {
                 let filter = FILTERS[usize::from(filter) % FILTERS.len()];
                 let credit = credit.map(u64::from);
-                let options = SubscribeOptions { reliable, no_local: false, credit, auto_grant };
+                let options = SubscribeOptions { reliable, credit, auto_grant, ..SubscribeOptions::default() };
                 let done = match serve {
                     true => self.client.serve(now, filter, options),
                     false => self.client.subscribe(now, filter, options),
@@ -551,11 +551,12 @@ impl Line {
         let _ = match *say {
             Say::Message { id, size, reliable } => {
                 let payload = vec![1; usize::from(size & 0x0fff)];
-                let message = Message { topic: "a", payload: &payload, properties, reliable };
+                let retain = size & 0x1000 > 0;
+                let message = Message { topic: "a", payload: &payload, properties, reliable, retain };
                 s.message(now, out, u64::from(id % 8), &message)
             }
             Say::Publish { reliable } => {
-                s.publish(now, out, &Message { topic: "a", payload: b"direct", properties, reliable })
+                s.publish(now, out, &Message { topic: "a", payload: b"direct", properties, reliable, retain: false })
             }
             Say::Result { kind, id, status } => {
                 let (kind, id) = (session::Kind::from_number(12 + kind % 3), u64::from(id % 8));
@@ -585,14 +586,7 @@ impl Line {
                 s.subscribe(
                     now,
                     out,
-                    &session::Subscribe {
-                        id,
-                        filter: "a",
-                        reliable: false,
-                        credit: None,
-                        serve: false,
-                        no_local: false,
-                    },
+                    &session::Subscribe { id, filter: "a", ..session::Subscribe::default() },
                 )
             }
             Say::Drain { seconds, retry, endpoint } => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bowline_driver::client::{RetainHandling, SubscribeOptions};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, Semaphore};
@@ -96,10 +97,13 @@ async fn subscribe_all(
     shared: &Shared,
 ) -> Result<(Vec<Client>, Vec<(usize, Subscription)>), Failure> {
     let (mut subscribers, mut subscriptions) = (Vec::new(), Vec::new());
+    // What an earlier run left behind is not of this one.
+    let retained = RetainHandling::Never;
+    let options = SubscribeOptions { reliable: args.qos == 1, retained, ..SubscribeOptions::default() };
     for number in 0..args.clients {
         let client = connect(target, "sub", number).await?;
         for index in subscribed(args.scenario, topics.len(), number as usize) {
-            subscriptions.push((index, client.subscribe(&topics[index], args.qos == 1).await?));
+            subscriptions.push((index, client.subscribe(&topics[index], options).await?));
         }
         subscribers.push(client);
         shared.add_connected();
@@ -243,7 +247,7 @@ async fn send(
     while window.take().await {
         let Some(due) = pace.next().await else { break };
         Stamp { due, number: sent }.write(&mut payload);
-        let receipt = client.publish(topic, Bytes::copy_from_slice(&payload), args.qos == 1).await?;
+        let receipt = client.publish(topic, Bytes::copy_from_slice(&payload), args.qos == 1, false).await?;
         sent += 1;
         shared.add_sent();
         open.push(receipt.accepted());

@@ -1,11 +1,13 @@
 //! The command line.
 
+mod auth;
 mod bench;
 mod connect;
 mod endpoint;
 mod publish;
 mod request;
 mod serve;
+mod store;
 mod subscribe;
 
 use clap::builder::Styles;
@@ -13,12 +15,14 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::ConnectArgs;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
-pub(crate) use serve::{CheckArgs, ServeArgs};
+pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
+pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::{Format, SubArgs};
 
 use crate::failure::Failure;
@@ -87,8 +91,12 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Check a configuration, and show what is in effect
     Check(CheckArgs),
+    /// Look at what a server keeps, save it, bring it back
+    Store(StoreArgs),
     /// Make an entry for a user or a token of the configuration
     Credentials(CredentialsArgs),
+    /// Edit a file of users and their passwords
+    Passwd(PasswdArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

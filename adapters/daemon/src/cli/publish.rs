@@ -15,6 +15,7 @@ At quality 1 it waits until the server has accepted every message, over lost con
 Examples:
   bowline pub demo/hello hi
   bowline pub -t demo/hello -m hi -q 0           as mosquitto_pub has it
+  bowline pub -r demo/door open                  kept by the topic; -r -n clears it
   tail -f log | bowline pub demo/log -l          each line a message
   bowline pub demo/picture -f picture.png
   bowline pub demo/tick 'tick {{Count}} at {{Time}}' --template --repeat 10 --repeat-delay 1s";
@@ -50,6 +51,10 @@ pub(crate) struct PubArgs {
     /// 0: at most once; 1: at least once, accepted by the server
     #[arg(short, long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
+
+    /// Let the topic keep it, for those who subscribe later; an empty one (-n) clears what it keeps
+    #[arg(short, long)]
+    pub(crate) retain: bool,
 
     /// How often to publish it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+
+use super::{CheckAccessArgs, CheckUsersArgs};
 
 const SERVE_EXAMPLES: &str = "\
 SIGTERM and SIGINT drain: clients are told, and have the drain deadline to finish. A second one ends at once.
+SIGHUP reads users and access rules again: they count at once, and no connection is dropped.
 
 Every setting can come from the environment: BOWLINE_SECTION__KEY, such as
   BOWLINE_LISTEN=0.0.0.0:7790,unix:/run/bowline.sock
@@ -15,6 +18,7 @@ The flags come before the environment, the environment before the file.
 Examples:
   bowline serve                                  on 127.0.0.1:7790
   bowline serve -c /etc/bowline/bowline.toml
+  bowline serve --data /var/lib/bowline          keep messages and sessions there, not in ./bowline-data
   bowline serve --listen 0.0.0.0:7790 --listen unix:/run/bowline.sock
   bowline check -c bowline.toml                  look before you start";
 
@@ -24,6 +28,7 @@ Ends with 1 when something is wrong, naming the file, line, column and key.
 
 Examples:
   bowline check -c bowline.toml
+  bowline check -c bowline.toml access ann publish home/door
   BOWLINE_LOG__LEVEL=debug bowline check --json";
 
 /// Which configuration.
@@ -44,6 +49,14 @@ pub(crate) struct ServeArgs {
     /// Listen here instead: an address with a port (0: any), or unix:PATH; may be repeated
     #[arg(short, long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
+
+    /// Keep what outlives the server in this directory
+    #[arg(short, long, value_name = "DIR", conflicts_with = "memory")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Keep nothing: retained messages, sessions and queues end with the server
+    #[arg(long)]
+    pub(crate) memory: bool,
 }
 
 /// `bowline check`.
@@ -54,6 +67,18 @@ pub(crate) struct CheckArgs {
     pub(crate) config: ConfigArgs,
 
     /// As JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) what: Option<CheckWhat>,
+}
+
+/// What to check instead of the configuration as a whole.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CheckWhat {
+    /// Say what the access rules decide, and why
+    Access(CheckAccessArgs),
+    /// Check a users file
+    Users(CheckUsersArgs),
 }

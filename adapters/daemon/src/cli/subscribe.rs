@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_driver::client::{RetainHandling, SubscribeOptions};
 use clap::{Args, ValueEnum};
 
 use super::ConnectArgs;
@@ -31,6 +32,18 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Which retained values to begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Retained {
+    /// All that match
+    #[default]
+    All,
+    /// All that match, if the server does not know the subscription from before
+    New,
+    /// None
+    Never,
+}
+
 /// `bowline sub`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -46,6 +59,14 @@ pub(crate) struct SubArgs {
     /// 0: at most once; 1: at least once
     #[arg(short, long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
+
+    /// Which values that topics keep to begin with
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    retained: Retained,
+
+    /// Let also later messages say that they were published to be kept
+    #[arg(long)]
+    retain_as_published: bool,
 
     /// End after so many messages
     #[arg(short = 'C', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -91,6 +112,20 @@ impl SubArgs {
             return Err(Failure::usage("say what to subscribe to: bowline sub 'demo/#'"));
         }
         filters.into_iter().map(|filter| shared(self.queue.as_deref(), filter)).collect()
+    }
+
+    /// What to ask for.
+    pub(crate) fn options(&self) -> SubscribeOptions {
+        SubscribeOptions {
+            reliable: self.qos == 1,
+            retained: match self.retained {
+                Retained::All => RetainHandling::Send,
+                Retained::New => RetainHandling::SendIfNew,
+                Retained::Never => RetainHandling::Never,
+            },
+            retain_as_published: self.retain_as_published,
+            ..SubscribeOptions::default()
+        }
     }
 
     /// How to print.

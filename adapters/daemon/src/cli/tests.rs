@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_driver::client::RetainHandling;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
@@ -94,7 +95,9 @@ fn pub_says_what_is_missing_or_too_much() {
 fn pub_repeats_with_a_delay() {
     let args = publish(&["a", "b", "--repeat", "3", "--repeat-delay", "0.5", "-q", "0"]);
     assert_eq!((args.repeat, args.repeat_delay, args.qos), (3, Duration::from_millis(500), 0));
+    assert!(publish(&["a", "-n", "-r"]).retain);
     let args = publish(&["a", "b"]);
+    assert!(!args.retain);
     assert_eq!((args.repeat, args.repeat_delay, args.qos), (1, Duration::ZERO, 1));
 }
 
@@ -105,6 +108,19 @@ fn sub_takes_filters_both_ways_and_groups() {
     for line in [&[] as &[&str], &["--queue", "", "a"], &["--queue", "a/b", "a"], &["--queue", "+", "a"]] {
         assert_eq!(subscribe(line).filters().unwrap_err().code(), 2, "{line:?}");
     }
+}
+
+#[test]
+fn sub_chooses_the_retained_values() {
+    let asked = |line: &[&str]| {
+        let options = subscribe(&[&["a"], line].concat()).options();
+        (options.retained, options.retain_as_published, options.reliable)
+    };
+    assert_eq!(asked(&[]), (RetainHandling::Send, false, true));
+    assert_eq!(asked(&["--retained", "all", "-q", "0"]), (RetainHandling::Send, false, false));
+    assert_eq!(asked(&["--retained", "new"]), (RetainHandling::SendIfNew, false, true));
+    assert_eq!(asked(&["--retained", "never", "--retain-as-published"]), (RetainHandling::Never, true, true));
+    assert_eq!(parse(&["sub", "a", "--retained", "2"]).unwrap_err(), ErrorKind::InvalidValue);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::io::{BufRead, IsTerminal};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bowline_core::scram::Credential;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -12,9 +11,6 @@ use crate::cli::CredentialsArgs;
 use crate::config::Scram;
 use crate::failure::Failure;
 use crate::output;
-
-/// Octets of salt: as many as RFC 7677's example has.
-const SALT: usize = 16;
 
 /// Octets of a token: nobody guesses 256 bits.
 const TOKEN: usize = 32;
@@ -33,9 +29,8 @@ pub(crate) fn run(args: &CredentialsArgs) -> Result<(), Failure> {
     if password.is_empty() {
         return Err(Failure::new("the password is empty: give it as one line of standard input"));
     }
-    let credential = Credential::derive(password, &rand::random::<[u8; SALT]>(), args.iterations)
-        .map_err(|error| Failure::new(format!("the password cannot be hashed: {error}")))?;
-    output::data(&format!("\n[[auth.users]]\nname = {name}\nscram = \"{}\"\n", Scram(credential)))
+    let scram = Scram::make(password, args.iterations).map_err(Failure::new)?;
+    output::data(&format!("\n[[auth.users]]\nname = {name}\nscram = \"{scram}\"\n"))
 }
 
 /// Asks on a terminal, without showing it; else takes the first line of standard input.
@@ -57,6 +52,8 @@ fn hash_token(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bowline_core::scram::Credential;
+
     use super::*;
 
     #[test]

@@ -24,7 +24,14 @@ pub(super) fn message(format: Format, newline: bool, message: &Message, received
             object.insert("received".into(), json!(humantime::format_rfc3339_millis(received).to_string()));
             object.insert("topic".into(), json!(message.topic));
             object.insert("qos".into(), json!(u8::from(message.reliable)));
+            object.insert("retain".into(), json!(u8::from(message.retain)));
             payload(&mut object, &message.payload);
+            if let Some(topic) = &message.response_topic {
+                object.insert("response_topic".into(), json!(topic));
+            }
+            if let Some(data) = &message.correlation {
+                object.insert("correlation_base64".into(), json!(BASE64.encode(data)));
+            }
             if let Some(content_type) = &message.content_type {
                 object.insert("content_type".into(), json!(content_type));
             }
@@ -80,7 +87,10 @@ mod tests {
             topic: "demo/hello".into(),
             payload: payload.into(),
             reliable: true,
+            retain: false,
             content_type: None,
+            response_topic: None,
+            correlation: None,
             properties: Vec::new(),
         }
     }
@@ -105,18 +115,21 @@ mod tests {
 
     #[test]
     fn json_is_one_line_whatever_the_payload() {
-        let line = r#"{"payload":"a\nb","qos":1,"received":"2023-11-14T22:13:20.123Z","topic":"demo/hello"}"#;
+        let line = r#"{"payload":"a\nb","qos":1,"received":"2023-11-14T22:13:20.123Z","retain":0,"topic":"demo/hello"}"#;
         assert_eq!(printed(Format::Json, false, &hello(b"a\nb")), format!("{line}\n"));
     }
 
     #[test]
     fn json_has_what_is_no_text_in_base64() {
         let message = Message {
+            retain: true,
             content_type: Some("image/png".into()),
+            response_topic: Some("a/b".into()),
+            correlation: Some(vec![0, 255]),
             properties: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
             ..hello(b"\xff\x00")
         };
-        let line = r#"{"content_type":"image/png","payload_base64":"/wA=","properties":[["a","1"],["a","2"]],"qos":1,"received":"2023-11-14T22:13:20.123Z","topic":"demo/hello"}"#;
+        let line = r#"{"content_type":"image/png","correlation_base64":"AP8=","payload_base64":"/wA=","properties":[["a","1"],["a","2"]],"qos":1,"received":"2023-11-14T22:13:20.123Z","response_topic":"a/b","retain":1,"topic":"demo/hello"}"#;
         assert_eq!(printed(Format::Json, true, &message), format!("{line}\n"));
     }
 

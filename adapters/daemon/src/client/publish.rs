@@ -95,7 +95,7 @@ async fn publish_all(
                 }
             }
         }
-        let receipt = client.publish(topic, payload, args.qos == 1).await?;
+        let receipt = client.publish(topic, payload, args.qos == 1, args.retain).await?;
         count.published += 1;
         open.push(Receipt::accepted(receipt));
         while open.len() >= WINDOW {

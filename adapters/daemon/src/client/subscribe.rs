@@ -33,7 +33,7 @@ async fn listen(
 ) -> Result<(), Failure> {
     let mut messages = SelectAll::new();
     for filter in filters {
-        let subscription = client.subscribe(filter, args.qos == 1).await?;
+        let subscription = client.subscribe(filter, args.options()).await?;
         messages.push(subscription.into_stream().boxed_local());
     }
     if args.say_ready || output::is_watched() {

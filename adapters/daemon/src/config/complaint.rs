@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::origin::Origin;
+use crate::failure::Failure;
 
 /// One thing that is wrong: where, which key, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,14 @@ pub(crate) struct Complaint {
     /// Empty where there is none: a file that is no TOML.
     pub(crate) key: String,
     pub(crate) message: String,
+}
+
+impl Complaint {
+    /// All of them, one a line, as what ends a command.
+    pub(crate) fn all(complaints: &[Self]) -> Failure {
+        let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        Failure::new(lines.join("\n       "))
+    }
 }
 
 impl fmt::Display for Complaint {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -38,15 +39,20 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     let text = file.map(read_file).transpose()?;
     let name = file.map(|path| path.display().to_string());
     let source = name.as_deref().zip(text.as_deref());
-    read(source, environment).map_err(|complaints| {
-        let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
-        Failure::new(lines.join("\n       "))
-    })
+    read(source, environment).map_err(|complaints| Complaint::all(&complaints))
 }
 
 /// Loads the configuration of `bowline serve`: over all else lie its flags.
 pub(crate) fn load_with_flags(args: &ServeArgs) -> Result<Loaded, Failure> {
     let mut loaded = load(args.config.config.as_deref())?;
+    if let Some(path) = &args.data {
+        (loaded.config.store.path, loaded.config.store.memory) = (path.clone(), false);
+        loaded.origins.set("store", Origin::Flag { flag: "--data" });
+    }
+    if args.memory {
+        loaded.config.store.memory = true;
+        loaded.origins.set("store.memory", Origin::Flag { flag: "--memory" });
+    }
     if args.listen.is_empty() {
         return Ok(loaded);
     }
@@ -86,7 +92,7 @@ pub(crate) fn read(
         None => (Table::new(), Origins::default()),
     };
     let mut complaints = overlay(&mut table, &mut origins, environment);
-    let config = deserialize(table, &origins, &mut complaints);
+    let config: Option<Config> = deserialize(table, &origins, &mut complaints);
     if let Some(config) = config {
         verify::verify(&config, &origins, &mut complaints);
         if complaints.is_empty() {
@@ -94,6 +100,16 @@ pub(crate) fn read(
         }
     }
     Err(complaints)
+}
+
+/// Reads another file of ours: only what its type can say is checked.
+pub(crate) fn read_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Origins), Vec<Complaint>> {
+    let (table, origins) = parse(file, text)?;
+    let mut complaints = Vec::new();
+    match deserialize(table, &origins, &mut complaints) {
+        Some(value) if complaints.is_empty() => Ok((value, origins)),
+        _ => Err(complaints),
+    }
 }
 
 /// Parses the text twice: for its values, and for their places.
@@ -173,12 +189,16 @@ fn put(table: &mut Table, path: &[&str], value: Value) -> bool {
     }
 }
 
-/// Makes a configuration of the values. A value at fault is complained about and taken out, so that
+/// Makes what is wanted of the values. A value at fault is complained about and taken out, so that
 /// the next fault is found as well.
-fn deserialize(mut table: Table, origins: &Origins, complaints: &mut Vec<Complaint>) -> Option<Config> {
+fn deserialize<T: DeserializeOwned>(
+    mut table: Table,
+    origins: &Origins,
+    complaints: &mut Vec<Complaint>,
+) -> Option<T> {
     while complaints.len() < COMPLAINTS_MAX {
         let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
-            Ok(config) => return Some(config),
+            Ok(value) => return Some(value),
             Err(error) => error,
         };
         let key = error.path().to_string();

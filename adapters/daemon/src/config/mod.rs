@@ -14,7 +14,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::load_with_flags;
+pub(crate) use complaint::Complaint;
+pub(crate) use load::{load, load_with_flags, read_toml};
+pub(crate) use origin::{Origin, Origins};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 
 /// The port of Bowline.
@@ -28,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     pub(crate) limits: Limits,
     pub(crate) session: Session,
+    pub(crate) store: Store,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -89,11 +92,29 @@ pub(crate) struct Session {
     pub(crate) write_timeout: Span,
 }
 
+/// Where it keeps what outlives it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// A directory.
+    pub(crate) path: PathBuf,
+    /// Nothing is kept.
+    pub(crate) memory: bool,
+    /// Whether it looks through all of it at the start.
+    pub(crate) check: bool,
+}
+
 /// Who may connect.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Auth {
     pub(crate) anonymous: Anonymous,
+    /// A line `user:hash` for each user, beside those below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) users_file: Option<PathBuf>,
+    /// Who may do what; without one, who is let in may do everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) access_file: Option<PathBuf>,
     pub(crate) users: Vec<User>,
     pub(crate) tokens: Vec<Token>,
 }
@@ -164,6 +185,7 @@ impl Default for Config {
             listen: vec![Listen { tcp: Some(loopback), unix: None }],
             limits: Limits::default(),
             session: Session::default(),
+            store: Store::default(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
@@ -199,9 +221,21 @@ impl Default for Session {
     }
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "bowline-data".into(), memory: false, check: false }
+    }
+}
+
 impl Default for Auth {
     fn default() -> Self {
-        Self { anonymous: Anonymous::Loopback, users: Vec::new(), tokens: Vec::new() }
+        Self {
+            anonymous: Anonymous::Loopback,
+            users_file: None,
+            access_file: None,
+            users: Vec::new(),
+            tokens: Vec::new(),
+        }
     }
 }
 

@@ -14,6 +14,10 @@ use crate::output;
 /// Loads and prints; a configuration that is wrong is a failure.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.config.config.as_deref())?;
+    // What it names has to be right as well.
+    for warning in crate::auth::load(&loaded.config.auth)?.warnings {
+        output::warning(&warning);
+    }
     let text = if args.json { to_json(&loaded)? } else { to_toml(&loaded)? };
     output::data(&text)
 }

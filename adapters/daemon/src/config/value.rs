@@ -148,6 +148,18 @@ impl<'de> Deserialize<'de> for Secret {
 pub(crate) struct Scram(pub(crate) Credential);
 
 impl Scram {
+    /// How often a password is hashed, where nobody says: what is recommended for PBKDF2 today.
+    pub(crate) const ITERATIONS: u32 = 600_000;
+
+    /// Makes one of a password.
+    pub(crate) fn make(password: &str, iterations: u32) -> Result<Self, String> {
+        // As many octets as RFC 7677's example has.
+        let salt: [u8; 16] = rand::random();
+        Credential::derive(password, &salt, iterations)
+            .map(Self)
+            .map_err(|error| format!("the password cannot be hashed: {error}"))
+    }
+
     /// Reads the four parts.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "it is not salt:iterations:stored:server, with base64 for all but the number; \

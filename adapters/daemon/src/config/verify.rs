@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::complaint::Complaint;
 use super::origin::Origins;
-use super::{Config, Limits, Size, Span};
+use super::{Config, Limits, Size, Span, Store};
 
 /// No keepalive or drain is longer.
 const DAY: Span = Span::from_secs(86_400);
@@ -29,6 +29,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
         &session.write_timeout,
         &(Span::from_millis(100)..=Span::from_secs(3_600)),
     );
+    store(&config.store, &mut check);
     check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
     check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
     if !is_level_list(&config.log.level) {
@@ -87,6 +88,17 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
         if !seen.insert(address.clone()) && !any_port {
             check.complain(&key, format!("{address} is listed twice"));
         }
+    }
+}
+
+fn store(store: &Store, check: &mut Check<'_>) {
+    if store.memory {
+        return;
+    }
+    if store.path.as_os_str().is_empty() {
+        check.complain("store.path", "the path is empty; name a directory, or set `memory = true`");
+    } else if store.path.exists() && !store.path.is_dir() {
+        check.complain("store.path", format!("{} is not a directory", store.path.display()));
     }
 }
 

@@ -84,13 +84,15 @@ impl Client {
         topic: &str,
         payload: Bytes,
         reliable: bool,
+        retain: bool,
     ) -> Result<Receipt, Failure> {
         let size = u32::try_from(topic.len() + payload.len()).unwrap_or(u32::MAX).clamp(1, WAITING);
         let room = Arc::clone(&self.room).acquire_many_owned(size).await;
         let room = room.map_err(|_| Failure::new("the client is closed"))?;
         let (client, owned) = (self.inner.clone(), topic.to_owned());
-        let publish =
-            async move { client.publish(Publish { reliable, ..Publish::new(&owned, payload) }).await };
+        let publish = async move {
+            client.publish(Publish { reliable, retain, ..Publish::new(&owned, payload) }).await
+        };
         let mut publish: Pending<()> = Box::pin(publish);
         // The first step queues it: there is room, by the numbers above.
         match (&mut publish).now_or_never() {
@@ -100,8 +102,11 @@ impl Client {
     }
 
     /// Subscribes; ready when the server has agreed.
-    pub(crate) async fn subscribe(&self, filter: &str, reliable: bool) -> Result<Subscription, Failure> {
-        let options = SubscribeOptions { reliable, ..SubscribeOptions::default() };
+    pub(crate) async fn subscribe(
+        &self,
+        filter: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Failure> {
         let subscribed = self.inner.subscribe(filter, options).await;
         subscribed.map(Subscription).map_err(|error| not_subscribed(filter, &error))
     }
@@ -221,21 +226,27 @@ impl Subscription {
     /// The next; nothing when the session has ended.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         let message = self.0.next().await?;
-        let (mut content_type, mut properties) = (None, Vec::new());
+        let mut shown = Message {
+            topic: message.topic().to_owned(),
+            payload: Bytes::new(),
+            reliable: message.is_reliable(),
+            retain: message.is_retained(),
+            content_type: None,
+            response_topic: None,
+            correlation: None,
+            properties: Vec::new(),
+        };
         for property in message.properties().iter() {
             match property {
-                Property::ContentType(text) => content_type = Some(text.to_owned()),
-                Property::User(name, value) => properties.push((name.to_owned(), value.to_owned())),
+                Property::ContentType(text) => shown.content_type = Some(text.to_owned()),
+                Property::ResponseTopic(topic) => shown.response_topic = Some(topic.to_owned()),
+                Property::Correlation(data) => shown.correlation = Some(data.to_owned()),
+                Property::User(name, value) => shown.properties.push((name.to_owned(), value.to_owned())),
                 _ => {}
             }
         }
-        Some(Message {
-            topic: message.topic().to_owned(),
-            reliable: message.is_reliable(),
-            content_type,
-            properties,
-            payload: message.into_payload(),
-        })
+        shown.payload = message.into_payload();
+        Some(shown)
     }
 }
 
@@ -331,7 +342,12 @@ fn refused(endpoints: &[String], reason: &Reason) -> Failure {
 }
 
 fn not_published(topic: &str, error: &Error) -> Failure {
-    Failure::new(format!("not published on {topic}: {}", plain(error)))
+    Failure::new(match error {
+        Error::Status { status: Status::NotAuthorized, reason } => {
+            format!("publishing on {topic} is not allowed{}", because(reason))
+        }
+        error => format!("not published on {topic}: {}", plain(error)),
+    })
 }
 
 fn not_subscribed(filter: &str, error: &Error) -> Failure {

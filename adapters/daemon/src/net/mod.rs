@@ -49,7 +49,11 @@ pub(crate) struct Message {
     pub(crate) topic: String,
     pub(crate) payload: Bytes,
     pub(crate) reliable: bool,
+    /// Its topic's retained value.
+    pub(crate) retain: bool,
     pub(crate) content_type: Option<String>,
+    pub(crate) response_topic: Option<String>,
+    pub(crate) correlation: Option<Vec<u8>>,
     /// User properties, in their order.
     pub(crate) properties: Vec<(String, String)>,
 }

@@ -4,31 +4,43 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
+use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    Anonymous, ConnectionKey, QueueLimits, ServerConfig, ServerEvent, Users,
+    ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
 };
 use bowline_core::hub::{HubOptions, Policy};
-use bowline_core::scram::{Credential, MIN_ITERATIONS};
-use bowline_core::session::{Code, Config as SessionConfig, Features, Limits, SessionId};
+use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
+use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, Auth, Config, Drain, Listen, QueuePolicy};
+use crate::config::{Config, Drain, Listen, QueuePolicy};
 use crate::failure::Failure;
-
-/// Octets of salt for a password of the configuration.
-const SALT: usize = 16;
+use crate::store;
 
 /// A running server; a handle.
 #[derive(Clone, Debug)]
-pub(crate) struct Server(bowline_tokio::Server);
+pub(crate) struct Server {
+    inner: bowline_tokio::Server,
+    stores: String,
+}
 
 impl Server {
     /// Listens where the configuration says, and serves from then on.
-    pub(crate) async fn bind(config: &Config) -> Result<Self, Failure> {
-        let mut builder = bowline_tokio::Server::builder().config(options(config)?).on_event(log);
+    pub(crate) async fn bind(config: &Config, auth: auth::Loaded) -> Result<Self, Failure> {
+        let mut builder = bowline_tokio::Server::builder().config(options(config, auth.users)).on_event(log);
+        if let Some(rules) = auth.rules {
+            builder = builder.access(rules);
+        }
+        let loaded = Arc::new(OnceLock::new());
+        if !config.store.memory {
+            let held = Arc::clone(&loaded);
+            let storage = store::open(&config.store)?;
+            builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held));
+        }
         for listen in &config.listen {
             let endpoint = endpoint(listen);
             if let Endpoint::Unix(path) = &endpoint {
@@ -36,23 +48,39 @@ impl Server {
             }
             builder = builder.listen(&endpoint.to_string());
         }
-        builder.start().await.map(Self).map_err(|error| not_started(&error))
+        let inner = builder.start().await.map_err(|error| not_started(&error))?;
+        let stores = store::announcement(&config.store, loaded.get());
+        Ok(Self { inner, stores })
+    }
+
+    /// Where it keeps what outlives it, for people.
+    pub(crate) fn stores(&self) -> &str {
+        &self.stores
+    }
+
+    /// Other users and rules count from now on.
+    pub(crate) fn reload(&self, auth: auth::Loaded) {
+        self.inner.set_users(auth.users);
+        match auth.rules {
+            Some(rules) => self.inner.set_access(rules),
+            None => self.inner.set_access(Decision::ALLOW),
+        }
     }
 
     /// Where it listens, with the ports that the system chose.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
-        let listening = self.0.addresses().iter().map(ToString::to_string);
+        let listening = self.inner.addresses().iter().map(ToString::to_string);
         listening.filter_map(|address| Endpoint::parse(&address).ok()).collect()
     }
 
     /// Ends when the server has stopped.
     pub(crate) async fn stopped(&self) {
-        self.0.stopped().await;
+        self.inner.stopped().await;
     }
 
     /// Tells all clients to go, and waits until they have gone, or the deadline has passed.
     pub(crate) async fn drain(&self, drain: &Drain) {
-        self.0.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
+        self.inner.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
         for endpoint in self.addresses() {
             if let Endpoint::Unix(path) = endpoint {
                 // It may have been removed or replaced by somebody else; that is theirs to decide.
@@ -108,7 +136,7 @@ fn not_started(error: &StartError) -> Failure {
 }
 
 /// The core's options, as the configuration says.
-fn options(config: &Config) -> Result<ServerConfig, Failure> {
+fn options(config: &Config, users: Users) -> ServerConfig {
     let limits = &config.limits;
     let session = SessionConfig {
         limits: Limits {
@@ -117,7 +145,6 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
             credit: limits.credit.0,
             keepalive: Some(config.session.keepalive.0),
         },
-        features: Features::NONE,
         handshake_deadline: config.session.handshake.0,
         write_timeout: config.session.write_timeout.0,
         ..SessionConfig::default()
@@ -136,7 +163,7 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
         QueuePolicy::Disconnect => Policy::Disconnect,
         QueuePolicy::SlowPublisher => Policy::SlowPublisher,
     };
-    Ok(ServerConfig {
+    ServerConfig {
         name: format!("bowline {}", env!("CARGO_PKG_VERSION")),
         session,
         hub,
@@ -147,65 +174,47 @@ fn options(config: &Config) -> Result<ServerConfig, Failure> {
         },
         max_connections: limits.connections,
         max_per_address: limits.per_address,
-        users: users(&config.auth)?,
-    })
-}
-
-fn users(auth: &Auth) -> Result<Users, Failure> {
-    let mut users = Users::new(match auth.anonymous {
-        config::Anonymous::Never => Anonymous::Never,
-        config::Anonymous::Loopback => Anonymous::Local,
-        config::Anonymous::Always => Anonymous::Always,
-    });
-    for user in &auth.users {
-        let derive = |password: &config::Secret| {
-            // The password itself is in the file: more iterations would protect nothing.
-            Credential::derive(password.reveal(), &rand::random::<[u8; SALT]>(), MIN_ITERATIONS)
-                .map_err(|error| Failure::new(format!("the password of {}: {error}", user.name)))
-        };
-        let credential = match (&user.scram, &user.plain_password) {
-            (Some(scram), _) => scram.0.clone(),
-            (None, Some(password)) => derive(password)?,
-            (None, None) => continue,
-        };
-        users.add_password(&user.name, credential);
+        users,
+        ..ServerConfig::default()
     }
-    for token in &auth.tokens {
-        if let Some(hash) = &token.sha256 {
-            users.add_token_hash(hash.0, &token.name);
-        } else if let Some(plain) = &token.plain_token {
-            users.add_token(plain.reveal().as_bytes(), &token.name);
-        }
-    }
-    Ok(users)
 }
 
 /// One line for each thing that happens. What peers say of themselves is a field, which is quoted,
 /// so that a name cannot look like a line of its own.
 fn log(event: &ServerEvent) {
     match event {
-        ServerEvent::Opened { session, resumed, identity, name, .. } => {
-            let (name, user) = (some(name), some(identity));
-            info!(name, user, session = session.map(short), resumed, "connected");
+        ServerEvent::Refused { peer, reason } => warn!(from = from(peer), %reason, "connection refused"),
+        ServerEvent::Opened { peer, dialect, session, resumed, identity, name, .. } => {
+            let (name, user, session) = (some(name), some(identity), session.as_ref().map(short));
+            info!(name, user, from = from(peer), %dialect, session, resumed, "connected");
         }
-        ServerEvent::Closed { session, by, code, reason, .. } => {
-            let (session, reason) = (session.map(short), some(reason));
+        ServerEvent::Closed { peer, dialect, session, by, code, reason, .. } => {
+            let (session, reason, from) = (session.as_ref().map(short), some(reason), from(peer));
+            let dialect = dialect.map(|dialect| dialect.to_string());
             match code {
                 None | Some(Code::Normal | Code::GoingAway | Code::TakenOver) => {
-                    info!(session, ?by, code = code.map(code_name), reason, "disconnected");
+                    let code = code.map(code_name);
+                    info!(session, from, dialect, ?by, code, reason, "disconnected");
                 }
-                Some(code) => warn!(session, ?by, code = code_name(*code), reason, "disconnected"),
+                Some(code) => {
+                    warn!(session, from, dialect, ?by, code = code_name(*code), reason, "disconnected");
+                }
             }
         }
         ServerEvent::Overflow { connection, session } => warn!(
             connection = connection.map(ConnectionKey::number),
-            session = session.map(short),
+            session = session.as_ref().map(short),
             "a client takes less than it is sent: messages for it are dropped; raise limits.queue_messages, \
              or choose another limits.queue_policy"
         ),
-        ServerEvent::Expired { session } => info!(session = short(*session), "session expired"),
+        ServerEvent::Expired { session } => info!(session = short(session), "session expired"),
         other => info!(event = ?other, "event"),
     }
+}
+
+/// The address of who connects; nothing for a Unix socket.
+fn from(peer: &Peer) -> Option<String> {
+    peer.address.map(|address| address.to_canonical().to_string())
 }
 
 /// An empty text says nothing, and is left out.
@@ -217,10 +226,12 @@ fn code_name(code: Code) -> String {
     code.to_string()
 }
 
-/// Enough of a session's name to find its lines again.
-fn short(session: SessionId) -> String {
+/// Enough of a session's name to find its lines again: one that the server drew is long.
+fn short(session: &SessionName) -> String {
     let mut name = session.to_string();
-    name.truncate(8);
+    if matches!(session, SessionName::Bowline(_)) {
+        name.truncate(8);
+    }
     name
 }
 
@@ -233,11 +244,11 @@ mod tests {
     #[test]
     fn all_settings_reach_the_core() {
         let mut config = Config::default();
-        config.limits.frame = config::Size(4_096);
+        config.limits.frame = crate::config::Size(4_096);
         config.limits.connections = 7;
         config.limits.queue_policy = QueuePolicy::SlowPublisher;
-        config.session.expiry = config::Span::from_secs(60);
-        let options = options(&config).unwrap();
+        config.session.expiry = crate::config::Span::from_secs(60);
+        let options = options(&config, Users::default());
         assert_eq!((options.session.limits.max_frame, options.max_connections), (4_096, 7));
         assert_eq!((options.queue.policy, options.queue.max_bytes), (Policy::SlowPublisher, 4 << 20));
         assert_eq!((options.hub.max_expiry.as_secs(), options.hub.max_sessions), (60, 14));

@@ -48,6 +48,8 @@ pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Program {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BOWLINE_")) {
         command.env_remove(name);
     }
+    // Each test's server is alone, and leaves nothing behind.
+    command.env("BOWLINE_STORE__MEMORY", "true");
     command.args(args).envs(variables.iter().copied());
     spawn(command, args.join(" "))
 }

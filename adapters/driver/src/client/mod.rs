@@ -21,6 +21,7 @@ pub use bowline_core::endpoint::client::{
     ClientConfig, ClientError, ClientEvent, Credentials, DropReason, Message, Publish, QueueLimits, Reason,
     Request, RequestFailure, RequestId, SubscribeOptions, WhenFull,
 };
+pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use futures_core::Stream;
@@ -246,7 +247,8 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`], [`Error::Dropped`], [`Error::Closed`].
+    /// [`Error::Refused`], [`Error::Dropped`], [`Error::Closed`]; [`Error::Status`] where the server
+    /// takes it and goes no further with it, which is told of reliable ones.
     pub async fn publish(&self, publish: Publish<'_>) -> Result<(), Error> {
         let id = self.0.room(|core, now| {
             let id = core.machine.publish(now, publish.clone())?;
@@ -266,7 +268,7 @@ impl<R: Runtime> Client<R> {
                 shared.call(|core| core.publishes.get_mut(&id).map_or(Some(None), |s| s.poll(cx.waker())));
             done.map_or(Poll::Pending, Poll::Ready)
         });
-        done.await.ok_or_else(|| self.0.closed())?.map_err(Error::Dropped)
+        done.await.ok_or_else(|| self.0.closed())?
     }
 
     /// Publishes without waiting: it is queued, or refused. What comes of it is not told.

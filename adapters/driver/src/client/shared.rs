@@ -8,13 +8,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bowline_core::endpoint::client::{
-    Client as Machine, ClientEvent, DropReason, IncomingRequest, Message, PublishId, Reason, RequestFailure,
+    Client as Machine, ClientEvent, IncomingRequest, Message, PublishId, Reason, RequestFailure,
     RequestHandle, RequestId, SubscriptionId,
 };
 use bowline_core::status::Status;
 use bowline_core::time::{Deadline, Instant, Why};
 use parking_lot::Mutex;
 
+use super::Error;
 use crate::handler::Response;
 
 /// So many events wait for a listener; beyond, the oldest is dropped. They are rare.
@@ -92,7 +93,7 @@ pub(super) struct Core {
     /// When the link will look again by itself.
     pub(super) armed: Option<Instant>,
     pub(super) subscriptions: HashMap<SubscriptionId, Slot<Item>>,
-    pub(super) publishes: HashMap<PublishId, Slot<Result<(), DropReason>>>,
+    pub(super) publishes: HashMap<PublishId, Slot<Result<(), Error>>>,
     pub(super) requests: HashMap<RequestId, Answers>,
     /// Requests that are to be answered here, and who does.
     pub(super) open: HashMap<RequestHandle, Option<Waker>>,
@@ -189,7 +190,7 @@ impl Core {
                 }
             }
             ClientEvent::Accepted { publish } => self.published(publish, Ok(()), wake),
-            ClientEvent::Dropped { publish, why } => self.published(publish, Err(why), wake),
+            ClientEvent::Dropped { publish, why } => self.published(publish, Err(Error::Dropped(why)), wake),
             ClientEvent::Response { request, status, more, payload, .. } => {
                 self.answered(request, Ok((Response { status, payload }, more)), more, wake);
                 wake.append(&mut self.crowd);
@@ -214,7 +215,7 @@ impl Core {
         }
     }
 
-    fn published(&mut self, id: PublishId, how: Result<(), DropReason>, wake: &mut Vec<Waker>) {
+    fn published(&mut self, id: PublishId, how: Result<(), Error>, wake: &mut Vec<Waker>) {
         if let Some(slot) = self.publishes.get_mut(&id) {
             slot.push(how, wake);
         }
@@ -248,6 +249,13 @@ impl Core {
                     slot.push(Item::Answered(*status, reason.clone()), wake);
                     slot.over = !status.is_ok();
                 }
+            }
+            ClientEvent::Refused { publish: Some(publish), status, reason } => {
+                self.published(
+                    *publish,
+                    Err(Error::Status { status: *status, reason: reason.clone() }),
+                    wake,
+                );
             }
             ClientEvent::Disconnected { .. } => {
                 wake.extend(self.open.drain().filter_map(|(_, waker)| waker));

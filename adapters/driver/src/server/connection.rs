@@ -65,7 +65,10 @@ impl Machine for Connection {
                 transport = Transport::Abort;
             }
             let deadline = core.machine.poll_timeout(key);
-            let next = Next { transport, deadline, blocked, reads: true, yields: !wake.is_empty() };
+            // A store that lags behind slows those down who give it work.
+            let issued = core.machine.hub().issued();
+            let reads = !core.storing.as_mut().is_some_and(|storing| storing.holds(issued));
+            let next = Next { transport, deadline, blocked, reads, yields: !wake.is_empty() };
             (next, again, verification)
         });
         if again {

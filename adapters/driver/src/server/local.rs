@@ -46,7 +46,7 @@ impl<S> Route<S> {
         hub: Hub,
     ) -> Result<Self, Refusal> {
         let options =
-            SubscribeOptions { quality: Quality::AtLeastOnce, credit: None, no_local: false, serve: serves };
+            SubscribeOptions { quality: Quality::AtLeastOnce, serve: serves, ..SubscribeOptions::default() };
         let key = shared.with(|core, _| {
             let now = clock::now();
             let key = core.machine.local(now)?;

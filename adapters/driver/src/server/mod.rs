@@ -3,6 +3,7 @@
 mod connection;
 mod local;
 mod shared;
+mod storing;
 mod tasks;
 
 use std::fmt;
@@ -12,19 +13,23 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
-    Anonymous, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, Users,
+    Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
+    Users,
 };
-pub use bowline_core::hub::{Access, Action, Policy, Refusal};
+pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::runtime::{Listener, Runtime, Timer, Transport};
+use crate::store::{Storage, StorageError, StoreEvent};
 use crate::{Address, AddressError, Engine, OsEntropy, clock};
 use connection::Connection;
 use local::{Route, Speaker, Voice};
 use shared::{OnEvent, Phase, Shared};
+use storing::OnStoreEvent;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,9 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// What is stored cannot be taken up.
+    #[error("{0}")]
+    Store(StorageError),
 }
 
 /// Handlers of one pattern run so many at once, where the builder does not say.
@@ -69,6 +77,8 @@ pub struct Builder<R, S = ()> {
     on_event: Option<OnEvent>,
     handlers: Vec<Attached<S>>,
     concurrency: usize,
+    storage: Option<Box<dyn Storage>>,
+    on_store_event: Option<OnStoreEvent>,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -83,13 +93,25 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
+        let (storage, on_store_event) = (self.storage, self.on_store_event);
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
             let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
             Attached { pattern, serves, handler }
         };
         let handlers = handlers.into_iter().map(with_state).collect();
-        Builder { runtime, state, config, listen, access, on_event, handlers, concurrency }
+        Builder {
+            runtime,
+            state,
+            config,
+            listen,
+            access,
+            on_event,
+            handlers,
+            concurrency,
+            storage,
+            on_store_event,
+        }
     }
 }
 
@@ -119,6 +141,21 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn on_event(mut self, tell: impl Fn(&ServerEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Box::new(tell));
+        self
+    }
+
+    /// Keeps in `storage` what is to outlive the server, and takes up what is in it at the start.
+    /// Default: nothing is kept.
+    #[must_use]
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Box::new(storage));
+        self
+    }
+
+    /// Calls `tell` with what is worth a line in a log about the storage. The store waits meanwhile.
+    #[must_use]
+    pub fn on_store_event(mut self, tell: impl Fn(&StoreEvent) + Send + 'static) -> Self {
+        self.on_store_event = Some(Box::new(tell));
         self
     }
 
@@ -157,7 +194,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// # Errors
     ///
     /// See [`StartError`].
-    pub async fn start(self) -> Result<Server<R>, StartError> {
+    pub async fn start(mut self) -> Result<Server<R>, StartError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in self.listen {
@@ -168,9 +205,16 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
             listeners.push(listener);
         }
         let max_frame = self.config.session.limits.max_frame;
+        self.config.hub.durable |= self.storage.is_some();
         let mut machine = Machine::new(self.config, Box::new(OsEntropy));
         if let Some(access) = self.access {
             machine.set_access(access);
+        }
+        let mut store = None;
+        if let Some(storage) = self.storage {
+            let held = storing::Store::new(storage, self.on_store_event);
+            let (restored, held) = storing::load(&self.runtime, held, machine).await?;
+            (machine, store) = (restored, Some(held));
         }
         let runtime = self.runtime;
         let offload_to = runtime.clone();
@@ -182,6 +226,9 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         for Attached { pattern, serves, handler } in self.handlers {
             let route = Route::open(&shared, Arc::new(pattern?), serves, self.state.clone(), hub.clone())?;
             routes.push((route, handler, if serves { self.concurrency } else { 1 }));
+        }
+        if let Some(store) = store {
+            store.start(&shared)?;
         }
         // From here on nothing fails.
         for (route, handler, limit) in routes {
@@ -245,6 +292,8 @@ impl<R: Runtime> Server<R> {
             on_event: None,
             handlers: Vec::new(),
             concurrency: CONCURRENCY,
+            storage: None,
+            on_store_event: None,
         }
     }
 
@@ -264,6 +313,20 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.with(|core, _| core.machine.connections())
+    }
+
+    /// Sets who may do what from now on, all at once and for those who are connected too. What they
+    /// have subscribed to stays.
+    pub fn set_access(&self, access: impl Access + Send + 'static) {
+        let access: Box<dyn Access + Send> = Box::new(access);
+        let old = self.shared.with(|core, _| core.machine.set_access(access));
+        drop(old); // Without the lock: there may be much of it.
+    }
+
+    /// Sets who may connect from now on. Who is connected stays.
+    pub fn set_users(&self, users: Users) {
+        let old = self.shared.with(|core, _| core.machine.set_users(users));
+        drop(old);
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its
@@ -315,13 +378,14 @@ impl<R: Runtime> Server<R> {
                     core.set_phase(Phase::Stopped, wake);
                 }
                 core.watch(cx.waker());
-                core.phase == Phase::Stopped && (core.routes == 0 || late)
+                core.has_ended(late)
             });
             if done { Poll::Ready(()) } else { Poll::Pending }
         })
     }
 
-    /// Stops at once: drops all connections and ends all tasks.
+    /// Stops at once: drops all connections and ends all tasks. What waits to be stored is stored
+    /// before it is [`stopped`](Self::stopped).
     pub fn stop(&self) {
         self.shared.with(|core, wake| core.set_phase(Phase::Stopped, wake));
     }
@@ -335,7 +399,7 @@ impl<R: Runtime> Server<R> {
         poll_fn(move |cx| {
             shared.with(|core, _| {
                 core.watch(cx.waker());
-                if core.phase == Phase::Stopped { Poll::Ready(()) } else { Poll::Pending }
+                if core.has_ended(true) { Poll::Ready(()) } else { Poll::Pending }
             })
         })
     }

@@ -13,6 +13,7 @@ use bowline_core::endpoint::server::{
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
+use super::storing::Storing;
 use crate::clock;
 
 /// Runs what takes long elsewhere.
@@ -55,6 +56,8 @@ pub(super) struct Core {
     /// The server's own tasks, and who waits for the end; woken when the phase changes.
     pub(super) watchers: Vec<Waker>,
     pub(super) phase: Phase,
+    /// Until its last operations are stored.
+    pub(super) storing: Option<Storing>,
 }
 
 impl Core {
@@ -89,6 +92,9 @@ impl Core {
             self.armed = Some(deadline.at);
             wake.extend(self.timer.take());
         }
+        if let Some(storing) = &mut self.storing {
+            storing.rouse(self.machine.hub().issued(), wake);
+        }
         own_ready
     }
 
@@ -97,12 +103,23 @@ impl Core {
         wake.append(&mut self.watchers);
         wake.extend(self.timer.take());
         wake.extend(self.locals.values().cloned());
+        wake.extend(self.storing.as_ref().map(Storing::waker));
         if self.phase == Phase::Stopped {
-            for slot in self.slots.iter().flatten() {
-                slot.woken.store(true, Ordering::Release);
-                wake.push(slot.waker.clone());
-            }
+            self.wake_all(wake);
         }
+    }
+
+    /// Wakes the tasks of all connections.
+    pub(super) fn wake_all(&mut self, wake: &mut Vec<Waker>) {
+        for slot in self.slots.iter().flatten() {
+            slot.woken.store(true, Ordering::Release);
+            wake.push(slot.waker.clone());
+        }
+    }
+
+    /// Whether nothing is left to do: `late` if handlers were given up.
+    pub(super) fn has_ended(&self, late: bool) -> bool {
+        self.phase == Phase::Stopped && (self.routes == 0 || late) && self.storing.is_none()
     }
 
     /// Wakes `waker` at the next change of the phase, or when the last connection is gone.
@@ -155,6 +172,7 @@ impl Shared {
             timer: None,
             watchers: Vec::new(),
             phase: Phase::Running,
+            storing: None,
         };
         Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event }
     }
@@ -210,6 +228,7 @@ impl Shared {
             }
             if core.machine.connections() == 0 {
                 wake.append(&mut core.watchers);
+                wake.extend(core.storing.as_ref().map(Storing::waker));
             }
         });
     }

@@ -31,7 +31,7 @@ pub use packet::{
     PacketType, Payload, Publish, ReasonCodes, RetainHandling, SubAck, Subscribe, Subscription,
     SubscriptionIter, SubscriptionOptions, Subscriptions, UnsubAck, Unsubscribe, Will,
 };
-pub use properties::{Properties, Property, PropertyId, PropertyIter};
+pub use properties::{Properties, Property, PropertyId, PropertyIter, Source};
 pub use reason::ReasonCode;
 pub use server::Server;
 pub use version::Version;

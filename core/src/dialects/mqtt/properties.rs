@@ -388,6 +388,31 @@ enum Repr<'b> {
     Block(&'b [u8], u64),
     /// What the caller wants to send; checked when it is written.
     List(&'b [Property<'b>]),
+    /// What is made as it is written, and where in its source it goes on.
+    Source(&'b dyn Source, usize),
+}
+
+/// Properties to send that are neither octets of MQTT's nor in memory as a list: they are made one by
+/// one, from another protocol's for instance, and nothing is allocated.
+///
+/// ```
+/// use bowline_core::mqtt::{Properties, Property, Source};
+/// struct Numbered<'a>(&'a [(&'a str, &'a str)]);
+/// impl Source for Numbered<'_> {
+///     fn next(&self, at: &mut usize) -> Option<Property<'_>> {
+///         let (name, value) = self.0.get(*at)?;
+///         *at += 1;
+///         Some(Property::User(name, value))
+///     }
+/// }
+/// let source = Numbered(&[("a", "1"), ("b", "2")]);
+/// assert_eq!(Properties::from_source(&source).user().count(), 2);
+/// ```
+pub trait Source {
+    /// The property at `at`, which begins at 0 and is moved behind it; `None` behind the last. Each is
+    /// to be one that the packet may carry, only user properties more than once: as in
+    /// [`Outgoing`](super::Outgoing), nothing is checked again.
+    fn next(&self, at: &mut usize) -> Option<Property<'_>>;
 }
 
 impl Default for Properties<'_> {
@@ -419,6 +444,12 @@ impl<'b> Properties<'b> {
     #[must_use]
     pub const fn list(list: &'b [Property<'b>]) -> Self {
         Properties { repr: Repr::List(list), without: 0 }
+    }
+
+    /// Properties to send, made as they are written.
+    #[must_use]
+    pub fn from_source(source: &'b dyn Source) -> Self {
+        Properties { repr: Repr::Source(source, 0), without: 0 }
     }
 
     /// Reads the length of the properties and the properties ([MQTT-2.2.2-1]), and checks them.
@@ -475,6 +506,7 @@ impl<'b> Properties<'b> {
         match self.repr {
             Repr::Block(_, seen) => seen & !self.without == 0,
             Repr::List(list) => list.iter().all(|p| p.id().bit() & self.without != 0),
+            Repr::Source(..) => self.iter().next().is_none(),
         }
     }
 
@@ -484,6 +516,7 @@ impl<'b> Properties<'b> {
         let there = match self.repr {
             Repr::Block(_, seen) => seen & id.bit() != 0,
             Repr::List(list) => list.iter().any(|p| p.id() == id),
+            Repr::Source(..) => return self.iter().any(|p| p.id() == id),
         };
         there && self.without & id.bit() == 0
     }
@@ -616,6 +649,7 @@ impl<'b> Iterator for PropertyIter<'b> {
                     *list = rest;
                     *first
                 }
+                Repr::Source(source, at) => source.next(at)?,
             };
             if property.id().bit() & self.0.without == 0 {
                 return Some(property);

@@ -8,6 +8,7 @@ use super::frame::Kind;
 use super::hello::{Hello, Welcome};
 use super::props::Properties;
 use crate::lifecycle::By;
+use crate::retain::RetainHandling;
 use crate::status::Status;
 
 /// Something happened. Payloads borrow the receive buffer.
@@ -109,6 +110,9 @@ pub struct Message<'b> {
     pub properties: Properties<'b>,
     /// At least once, if the receiver asked for that too.
     pub reliable: bool,
+    /// To be kept as its topic's retained value, or because of a subscription: it is one (SPEC §5.5).
+    /// It needs [`Features::RETAINED`](super::Features::RETAINED).
+    pub retain: bool,
 }
 
 /// A message as it was received: with the octets that carried it, to be handed on as they are.
@@ -129,7 +133,7 @@ impl<'b> core::ops::Deref for Received<'b> {
 }
 
 /// The peer subscribes (SPEC §5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscribe<'b> {
     /// Chosen by the subscriber, from 1 on.
     pub id: u64,
@@ -143,6 +147,12 @@ pub struct Subscribe<'b> {
     pub serve: bool,
     /// Not what the subscriber itself published.
     pub no_local: bool,
+    /// With which retained values it begins; of use with
+    /// [`Features::RETAINED`](super::Features::RETAINED) alone, as the next.
+    pub retained: RetainHandling,
+    /// Whether messages say that they were published to be retained; else only those say so with
+    /// which it begins.
+    pub retain_as_published: bool,
 }
 
 /// The peer asks (SPEC §5.2).

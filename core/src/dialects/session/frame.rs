@@ -61,10 +61,14 @@ pub enum Kind {
     Presence = 22,
     /// Asks for messages of the past.
     History = 23,
+    /// A message to the peer, which its topic keeps.
+    Retain = 24,
+    /// A message because of a subscription, which its topic keeps.
+    Retained = 25,
 }
 
 /// Every kind, at the index of its number.
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 26] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Auth,
@@ -89,12 +93,14 @@ const KINDS: [Kind; 24] = [
     Kind::Leave,
     Kind::Presence,
     Kind::History,
+    Kind::Retain,
+    Kind::Retained,
 ];
 
 /// The first kind that a receiver skips where it does not know it (FRM-1).
 pub(super) const FIRST_OPTIONAL: u8 = 32;
 
-/// A reliable frame: counted and acknowledged. On PUBLISH and MESSAGE.
+/// A reliable frame: counted and acknowledged. On PUBLISH, MESSAGE, RETAIN and RETAINED.
 pub(super) const RELIABLE: u8 = 1;
 /// Properties stand before the topic or the payload.
 pub(super) const PROPS: u8 = 2;
@@ -150,13 +156,15 @@ impl Kind {
             Kind::Leave => "LEAVE",
             Kind::Presence => "PRESENCE",
             Kind::History => "HISTORY",
+            Kind::Retain => "RETAIN",
+            Kind::Retained => "RETAINED",
         }
     }
 
     /// The flags that the specification gives this kind (FRM-4).
     pub(super) const fn flags(self) -> u8 {
         match self {
-            Kind::Publish | Kind::Message => RELIABLE | PROPS,
+            Kind::Publish | Kind::Message | Kind::Retain | Kind::Retained => RELIABLE | PROPS,
             Kind::Request => MANY | PROPS,
             Kind::Response => MORE | PROPS,
             Kind::Offer => PROPS,
@@ -169,7 +177,12 @@ impl Kind {
 
     /// Whether its size counts as used credit (SPEC §7).
     pub(super) const fn costs_credit(self) -> bool {
-        matches!(self, Kind::Publish | Kind::Message | Kind::Request | Kind::Response | Kind::Offer)
+        self.is_message() || matches!(self, Kind::Request | Kind::Response | Kind::Offer)
+    }
+
+    /// Whether it carries a message to a peer or to a subscription.
+    pub(super) const fn is_message(self) -> bool {
+        matches!(self, Kind::Publish | Kind::Message | Kind::Retain | Kind::Retained)
     }
 
     pub(super) const fn head(self, flags: u8) -> u8 {
@@ -224,7 +237,7 @@ mod tests {
     #[test]
     fn kinds_stand_at_their_numbers() {
         for n in 0..=255 {
-            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 24).then_some(n));
+            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 26).then_some(n));
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) const DEFAULT_CREDIT: u64 = 1 << 20;
 /// assert!(both.contains(Features::ROOMS) && !both.contains(Features::HISTORY));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features(u8);
+pub struct Features(u16);
 
 impl Features {
     /// Nothing beyond the base.
@@ -61,13 +61,15 @@ impl Features {
     pub const PRESENCE: Features = Features(4);
     /// HISTORY.
     pub const HISTORY: Features = Features(8);
+    /// RETAIN, RETAINED, and what SUBSCRIBE says of them.
+    pub const RETAINED: Features = Features(0x100);
     /// All that this version knows. Compression, secure mode and datagrams have reserved bits.
-    pub const ALL: Features = Features(15);
+    pub const ALL: Features = Features(0x10F);
 
     /// The known ones of a bit set; the others are ignored (FEA-2).
     #[must_use]
     pub const fn from_bits(bits: u64) -> Features {
-        Features((bits & 15) as u8)
+        Features((bits & Self::ALL.bits()) as u16)
     }
 
     /// The bit set.

@@ -82,7 +82,9 @@ pub use hello::{
     Auth, Connect, Counts, Features, Hello, KEEPALIVE_CEILING, Limits, MAX_FRAME_CEILING, MAX_FRAME_FLOOR,
     NAME_MAX, Resume, ResumeKey, SessionId, VERSION, Welcome,
 };
-pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX};
+#[cfg(feature = "alloc")]
+pub(crate) use props::Block;
+pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUTE_MAX, TEXT_MAX};
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
@@ -289,6 +291,12 @@ impl Session {
         Counts { sent: self.sent, acked: self.acked, received: self.received - self.unaccepted as u64 }
     }
 
+    /// How many reliable frames were received, accepted or not.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -330,6 +338,6 @@ impl<'b> Message<'b> {
     /// A message without properties, at most once.
     #[must_use]
     pub const fn new(topic: &'b str, payload: &'b [u8]) -> Self {
-        Self { topic, payload, properties: Properties::NONE, reliable: false }
+        Self { topic, payload, properties: Properties::NONE, reliable: false, retain: false }
     }
 }

@@ -11,11 +11,14 @@ use super::wire::{Reader, number};
 use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session};
 use crate::buf::RecvBuf;
 use crate::lifecycle::State;
+use crate::retain::RetainHandling;
 use crate::status::Status;
 use crate::time::Instant;
 
 const PUBLISH: u8 = Kind::Publish.number();
 const MESSAGE: u8 = Kind::Message.number();
+const RETAIN: u8 = Kind::Retain.number();
+const RETAINED: u8 = Kind::Retained.number();
 
 const FROM_CLIENTS: &str = "from a server";
 const FROM_SERVERS: &str = "from a client";
@@ -45,7 +48,7 @@ impl Session {
         if let Some((kind, flags, start, end)) = self.scan_message(buf.filled()) {
             let body = &buf.take(end)[start..];
             return match self.read_message(kind, flags, body) {
-                Ok((_, message)) if kind == Kind::Publish => Some(Event::Publish(message)),
+                Ok((_, message)) if !kind.names_subscription() => Some(Event::Publish(message)),
                 Ok((id, message)) => Some(Event::Message(id, message)),
                 Err(fault) => Some(self.fail(fault)),
             };
@@ -104,6 +107,8 @@ impl Session {
         let kind = match *bytes.first()? >> 2 {
             PUBLISH => Kind::Publish,
             MESSAGE => Kind::Message,
+            RETAIN if self.features.contains(Features::RETAINED) => Kind::Retain,
+            RETAINED if self.features.contains(Features::RETAINED) => Kind::Retained,
             _ => return None,
         };
         let Ok(Some(head)) = Head::read(bytes) else { return None };
@@ -220,6 +225,7 @@ impl Session {
             Kind::Join | Kind::Leave => Features::ROOMS,
             Kind::Presence => Features::PRESENCE,
             Kind::History => Features::HISTORY,
+            Kind::Retain | Kind::Retained => Features::RETAINED,
             _ => Features::NONE,
         };
         if self.features.contains(needs) {
@@ -317,8 +323,8 @@ impl Session {
             self.use_credit(kind, body)?;
         }
         let event = match kind {
-            Kind::Publish => Event::Publish(self.read_message(kind, flags, body)?.1),
-            Kind::Message => {
+            Kind::Publish | Kind::Retain => Event::Publish(self.read_message(kind, flags, body)?.1),
+            Kind::Message | Kind::Retained => {
                 let (id, message) = self.read_message(kind, flags, body)?;
                 Event::Message(id, message)
             }
@@ -328,6 +334,7 @@ impl Session {
             Kind::Drain if self.drain_received => {
                 return Err(Fault::UnexpectedFrame { kind, context: "a second time" });
             }
+            Kind::Subscribe => Event::Subscribe(subscribe(body, self.features).map_err(|b| b.at(kind))?),
             _ => rare_event(kind, flags, Reader(body)).map_err(|b| b.at(kind))?,
         };
         self.drain_received |= kind == Kind::Drain;
@@ -350,7 +357,7 @@ impl Session {
     ) -> Result<(u64, Received<'b>), Fault> {
         self.use_credit(kind, body)?;
         let (at, mut r, mut id) = (|b: Broken| b.at(kind), Reader(body), 0);
-        if kind == Kind::Message {
+        if kind.names_subscription() {
             id = r.varint().map_err(at)?;
             body = r.0;
         }
@@ -360,7 +367,8 @@ impl Session {
         if reliable {
             self.count_reliable()?;
         }
-        Ok((id, Received { message: Message { topic, payload: r.0, properties, reliable }, body }))
+        let retain = matches!(kind, Kind::Retain | Kind::Retained);
+        Ok((id, Received { message: Message { topic, payload: r.0, properties, reliable, retain }, body }))
     }
 
     /// REL-5, REL-2.
@@ -380,6 +388,12 @@ impl Session {
 }
 
 impl Kind {
+    /// A message that names the subscription because of which it comes.
+    #[inline]
+    const fn names_subscription(self) -> bool {
+        matches!(self, Kind::Message | Kind::Retained)
+    }
+
     /// Handled by the machine itself, in its stride.
     #[inline]
     const fn is_quiet(self) -> bool {
@@ -401,7 +415,6 @@ fn properties<'b>(flags: u8, r: &mut Reader<'b>) -> Result<Properties<'b>, Broke
 /// The frames that carry no message of the hot path.
 fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
     let event = match kind {
-        Kind::Subscribe => return subscribe(r).map(Event::Subscribe),
         Kind::Request => {
             let (id, subscription) = (r.varint()?, r.varint()?);
             let timeout = Duration::from_millis(r.varint()?);
@@ -444,20 +457,25 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
     Ok(event)
 }
 
-/// SUB-1, SUB-6 and the parameters of SPEC §5.1.
-fn subscribe(mut r: Reader<'_>) -> Result<Subscribe<'_>, Broken> {
+/// SUB-1, SUB-6, SUB-7 and the parameters of SPEC §5.1.
+fn subscribe(body: &[u8], features: Features) -> Result<Subscribe<'_>, Broken> {
+    let mut r = Reader(body);
+    let retained = features.contains(Features::RETAINED);
     let (id, filter) = (r.varint()?, r.string()?);
     if id == 0 {
         return Err(Broken::Malformed("subscription ids begin at 1"));
     }
-    let mut s = Subscribe { id, filter, reliable: false, credit: None, serve: false, no_local: false };
+    let mut s = Subscribe { id, filter, ..Subscribe::default() };
     parameters(r, |id, value| {
         match id {
             1 => s.reliable = quality(value)?,
             2 => s.credit = Some(first_credit(value)?),
-            3 | 4 if !value.is_empty() => return Err(Broken::Malformed("this parameter has no value")),
+            5 if retained => s.retained = retain_handling(value)?,
+            6 if !retained => return Ok(false),
+            3 | 4 | 6 if !value.is_empty() => return Err(Broken::Malformed("this parameter has no value")),
             3 => s.serve = true,
             4 => s.no_local = true,
+            6 => s.retain_as_published = true,
             _ => return Ok(false),
         }
         Ok(true)
@@ -471,6 +489,10 @@ fn quality(value: &[u8]) -> Result<bool, Broken> {
         1 => Ok(true),
         _ => Err(Broken::Malformed("quality is 0 or 1")),
     }
+}
+
+fn retain_handling(value: &[u8]) -> Result<RetainHandling, Broken> {
+    RetainHandling::from_number(number(value)?).ok_or(Broken::Malformed("retained is 0, 1 or 2"))
 }
 
 fn first_credit(value: &[u8]) -> Result<u64, Broken> {

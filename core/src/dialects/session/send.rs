@@ -8,6 +8,7 @@ use super::wire::{Body, Sink, put_frame};
 use super::{Session, VARINT_MAX};
 use crate::buf::SendBuf;
 use crate::error::Blocked;
+use crate::retain::RetainHandling;
 use crate::time::Instant;
 use crate::topic::{self, TopicError};
 use crate::varint::leb128;
@@ -56,6 +57,8 @@ pub enum SendError {
 pub(crate) struct Prepared<'a> {
     /// At least once.
     pub(crate) reliable: bool,
+    /// To be kept as its topic's retained value.
+    pub(crate) retain: bool,
     /// Whether the head begins with properties.
     pub(crate) has_properties: bool,
     /// The properties with their length (where there are any) and the topic with its length.
@@ -79,6 +82,8 @@ pub struct Forward<'a, B: ?Sized> {
     pub subscription: u64,
     /// At least once.
     pub reliable: bool,
+    /// It is a retained value.
+    pub retain: bool,
     /// Whether the body begins with properties.
     pub has_properties: bool,
     /// The body.
@@ -128,7 +133,7 @@ impl Session {
         if self.drain_received {
             return Err(SendError::Draining);
         }
-        self.put_message(now, out, Kind::Publish, None, message)
+        self.put_message(now, out, self.publish_kind(message.retain)?, None, message)
     }
 
     /// As [`publish`](Session::publish), of a message that was checked and prepared before; a large
@@ -146,13 +151,35 @@ impl Session {
         }
         let flags = if message.has_properties { frame::PROPS } else { 0 };
         let size = message.head.len() + message.payload.len();
-        self.start_message(now, out, Kind::Publish, flags | u8::from(message.reliable), size, &[])?;
+        self.start_message(
+            now,
+            out,
+            self.publish_kind(message.retain)?,
+            flags | u8::from(message.reliable),
+            size,
+            &[],
+        )?;
         out.put(message.head);
         out.put_shared(message.payload);
         Ok(())
     }
 
-    /// Hands on a message because of a subscription (MESSAGE).
+    /// PUBLISH or RETAIN; the latter needs its feature (FEA-1).
+    fn publish_kind(&self, retain: bool) -> Result<Kind, SendError> {
+        if !retain {
+            return Ok(Kind::Publish);
+        }
+        self.needs(Features::RETAINED).map(|()| Kind::Retain)
+    }
+
+    /// MESSAGE or RETAINED; without the feature a retained value is a message like any (RET-3).
+    #[inline]
+    const fn message_kind(&self, retain: bool) -> Kind {
+        if retain && self.features.contains(Features::RETAINED) { Kind::Retained } else { Kind::Message }
+    }
+
+    /// Hands on a message because of a subscription: MESSAGE, or RETAINED to a peer that chose its
+    /// feature.
     ///
     /// # Errors
     ///
@@ -165,7 +192,8 @@ impl Session {
         message: &Message<'_>,
     ) -> Result<(), SendError> {
         topic::validate_topic(message.topic)?;
-        self.put_message(now, out, Kind::Message, Some(subscription.min(VARINT_MAX)), message)
+        let kind = self.message_kind(message.retain);
+        self.put_message(now, out, kind, Some(subscription.min(VARINT_MAX)), message)
     }
 
     fn put_message(
@@ -214,7 +242,7 @@ impl Session {
         let id = message.subscription.min(VARINT_MAX);
         let flags = if message.has_properties { frame::PROPS } else { 0 } | u8::from(message.reliable);
         let size = leb128::encoded_len(id) + message.body.len();
-        self.start_message(now, out, Kind::Message, flags, size, &[id])?;
+        self.start_message(now, out, self.message_kind(message.retain), flags, size, &[id])?;
         out.put(message.body);
         Ok(())
     }
@@ -235,7 +263,7 @@ impl Session {
         let id = message.subscription.min(VARINT_MAX);
         let flags = if message.has_properties { frame::PROPS } else { 0 } | u8::from(message.reliable);
         let size = leb128::encoded_len(id) + message.body.len();
-        self.start_message(now, out, Kind::Message, flags, size, &[id])?;
+        self.start_message(now, out, self.message_kind(message.retain), flags, size, &[id])?;
         out.put_shared(message.body);
         Ok(())
     }
@@ -326,6 +354,9 @@ impl Session {
             return Err(SendError::Invalid("subscription ids and their credit begin at 1"));
         }
         topic::validate_filter(s.filter)?;
+        if s.retain_as_published || s.retained != RetainHandling::default() {
+            self.needs(Features::RETAINED)?;
+        }
         self.put(now, out, Kind::Subscribe, 0, &|to: &mut dyn Sink| {
             to.varint(s.id);
             to.bytes(s.filter.as_bytes());
@@ -340,6 +371,13 @@ impl Session {
                     to.varint(id);
                     to.bytes(&[]);
                 }
+            }
+            if s.retained != RetainHandling::default() {
+                to.parameter(5, u64::from(s.retained.number()));
+            }
+            if s.retain_as_published {
+                to.varint(6);
+                to.bytes(&[]);
             }
         })
     }

@@ -16,6 +16,7 @@ use super::outbox::head_len;
 use super::requests::{Unanswered, Unsent};
 use super::subscriptions::{MAX_SUBSCRIPTIONS, SubState, Subscription};
 use super::{Client, Command, Ending, State};
+use crate::retain::RetainHandling;
 use crate::session::{Code, MAX_FRAME_CEILING, Properties, SessionId};
 use crate::status::Status;
 use crate::time::Instant;
@@ -86,12 +87,16 @@ pub struct Publish<'a> {
     pub properties: Properties<'a>,
     /// At least once: kept until the server has accepted it.
     pub reliable: bool,
+    /// To be kept as its topic's retained value, in place of the one before; with an empty payload
+    /// the topic keeps none. A server that keeps none leaves it
+    /// [`Unsupported`](super::DropReason::Unsupported).
+    pub retain: bool,
 }
 
 impl<'a> Publish<'a> {
     /// At most once, without properties.
     pub fn new(topic: &'a str, payload: impl Into<Bytes>) -> Self {
-        Self { topic, payload: payload.into(), properties: Properties::NONE, reliable: false }
+        Self { topic, payload: payload.into(), properties: Properties::NONE, reliable: false, retain: false }
     }
 }
 
@@ -102,6 +107,12 @@ pub struct SubscribeOptions {
     pub reliable: bool,
     /// Not what this session itself published.
     pub no_local: bool,
+    /// With which retained values it begins: also over each connection on which the server has no
+    /// session of this client any more.
+    pub retained: RetainHandling,
+    /// Whether [`Message::is_retained`] also says of other messages that they were published to be
+    /// retained.
+    pub retain_as_published: bool,
     /// A window of its own, in octets: so much may be on its way or wait untaken because of this
     /// subscription. The default is none, so only the session's counts.
     pub credit: Option<u64>,
@@ -112,7 +123,14 @@ pub struct SubscribeOptions {
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        Self { reliable: false, no_local: false, credit: None, auto_grant: true }
+        Self {
+            reliable: false,
+            no_local: false,
+            retained: RetainHandling::default(),
+            retain_as_published: false,
+            credit: None,
+            auto_grant: true,
+        }
     }
 }
 
@@ -191,7 +209,7 @@ impl Client {
             false => publish.properties.expiry().map(|d| self.now + d),
         };
         self.budget.add(size);
-        self.outbox.push(id, publish.topic, publish.properties, publish.payload, publish.reliable, expires);
+        self.outbox.push(id, publish, expires);
         self.sendable = true;
         Ok(id)
     }

@@ -244,6 +244,9 @@ pub enum DropReason {
     /// It is at most once, and there is no connection.
     #[error("there is no connection, and at most once messages do not wait for one")]
     Disconnected,
+    /// It was to be retained, and the server retains nothing.
+    #[error("the server keeps no retained values; publish it without retain")]
+    Unsupported,
 }
 
 /// Why a request ended without an answer.
@@ -288,6 +291,7 @@ pub struct Message {
     /// On which connection it came.
     pub(super) connection: u32,
     reliable: bool,
+    retain: bool,
 }
 
 impl Message {
@@ -306,6 +310,7 @@ impl Message {
             size,
             connection,
             reliable: received.reliable,
+            retain: received.retain,
         }
     }
 
@@ -330,6 +335,7 @@ impl Message {
             size,
             connection,
             reliable: false,
+            retain: false,
         }
     }
 
@@ -364,6 +370,14 @@ impl Message {
         self.reliable
     }
 
+    /// Whether it is its topic's retained value, with which a subscription began; with
+    /// [`retain_as_published`](super::SubscribeOptions::retain_as_published) also whether it was
+    /// published to become one.
+    #[must_use]
+    pub const fn is_retained(&self) -> bool {
+        self.retain
+    }
+
     /// What it cost of its subscription's credit, in octets; see
     /// [`Client::grant`](super::Client::grant).
     #[must_use]
@@ -383,6 +397,7 @@ impl core::fmt::Debug for Message {
             .field("topic", &self.topic())
             .field("payload", &self.payload().len())
             .field("reliable", &self.reliable)
+            .field("retain", &self.retain)
             .finish_non_exhaustive()
     }
 }

@@ -239,7 +239,7 @@ impl Client {
     pub fn new(now: Instant, mut config: ClientConfig, entropy: Box<dyn Entropy + Send>) -> Client {
         config.session.manual_accept = true;
         // Queues, rooms, presence and history are not offered by this machine.
-        config.session.features = Features::NONE;
+        config.session.features = Features::RETAINED;
         let mut client = Client {
             entropy,
             now,

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::calls::Publish;
 use super::config::QueueLimits;
 use super::event::PublishId;
 use crate::session::{Prepared, Properties};
@@ -73,6 +74,7 @@ pub(super) struct Entry {
     payload: Bytes,
     pub(super) expires: Option<Instant>,
     pub(super) reliable: bool,
+    retain: bool,
     /// The server has said that it goes no further with it.
     pub(super) refused: bool,
     has_properties: bool,
@@ -86,6 +88,7 @@ impl Entry {
     pub(super) fn prepared(&self) -> Prepared<'_> {
         Prepared {
             reliable: self.reliable,
+            retain: self.retain,
             has_properties: self.has_properties,
             head: &self.head,
             payload: &self.payload,
@@ -114,15 +117,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn push(
-        &mut self,
-        id: PublishId,
-        topic: &str,
-        properties: Properties<'_>,
-        payload: Bytes,
-        reliable: bool,
-        expires: Option<Instant>,
-    ) {
+    pub(super) fn push(&mut self, id: PublishId, publish: Publish<'_>, expires: Option<Instant>) {
+        let Publish { topic, payload, properties, reliable, retain } = publish;
         let needed = head_len(topic, properties);
         if self.arena.capacity() < needed {
             self.arena.reserve(needed.max(ARENA));
@@ -144,6 +140,7 @@ impl Outbox {
             payload,
             expires,
             reliable,
+            retain,
             refused: false,
             has_properties,
         });

@@ -6,11 +6,23 @@ use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, Subscript
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
+use crate::retain::RetainHandling;
 use crate::scram::{self, ScramClient};
-use crate::session::{Auth, Connect, Outcome, Request, Response, SendError, Session, Subscribe, Transport};
+use crate::session::{
+    Auth, Connect, Features, Outcome, Request, Response, SendError, Session, Subscribe, Transport,
+};
 use crate::status::Status;
 
 use super::config::Credentials;
+
+/// Why a message will never go out on this connection, or that it may do so later.
+fn never(error: SendError) -> Result<DropReason, SendError> {
+    match error {
+        SendError::TooLarge { .. } => Ok(DropReason::TooLarge),
+        SendError::Unsupported => Ok(DropReason::Unsupported),
+        later => Err(later),
+    }
+}
 
 impl Client {
     /// Puts into `out` what is to be written: HELLO, what the session owes, and as much as there
@@ -93,12 +105,12 @@ impl Client {
         while let Some(entry) = self.outbox.again() {
             match session.publish_prepared(self.now, out, &entry.prepared()) {
                 Ok(()) => self.outbox.sent_again(),
-                Err(SendError::TooLarge { .. }) => {
+                Err(e) => {
+                    let why = never(e)?;
                     let Some(entry) = self.outbox.drop_again() else { break };
                     self.budget.remove(entry.octets());
-                    self.inbox.push(ClientEvent::Dropped { publish: entry.id, why: DropReason::TooLarge });
+                    self.inbox.push(ClientEvent::Dropped { publish: entry.id, why });
                 }
-                Err(e) => return Err(e),
             }
         }
         Ok(())
@@ -112,8 +124,7 @@ impl Client {
                 Some(at) if at <= self.now => Err(DropReason::Expired),
                 _ => match session.publish_prepared(self.now, out, &entry.prepared()) {
                     Ok(()) => Ok(()),
-                    Err(SendError::TooLarge { .. }) => Err(DropReason::TooLarge),
-                    Err(e) => return Err(e),
+                    Err(e) => Err(never(e)?),
                 },
             };
             let (done, event) = match sent {
@@ -196,6 +207,8 @@ impl Client {
                 if s.state != SubState::Waiting {
                     return Ok(());
                 }
+                // A server without retained values has none to begin with, and need not be told.
+                let keeps = session.features().contains(Features::RETAINED);
                 let subscribe = Subscribe {
                     id,
                     filter: &s.filter,
@@ -203,6 +216,8 @@ impl Client {
                     credit: s.options.credit,
                     serve: s.serve,
                     no_local: s.options.no_local,
+                    retained: if keeps { s.options.retained } else { RetainHandling::default() },
+                    retain_as_published: keeps && s.options.retain_as_published,
                 };
                 match session.subscribe(self.now, out, &subscribe) {
                     Ok(()) => {}

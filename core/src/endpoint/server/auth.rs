@@ -1,8 +1,10 @@
-//! Who may connect: the decision about a HELLO.
+//! Who may connect: the decision about what a client says of itself first.
 
+use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-
+use core::fmt;
 use core::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -40,29 +42,75 @@ pub enum Anonymous {
     Always,
 }
 
+/// Checks passwords against hashes that are none of the core's business: argon2, bcrypt and others.
+///
+/// The core holds such a hash as the text that it is, and asks where a password came.
+pub trait PasswordCheck: Send + Sync {
+    /// Whether `hash` was made of `password`. Takes as long as the hash demands, whatever the
+    /// password is.
+    fn check(&self, hash: &str, password: &[u8]) -> bool;
+
+    /// The front part of `hash` that says how long a check takes: how it was made, without salt and
+    /// outcome.
+    fn cost<'a>(&self, hash: &'a str) -> &'a str;
+}
+
 /// The users of a server, and how they may prove who they are.
 ///
-/// Passwords are kept as SCRAM credentials, tokens as SHA-256: neither can be read back.
+/// Passwords are kept as SCRAM credentials or as hashes that somebody else knows how to check,
+/// tokens as SHA-256: none can be read back. A user with a SCRAM credential can prove the password
+/// by SCRAM or say it; one with a hash can only say it.
 ///
 /// ```
 /// use bowline_core::endpoint::server::{Anonymous, Users};
 /// let mut users = Users::new(Anonymous::Never);
 /// users.add_token(b"s3cr3t-of-the-sensor", "sensor");
+/// assert!(users.is_empty(), "a token is no user");
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Users {
     anonymous: Anonymous,
-    passwords: HashMap<String, Credential>,
+    passwords: HashMap<String, Password>,
     tokens: HashMap<[u8; 32], String>,
+    check: Option<Arc<dyn PasswordCheck>>,
+    /// How many passwords were added for each cost of a check.
+    costs: HashMap<String, usize>,
+    /// One of those of which there are most: what an unknown user's password is checked against.
+    typical: Option<(Password, usize)>,
+}
+
+/// What is known of a password.
+#[derive(Clone)]
+enum Password {
+    Scram(Credential),
+    Hash(Arc<str>),
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users")
+            .field("anonymous", &self.anonymous)
+            .field("passwords", &self.passwords.len())
+            .field("tokens", &self.tokens.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Slow work with a password: run it outside of any lock, and hand the result to
 /// [`Server::verified`](super::Server::verified).
-#[derive(Debug)]
 pub struct Verification {
     user: String,
-    credential: Option<Credential>,
+    /// Of the user, or of one like most others.
+    stored: Option<Password>,
+    is_known: bool,
     password: Zeroizing<Vec<u8>>,
+    check: Option<Arc<dyn PasswordCheck>>,
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verification").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// What [`Verification::run`] found.
@@ -72,25 +120,34 @@ pub struct Verified {
 }
 
 impl Verification {
-    /// Checks the password. Takes a millisecond or so, for a user that does not exist as well.
+    /// Checks the password. Takes as long as its hash demands, a millisecond to some tenths of a
+    /// second.
+    ///
+    /// For a user that does not exist it does what it would do for most that do (AUT-4), so where
+    /// all hashes are of one kind the time tells nobody who is a user.
     #[must_use]
     pub fn run(self) -> Verified {
-        // An unknown user costs the same time (AUT-4).
-        let (salt, iterations) = match &self.credential {
-            Some(credential) => (credential.salt(), credential.iterations()),
-            None => (&b"no such user"[..], MIN_ITERATIONS),
+        let good = match (&self.stored, &self.check) {
+            (Some(Password::Hash(hash)), Some(check)) => check.check(hash, &self.password),
+            (Some(Password::Scram(credential)), _) => self.matches(Some(credential)),
+            _ => self.matches(None),
         };
+        Verified { identity: (good && self.is_known).then_some(self.user) }
+    }
+
+    fn matches(&self, credential: Option<&Credential>) -> bool {
+        let (salt, iterations) =
+            credential.map_or((&b"no such user"[..], MIN_ITERATIONS), |c| (c.salt(), c.iterations()));
         let password = core::str::from_utf8(&self.password).ok();
         let derived = password.and_then(|p| Credential::derive(p, salt, iterations).ok());
-        let good = match (&derived, &self.credential) {
+        match (&derived, credential) {
             (Some(derived), Some(credential)) => derived.stored_key().ct_eq(credential.stored_key()).into(),
             _ => false,
-        };
-        Verified { identity: good.then_some(self.user) }
+        }
     }
 }
 
-/// What is decided about a HELLO.
+/// What is decided about it.
 pub(super) enum Decision {
     /// Come in, as this identity.
     Accept(String),
@@ -117,7 +174,42 @@ impl Users {
 
     /// Adds a user with a password, kept as a SCRAM credential.
     pub fn add_password(&mut self, user: &str, credential: Credential) {
-        self.passwords.insert(user.into(), credential);
+        self.count(format!("SCRAM {}", credential.iterations()), &Password::Scram(credential.clone()));
+        self.passwords.insert(user.into(), Password::Scram(credential));
+    }
+
+    /// Checks hashes with this from now on.
+    pub fn set_check(&mut self, check: Arc<dyn PasswordCheck>) {
+        self.check = Some(check);
+    }
+
+    /// Adds a user with the hash of a password. Nobody can come in by it without somebody who
+    /// [checks](Self::set_check) it: set that first.
+    pub fn add_hash(&mut self, user: &str, hash: &str) {
+        let cost = self.check.as_ref().map_or(hash, |check| check.cost(hash));
+        let password = Password::Hash(hash.into());
+        self.count(cost.into(), &password);
+        self.passwords.insert(user.into(), password);
+    }
+
+    /// How many users there are; tokens do not count.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.passwords.len()
+    }
+
+    /// Whether there is no user.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.passwords.is_empty()
+    }
+
+    fn count(&mut self, cost: String, password: &Password) {
+        let count = self.costs.entry(cost).or_default();
+        *count += 1;
+        if self.typical.as_ref().is_none_or(|(_, most)| *count > *most) {
+            self.typical = Some((password.clone(), *count));
+        }
     }
 
     /// Adds a token, and who comes with it. Only its hash is kept.
@@ -132,7 +224,22 @@ impl Users {
 
     /// The credential of a user, for SCRAM.
     pub(super) fn credential(&self, user: &str) -> Option<Credential> {
-        self.passwords.get(user).cloned()
+        match self.passwords.get(user) {
+            Some(Password::Scram(credential)) => Some(credential.clone()),
+            _ => None,
+        }
+    }
+
+    /// The check of a password that was said, by whatever dialect.
+    pub(super) fn verification(&self, user: &str, password: &[u8]) -> Verification {
+        let known = self.passwords.get(user);
+        Verification {
+            user: user.into(),
+            stored: known.or_else(|| self.typical.as_ref().map(|(password, _)| password)).cloned(),
+            is_known: known.is_some(),
+            password: Zeroizing::new(password.to_vec()),
+            check: self.check.clone(),
+        }
     }
 
     pub(super) fn decide(&self, peer: &Peer, auth: &Auth<'_>) -> Decision {
@@ -145,11 +252,7 @@ impl Users {
                 };
                 if welcome { Decision::Accept(String::new()) } else { Decision::Reject }
             }
-            Auth::Password { user, password } => Decision::Verify(Verification {
-                user: user.into(),
-                credential: self.credential(user),
-                password: Zeroizing::new(password.to_vec()),
-            }),
+            Auth::Password { user, password } => Decision::Verify(self.verification(user, password)),
             Auth::Token(token) => self.token(token),
             Auth::Scram(_) => Decision::Scram,
             Auth::Other(0..4, _) => Decision::Reject,
@@ -164,5 +267,76 @@ impl Users {
             Some((known, identity)) if known.ct_eq(&hash).into() => Decision::Accept(identity.clone()),
             _ => Decision::Reject,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// `KIND$PASSWORD`, and a list of what was checked.
+    #[derive(Default)]
+    struct Plain(Mutex<Vec<String>>);
+
+    impl PasswordCheck for Plain {
+        fn check(&self, hash: &str, password: &[u8]) -> bool {
+            self.0.lock().unwrap().push(hash.into());
+            hash.split_once('$').unwrap().1.as_bytes() == password
+        }
+
+        fn cost<'a>(&self, hash: &'a str) -> &'a str {
+            hash.split_once('$').unwrap().0
+        }
+    }
+
+    fn comes_in(users: &Users, user: &str, password: &[u8]) -> Option<String> {
+        match users.decide(&Peer::default(), &Auth::Password { user, password }) {
+            Decision::Verify(work) => work.run().identity,
+            _ => unreachable!("a password is always checked"),
+        }
+    }
+
+    #[test]
+    fn a_hash_is_checked_by_who_knows_it() {
+        let check = Arc::new(Plain::default());
+        let mut users = Users::new(Anonymous::Never);
+        users.set_check(check.clone());
+        users.add_hash("ann", "slow$pencil");
+        users.add_password("bob", Credential::derive("crayon", b"salt", MIN_ITERATIONS).unwrap());
+        assert_eq!(comes_in(&users, "ann", b"pencil").as_deref(), Some("ann"));
+        assert_eq!(comes_in(&users, "ann", b"crayon"), None);
+        assert_eq!(comes_in(&users, "ann", b"slow$pencil"), None, "the hash is not the password");
+        assert_eq!(comes_in(&users, "bob", b"crayon").as_deref(), Some("bob"));
+        assert_eq!(comes_in(&users, "bob", b"\xff"), None);
+        assert!(users.credential("ann").is_none() && users.credential("bob").is_some());
+        assert_eq!((users.len(), users.is_empty()), (2, false));
+        let shown = format!("{users:?}{:?}", users.verification("ann", b"pencil"));
+        assert!(!shown.contains("pencil"), "{shown}");
+    }
+
+    /// AUT-4: for nobody is done what is done for most, and even the right password of that one
+    /// lets nobody in.
+    #[test]
+    fn an_unknown_user_costs_what_most_users_cost() {
+        let check = Arc::new(Plain::default());
+        let mut users = Users::new(Anonymous::Never);
+        assert_eq!(comes_in(&users, "nobody", b"x"), None);
+        users.set_check(check.clone());
+        users.add_hash("ann", "slow$1");
+        users.add_hash("bob", "fast$2");
+        users.add_hash("eve", "fast$3");
+        for password in ["1", "2", "3"] {
+            assert_eq!(comes_in(&users, "nobody", password.as_bytes()), None);
+        }
+        assert!(check.0.lock().unwrap().iter().all(|hash| hash.starts_with("fast")));
+        assert_eq!(check.0.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_hash_that_nobody_knows_lets_nobody_in() {
+        let mut users = Users::new(Anonymous::Never);
+        users.add_hash("ann", "x$pencil");
+        assert_eq!(comes_in(&users, "ann", b"pencil"), None);
     }
 }

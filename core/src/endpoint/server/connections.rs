@@ -1,9 +1,8 @@
 //! The connections of a server, by keys that are never used twice.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::Connection;
+use super::connection::Connection;
 
 /// A connection of a server: its place and a generation, so that the key of one that is gone never
 /// means another.
@@ -30,7 +29,7 @@ impl ConnectionKey {
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    connection: Option<Box<Connection>>,
+    connection: Option<Connection>,
 }
 
 /// All connections.
@@ -45,7 +44,7 @@ impl Connections {
         self.slots.len() - self.free.len()
     }
 
-    pub(super) fn insert(&mut self, connection: Box<Connection>) -> ConnectionKey {
+    pub(super) fn insert(&mut self, connection: Connection) -> ConnectionKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
@@ -57,17 +56,17 @@ impl Connections {
 
     /// Lends a connection out, so that the rest of the server can be used beside it.
     /// [`put`](Self::put) it back.
-    pub(super) fn take(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
+    pub(super) fn take(&mut self, key: ConnectionKey) -> Option<Connection> {
         self.slot(key)?.connection.take()
     }
 
-    pub(super) fn put(&mut self, key: ConnectionKey, connection: Box<Connection>) {
+    pub(super) fn put(&mut self, key: ConnectionKey, connection: Connection) {
         if let Some(slot) = self.slot(key) {
             slot.connection = Some(connection);
         }
     }
 
-    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Box<Connection>> {
+    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Connection> {
         let slot = self.slot(key)?;
         let connection = slot.connection.take()?;
         slot.generation = slot.generation.wrapping_add(1);
@@ -77,11 +76,11 @@ impl Connections {
 
     pub(super) fn get(&self, key: ConnectionKey) -> Option<&Connection> {
         let slot = self.slots.get(key.index as usize)?;
-        slot.connection.as_deref().filter(|_| slot.generation == key.generation)
+        slot.connection.as_ref().filter(|_| slot.generation == key.generation)
     }
 
     pub(super) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
-        self.slot(key)?.connection.as_deref_mut()
+        self.slot(key)?.connection.as_mut()
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = ConnectionKey> {

@@ -70,6 +70,10 @@ pub(super) struct Locals {
 }
 
 impl Locals {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn wake(&mut self, hub: SessionKey) {
         if self.all.contains(&hub) {
             self.ready.push_back(LocalKey(hub));
@@ -86,7 +90,7 @@ impl Server {
     pub fn local(&mut self, now: Instant) -> Result<LocalKey, Refusal> {
         let queue = &self.config.queue;
         let options = SessionOptions {
-            identity: "",
+            trusted: true,
             max_messages: queue.max_messages,
             max_bytes: queue.max_bytes,
             policy: queue.policy,
@@ -197,8 +201,9 @@ impl Server {
                 return false;
             }
             left -= 1;
-            reliable += u64::from(matches!(delivery, Delivery::Message { reliable: true, .. }));
-            take(owned(delivery));
+            reliable +=
+                u64::from(matches!(delivery, Delivery::Message { quality, .. } if quality.is_reliable()));
+            owned(delivery).into_iter().for_each(&mut take);
             true
         });
         if reliable > 0 {
@@ -211,8 +216,8 @@ impl Server {
     }
 }
 
-fn owned(delivery: &Delivery<'_>) -> LocalEvent {
-    match *delivery {
+fn owned(delivery: &Delivery<'_>) -> Option<LocalEvent> {
+    Some(match *delivery {
         Delivery::Message { sid, message, .. } => {
             LocalEvent::Message { subscription: sid, message: message.clone() }
         }
@@ -223,5 +228,7 @@ fn owned(delivery: &Delivery<'_>) -> LocalEvent {
             LocalEvent::Response { id, status, more, message: message.clone() }
         }
         Delivery::Cancel { id } => LocalEvent::Cancel { id },
-    }
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => return None,
+    })
 }

@@ -9,6 +9,7 @@
 //! - After any call, [`poll_ready`](Server::poll_ready) names the connections that have something
 //!   to send now, [`poll_event`](Server::poll_event) what is worth a line in a log.
 //! - The hub has a deadline of its own: [`poll_hub_timeout`](Server::poll_hub_timeout).
+//! - Tell it the time of day, [`set_calendar`](Server::set_calendar), where topics have a history.
 //!
 //! Nothing here blocks, and one slow connection delays no other.
 //!
@@ -37,39 +38,57 @@
 //! ```
 
 mod auth;
+mod bowline;
 mod connection;
 mod connections;
+mod event;
 mod local;
-mod sessions;
+mod mqtt;
+mod owed;
+mod prx1;
+mod registry;
+mod store;
+mod sys;
 #[cfg(test)]
 mod tests;
-mod transmit;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use hashbrown::HashMap;
 
-pub use auth::{Anonymous, Peer, Users, Verification, Verified};
+pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
+pub use event::{Dialect, ServerEvent, SessionName};
 pub use local::{LocalEvent, LocalKey};
+pub use mqtt::MqttConfig;
+pub use prx1::Prx1Config;
 
+use connection::{Connection, Turn};
 use connections::Connections;
-use sessions::{Held, Opening};
+use registry::Registry;
+use sys::{Sys, Traffic};
 
-use crate::buf::SendBuf;
+use crate::access::Access;
+use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Access, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
-use crate::session::{By, Code, Config, Event, Session, SessionId};
+use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
 
 /// No frame is handled with less room for its answer: a RESULT with its longest reason, and what
 /// else a frame can be answered with.
 const REPLY_ROOM: usize = 2048;
+
+/// Nothing more is read of a connection that is owed so many answers.
+const MAX_OWED: usize = 1024;
 
 /// How much may wait for a session, and what happens beyond.
 ///
@@ -100,6 +119,10 @@ pub struct ServerConfig {
     pub name: String,
     /// Of each session.
     pub session: Config,
+    /// Of connections that speak MQTT.
+    pub mqtt: MqttConfig,
+    /// Of connections that speak PRX1.
+    pub prx1: Prx1Config,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -111,6 +134,9 @@ pub struct ServerConfig {
     pub max_per_address: usize,
     /// Who may connect.
     pub users: Users,
+    /// How often `$SYS/` topics are published; zero: never. They say what brokers say of themselves,
+    /// as the users of mosquitto know it: versions, clients, messages, octets, loads.
+    pub sys_interval: Duration,
 }
 
 impl Default for ServerConfig {
@@ -120,11 +146,14 @@ impl Default for ServerConfig {
         Self {
             name: String::new(),
             session,
+            mqtt: MqttConfig::default(),
+            prx1: Prx1Config::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
             max_per_address: 1000,
             users: Users::default(),
+            sys_interval: Duration::from_secs(10),
         }
     }
 }
@@ -143,66 +172,6 @@ pub enum Refused {
     Draining,
 }
 
-/// What is worth a line in a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ServerEvent {
-    /// A session is open.
-    Opened {
-        /// Over this connection.
-        connection: ConnectionKey,
-        /// Its name, where it outlives the connection.
-        session: Option<SessionId>,
-        /// Whether it goes on from an earlier connection.
-        resumed: bool,
-        /// Who it is; empty: anonymous.
-        identity: String,
-        /// What it calls itself.
-        name: String,
-    },
-    /// A connection's session has ended, or waits for its next connection.
-    Closed {
-        /// The connection.
-        connection: ConnectionKey,
-        /// The session's name.
-        session: Option<SessionId>,
-        /// Who ended it.
-        by: By,
-        /// With which code.
-        code: Option<Code>,
-        /// Why.
-        reason: String,
-    },
-    /// Messages for a session are dropped because its queue is full, as its policy says: told once
-    /// until the queue was drained.
-    Overflow {
-        /// The connection that takes less than it is sent, if one serves the session.
-        connection: Option<ConnectionKey>,
-        /// The session's name, where it outlives connections.
-        session: Option<SessionId>,
-    },
-    /// A session that waited for its next connection was given up.
-    Expired {
-        /// Its name.
-        session: SessionId,
-    },
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Connection {
-    session: Session,
-    peer: Peer,
-    /// The session in the hub that it serves.
-    hub: Option<SessionKey>,
-    id: Option<SessionId>,
-    opening: Option<Box<Opening>>,
-    /// Its queue overflowed, and its policy is to be disconnected.
-    slow: bool,
-    /// The event of its end is out.
-    told: bool,
-}
-
 /// A server. See the [module](self) for how to drive it.
 pub struct Server {
     config: ServerConfig,
@@ -212,13 +181,17 @@ pub struct Server {
     decoy: Decoy,
     connections: Connections,
     by_address: HashMap<IpAddr, usize>,
-    by_hub: HashMap<SessionKey, ConnectionKey>,
-    held: HashMap<SessionId, Held>,
-    held_by_hub: HashMap<SessionKey, SessionId>,
+    registry: Registry,
+    /// Where clients of MQTT answer.
+    replies: ReplyTopics,
     locals: local::Locals,
     ready: VecDeque<ConnectionKey>,
     events: VecDeque<ServerEvent>,
+    /// Connections with answers that wait for the store's next commit.
+    waiting: Vec<ConnectionKey>,
     draining: Option<Draining>,
+    sys: Sys,
+    traffic: Traffic,
 }
 
 /// A drain that is under way.
@@ -239,31 +212,50 @@ impl Server {
     /// A server without connections. `entropy` must be unpredictable where strangers connect: the
     /// secrets of sessions come from it.
     #[must_use]
-    pub fn new(config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+    pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
+        // What this hub can do; queues, rooms and presence are not among it.
+        let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
+        config.session.features = Features::RETAINED | history;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
+        let seed = u64::from_le_bytes(seed);
+        let replies = ReplyTopics::new(entropy.wire_u64());
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
         Server {
-            hub: Hub::new(config.hub.clone(), u64::from_le_bytes(seed)),
+            hub: Hub::new(config.hub.clone(), seed),
+            sys: Sys::new(config.sys_interval),
             config,
             entropy,
             decoy,
             connections: Connections::default(),
             by_address: HashMap::new(),
-            by_hub: HashMap::new(),
-            held: HashMap::new(),
-            held_by_hub: HashMap::new(),
+            registry: Registry::new(!seed),
+            replies,
             locals: local::Locals::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
+            waiting: Vec::new(),
             draining: None,
+            traffic: Traffic::default(),
         }
     }
 
-    /// Sets the access rules from now on.
-    pub fn set_access(&mut self, access: Box<dyn Access + Send>) {
-        self.hub.set_access(access);
+    /// Sets the access rules from now on; see [`Hub::set_access`].
+    pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
+        self.hub.set_access(access)
+    }
+
+    /// Sets who may connect from now on, and gives back who might: it may take a while to drop. Who
+    /// is connected stays, and sessions go on.
+    pub fn set_users(&mut self, users: Users) -> Users {
+        core::mem::replace(&mut self.config.users, users)
+    }
+
+    /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
+    /// ([`Hub::set_calendar`]). Tell it at first, and again now and then.
+    pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {
+        self.hub.set_calendar(now, unix_millis);
     }
 
     /// Takes a connection that was just made.
@@ -272,6 +264,17 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
+        if let Err(reason) = self.admit(&peer) {
+            self.events.push_back(ServerEvent::Refused { peer, reason });
+            return Err(reason);
+        }
+        self.traffic.sockets += 1;
+        let connection = Connection::new(now, peer);
+        Ok(self.connections.insert(connection))
+    }
+
+    /// Whether there is room for a connection from there; it is counted where there is.
+    fn admit(&mut self, peer: &Peer) -> Result<(), Refused> {
         if self.draining.is_some() {
             return Err(Refused::Draining);
         }
@@ -285,21 +288,57 @@ impl Server {
             }
             *count += 1;
         }
-        let session = Session::accept(now, &self.config.session);
-        let connection =
-            Connection { session, peer, hub: None, id: None, opening: None, slow: false, told: false };
-        Ok(self.connections.insert(Box::new(connection)))
+        Ok(())
+    }
+
+    /// Lends one connection out to work on it beside the rest of the server, then carries out what
+    /// that brought about elsewhere.
+    #[inline]
+    fn on<T>(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let mut connection = self.connections.take(key)?;
+        let done = work(&mut connection, &mut Turn { server: self, now, key });
+        self.connections.put(key, connection);
+        self.after_commands();
+        Some(done)
+    }
+
+    /// Handles all that is whole in `buf`; what it is answered with goes into `out`.
+    ///
+    /// Returns whether it stopped early because `out` had no room: call it again, with the same
+    /// octets, once the transport took something.
+    pub fn recv(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        buf: &mut impl RecvBuf,
+        out: &mut impl SendBuf,
+    ) -> bool {
+        let before = buf.filled().len();
+        let blocked = self.on(now, key, |c, turn| c.recv(turn, buf, out)).unwrap_or_default();
+        self.traffic.octets_received += (before - buf.filled().len()) as u64;
+        blocked
+    }
+
+    /// Puts into `out` what is owed to this connection's peer, as far as there is room, and says
+    /// what the transport owes.
+    ///
+    /// A connection that is not known (any more) is to be dropped.
+    pub fn poll_transmit(&mut self, now: Instant, key: ConnectionKey, out: &mut impl SendBuf) -> Transport {
+        self.on(now, key, |c, turn| c.poll_transmit(turn, out)).unwrap_or(Transport::Abort)
     }
 
     /// The transport is gone, or the adapter gives it up: forgets the connection. Its session waits
     /// for the next one where it may.
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
-        // One that was closed here says so only now, where its peer did not answer.
-        c.session.handle_eof(now);
-        self.tell_end(now, key, &mut c);
-        self.release(now, &mut c, false);
-        if let Some(address) = c.peer.address.filter(|_| !c.peer.is_local())
+        c.disconnected(&mut Turn { server: self, now, key });
+        let peer = c.peer();
+        if let Some(address) = peer.address.filter(|_| !peer.is_local())
             && let Some(count) = self.by_address.get_mut(&address)
         {
             *count -= 1;
@@ -312,51 +351,45 @@ impl Server {
 
     /// The peer ended its direction of the stream.
     pub fn handle_eof(&mut self, now: Instant, key: ConnectionKey) {
-        let Some(mut c) = self.connections.take(key) else { return };
-        c.session.handle_eof(now);
-        self.tell_end(now, key, &mut c);
-        self.connections.put(key, c);
-        self.after_commands();
+        self.on(now, key, Connection::handle_eof);
     }
 
-    /// Says how a write went; see [`Session::handle_written`].
+    /// Says how a write went: so much was written, and so much waits.
     pub fn handle_written(&mut self, now: Instant, key: ConnectionKey, written: usize, waiting: usize) {
         if let Some(c) = self.connections.get_mut(key) {
-            c.session.handle_written(now, written, waiting);
+            self.traffic.octets_sent += written as u64;
+            c.handle_written(now, written, waiting);
         }
     }
 
-    /// When this connection wants to be called; see [`Session::poll_timeout`].
+    /// When this connection wants to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self, key: ConnectionKey) -> Option<Deadline> {
-        self.connections.get(key).and_then(|c| c.session.poll_timeout())
+        self.connections.get(key)?.poll_timeout(&self.config)
     }
 
     /// Takes what is due for this connection.
     pub fn handle_timeout(&mut self, now: Instant, key: ConnectionKey) {
-        let Some(mut c) = self.connections.take(key) else { return };
-        if let Some(Event::Closed(closed)) = c.session.handle_timeout(now) {
-            self.closed(now, key, &mut c, &closed);
-        }
-        self.connections.put(key, c);
-        self.after_commands();
+        self.on(now, key, Connection::handle_timeout);
     }
 
-    fn tell_end(&mut self, now: Instant, key: ConnectionKey, c: &mut Connection) {
-        if let Some(Event::Closed(closed)) = c.session.poll_closed() {
-            self.closed(now, key, c, &closed);
-        }
-    }
-
-    /// When the hub wants to be called: a request is not answered, a session expires, a drain ends.
+    /// When the hub wants to be called: a request is not answered, a session expires, a drain ends,
+    /// `$SYS/` topics have new values.
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
-        self.hub.poll_timeout()
+        Deadline::earliest(self.hub.poll_timeout(), self.sys.poll_timeout())
     }
 
     /// Takes what is due in the hub.
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
+        if self.sys.is_due(now) {
+            let figures = self.traffic.figures(&self.hub, self.locals.len());
+            for message in self.sys.handle_timeout(now, &figures) {
+                // These topics are valid.
+                let _ = self.hub.publish_own(now, message);
+            }
+        }
         self.after_commands();
     }
 
@@ -367,8 +400,8 @@ impl Server {
             return Some(key);
         }
         while let Some(hub) = self.hub.poll_ready() {
-            if let Some(key) = self.by_hub.get(&hub) {
-                return Some(*key);
+            if let Some(key) = self.registry.connection(hub) {
+                return Some(key);
             }
             self.locals.wake(hub);
         }
@@ -383,18 +416,12 @@ impl Server {
     /// What a password check waits for, if one does: run it outside of any lock, then call
     /// [`verified`](Server::verified).
     pub fn poll_verification(&mut self, key: ConnectionKey) -> Option<Verification> {
-        self.connections.get_mut(key)?.opening.as_mut()?.verification.take()
+        self.connections.get_mut(key)?.poll_verification()
     }
 
     /// A password was checked.
     pub fn verified(&mut self, now: Instant, key: ConnectionKey, verified: Verified, out: &mut impl SendBuf) {
-        let Some(mut c) = self.connections.take(key) else { return };
-        match verified.identity {
-            Some(identity) => self.establish(now, key, &mut c, &identity, &[], out),
-            None => self.refuse(now, key, &mut c, out, Code::AuthFailed, "authentication failed"),
-        }
-        self.connections.put(key, c);
-        self.after_commands();
+        self.on(now, key, |c, turn| c.verified(turn, verified, out));
     }
 
     /// Takes no new work: tells every client so, and closes those that have not gone by themselves
@@ -416,11 +443,9 @@ impl Server {
 
     /// Closes a connection with a code and a reason.
     pub fn close(&mut self, now: Instant, key: ConnectionKey, code: Code, reason: &'static str) {
-        let Some(mut c) = self.connections.take(key) else { return };
-        self.end(now, &mut c, code, reason);
-        self.connections.put(key, c);
-        self.ready.push_back(key);
-        self.after_commands();
+        if self.on(now, key, |c, turn| c.close(turn, code, reason)).is_some() {
+            self.ready.push_back(key);
+        }
     }
 
     /// How many connections there are.
@@ -451,32 +476,29 @@ impl Server {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Hold(hub) | Notice::Release(hub) => {
-                let hold = matches!(notice, Notice::Hold(_));
-                if let Some(key) = self.by_hub.get(&hub)
-                    && let Some(c) = self.connections.get_mut(*key)
-                {
-                    c.session.hold_credit(hold);
-                    self.ready.push_back(*key);
-                }
-            }
-            Notice::Disconnect(hub, _) => {
-                if let Some(key) = self.by_hub.get(&hub)
-                    && let Some(c) = self.connections.get_mut(*key)
-                {
-                    c.slow = true;
-                    self.ready.push_back(*key);
-                }
-            }
+            Notice::Hold(hub) => self.tell(hub, |c| c.hold(true)),
+            Notice::Release(hub) => self.tell(hub, |c| c.hold(false)),
+            Notice::Disconnect(hub, _) => self.tell(hub, Connection::overflowed),
             Notice::Overflow(hub) => self.events.push_back(ServerEvent::Overflow {
-                connection: self.by_hub.get(&hub).copied(),
-                session: self.held_by_hub.get(&hub).copied(),
+                connection: self.registry.connection(hub),
+                session: self.registry.told(hub),
             }),
             Notice::Expired(hub) => {
-                if let Some(session) = self.forget(hub) {
-                    self.events.push_back(ServerEvent::Expired { session });
-                }
+                self.traffic.expired += 1;
+                let name = self.registry.told(hub);
+                self.registry.forget(hub);
+                self.events.extend(name.map(|session| ServerEvent::Expired { session }));
             }
+        }
+    }
+
+    /// Tells the connection that serves a session, which then has something to send.
+    fn tell(&mut self, hub: SessionKey, what: impl FnOnce(&mut Connection)) {
+        if let Some(key) = self.registry.connection(hub)
+            && let Some(c) = self.connections.get_mut(key)
+        {
+            what(c);
+            self.ready.push_back(key);
         }
     }
 }

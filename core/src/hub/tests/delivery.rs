@@ -1,6 +1,7 @@
 //! Who gets what.
 
 use super::*;
+use crate::access::{Access, Action, Decision, Who};
 
 #[test]
 fn matching_subscriptions_each_get_it() {
@@ -9,12 +10,15 @@ fn matching_subscriptions_each_get_it() {
     s.subscribe(a, 1, "home/+");
     s.subscribe(b, 1, "home/door");
     s.subscribe(b, 2, "#");
-    assert_eq!(s.publish(a, "home/door", "open"), PublishOutcome { matched: 3, queued: 3, duplicate: false });
+    assert_eq!(
+        s.publish(a, "home/door", "open"),
+        PublishOutcome { matched: 3, queued: 3, ..PublishOutcome::default() }
+    );
     assert_eq!(s.ready(), [b, a]);
     assert_eq!(s.ready(), []);
     assert_eq!(s.take(a), ["1 home/door=open"]);
     assert_eq!(s.take(b), ["1 home/door=open", "2 home/door=open"]);
-    s.publish(a, "$SYS/x", "hidden");
+    s.publish(a, "$x", "hidden");
     s.publish(a, "other", "x");
     assert_eq!(s.take(b), ["2 other=x"]);
 }
@@ -135,8 +139,8 @@ fn refusals_change_nothing() {
 fn access_rules_are_asked_first() {
     struct Rules;
     impl Access for Rules {
-        fn allows(&self, identity: &str, action: Action, subject: &str) -> bool {
-            identity == "root" || (action == Action::Publish && subject.starts_with("open/"))
+        fn decide(&self, who: &Who<'_>, action: Action, subject: &str) -> Decision {
+            (who.user == "root" || (action == Action::Publish && subject.starts_with("open/"))).into()
         }
     }
     let mut s = Story::new();
@@ -152,4 +156,67 @@ fn access_rules_are_asked_first() {
     assert_eq!(s.hub.subscribe(s.now, a, 1, "x", SERVE), Err(Refusal::NotAuthorized));
     let request = s.hub.request(s.now, a, 1, message, RequestOptions::default());
     assert_eq!(request, Err(Refusal::NotAuthorized));
+    let own = s.session_with(SessionOptions { trusted: true, ..SessionOptions::default() });
+    s.subscribe(own, 1, "closed");
+    assert_eq!(s.publish(own, "closed", "x").queued, 2, "the program itself is asked nothing");
+}
+
+#[test]
+fn rules_know_who_a_session_belongs_to() {
+    let mut s = Story::new();
+    let address = Some([192, 0, 2, 7].into());
+    let options =
+        SessionOptions { identity: "ann", client_id: "phone", address, ..SessionOptions::default() };
+    let a = s.session_with(options);
+    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "phone", address }));
+    let b = s.session_with(SessionOptions { client_id: "é", ..SessionOptions::default() });
+    assert_eq!(s.hub.who(b), Some(Who { client_id: "é", ..Who::default() }));
+    s.hub.set_client(a, "tablet", None).unwrap();
+    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "tablet", address: None }));
+    s.hub.remove(s.now, a).unwrap();
+    assert_eq!(s.hub.who(a), None);
+    assert_eq!(s.hub.set_client(a, "", None), Err(Refusal::NoSession));
+}
+
+/// Who publishes to a topic again is not judged again, until the rules or its address change.
+#[test]
+fn what_was_allowed_is_remembered_while_it_holds() {
+    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::Arc;
+    struct Counted(Arc<AtomicU32>, bool);
+    impl Access for Counted {
+        fn decide(&self, who: &Who<'_>, _: Action, subject: &str) -> Decision {
+            self.0.fetch_add(1, Relaxed);
+            (self.1 && who.address.is_none() && subject != "no").into()
+        }
+    }
+    let mut s = Story::new();
+    let asked = Arc::new(AtomicU32::new(0));
+    let (a, b) = (s.session(), s.session());
+    s.hub.set_access(Box::new(Counted(Arc::clone(&asked), true)));
+    let publish = |hub: &mut Hub, key, topic: &str| {
+        let before = asked.load(Relaxed);
+        let done = hub.publish(s.now, key, Message::new(topic, b"").unwrap(), None);
+        (done.is_ok(), asked.load(Relaxed) - before)
+    };
+    let long = "x".repeat(300);
+    for (key, topic, want) in [
+        (a, "t", (true, 1)),
+        (a, "t", (true, 0)),
+        (b, "t", (true, 1)),
+        (a, "no", (false, 1)),
+        (a, "no", (false, 1)),
+        (a, "t", (true, 0)),
+        (a, "tt", (true, 1)),
+        (a, "t", (true, 1)),
+        (a, &long, (true, 1)),
+        (a, &long, (true, 1)),
+        (a, "t", (true, 0)),
+    ] {
+        assert_eq!(publish(&mut s.hub, key, topic), want, "{topic}");
+    }
+    s.hub.set_client(a, "", Some([192, 0, 2, 1].into())).unwrap();
+    assert_eq!(publish(&mut s.hub, a, "t"), (false, 1), "judged by where it is");
+    s.hub.set_access(Box::new(Counted(Arc::clone(&asked), false)));
+    assert_eq!(publish(&mut s.hub, b, "t"), (false, 1), "judged by the new rules");
 }

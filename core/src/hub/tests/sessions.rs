@@ -124,10 +124,10 @@ fn the_store_learns_of_durable_sessions() {
     assert_eq!(
         operations,
         [
-            Operation::SessionCreated { key: a, identity: "me".into(), expiry },
-            Operation::SubscriptionAdded { key: a, sid: 1, filter, options: RELIABLE },
-            Operation::SubscriptionRemoved { key: a, sid: 1 },
-            Operation::SessionRemoved { key: a },
+            Operation::SessionCreated { session: 1, name: "".into(), identity: "me".into(), expiry },
+            Operation::SubscriptionAdded { session: 1, sid: 1, filter, options: RELIABLE },
+            Operation::SubscriptionRemoved { session: 1, sid: 1 },
+            Operation::SessionRemoved { session: 1 },
         ]
     );
 }
@@ -143,7 +143,8 @@ fn a_session_stays_with_the_store_from_its_beginning_to_its_end() {
     s.hub.remove(s.now, passing).unwrap();
     s.hub.detach(s.now, a).unwrap();
     let operations: Vec<_> = core::iter::from_fn(|| s.hub.poll_operation()).collect();
-    assert_eq!(operations, [Operation::SessionRemoved { key: a }]);
+    let changed = Operation::SessionChanged { session: 1, expiry: Duration::ZERO, ends: None };
+    assert_eq!(operations, [changed, Operation::SessionRemoved { session: 1 }]);
 }
 
 #[test]
@@ -166,5 +167,5 @@ fn sizes() {
     sendable(&Story::new().hub);
     assert!(size_of::<Message>() <= 56);
     assert!(size_of::<Session>() <= 448, "{}", size_of::<Session>());
-    assert_eq!((size_of::<SessionKey>(), size_of::<Entry>()), (8, 16));
+    assert_eq!((size_of::<SessionKey>(), size_of::<Entry>()), (8, 24));
 }

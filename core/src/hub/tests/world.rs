@@ -88,7 +88,10 @@ struct World {
 
 impl World {
     fn new(options: SessionOptions<'static>, lossless: bool) -> Self {
-        let hub = HubOptions { max_sessions: 6, max_requests_per_session: 4, ..HubOptions::default() };
+        // Messages that are also kept: the tables must agree on those too.
+        let history = vec![HistoryOptions { max_messages: 3, ..HistoryOptions::new("a/#") }];
+        let hub =
+            HubOptions { max_sessions: 6, max_requests_per_session: 4, history, ..HubOptions::default() };
         Self {
             s: Story::with(hub),
             peers: vec![],
@@ -363,7 +366,8 @@ impl World {
 impl Peer {
     fn take(&mut self, delivery: &Delivery<'_>, shared_log: &mut BTreeSet<(&'static str, u64)>) {
         match delivery {
-            Delivery::Message { sid, message, reliable } => {
+            Delivery::Message { sid, message, quality, .. } => {
+                let reliable = &quality.is_reliable();
                 if let Some((filter, credit)) = self.subs.get(sid) {
                     if credit.is_some() {
                         *self.used.get_mut(sid).unwrap() += message.body().len() as u64 + 1;
@@ -395,6 +399,7 @@ impl Peer {
                     self.requests.remove(id);
                 }
             }
+            Delivery::Release { .. } => unreachable!("nothing is settled by ids here"),
             Delivery::Cancel { id } => self.serving.retain(|serving| serving != id),
         }
     }
@@ -425,7 +430,7 @@ proptest! {
         ),
     ) {
         let expiry = Duration::from_secs(60);
-        let options = SessionOptions { in_flight: 2, expiry, max_messages, policy, max_bytes: 60, identity: "" };
+        let options = SessionOptions { in_flight: 2, expiry, max_messages, policy, max_bytes: 60, ..SessionOptions::default() };
         let mut world = World::new(options, false);
         for step in &steps {
             world.apply(step);

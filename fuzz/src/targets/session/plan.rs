@@ -9,6 +9,7 @@ use bowline_core::session::{
     Message, Offer, Outcome, PREFACE, Properties, Property, Request, Response, Resume, ResumeKey, SendError,
     Session, SessionId, Subscribe, Welcome,
 };
+use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use bowline_core::varint::leb128;
@@ -52,7 +53,7 @@ impl Limiting {
             credit: if self.credit == 255 { u64::MAX } else { u64::from(self.credit) * 16 },
             keepalive: (self.keepalive > 0).then(|| Duration::from_millis(u64::from(self.keepalive) * 50)),
         };
-        let features = Features::from_bits(self.features.into());
+        let features = Features::from_bits(bits(self.features));
         Config { limits, features, manual_accept: self.manual, ..Config::default() }
     }
 
@@ -200,9 +201,14 @@ impl Step<'_> {
     }
 }
 
+/// A set of features: its highest bit of eight stands for that of retained values, the ninth.
+fn bits(features: u8) -> u64 {
+    u64::from(features) | u64::from(features & 0x80) << 1
+}
+
 fn parameters(body: &mut Vec<u8>, [max_frame, in_flight, credit]: [u8; 3], features: u8) {
     let values = [
-        (1, features.into()),
+        (1, bits(features)),
         (2, 256 + u64::from(max_frame) * 64),
         (3, u64::from(in_flight) + 1),
         (4, u64::from(credit) * 16 + 1),
@@ -285,19 +291,22 @@ impl<'a> Call<'a> {
                     Some(_) => Properties::write(&list, &mut memory).unwrap_or_default(),
                     None => Properties::NONE,
                 };
-                s.publish(now, out, &Message { topic, payload: of(size), properties, reliable })
+                s.publish(now, out, &Message { topic, payload: of(size), properties, reliable, retain: size >= 0x8000 })
             }
             Call::Message { id, reliable, size } => {
                 s.message(now, out, id, &Message { reliable, ..Message::new("a/b", of(size)) })
             }
             Call::Forward { id, reliable, size } => {
                 let body = [b"\x03a/b", of(size)].concat();
-                let f = Forward { subscription: id, reliable, has_properties: false, body: &body[..] };
+                let f = Forward { subscription: id, reliable, retain: size >= 0x8000, has_properties: false, body: &body[..] };
                 s.forward(now, out, &f)
             }
             Call::Subscribe { id, filter, flags, credit } => {
                 let (reliable, serve, no_local) = (flags & 1 > 0, flags & 2 > 0, flags & 4 > 0);
-                s.subscribe(now, out, &Subscribe { id: id.into(), filter, reliable, credit, serve, no_local })
+                let retained = RetainHandling::from_number(u64::from(flags >> 3 & 3) % 3).unwrap_or_default();
+                let retain_as_published = flags & 32 > 0;
+                let id = id.into();
+                s.subscribe(now, out, &Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published })
             }
             Call::Unsubscribe(id) => s.unsubscribe(now, out, id),
             Call::Cancel(id) => s.cancel(now, out, id),

@@ -90,11 +90,8 @@ impl Server {
         self.end(By::Local, reason, text);
         if self.phase == Phase::Connect {
             self.farewell = match fault {
-                // [MQTT-3.1.2-2]: an unknown level is answered, in the form that its sender may know.
-                Fault::ProtocolLevel(level) => {
-                    let version = if level <= 4 { Version::V311 } else { Version::V5 };
-                    Farewell::ConnAck(version, fault.reason_code())
-                }
+                // [MQTT-3.1.2-2] of 3.1.1 wants its return code 0x01, whatever the level; 5.0 leaves it open.
+                Fault::ProtocolLevel(_) => Farewell::ConnAck(Version::V311, fault.reason_code()),
                 // Only who is known to speak 5.0 may be told more; others' streams just end.
                 _ => match self.version {
                     Version::V5 => Farewell::ConnAck(Version::V5, fault.reason_code()),

@@ -199,14 +199,7 @@ fn pings_measure_the_round_trip() {
 fn commands_of_the_servers_are_answered() {
     let mut world = World::connected(config());
     world.server.log.clear();
-    let subscribe = crate::session::Subscribe {
-        id: 3,
-        filter: "a",
-        reliable: false,
-        credit: None,
-        serve: false,
-        no_local: false,
-    };
+    let subscribe = crate::session::Subscribe { id: 3, filter: "a", ..crate::session::Subscribe::default() };
     world.serve(|s, now, out| s.subscribe(now, out, &subscribe).unwrap());
     world.serve(|s, now, out| s.unsubscribe(now, out, 3).unwrap());
     world.run();

@@ -344,6 +344,33 @@ fn acknowledgements_are_owed_in_order_and_bounded() {
 }
 
 #[test]
+fn steps_of_qos_2_keep_their_order() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::open(version, &[]);
+        let numbers = [3, 1, 2];
+        let all: Vec<u8> = numbers
+            .iter()
+            .flat_map(|n| {
+                let delivery = Delivery::ExactlyOnce { id: id(*n), dup: false };
+                octets(&Packet::Publish(Publish { delivery, ..Publish::new("a", b"") }), version)
+            })
+            .collect();
+        world.input.push(&all);
+        for _ in numbers {
+            assert!(matches!(world.recv(), Some(Event::Message(_))));
+        }
+        assert_eq!(world.transmit().0, b"\x50\x02\0\x03\x50\x02\0\x01\x50\x02\0\x02"); // [MQTT-4.6.0-3]
+        for _ in numbers {
+            world.publish(&Message::new("a", b"").with_qos(Qos::ExactlyOnce)).unwrap();
+        }
+        world.transmit().0.clear();
+        world.input.push(b"\x50\x02\0\x02\x50\x02\0\x03\x50\x02\0\x01");
+        assert!(world.recv().is_none());
+        assert_eq!(world.transmit().0, b"\x62\x02\0\x02\x62\x02\0\x03\x62\x02\0\x01"); // [MQTT-4.6.0-4]
+    }
+}
+
+#[test]
 fn a_lost_session_is_told_entry_by_entry() {
     let mut world = World::open(Version::V5, &[]);
     world.publish(&Message::new("a", b"").with_qos(Qos::AtLeastOnce)).unwrap();

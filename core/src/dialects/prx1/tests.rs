@@ -1,0 +1,4 @@
+//! The codec and both ends, on virtual time.
+
+mod codec;
+mod machines;

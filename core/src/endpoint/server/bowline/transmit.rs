@@ -1,0 +1,123 @@
+//! What a connection has to send: what its session owes, then what the hub has for it.
+
+use super::super::connection::Turn;
+use super::Connection;
+use crate::buf::SendBuf;
+use crate::hub::{Delivery, SessionKey, Take};
+use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
+use crate::time::Instant;
+
+impl Connection {
+    /// Puts into `out` what is owed to this connection's peer, as far as there is room, and says
+    /// what the transport owes.
+    ///
+    /// A connection that is not known (any more) is to be dropped.
+    pub(in super::super) fn poll_transmit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut impl SendBuf,
+    ) -> Transport {
+        self.say_drain(turn, out);
+        if core::mem::take(&mut self.slow) {
+            self.end(turn, Code::SlowConsumer, "you take less than you are sent");
+        }
+        let Self { owed, session, .. } = self;
+        let accept = |(): &()| {
+            session.accept_received(turn.now, 1);
+            true
+        };
+        if !owed.is_empty() && owed.flush(turn.server.hub.commits(), accept) {
+            turn.server.waiting.push(turn.key);
+        }
+        let transport = self.session.poll_transmit(turn.now, out);
+        if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
+            self.deliver(turn, hub, out);
+            self.replay(turn, hub, out);
+        }
+        transport
+    }
+
+    fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
+        let (session, now) = (&mut self.session, turn.now);
+        // Whether the last that was offered can never be sent to this peer (it is too large).
+        let mut never = false;
+        let drained = turn.server.hub.drain(now, hub, |delivery| {
+            let sent = send(now, session, delivery, out);
+            never = sent.is_err_and(|e| !e.is_blocked());
+            match sent {
+                Ok(()) => Take::Taken,
+                Err(_) if never => Take::Never,
+                Err(_) => Take::Blocked,
+            }
+        });
+        debug_assert!(drained.is_ok(), "an attached session can be drained");
+        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
+        // What an earlier connection was handed has a number: there is no way around it.
+        if never && drained.is_ok_and(|d| d.blocked) {
+            self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");
+        }
+    }
+
+    /// END-6: DRAIN, once, to a session that is open.
+    fn say_drain(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+        let Some(draining) = &turn.server.draining else { return };
+        if self.session.is_draining() || !self.session.is_open() {
+            return;
+        }
+        let (deadline, retry_after) = (draining.until.saturating_since(turn.now), draining.retry_after);
+        let drain = Drain { deadline, retry_after, endpoint: &draining.endpoint };
+        // Without room it is said the next time.
+        let _ = self.session.drain(turn.now, out, &drain);
+    }
+
+    /// A client that takes no new work, and has acknowledged all, is let go (END-8).
+    pub(super) fn finish_drained(&mut self, turn: &mut Turn<'_>) {
+        if !self.session.is_peer_draining() || self.session.is_ended() {
+            return;
+        }
+        let (acked, sent) = self.hub.and_then(|hub| turn.server.hub.reliable(hub)).unwrap_or_default();
+        if sent == acked {
+            self.end(turn, Code::GoingAway, "drained");
+        }
+    }
+}
+
+fn send(
+    now: Instant,
+    session: &mut Session,
+    delivery: &Delivery<'_>,
+    out: &mut impl SendBuf,
+) -> Result<(), SendError> {
+    match *delivery {
+        Delivery::Message { sid, message, quality, retain, .. } => {
+            let forward = Forward {
+                subscription: sid,
+                reliable: quality.is_reliable(),
+                retain,
+                has_properties: message.has_props(),
+                body: message.body(),
+            };
+            session.forward_shared(now, out, &forward)
+        }
+        Delivery::Request { id, sid, timeout, message } => {
+            let request = Request {
+                id,
+                subscription: sid,
+                timeout,
+                many: false,
+                topic: message.topic(),
+                payload: message.payload(),
+                properties: Properties::of_body(message.props()),
+            };
+            session.request(now, out, &request)
+        }
+        Delivery::Response { id, status, more, message } => {
+            let properties = Properties::of_body(message.props());
+            let response = Response { id, status, more, payload: message.payload(), properties };
+            session.respond(now, out, &response)
+        }
+        Delivery::Cancel { id } => session.cancel(now, out, id),
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! What a server tells of itself, for logs.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::{ConnectionKey, Peer, Refused};
+use crate::session::{By, Code, SessionId};
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// Our own protocol.
+    Bowline,
+    /// MQTT 3.1.1.
+    Mqtt311,
+    /// MQTT 5.0.
+    Mqtt5,
+    /// PRX1, the wire format of protox.
+    Prx1,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bowline => "Bowline",
+            Self::Mqtt311 => "MQTT 3.1.1",
+            Self::Mqtt5 => "MQTT 5.0",
+            Self::Prx1 => "PRX1",
+        })
+    }
+}
+
+/// What a session that outlives its connections is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionName {
+    /// By our own protocol: drawn by the server.
+    Bowline(SessionId),
+    /// By MQTT: the client identifier.
+    Mqtt(String),
+    /// By PRX1: the user.
+    Prx1(String),
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bowline(id) => id.fmt(f),
+            Self::Mqtt(name) | Self::Prx1(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What is worth a line in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// A connection was not taken.
+    Refused {
+        /// Whose.
+        peer: Peer,
+        /// Why.
+        reason: Refused,
+    },
+    /// A session is open.
+    Opened {
+        /// Over this connection.
+        connection: ConnectionKey,
+        /// Whose.
+        peer: Peer,
+        /// What is spoken.
+        dialect: Dialect,
+        /// Its name, where it outlives the connection.
+        session: Option<SessionName>,
+        /// Whether it goes on from an earlier connection.
+        resumed: bool,
+        /// Who it is; empty: anonymous.
+        identity: String,
+        /// What it calls itself.
+        name: String,
+    },
+    /// A connection's session has ended, or waits for its next connection.
+    Closed {
+        /// The connection.
+        connection: ConnectionKey,
+        /// Whose.
+        peer: Peer,
+        /// What was spoken; nothing if that was not known yet.
+        dialect: Option<Dialect>,
+        /// The session's name.
+        session: Option<SessionName>,
+        /// Who ended it.
+        by: By,
+        /// With which code; in a dialect with codes of its own, the one that comes closest.
+        code: Option<Code>,
+        /// Why.
+        reason: String,
+    },
+    /// Messages for a session are dropped because its queue is full, as its policy says: told once
+    /// until the queue was drained.
+    Overflow {
+        /// The connection that takes less than it is sent, if one serves the session.
+        connection: Option<ConnectionKey>,
+        /// The session's name, where it outlives connections.
+        session: Option<SessionName>,
+    },
+    /// A session that waited for its next connection was given up.
+    Expired {
+        /// Its name.
+        session: SessionName,
+    },
+}

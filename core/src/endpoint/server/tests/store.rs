@@ -1,0 +1,170 @@
+//! Answers that wait for a store, and a server that starts again with what the store has.
+
+use core::time::Duration;
+use std::string::String;
+use std::vec::Vec;
+
+use super::world::World;
+use crate::endpoint::server::{Anonymous, ServerConfig, Users};
+use crate::hub::HubOptions;
+use crate::lifecycle::Transport;
+use crate::mqtt::{AckKind, Packet, Properties, Qos, Subscription, Version};
+use crate::prx1::{self, Filter};
+use crate::session::{Connect as Hello, Counts, Message, Resume, Subscribe};
+
+const NOTHING: Vec<String> = Vec::new();
+
+fn world() -> World {
+    let hub = HubOptions { durable: true, ..HubOptions::default() };
+    World::new(ServerConfig { hub, ..ServerConfig::default() })
+}
+
+/// A client with a session that the store keeps, and that wants `t` exactly once.
+fn durable_subscriber(w: &mut World) -> usize {
+    let (b, _) = w.stay(Version::V5, "b");
+    w.subscribe_as(b, Subscription::new("t", Qos::ExactlyOnce), Properties::NONE);
+    assert_eq!(w.take(b), NOTHING, "the subscription is not kept yet");
+    w.commit();
+    assert_eq!(w.take(b), ["SUBACK 9: Granted QoS 2"]);
+    b
+}
+
+#[test]
+fn what_is_acknowledged_is_stored_before() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let (a, c) = (w.v5("a"), w.v5("c"));
+    w.publish(a, "t", "x", Qos::AtLeastOnce, 1);
+    w.publish(a, "other", "y", Qos::AtLeastOnce, 2);
+    w.publish(a, "t", "z", Qos::ExactlyOnce, 3);
+    w.send(a, &Packet::PingReq);
+    assert_eq!(w.take(a), ["PINGRESP"], "acknowledgements keep their order");
+    w.publish(c, "other", "y", Qos::AtLeastOnce, 1);
+    assert_eq!(w.take(c), ["PUBACK 1 No matching subscribers"], "and nobody waits for others");
+    assert_eq!(w.take(b), ["t=x q1#1"], "but QoS 2, whose identifier must not be another's");
+    w.commit();
+    assert_eq!(w.take(a), ["PUBACK 1", "PUBACK 2 No matching subscribers", "PUBREC 3"]);
+    assert_eq!(w.take(b), ["t=z q2#2"]);
+    // Its session ends with its connection: nothing of it is kept.
+    w.ack(a, AckKind::PubRel, 3);
+    assert_eq!(w.take(a), ["PUBCOMP 3"]);
+    // PUBREL waits until it is known that the message was received.
+    w.ack(b, AckKind::PubRec, 2);
+    assert_eq!(w.take(b), NOTHING);
+    w.commit();
+    assert_eq!(w.take(b), ["PUBREL 2"]);
+}
+
+#[test]
+fn our_own_protocol_and_prx1_wait_as_well() {
+    let mut w = world();
+    durable_subscriber(&mut w);
+    let (own, prx1) = (w.bowline(), w.prx1(None, true).0);
+    let message = Message { reliable: true, ..Message::new("t", b"x") };
+    w.call(own, |session, now, out| session.publish(now, out, &message).unwrap());
+    let id = prx1::PacketId::new(7);
+    w.say(prx1, &prx1::Packet::Publish(prx1::Publish { id, ..prx1::Publish::new("t", b"y") }));
+    assert_eq!((w.take(own), w.take(prx1)), (NOTHING, NOTHING));
+    w.commit();
+    assert_eq!(w.take(own), ["acked 1"]);
+    assert_eq!(w.take(prx1), ["PUBACK 7"]);
+    let message = Message { topic: "other", ..message };
+    w.call(own, |session, now, out| session.publish(now, out, &message).unwrap());
+    assert_eq!(w.take(own), ["acked 2"]);
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_told_where_there_are_words() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let (a, old, prx1) = (w.v5("a"), w.v3("old"), w.prx1(None, true).0);
+    w.server.set_store_available(false);
+    w.publish(a, "t", "x", Qos::AtLeastOnce, 1);
+    w.publish(a, "t", "x", Qos::ExactlyOnce, 2);
+    assert_eq!(w.take(a), ["PUBACK 1 Quota exceeded", "PUBREC 2 Quota exceeded"]);
+    w.publish(old, "t", "x", Qos::AtLeastOnce, 1);
+    assert_eq!(w.take(old), NOTHING);
+    assert_ne!(w.lines[old].transport, Transport::Open, "it keeps what it has, and comes again");
+    let id = prx1::PacketId::new(7);
+    w.say(prx1, &prx1::Packet::Publish(prx1::Publish { id, ..prx1::Publish::new("t", b"y") }));
+    assert_eq!(w.take(prx1), NOTHING);
+    w.publish(a, "t", "plain", Qos::AtMostOnce, 0);
+    assert_eq!(w.take(b), ["t=plain"], "the rest goes on");
+}
+
+#[test]
+fn sessions_of_mqtt_outlive_the_server() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let (a, _) = w.stay(Version::V311, "a");
+    for (n, payload) in [(1, "one"), (2, "two"), (3, "three")] {
+        w.publish(a, "t", payload, Qos::ExactlyOnce, n);
+    }
+    w.commit();
+    assert_eq!(w.take(b), ["t=one q2#1", "t=two q2#2", "t=three q2#3"]);
+    w.ack(b, AckKind::PubRec, 1);
+    w.ack(a, AckKind::PubRel, 1);
+    w.commit();
+    w.restart();
+    let (b, resumed) = w.stay(Version::V5, "b");
+    assert!(resumed);
+    assert_eq!(w.take(b), ["PUBREL 1", "t=two q2#2 dup", "t=three q2#3 dup"]);
+    let (a, resumed) = w.stay(Version::V311, "a");
+    assert!(resumed);
+    w.publish(a, "t", "two", Qos::ExactlyOnce, 2);
+    w.ack(a, AckKind::PubRel, 2);
+    w.commit();
+    assert_eq!(w.take(a), ["PUBREC 2", "PUBCOMP 2"]);
+    assert_eq!(w.take(b), NOTHING, "it is not another message");
+    w.publish(a, "t", "one more", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(b), ["t=one more q2#4"]);
+}
+
+#[test]
+fn sessions_of_our_own_protocol_outlive_the_server() {
+    let mut w = world();
+    let hello = Hello { expiry: Duration::from_secs(600), ..Hello::default() };
+    let b = w.bowline_as(&hello);
+    let s = Subscribe { id: 4, filter: "t", reliable: true, ..Subscribe::default() };
+    w.call(b, |session, now, out| session.subscribe(now, out, &s).unwrap());
+    let a = w.v5("a");
+    w.publish(a, "t", "one", Qos::AtLeastOnce, 1);
+    w.commit();
+    assert_eq!(w.take(b), ["result 4 Ok", "4 t=one"]);
+    let (session, key) = w.lines[b].credentials.unwrap();
+    w.cut(b);
+    w.publish(a, "t", "two", Qos::AtLeastOnce, 2);
+    w.commit();
+    w.restart();
+    // Its client has counted what the store has not: it begins with new counts, and what it was sent.
+    let resume = Resume { session, key, counts: Counts { sent: 0, acked: 0, received: 1 } };
+    let b = w.bowline_as(&Hello { resume: Some(resume), ..hello });
+    assert_eq!(w.lines[b].credentials.map(|(id, _)| id), Some(session));
+    assert_eq!(w.take(b), ["4 t=one", "4 t=two"]);
+    let wrong = Resume { key: crate::session::ResumeKey([0; 16]), ..resume };
+    let c = w.open_bowline(&Hello { resume: Some(wrong), ..hello });
+    assert_eq!(w.take(c), ["closed Some(SessionRefused)"]);
+}
+
+#[test]
+fn sessions_of_prx1_outlive_the_server() {
+    let mut w = world();
+    let mut users = Users::new(Anonymous::Always);
+    let salt = b"0123456789abcdef";
+    let password = crate::scram::Credential::derive("u", salt, crate::scram::MIN_ITERATIONS).unwrap();
+    users.add_password("u", password);
+    let config = ServerConfig { users, ..w.server.config().clone() };
+    w = World::new(config);
+    let (b, _) = w.prx1(Some("u"), false);
+    let subscribe =
+        prx1::Subscribe { filter: Filter::parse("t").unwrap(), id: prx1::PacketId::new(1), dup: false };
+    w.say(b, &prx1::Packet::Subscribe(subscribe));
+    w.commit();
+    w.cut(b);
+    let a = w.v5("a");
+    w.publish(a, "t", "x", Qos::AtLeastOnce, 1);
+    w.commit();
+    w.restart();
+    assert_eq!(w.prx1(Some("u"), false).1, ["CONNACK None u", "t=x #1"]);
+}

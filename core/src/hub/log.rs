@@ -1,0 +1,82 @@
+//! The operations that a store is to carry out, and what waits until it has.
+
+use alloc::collections::VecDeque;
+
+use super::delivery::SessionKey;
+use super::operation::{Operation, StoredMessage, StoredSession};
+
+/// Operations that were not taken yet, and how many there were and are committed.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// Whether anything is stored at all.
+    on: bool,
+    operations: VecDeque<Operation>,
+    issued: u64,
+    pub(super) committed: u64,
+    /// The store takes nothing at present: nothing new may need it.
+    pub(super) stalled: bool,
+    /// Deliveries that must not be handed out before so many operations are committed.
+    held: VecDeque<(u64, SessionKey, u32)>,
+    /// The last numbers that were given away.
+    pub(super) sessions: StoredSession,
+    pub(super) messages: StoredMessage,
+}
+
+impl Log {
+    pub(super) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
+
+    pub(super) const fn is_on(&self) -> bool {
+        self.on
+    }
+
+    pub(super) fn push(&mut self, operation: Operation) {
+        if self.on {
+            self.operations.push_back(operation);
+            self.issued += 1;
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Operation> {
+        self.operations.pop_front()
+    }
+
+    pub(super) const fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    pub(super) fn next_session(&mut self) -> StoredSession {
+        self.sessions += 1;
+        self.sessions
+    }
+
+    pub(super) fn next_message(&mut self) -> StoredMessage {
+        self.messages += 1;
+        self.messages
+    }
+
+    /// Has a delivery wait for the commit of all that was issued up to now.
+    pub(super) fn hold(&mut self, key: SessionKey, number: u32) {
+        self.held.push_back((self.issued, key, number));
+    }
+
+    /// The next delivery that need not wait any more.
+    pub(super) fn pop_held(&mut self) -> Option<(SessionKey, u32)> {
+        let (at, key, number) = *self.held.front()?;
+        if at > self.committed {
+            return None;
+        }
+        self.held.pop_front();
+        Some((key, number))
+    }
+
+    /// Turns the log off while what it would say is already in the store.
+    pub(super) fn pause(&mut self) -> bool {
+        core::mem::take(&mut self.on)
+    }
+
+    pub(super) fn resume(&mut self, on: bool) {
+        self.on = on;
+    }
+}
