@@ -153,7 +153,7 @@ fn unknown_levels_are_answered_before_the_close() {
     for (connect, answer) in [
         (&b"\x10\x0e\0\x06MQIsdp\x03\x02\0\0\0\0"[..], &b"\x20\x02\0\x01"[..]),
         (b"\x10\x0c\0\x04MQTT\x03\x02\0\0\0\0", b"\x20\x02\0\x01"),
-        (b"\x10\x0c\0\x04MQTT\x06\x02\0\0\0\0", b"\x20\x32\0\x84\x2f\x1f\0\x2conly"),
+        (b"\x10\x0c\0\x04MQTT\x06\x02\0\0\0\0", b"\x20\x02\0\x01"),
         (b"\x10\x0c\0\x04MQTX\x04\x02\0\0\0\0", b""), // [MQTT-3.1.2-1]
         (b"\x10\x0c\0\x04MQTT\x04\x03\0\0\0\0", b""), // 3.1.1 tells nothing of a malformed packet
         (b"\x10\x0d\0\x04MQTT\x05\x03\0\0\0\0\0", b"\x20"), // [MQTT-3.1.2-3]
