@@ -107,6 +107,7 @@ use request::Calls;
 use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
+pub(crate) use slab::reserve;
 use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
