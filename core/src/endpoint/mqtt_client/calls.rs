@@ -10,15 +10,13 @@ use bytes::Bytes;
 use super::event::{ClientEvent, PublishId, Reason, SubscriptionId};
 use super::outbox::Entry;
 use super::subscriptions::{SubState, Subscription};
+use super::transmit::AROUND;
 use super::{
     Client, ClientError, Command, DropReason, Ending, MAX_SUBSCRIPTIONS, Outgoing, State, Subscribe, WhenFull,
 };
 use crate::mqtt::{Delivery, PropertyBlock, PropertyId, Qos, ReasonCode, Version};
 use crate::time::Instant;
 use crate::topic::{parse_filter, validate_topic};
-
-/// The most octets that a PUBLISH may have beside its payload: far more than topic and properties do.
-const PACKET_MAX: usize = crate::mqtt::VARINT_MAX as usize;
 
 /// What to publish.
 ///
@@ -66,7 +64,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Full`], [`ClientError::Topic`], [`ClientError::Closed`],
+    /// [`ClientError::Full`], [`ClientError::Topic`], [`ClientError::TooLarge`], [`ClientError::Closed`],
     /// [`ClientError::NotConnected`] with QoS 0 where those do not wait, [`ClientError::Invalid`].
     pub fn publish(&mut self, now: Instant, publish: Publish<'_>) -> Result<PublishId, ClientError> {
         self.tick(now);
@@ -84,8 +82,9 @@ impl Client {
             return Err(ClientError::Invalid("a topic alias is given beside the properties"));
         }
         let octets = publish.topic.len() + publish.payload.len() + publish.properties.len();
-        if octets > PACKET_MAX {
-            return Err(ClientError::TooLarge { size: octets, limit: PACKET_MAX });
+        let (size, limit) = (octets + AROUND, self.config.max_packet as usize);
+        if size > limit {
+            return Err(ClientError::TooLarge { size, limit });
         }
         if self.inbox.is_full() {
             return Err(ClientError::EventsWaiting);
@@ -244,7 +243,11 @@ impl Client {
 
     /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        self.inbox.pop()
+        let full = self.inbox.is_full();
+        let event = self.inbox.pop();
+        // Reading goes on.
+        self.unread |= full && !self.inbox.is_full() && self.greeted;
+        event
     }
 
     /// Whether the server has welcomed this client, and the connection stands.

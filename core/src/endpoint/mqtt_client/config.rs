@@ -82,7 +82,7 @@ pub struct ClientConfig {
     /// Messages are acknowledged by [`Client::ack`](super::Client::ack), not by themselves when they
     /// have arrived here. Default: no.
     pub manual_ack: bool,
-    /// The largest packet that is taken, in octets. Default: 16 MiB.
+    /// The largest packet that is taken or sent, in octets: no more than the buffers hold. Default: 16 MiB.
     pub max_packet: u32,
     /// How many messages with QoS 1 and 2 the server may send unacknowledged; at least 1. Default: 256.
     pub receive_maximum: u16,

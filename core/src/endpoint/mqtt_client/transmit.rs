@@ -17,7 +17,7 @@ use crate::time::Instant;
 
 /// What a PUBLISH has beside topic, properties and payload, at most: fixed header, lengths, identifier,
 /// and a topic alias.
-const AROUND: usize = 1 + 4 + 2 + 2 + 4 + 3;
+pub(super) const AROUND: usize = 1 + 4 + 2 + 2 + 4 + 3;
 
 /// What has a field of its own in the settings.
 const OWN: &[PropertyId] = &[PropertyId::SessionExpiry, PropertyId::AuthMethod, PropertyId::AuthData];
