@@ -21,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_server", targets::session_server),
     ("hub", targets::hub),
     ("server", targets::server),
+    ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),

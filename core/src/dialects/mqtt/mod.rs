@@ -8,6 +8,8 @@
 //! [`server`] is a broker's side of a connection, [`client`] a client with its session.
 
 mod alias;
+#[cfg(feature = "alloc")]
+mod block;
 mod both;
 pub mod client;
 mod fault;
@@ -18,9 +20,14 @@ pub mod server;
 mod version;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 #[cfg(feature = "alloc")]
 pub use alias::AliasTable;
 pub use alias::{Aliases, FixedAliases, NoAliases};
+#[cfg(feature = "alloc")]
+pub use block::PropertyBlock;
 pub use client::Client;
 pub use fault::Fault;
 pub use packet::{

@@ -305,6 +305,23 @@ fn after_a_restart_what_a_member_leaves_goes_to_others() {
 }
 
 #[test]
+fn a_session_without_deliveries_keeps_its_place_in_the_numbers() {
+    let now = Instant::from_millis(1);
+    for number in [7, u32::MAX / 2 + 9, u32::MAX - 2] {
+        let expiry = Duration::from_secs(60);
+        let created =
+            Operation::SessionCreated { session: 3, name: "mqtt:a".into(), identity: "".into(), expiry };
+        let mut hub = restart(now, &[created, Operation::Sent { session: 3, number }], &BY_ID);
+        let a = hub.stored_sessions().next().unwrap().0;
+        hub.reattach(now, a, 10, None).unwrap();
+        hub.subscribe_filter(now, a, "t", 0, ONCE).unwrap();
+        hub.publish_own(now, once("t", "x").with_quality(Quality::AtLeastOnce)).unwrap();
+        let id = (u64::from(number) + 1) % 65_535 + 1;
+        assert_eq!(take(&mut hub, now, a), [format!("x q1 {id}")]);
+    }
+}
+
+#[test]
 fn a_restart_leaves_nothing_of_what_was_settled() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());

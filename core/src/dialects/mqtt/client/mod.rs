@@ -58,7 +58,8 @@ pub struct Config {
     /// holds. 5.0 servers are told.
     pub max_packet: u32,
     /// How many messages with QoS 1 and 2 the server may send unacknowledged; at least 1. 5.0 servers are
-    /// told, and no more than the store can note.
+    /// told, and no more than the store can note. 3.1.1 has no words for it: a connection over which more
+    /// come with QoS 2 than the store can note is broken off.
     pub receive_maximum: u16,
     /// The highest topic alias that is taken. [`NoAliases`](super::NoAliases) can keep none.
     pub topic_alias_maximum: u16,
@@ -297,6 +298,12 @@ impl<S: Store, A: Aliases> Client<S, A> {
     #[must_use]
     pub const fn maximum_packet_size(&self) -> u32 {
         self.tx_max_packet
+    }
+
+    /// The highest QoS that the server takes.
+    #[must_use]
+    pub const fn maximum_qos(&self) -> Qos {
+        self.maximum_qos
     }
 
     /// How many messages with QoS 1 and 2 the server takes unacknowledged.

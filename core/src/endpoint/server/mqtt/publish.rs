@@ -69,12 +69,12 @@ impl Connection {
         let Some(hub) = self.hub else { return };
         let (id, now) = (ack.id.get(), turn.now);
         match ack.kind {
+            // [MQTT-4.3.3-4]: refused, so there is nothing to release; a task is given back.
+            AckKind::PubAck | AckKind::PubRec if ack.reason.is_error() => {
+                let _ = turn.server.hub.reject(now, hub, id);
+            }
             // One that is not known was settled before.
             AckKind::PubAck | AckKind::PubComp => {
-                let _ = turn.server.hub.settle(now, hub, id);
-            }
-            // [MQTT-4.3.3-4]: refused, so there is nothing to release.
-            AckKind::PubRec if ack.reason.is_error() => {
                 let _ = turn.server.hub.settle(now, hub, id);
             }
             AckKind::PubRec => {

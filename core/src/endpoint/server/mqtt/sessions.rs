@@ -35,8 +35,7 @@ impl Connection {
                 // [MQTT-3.1.2-4]. A crash must not bring it back to a client that has forgotten it.
                 if let Some(old) = old {
                     let issued = turn.server.hub.issued();
-                    let _ = turn.server.hub.remove(turn.now, old);
-                    turn.server.registry.forget(old);
+                    turn.server.remove(turn.now, old);
                     commit = turn.server.commit_since(issued);
                 }
                 (self.begin(turn, who, wish)?, false)

@@ -225,3 +225,22 @@ fn sessions_of_prx1_outlive_the_server() {
     w.restart();
     assert_eq!(w.prx1(Some("u"), false).1, ["CONNACK None u", "t=x #1"]);
 }
+
+/// Of a client that is owed too many answers nothing more is read until the store has caught up.
+#[test]
+fn a_store_that_is_behind_slows_its_publishers() {
+    let mut w = world();
+    durable_subscriber(&mut w);
+    let a = w.v3("a");
+    for n in 1..=1030 {
+        w.publish(a, "t", "x", Qos::AtLeastOnce, n);
+    }
+    assert_eq!(w.server.hub().counters().messages_in, 1024);
+    assert_eq!(w.take(a), NOTHING);
+    // It is not taken for silent meanwhile.
+    w.advance(Duration::from_secs(3600));
+    w.commit();
+    w.commit();
+    let told = w.take(a);
+    assert_eq!((told.len(), &*told[1029]), (1030, "PUBACK 1030"));
+}
