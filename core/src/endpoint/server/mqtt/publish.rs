@@ -100,7 +100,10 @@ impl Connection {
         issued: u64,
         out: &mut impl SendBuf,
     ) {
-        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        // Where a session goes on, a message that is not known was released, and PUBCOMP lost with the
+        // connection. That is no error (§3.7.2.1), and clients take the code for one.
+        let settled = known || self.resumed && kind == AckKind::PubComp;
+        let reason = if settled { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         let commit = turn.server.commit_since(issued);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
