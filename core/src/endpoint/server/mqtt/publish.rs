@@ -104,7 +104,9 @@ impl Connection {
         // connection. That is no error (§3.7.2.1), and clients take the code for one.
         let settled = known || self.resumed && kind == AckKind::PubComp;
         let reason = if settled { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        let commit = turn.server.commit_since(issued);
+        // What is said again over another connection may not be committed from the first time.
+        let since = if self.resumed { turn.server.hub.commits() } else { issued };
+        let commit = turn.server.commit_since(since);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
 }

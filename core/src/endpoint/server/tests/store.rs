@@ -55,6 +55,24 @@ fn what_is_acknowledged_is_stored_before() {
     assert_eq!(w.take(b), ["PUBREL 2"]);
 }
 
+/// What was said on a connection that is gone may not be stored yet when it is said again.
+#[test]
+fn what_is_said_again_waits_as_well() {
+    let mut w = world();
+    durable_subscriber(&mut w);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.publish(a, "t", "x", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(a), ["PUBREC 1"]);
+    w.ack(a, AckKind::PubRel, 1);
+    w.cut(a);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.ack(a, AckKind::PubRel, 1);
+    assert_eq!(w.take(a), NOTHING, "or its identifier would be free, and another message's lost");
+    w.commit();
+    assert_eq!(w.take(a), ["PUBCOMP 1"]);
+}
+
 #[test]
 fn our_own_protocol_and_prx1_wait_as_well() {
     let mut w = world();
