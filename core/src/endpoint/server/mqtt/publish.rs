@@ -78,14 +78,12 @@ impl Connection {
                 let _ = turn.server.hub.settle(now, hub, id);
             }
             AckKind::PubRec => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubRel, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubRel, ack.id, known), out);
             }
             AckKind::PubRel => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.forget_received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubComp, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubComp, ack.id, known), out);
             }
         }
     }
@@ -94,19 +92,16 @@ impl Connection {
     fn step(
         &mut self,
         turn: &mut Turn<'_>,
-        kind: AckKind,
-        id: PacketId,
-        known: bool,
-        issued: u64,
+        hub: SessionKey,
+        (kind, id, known): (AckKind, PacketId, bool),
         out: &mut impl SendBuf,
     ) {
         // Where a session goes on, a message that is not known was released, and PUBCOMP lost with the
         // connection. That is no error (§3.7.2.1), and clients take the code for one.
         let settled = known || self.resumed && kind == AckKind::PubComp;
         let reason = if settled { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        // What is said again over another connection may not be committed from the first time.
-        let since = if self.resumed { turn.server.hub.commits() } else { issued };
-        let commit = turn.server.commit_since(since);
+        // One that is said again is not known any more before the store knows it.
+        let commit = turn.server.hub.uncommitted(hub);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
 }
