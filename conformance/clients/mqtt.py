@@ -132,7 +132,7 @@ class Connection:
         if session.version == 5:
             properties = number(5) + bytes([SESSION_EXPIRY]) + NEVER.to_bytes(4, "big")
         head = text("MQTT") + bytes([session.version, flags]) + (60).to_bytes(2, "big")
-        self._writer.write(packet(CONNECT, 0, head, properties, text(session.client_id), login))
+        self._write(packet(CONNECT, 0, head, properties, text(session.client_id), login))
         kind, _, body = await self._read()
         if kind != CONNACK or body[1] != 0:
             raise Broken(f"{session.client_id}: CONNECT was answered by packet {kind}, {body.hex()}")
@@ -144,7 +144,7 @@ class Connection:
         for message_id, sent in session.unsettled.items():
             if sent.received:
                 self._released_again.add(message_id)
-                self._writer.write(packet(PUBREL, 2, message_id.to_bytes(2, "big")))
+                self._write(packet(PUBREL, 2, message_id.to_bytes(2, "big")))
             else:
                 self._publish(message_id, sent, dup=True)
 
@@ -152,7 +152,7 @@ class Connection:
         flags = (8 if dup else 0) | sent.qos << 1
         properties = b"\0" if self.session.version == 5 else b""
         head = text(sent.topic) + message_id.to_bytes(2, "big")
-        self._writer.write(packet(PUBLISH, flags, head, properties, sent.payload))
+        self._write(packet(PUBLISH, flags, head, properties, sent.payload))
 
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """At QoS 1 or 2; ``receive`` says when it is settled."""
@@ -166,12 +166,12 @@ class Connection:
         self.session.unsettled[message_id] = Sent(topic, payload, 1)
         properties = b"\0" if self.session.version == 5 else b""
         head = text(topic) + message_id.to_bytes(2, "big")
-        self._writer.write(packet(PUBLISH, 3, head, properties, payload))
+        self._write(packet(PUBLISH, 3, head, properties, payload))
 
     async def subscribe(self, topic: str, qos: int) -> None:
         """Returns when it is granted, whole."""
         properties = b"\0" if self.session.version == 5 else b""
-        self._writer.write(packet(SUBSCRIBE, 2, b"\xff\xff", properties, text(topic), bytes([qos])))
+        self._write(packet(SUBSCRIBE, 2, b"\xff\xff", properties, text(topic), bytes([qos])))
         kind, _, body = await self._read()
         if (kind, body[-1]) != (SUBACK, qos):
             raise Broken(f"SUBSCRIBE was answered by packet {kind}, {body.hex()}")
@@ -193,7 +193,7 @@ class Connection:
         if kind == PUBREL:
             # [MQTT-4.3.3-11]: answered even if the message is not known any more.
             self.session.releasing.discard(message_id)
-            self._writer.write(packet(PUBCOMP, 0, body[:2]))
+            self._write(packet(PUBCOMP, 0, body[:2]))
             return None
         return self._settle(kind, message_id)
 
@@ -205,7 +205,7 @@ class Connection:
             raise Broken(f"{session.client_id}: packet {kind} for id {message_id}, which is {sent}")
         if kind == PUBREC:
             first, sent.received = not sent.received, True
-            self._writer.write(packet(PUBREL, 2, message_id.to_bytes(2, "big")))
+            self._write(packet(PUBREL, 2, message_id.to_bytes(2, "big")))
             return sent if first else None
         del session.unsettled[message_id]
         return sent if kind == PUBACK else None
@@ -221,15 +221,20 @@ class Connection:
             at += length
         message = Message(topic, body[at:], qos, bool(flags & 1), bool(flags & 8))
         if qos == 1:
-            self._writer.write(packet(PUBACK, 0, message_id))
+            self._write(packet(PUBACK, 0, message_id))
         elif qos == 2:
             known = int.from_bytes(message_id, "big")
             again = known in self.session.releasing
             self.session.releasing.add(known)
-            self._writer.write(packet(PUBREC, 0, message_id))
+            self._write(packet(PUBREC, 0, message_id))
             if again:
                 return None
         return message
+
+    def _write(self, octets: bytes) -> None:
+        if self._writer.transport.is_closing():
+            raise ConnectionResetError("the connection is gone")
+        self._writer.write(octets)
 
     async def _read(self) -> tuple[int, int, bytes]:
         first = (await self._reader.readexactly(1))[0]

@@ -77,6 +77,8 @@ pub(super) struct Connection {
     subacks: u16,
     /// When a drain has it go, done or not.
     leaves: Option<Instant>,
+    /// It went on with a session that was there.
+    resumed: bool,
     /// A slow subscriber holds this publisher: nothing more is read.
     held: bool,
     /// Its queue overflowed, and its policy is to be disconnected.
@@ -98,6 +100,7 @@ impl Connection {
             owed: Owed::default(),
             subacks: 0,
             leaves: None,
+            resumed: false,
             slow: false,
             held: false,
             told: false,

@@ -96,7 +96,10 @@ impl Connection {
         (kind, id, known): (AckKind, PacketId, bool),
         out: &mut impl SendBuf,
     ) {
-        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        // Where a session goes on, a message that is not known was released, and PUBCOMP lost with the
+        // connection. That is no error (§3.7.2.1), and clients take the code for one.
+        let settled = known || self.resumed && kind == AckKind::PubComp;
+        let reason = if settled { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         // One that is said again is not known any more before the store knows it.
         let commit = turn.server.hub.uncommitted(hub);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);

@@ -43,7 +43,7 @@ impl Connection {
         };
         turn.server.registry.serve(hub, turn.key);
         let _ = turn.server.hub.set_by_messages(hub, self.line.version().is_v5());
-        self.hub = Some(hub);
+        (self.hub, self.resumed) = (Some(hub), resumed);
         Ok((hub, resumed, commit))
     }
 
