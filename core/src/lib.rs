@@ -11,7 +11,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, a client that stays connected |
+//! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, clients that stay connected |
 //! | hub | [`hub`] (feature `alloc`) |
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |

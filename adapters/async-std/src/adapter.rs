@@ -27,6 +27,28 @@ pub type Client = client::Client<AsyncStd>;
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<AsyncStd>;
 
+/// An MQTT client on async-std, of any broker.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use bowline_async_std::mqtt::{Client, Publish, Qos, SubscriptionOptions};
+/// let client = Client::builder("broker.example").client_id("thermometer-7").connect().await?;
+/// let mut doors = client.subscribe("home/+", SubscriptionOptions::default()).await?;
+/// client.publish(Publish { qos: Qos::AtLeastOnce, ..Publish::new("home/door", "open") }).await?;
+/// println!("{:?}", doors.next().await);
+/// # Ok(())
+/// # }
+/// ```
+pub mod mqtt {
+    pub use bowline_driver::mqtt::*;
+
+    /// A client on async-std. See [`bowline_driver::mqtt::Client`].
+    pub type Client = bowline_driver::mqtt::Client<super::AsyncStd>;
+
+    /// The messages of one subscription.
+    pub type Subscription = bowline_driver::mqtt::Subscription<super::AsyncStd>;
+}
+
 /// Async-std, as Bowline's driver uses it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncStd;

@@ -7,10 +7,13 @@ use std::str::FromStr;
 /// The port of `bowline://host` and of `host` alone; the IANA has assigned it to nobody.
 pub const DEFAULT_PORT: u16 = 7790;
 
+/// The port of `mqtt://host`.
+pub const MQTT_PORT: u16 = 1883;
+
 /// Where to listen, or to connect to.
 ///
-/// Written `bowline://host:port`, `host:port`, `host` (port 7790) or `unix:/path`; an IPv6 address
-/// in brackets.
+/// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883) or
+/// `unix:/path`; an IPv6 address in brackets. What is spoken there is not part of it.
 ///
 /// ```
 /// use bowline_driver::Address;
@@ -43,6 +46,17 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text, DEFAULT_PORT)
+    }
+}
+
+impl Address {
+    /// Reads an address; `port` is that of a host without one, and without `mqtt://`.
+    ///
+    /// # Errors
+    ///
+    /// It makes no sense.
+    pub fn parse(text: &str, port: u16) -> Result<Self, AddressError> {
         let entry = text.trim();
         let wrong = |what| AddressError { entry: entry.into(), what };
         if let Some(path) = entry.strip_prefix("unix:") {
@@ -53,10 +67,11 @@ impl FromStr for Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        let rest = match entry.split_once("://") {
-            Some(("bowline" | "tcp", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+        let (rest, default) = match entry.split_once("://") {
+            Some(("bowline" | "tcp", rest)) => (rest.strip_suffix('/').unwrap_or(rest), port),
+            Some(("mqtt", rest)) => (rest.strip_suffix('/').unwrap_or(rest), MQTT_PORT),
             Some(_) => return Err(wrong("the scheme is not known here")),
-            None => entry,
+            None => (entry, port),
         };
         if rest.contains(['/', '@', ' ', '?', '#']) {
             return Err(wrong("nothing but a host and a port is allowed"));
@@ -73,7 +88,7 @@ impl FromStr for Address {
         }
         let port = match port {
             Some(port) => port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?,
-            None => DEFAULT_PORT,
+            None => default,
         };
         Ok(Self::Tcp(format!("{host}:{port}")))
     }
@@ -101,9 +116,14 @@ impl Address {
     /// assert_eq!(Address::list("a:1,b:x,c:y").unwrap_err().len(), 2);
     /// ```
     pub fn list(text: &str) -> Result<Vec<Address>, Vec<AddressError>> {
+        Self::list_with(text, DEFAULT_PORT)
+    }
+
+    /// The same; `port` is that of hosts without one.
+    pub(crate) fn list_with(text: &str, port: u16) -> Result<Vec<Address>, Vec<AddressError>> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for entry in text.split(',') {
-            match entry.parse() {
+            match Self::parse(entry, port) {
                 Ok(address) => good.push(address),
                 Err(e) => bad.push(e),
             }
@@ -163,5 +183,7 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
+        assert_eq!("mqtt://h/".parse(), Ok(Address::Tcp("h:1883".into())));
+        assert_eq!(Address::parse("h", 1), Ok(Address::Tcp("h:1".into())));
     }
 }

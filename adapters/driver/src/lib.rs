@@ -3,6 +3,7 @@
 //! - [`Engine`] moves bytes between one [`Transport`] and one [`Machine`].
 //! - [`server`]: a hub for many connections, and handlers inside the program.
 //! - [`client`]: a client that stays connected.
+//! - [`mqtt`]: the same for MQTT.
 //! - [`session`]: a session of your own, without a hub.
 //! - [`store`]: where a server keeps what outlives it.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
@@ -17,7 +18,9 @@ pub mod clock;
 mod engine;
 mod entropy;
 pub mod handler;
+mod link;
 mod machine;
+pub mod mqtt;
 mod pool;
 mod runtime;
 pub mod server;
@@ -26,7 +29,7 @@ pub mod store;
 
 #[cfg(unix)]
 pub use address::remove_stale_socket;
-pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;

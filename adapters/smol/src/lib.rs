@@ -58,6 +58,28 @@ pub type Client = client::Client<Smol>;
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<Smol>;
 
+/// An MQTT client on smol, of any broker.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use bowline_smol::mqtt::{Client, Publish, Qos, SubscriptionOptions};
+/// let client = Client::builder("broker.example").client_id("thermometer-7").connect().await?;
+/// let mut doors = client.subscribe("home/+", SubscriptionOptions::default()).await?;
+/// client.publish(Publish { qos: Qos::AtLeastOnce, ..Publish::new("home/door", "open") }).await?;
+/// println!("{:?}", doors.next().await);
+/// # Ok(())
+/// # }
+/// ```
+pub mod mqtt {
+    pub use bowline_driver::mqtt::*;
+
+    /// A client on smol. See [`bowline_driver::mqtt::Client`].
+    pub type Client = bowline_driver::mqtt::Client<super::Smol>;
+
+    /// The messages of one subscription.
+    pub type Subscription = bowline_driver::mqtt::Subscription<super::Smol>;
+}
+
 /// Smol, as Bowline's driver uses it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smol;

@@ -56,6 +56,28 @@ pub type Client = client::Client<Tokio>;
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<Tokio>;
 
+/// An MQTT client on tokio, of any broker.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use bowline_tokio::mqtt::{Client, Publish, Qos, SubscriptionOptions};
+/// let client = Client::builder("broker.example").client_id("thermometer-7").connect().await?;
+/// let mut doors = client.subscribe("home/+", SubscriptionOptions::default()).await?;
+/// client.publish(Publish { qos: Qos::AtLeastOnce, ..Publish::new("home/door", "open") }).await?;
+/// println!("{:?}", doors.next().await);
+/// # Ok(())
+/// # }
+/// ```
+pub mod mqtt {
+    pub use bowline_driver::mqtt::*;
+
+    /// A client on tokio. See [`bowline_driver::mqtt::Client`].
+    pub type Client = bowline_driver::mqtt::Client<super::Tokio>;
+
+    /// The messages of one subscription.
+    pub type Subscription = bowline_driver::mqtt::Subscription<super::Tokio>;
+}
+
 /// Tokio, as Bowline's driver uses it. All must be called within a runtime with I/O and time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;

@@ -1,6 +1,7 @@
-//! Whole endpoints: a server with its hub, a client that stays connected.
+//! Whole endpoints: a server with its hub, and clients that stay connected.
 
 pub mod bridge;
 pub mod client;
 mod message;
+pub mod mqtt_client;
 pub mod server;

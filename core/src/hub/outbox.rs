@@ -213,8 +213,11 @@ impl Sessions {
             }
             let s = &mut self.all[key.index];
             // Those that are held are the last of what waits, or were handed out.
-            let mut all = s.main.iter_mut().rev().chain(s.unacked.iter_mut());
-            if let Some(entry) = all.find(|e| e.held() && e.number == number) {
+            let entry = match s.main.iter().rposition(|e| e.held() && e.number == number) {
+                Some(at) => s.main.get_mut(at),
+                None => s.unacked_mut(number),
+            };
+            if let Some(entry) = entry {
                 *entry = entry.with_held(false);
             }
             self.wake(key.index);
@@ -367,10 +370,10 @@ impl Sessions {
             s.unacked[at].message = NONE;
             if s.stored != 0 {
                 let (session, number) = (s.stored, entry.number);
-                self.pool.log.push(Operation::Released { session, number });
                 // Over another connection, too, the peer must not settle before that is known:
                 // after a crash it would be handed the message again, and take it for a new one.
                 s.unacked[at] = s.unacked[at].with_held(true);
+                self.pool.log.push(Operation::Released { session, number });
                 self.pool.log.hold(key, number);
             }
         }

@@ -10,11 +10,11 @@ use super::Hub;
 use super::delivery::SessionKey;
 use super::operation::{Operation, StoredMessage, StoredSession};
 use super::options::SessionOptions;
+use super::queue;
 use super::session::{self, Entry, is_up_to, next_number};
 use super::slab::NONE;
 use super::timers::Alarm;
 use crate::time::Instant;
-use crate::topic::parse_filter;
 
 /// What the numbers of the store mean, while a hub is restored.
 #[derive(Debug, Default)]
@@ -144,7 +144,7 @@ impl Hub {
             Operation::SubscriptionAdded { session, sid, filter, options } => {
                 let index = r.session(session)?;
                 // One that is not valid any more is left out.
-                if let Ok(filter) = parse_filter(&filter) {
+                if let Ok(filter) = queue::parse(&filter) {
                     let credit = options.credit;
                     let lane = credit.map_or(NONE, |credit| self.sessions.all[index].add_lane(sid, credit));
                     self.link(index, sid, &filter, &options, lane);

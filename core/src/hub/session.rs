@@ -102,7 +102,7 @@ impl Entry {
         self
     }
 
-    /// Must not be handed out before the store has it.
+    /// Must not be handed out before the store has it; or be released, before the store has that.
     pub(super) const fn with_held(mut self, held: bool) -> Self {
         self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
         self
@@ -479,6 +479,14 @@ impl Session {
     #[inline]
     fn has_id(&self, entry: Entry) -> bool {
         !self.by_id || self.unacked.front().is_none_or(|first| distance(first.number, entry.number) < IDS)
+    }
+
+    /// The delivery with this number among those that are not acknowledged.
+    pub(super) fn unacked_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        let first = self.unacked.front()?.number;
+        let before = |e: &Entry| distance(first, e.number) < distance(first, number);
+        let at = self.unacked.partition_point(before);
+        self.unacked.get_mut(at).filter(|e| e.number == number)
     }
 
     /// Where the delivery with this id is among those that are not acknowledged.

@@ -4,7 +4,6 @@
 //! the async ones then wait for what comes of it. So each is cancel-safe in the way it says: the
 //! state is in the client, none in the future.
 
-mod link;
 mod serve;
 mod shared;
 mod subscription;
@@ -31,11 +30,11 @@ pub use crate::handler::Response;
 pub use subscription::Subscription;
 
 use crate::handler::{self, Handler, Pattern, PatternError};
+use crate::link::{self, Endpoints, Slot};
 use crate::runtime::Runtime;
 use crate::server::CONCURRENCY;
-use crate::{Address, AddressError, OsEntropy, clock};
-use link::Endpoints;
-use shared::{Core, NoAnswer, Shared, Slot};
+use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock};
+use shared::{Core, NoAnswer, Shared};
 
 /// How long opening a transport may take before the next endpoint is tried: as long as the
 /// handshake over it.
@@ -140,9 +139,9 @@ impl<R: Runtime> Builder<R> {
         self.config.endpoints = addresses.len();
         let max_frame = self.config.session.limits.max_frame;
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
-        let shared = Arc::new(Shared::new(machine));
+        let shared = Arc::new(Shared::new(Core::new(machine)));
         let (connect_timeout, follow) = (self.connect_timeout, self.follow);
-        let endpoints = Endpoints { addresses, connect_timeout, follow, max_frame };
+        let endpoints = Endpoints { addresses, connect_timeout, follow, port: DEFAULT_PORT, max_frame };
         self.runtime.spawn(link::run(self.runtime.clone(), Arc::clone(&shared), endpoints));
         Ok(Client(Arc::new(Handle { runtime: self.runtime, shared })))
     }

@@ -1,9 +1,8 @@
 //! The client machine, and who waits for what from it, behind one lock that is never held across
 //! I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,11 +11,11 @@ use bowline_core::endpoint::client::{
     RequestHandle, RequestId, SubscriptionId,
 };
 use bowline_core::status::Status;
-use bowline_core::time::{Deadline, Instant, Why};
 use parking_lot::Mutex;
 
 use super::Error;
 use crate::handler::Response;
+use crate::link::{self, Slot};
 
 /// So many events wait for a listener; beyond, the oldest is dropped. They are rare.
 const EVENTS: usize = 256;
@@ -34,48 +33,6 @@ pub(super) enum NoAnswer {
     Closed,
 }
 
-/// Something that one task waits for.
-#[derive(Debug)]
-pub(super) struct Slot<T> {
-    pub(super) queue: VecDeque<T>,
-    /// Nothing more comes.
-    pub(super) over: bool,
-    pub(super) waker: Option<Waker>,
-}
-
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self { queue: VecDeque::new(), over: false, waker: None }
-    }
-}
-
-impl<T> Slot<T> {
-    fn push(&mut self, value: T, wake: &mut Vec<Waker>) {
-        self.queue.push_back(value);
-        wake.extend(self.waker.take());
-    }
-
-    fn end(&mut self, wake: &mut Vec<Waker>) {
-        self.over = true;
-        wake.extend(self.waker.take());
-    }
-
-    /// What waits, or that nothing more comes; `waker` is woken at either.
-    pub(super) fn poll(&mut self, waker: &Waker) -> Option<Option<T>> {
-        if let Some(value) = self.queue.pop_front() {
-            return Some(Some(value));
-        }
-        if self.over {
-            return Some(None);
-        }
-        match &mut self.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        None
-    }
-}
-
 /// What a subscription or service gets.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -89,9 +46,6 @@ pub(super) type Answers = Slot<Result<(Response, bool), NoAnswer>>;
 /// All that is behind the lock.
 pub(super) struct Core {
     pub(super) machine: Machine,
-    pub(super) link: Option<Waker>,
-    /// When the link will look again by itself.
-    pub(super) armed: Option<Instant>,
     pub(super) subscriptions: HashMap<SubscriptionId, Slot<Item>>,
     pub(super) publishes: HashMap<PublishId, Slot<Result<(), Error>>>,
     pub(super) requests: HashMap<RequestId, Answers>,
@@ -107,24 +61,10 @@ pub(super) struct Core {
     pub(super) closed: Option<Reason>,
 }
 
-/// What a client's handles and its link share.
-pub(super) struct Shared {
-    core: Mutex<Core>,
-    pub(super) woken: AtomicBool,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-impl Shared {
+impl Core {
     pub(super) fn new(machine: Machine) -> Self {
-        let core = Core {
+        Self {
             machine,
-            link: None,
-            armed: None,
             subscriptions: HashMap::new(),
             publishes: HashMap::new(),
             requests: HashMap::new(),
@@ -135,47 +75,32 @@ impl Shared {
             pings: Vec::new(),
             crowd: Vec::new(),
             closed: None,
-        };
-        Self { core: Mutex::new(core), woken: AtomicBool::new(false) }
-    }
-
-    /// An application's call: afterwards the link is woken if it has something to do now.
-    pub(super) fn call<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
-        let mut wake = Vec::new();
-        let mut core = self.core.lock();
-        let result = work(&mut core);
-        core.route(&mut wake);
-        let sooner = |d: Deadline| d.why == Why::Output || core.armed.is_none_or(|armed| d.at < armed);
-        let over = core.closed.is_some();
-        if (over || core.machine.poll_timeout().is_some_and(sooner))
-            && !self.woken.swap(true, Ordering::AcqRel)
-        {
-            wake.extend(core.link.clone());
         }
-        drop(core);
-        wake.into_iter().for_each(Waker::wake);
-        result
-    }
-
-    /// The link's work: what came of it is handed out.
-    pub(super) fn work<T>(&self, work: impl FnOnce(&mut Core, &mut Vec<Waker>) -> T) -> T {
-        let mut wake = Vec::new();
-        let mut core = self.core.lock();
-        let result = work(&mut core, &mut wake);
-        drop(core);
-        wake.into_iter().for_each(Waker::wake);
-        result
     }
 }
 
-impl Core {
-    /// Hands out what the machine has for the application.
-    pub(super) fn route(&mut self, wake: &mut Vec<Waker>) {
+impl link::Core for Core {
+    type Machine = Machine;
+
+    fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    fn route(&mut self, wake: &mut Vec<Waker>) {
         while let Some(event) = self.machine.poll_event() {
             self.hand_out(event, wake);
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.closed.is_some()
+    }
+}
+
+/// What a client's handles and its link share.
+pub(super) type Shared = link::Shared<Core>;
+
+impl Core {
     fn hand_out(&mut self, event: ClientEvent, wake: &mut Vec<Waker>) {
         match event {
             ClientEvent::Message { subscription, message } => {

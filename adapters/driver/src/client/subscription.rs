@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use bowline_core::endpoint::client::{IncomingRequest, Message, SubscribeOptions, SubscriptionId};
 use futures_core::Stream;
 
-use super::shared::{Item, Slot};
+use super::shared::Item;
 use super::{Client, Error};
 use crate::clock;
+use crate::link::Slot;
 use crate::runtime::Runtime;
 
 /// The messages of one subscription: a stream. Dropping it ends the subscription; while it lives,

@@ -72,7 +72,8 @@ pub struct Builder<R, S = ()> {
     runtime: R,
     state: S,
     config: ServerConfig,
-    listen: Vec<Result<Address, AddressError>>,
+    /// Where to listen, and whether it starts without where somebody else listens.
+    listen: Vec<(Result<Address, AddressError>, bool)>,
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
     handlers: Vec<Attached<S>>,
@@ -119,7 +120,15 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Listens there as well; see [`Address`]. Port 0: the system chooses.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Self {
-        self.listen.push(address.parse());
+        self.listen.push((address.parse(), false));
+        self
+    }
+
+    /// Listens there as well, unless somebody else does: then [`Server::addresses`] is without it. Where
+    /// nothing is left to listen on, that is an error.
+    #[must_use]
+    pub fn listen_if_free(mut self, address: &str) -> Self {
+        self.listen.push((address.parse(), true));
         self
     }
 
@@ -197,12 +206,22 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for address in self.listen {
+        let mut taken = None;
+        for (address, if_free) in self.listen {
             let address = address?;
             let failed = |error| StartError::Listen { address: address.clone(), error };
-            let listener = self.runtime.bind(address.clone()).await.map_err(failed)?;
+            let listener = match self.runtime.bind(address.clone()).await {
+                Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
+                    taken = Some(failed(error));
+                    continue;
+                }
+                bound => bound.map_err(failed)?,
+            };
             addresses.push(listener.local_address().map_err(failed)?);
             listeners.push(listener);
+        }
+        if let Some(error) = taken.filter(|_| listeners.is_empty()) {
+            return Err(error);
         }
         let max_frame = self.config.session.limits.max_frame;
         self.config.hub.durable |= self.storage.is_some();

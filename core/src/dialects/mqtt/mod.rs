@@ -8,6 +8,8 @@
 //! [`server`] is a broker's side of a connection, [`client`] a client with its session.
 
 mod alias;
+#[cfg(feature = "alloc")]
+mod block;
 mod both;
 pub mod client;
 mod fault;
@@ -24,6 +26,8 @@ mod tests;
 #[cfg(feature = "alloc")]
 pub use alias::AliasTable;
 pub use alias::{Aliases, FixedAliases, NoAliases};
+#[cfg(feature = "alloc")]
+pub use block::PropertyBlock;
 pub use client::Client;
 pub use fault::Fault;
 pub use packet::{

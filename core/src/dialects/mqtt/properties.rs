@@ -471,6 +471,24 @@ impl<'b> Properties<'b> {
         Ok(Properties { repr: Repr::Block(block, seen), without: 0 })
     }
 
+    /// A block that was checked, and a bit for each property in it.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn checked(block: &'b [u8], seen: u64) -> Self {
+        Properties { repr: Repr::Block(block, seen), without: 0 }
+    }
+
+    /// Writes these to `to` without their length, if they may be in `place`; a bit for each of them.
+    #[cfg(feature = "alloc")]
+    pub(super) fn write_block(&self, place: Place, to: &mut impl Sink) -> Result<u64, &'static str> {
+        let mut seen = 0;
+        for property in self.iter() {
+            property.admit(place, &mut seen).map_err(|fault| fault.reason())?;
+            property.write(to);
+        }
+        check_together(seen, place.packet()).map_err(|fault| fault.reason())?;
+        Ok(seen)
+    }
+
     /// A block of octets of a message's properties, without its length in front, that was checked
     /// when it came in.
     ///
@@ -602,9 +620,10 @@ impl Property<'_> {
     }
 }
 
-/// §3.1.2.11.10, §3.2.2.3.18: no data without a method.
+/// §3.1.2.11.10: no data without a method in CONNECT. AUTH always has one; of CONNACK nothing is said.
 const fn check_together(seen: u64, packet: PacketType) -> Result<(), Fault> {
-    if seen & PropertyId::AuthData.bit() != 0 && seen & PropertyId::AuthMethod.bit() == 0 {
+    let data = seen & PropertyId::AuthData.bit() != 0 && matches!(packet, PacketType::Connect);
+    if data && seen & PropertyId::AuthMethod.bit() == 0 {
         return Err(Fault::Protocol { packet, what: "authentication data without a method" });
     }
     Ok(())

@@ -245,6 +245,19 @@ pub(super) struct Count {
     refused: Option<&'static str>,
 }
 
+impl Count {
+    /// How much it was, if all of it can be written.
+    pub(super) fn finish(self) -> Result<usize, SendError> {
+        match self.refused {
+            Some(what) => Err(SendError::Invalid(what)),
+            None if self.len > VARINT_MAX as usize => {
+                Err(SendError::TooLarge { size: self.len, limit: VARINT_MAX })
+            }
+            None => Ok(self.len),
+        }
+    }
+}
+
 impl Sink for Count {
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
@@ -333,13 +346,7 @@ pub(super) trait Body {
     fn size(&self, version: Version) -> Result<usize, SendError> {
         let mut count = Count::default();
         self.write(version, &mut count);
-        match count.refused {
-            Some(what) => Err(SendError::Invalid(what)),
-            None if count.len > VARINT_MAX as usize => {
-                Err(SendError::TooLarge { size: count.len, limit: VARINT_MAX })
-            }
-            None => Ok(count.len),
-        }
+        count.finish()
     }
 }
 

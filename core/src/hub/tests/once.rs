@@ -195,25 +195,34 @@ fn exactly_once_waits_for_the_commit_and_others_do_not() {
 }
 
 #[test]
-fn a_release_waits_for_its_commit_over_every_connection() {
+fn a_delivery_is_released_over_a_new_connection_once_that_is_committed() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
     s.hub.subscribe_filter(s.now, a, "t", 0, ONCE).unwrap();
-    s.hub.publish(s.now, b, once("t", "1"), None).unwrap();
+    for payload in ["1", "2"] {
+        s.hub.publish(s.now, b, once("t", payload), None).unwrap();
+    }
     let issued = s.hub.issued();
     s.hub.committed(s.now, issued);
-    assert_eq!(take(&mut s.hub, s.now, a), ["1 q2 1"]);
+    assert_eq!(take(&mut s.hub, s.now, a).len(), 2);
     assert!(s.hub.received(s.now, a, 1).unwrap());
-    let released = s.hub.issued();
+    let issued = s.hub.issued();
+    assert_eq!(s.hub.uncommitted(a), Some(issued));
     s.hub.detach(s.now, a).unwrap();
-    s.hub.reattach(s.now, a, 3, None).unwrap();
-    assert!(take(&mut s.hub, s.now, a).is_empty());
+    s.hub.reattach(s.now, a, 10, None).unwrap();
     s.ready();
-    s.hub.committed(s.now, released - 1);
-    assert_eq!(s.ready(), []);
-    s.hub.committed(s.now, released);
+    assert!(take(&mut s.hub, s.now, a).is_empty(), "a crash would have it sent again, to one that forgot it");
+    s.hub.committed(s.now, issued);
     assert_eq!(s.ready(), [a]);
-    assert_eq!(take(&mut s.hub, s.now, a), ["release 1"]);
+    assert_eq!(take(&mut s.hub, s.now, a), ["release 1", "2 q2 2 again"]);
+    // One that is settled meanwhile is waited for by nobody.
+    assert!(s.hub.received(s.now, a, 2).unwrap());
+    assert!(s.hub.settle(s.now, a, 2).unwrap());
+    let issued = s.hub.issued();
+    s.hub.committed(s.now, issued);
+    assert_eq!((s.hub.uncommitted(a), s.hub.settle(s.now, a, 1)), (None, Ok(true)));
+    assert_eq!(s.hub.counters().queued, 0);
+    s.hub.check_invariants().unwrap();
 }
 
 #[test]

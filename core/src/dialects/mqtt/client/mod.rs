@@ -300,6 +300,12 @@ impl<S: Store, A: Aliases> Client<S, A> {
         self.tx_max_packet
     }
 
+    /// The highest QoS that the server takes.
+    #[must_use]
+    pub const fn maximum_qos(&self) -> Qos {
+        self.maximum_qos
+    }
+
     /// How many messages with QoS 1 and 2 the server takes unacknowledged.
     #[must_use]
     pub const fn receive_maximum(&self) -> u16 {

@@ -73,6 +73,18 @@ impl<S: Store, A: Aliases> Client<S, A> {
         }
     }
 
+    /// The caller reads nothing at present, by its own choice: the server's silence means nothing.
+    pub fn heard(&mut self, now: Instant) {
+        self.tick(now);
+        self.last_received = self.now;
+    }
+
+    /// Whether octets wait that the transport did not take.
+    #[must_use]
+    pub const fn is_stalled(&self) -> bool {
+        self.stalled_since.is_some()
+    }
+
     /// When this machine wants to be called next, and why. Pure, and cheap.
     ///
     /// [`Why::Output`] means now: call [`poll_transmit`](Client::poll_transmit) (once the buffer has

@@ -78,14 +78,12 @@ impl Connection {
                 let _ = turn.server.hub.settle(now, hub, id);
             }
             AckKind::PubRec => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubRel, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubRel, ack.id, known), out);
             }
             AckKind::PubRel => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.forget_received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubComp, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubComp, ack.id, known), out);
             }
         }
     }
@@ -94,14 +92,13 @@ impl Connection {
     fn step(
         &mut self,
         turn: &mut Turn<'_>,
-        kind: AckKind,
-        id: PacketId,
-        known: bool,
-        issued: u64,
+        hub: SessionKey,
+        (kind, id, known): (AckKind, PacketId, bool),
         out: &mut impl SendBuf,
     ) {
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        let commit = turn.server.commit_since(issued);
+        // One that is said again is not known any more before the store knows it.
+        let commit = turn.server.hub.uncommitted(hub);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
 }

@@ -56,6 +56,36 @@ fn what_is_acknowledged_is_stored_before() {
 }
 
 #[test]
+fn what_is_said_again_is_answered_no_sooner() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let a = w.v5("a");
+    w.publish(a, "t", "x", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(b), ["t=x q2#1"]);
+    // PUBREC, and again over another connection.
+    w.ack(b, AckKind::PubRec, 1);
+    w.cut(b);
+    let (b, _) = w.stay(Version::V5, "b");
+    w.ack(b, AckKind::PubRec, 1);
+    assert_eq!(w.take(b), NOTHING, "it is not committed that it was received");
+    w.commit();
+    assert_eq!(w.take(b)[0], "PUBREL 1");
+    // PUBREL, and again: its identifier is free once that is committed.
+    w.publish(b, "other", "y", Qos::ExactlyOnce, 5);
+    w.commit();
+    w.take(b);
+    w.ack(b, AckKind::PubRel, 5);
+    w.cut(b);
+    let (b, _) = w.stay(Version::V5, "b");
+    w.take(b);
+    w.ack(b, AckKind::PubRel, 5);
+    assert_eq!(w.take(b), NOTHING);
+    w.commit();
+    assert_eq!(w.take(b), ["PUBCOMP 5 Packet Identifier not found"]);
+}
+
+#[test]
 fn our_own_protocol_and_prx1_wait_as_well() {
     let mut w = world();
     durable_subscriber(&mut w);

@@ -170,6 +170,9 @@ fn properties() {
         (V5, 0xf0, b"\x18", PROTOCOL, "no authentication method"),
         (V5, 0x40, b"\0\x01\0\x04\x1f\0\x01a\0", MALFORMED, "left over"),
     ]);
+    // Of CONNACK the specification does not say so.
+    let connack = packet(0x20, b"\0\0\x04\x16\0\x01d");
+    assert!(matches!(Packet::decode(Version::V5, &connack), Ok(Packet::ConnAck(_))));
     // Identifiers of several subscriptions ([MQTT-3.3.4-4]) and user properties ([MQTT-3.3.2-18]) repeat.
     let many = packet(0x30, b"\0\x01a\x12\x0b\x01\x0b\x01\x26\0\x01k\0\x01v\x26\0\x01k\0\x01v");
     assert!(

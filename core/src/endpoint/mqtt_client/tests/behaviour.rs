@@ -1,0 +1,358 @@
+//! What the client does of its own.
+
+use core::time::Duration;
+use std::string::ToString;
+use std::vec::Vec;
+
+use super::super::*;
+use super::world::World;
+use crate::endpoint::server::ServerConfig;
+use crate::mqtt::{Property, PropertyBlock, Qos, Subscription as Filter, Version};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn what_is_published_offline_waits_in_order_within_limits() {
+    let mut world = World::new();
+    let (a, b) = (world.named("a"), world.named("b"));
+    world.subscribe(b, "t", Qos::AtLeastOnce);
+    world.settle();
+    world.people[a].cut_off = true;
+    world.cut(a);
+    let ids: Vec<_> = [Qos::AtLeastOnce, Qos::AtMostOnce, Qos::ExactlyOnce]
+        .into_iter()
+        .enumerate()
+        .map(|(n, qos)| world.publish(a, "t", &n.to_string(), qos))
+        .collect();
+    world.pass(SECOND);
+    assert_eq!(world.people[a].client.outgoing().messages, 3);
+    world.people[a].cut_off = false;
+    world.pass(60 * SECOND);
+    assert_eq!(world.payloads(b), ["0", "1", "2"]);
+    assert!(ids.iter().all(|id| world.people[a].outcome(*id) == Some(ReasonCode::Success)));
+    assert_eq!(world.people[a].connections(), [false, true], "clean start is for the first connection");
+}
+
+#[test]
+fn a_full_queue_refuses_or_drops_the_oldest() {
+    for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
+        let mut world = World::new();
+        let outgoing = QueueLimits { max_messages: 2, max_bytes: 100 };
+        let a = world.join(ClientConfig { outgoing, when_full, ..ClientConfig::default() });
+        world.people[a].cut_off = true;
+        let first = world.publish(a, "t", "0", Qos::AtLeastOnce);
+        world.publish(a, "t", "1", Qos::AtLeastOnce);
+        let third = world.people[a].client.publish(world.now, Publish::new("t", "2"));
+        world.settle();
+        let dropped: Vec<_> = world.people[a]
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                ClientEvent::Dropped { publish, why: DropReason::Full } => Some(*publish),
+                _ => None,
+            })
+            .collect();
+        match when_full {
+            WhenFull::Refuse => assert_eq!((third, dropped.len()), (Err(ClientError::Full), 0)),
+            WhenFull::DropOldest => assert!(third.is_ok() && dropped == [first]),
+        }
+        assert_eq!(world.people[a].client.outgoing().messages, 2);
+    }
+}
+
+#[test]
+fn a_lost_session_is_made_anew() {
+    let mut world = World::new();
+    let (a, b) = (world.named("a"), world.named("b"));
+    let subscription = world.subscribe(b, "t", Qos::ExactlyOnce);
+    world.settle();
+    world.people[a].cut_off = true;
+    world.cut(a);
+    let id = world.publish(a, "t", "before", Qos::ExactlyOnce);
+    world.replace_server();
+    world.pass(60 * SECOND);
+    world.people[a].cut_off = false;
+    world.pass(60 * SECOND);
+    assert_eq!(world.people[b].connections(), [false, false]);
+    assert!(world.people[b].events.iter().any(|event| matches!(event, ClientEvent::Lost)));
+    let answers = world.people[b].events.iter().filter(
+        |event| matches!(event, ClientEvent::Subscribed { subscription: s, .. } if *s == subscription),
+    );
+    assert_eq!(answers.count(), 2, "each session's answer");
+    assert_eq!(world.payloads(b), ["before"]);
+    assert_eq!(world.people[a].outcome(id), Some(ReasonCode::Success));
+}
+
+/// What had been sent and not answered when the session was lost goes out again, before what is newer.
+#[test]
+fn what_was_in_flight_is_published_anew() {
+    let mut world = World::new();
+    let (a, b) = (world.named("a"), world.named("b"));
+    world.subscribe(b, "t", Qos::ExactlyOnce);
+    world.settle();
+    let first = world.publish(a, "t", "1", Qos::AtLeastOnce);
+    let second = world.publish(a, "t", "2", Qos::ExactlyOnce);
+    world.step(a, 0); // both are on their way, and get lost
+    world.replace_server();
+    let third = world.publish(a, "t", "3", Qos::AtLeastOnce);
+    world.people[b].cut_off = false;
+    world.pass(60 * SECOND);
+    for id in [first, second, third] {
+        assert!(world.people[a].outcome(id).is_some_and(|reason| !reason.is_error()));
+    }
+    assert_eq!(world.people[a].client.outgoing(), Outgoing { messages: 0, bytes: 0 });
+}
+
+#[test]
+fn the_will_is_published_when_the_line_breaks_and_not_after_a_close() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::new();
+        let b = world.named("b");
+        world.subscribe(b, "gone/+", Qos::AtLeastOnce);
+        let will = |who: &str| {
+            let topic = std::format!("gone/{who}");
+            Some(Will { topic, payload: b"x".into(), qos: Qos::AtLeastOnce, ..Will::default() })
+        };
+        let config = |who: &str| ClientConfig {
+            version,
+            client_id: who.into(),
+            will: will(who),
+            session_expiry: 0,
+            ..ClientConfig::default()
+        };
+        let (lost, left) = (world.join(config("lost")), world.join(config("left")));
+        world.settle();
+        world.people[left].client.close(world.now);
+        world.people[lost].cut_off = true;
+        world.settle();
+        world.cut(lost);
+        world.pass(SECOND);
+        assert_eq!(world.people[b].messages, [("gone/lost".to_string(), "x".to_string())], "{version:?}");
+        assert_eq!(world.people[left].closed(), Some(&Reason::Requested));
+    }
+}
+
+#[test]
+fn messages_are_routed_by_identifier_or_by_filter() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::new();
+        let b = world.join(ClientConfig { version, client_id: "b".into(), ..ClientConfig::default() });
+        world.settle();
+        let wide = world.subscribe(b, "t/#", Qos::AtLeastOnce);
+        let one = world.subscribe(b, "t/+/x", Qos::AtLeastOnce);
+        let same = world.subscribe(b, "t/+/x", Qos::AtLeastOnce);
+        world.settle();
+        world.publish(b, "t/1/x", "", Qos::AtLeastOnce);
+        world.publish(b, "t/1", "", Qos::AtLeastOnce);
+        world.settle();
+        let ids = |at: usize| {
+            let mut ids = world.people[b].raw[at].0.clone();
+            ids.sort();
+            ids
+        };
+        let copies = world.people[b].messages.len() - 1;
+        assert!((1..=2).contains(&copies));
+        let mut heard: Vec<_> = (0..copies).flat_map(ids).collect();
+        heard.sort();
+        heard.dedup();
+        assert_eq!(heard, [wide, one, same], "{version:?}");
+        assert_eq!(ids(copies), [wide]);
+        // A filter that two have is given up by the second of them.
+        world.people[b].client.unsubscribe(world.now, one).unwrap();
+        world.settle();
+        world.publish(b, "t/2/x", "", Qos::AtLeastOnce);
+        world.settle();
+        let last: Vec<_> =
+            world.people[b].raw[copies + 1..].iter().flat_map(|(ids, _)| ids.clone()).collect();
+        assert!(last.contains(&same) && !last.contains(&one), "{version:?}: {last:?}");
+    }
+}
+
+#[test]
+fn a_subscription_tells_what_became_of_each_filter() {
+    let mut world = World::new();
+    let b = world.named("b");
+    let filters = [Filter::new("a", Qos::AtMostOnce), Filter::new("b", Qos::ExactlyOnce)];
+    let id = world.people[b].client.subscribe(world.now, Subscribe::new(&filters)).unwrap();
+    world.settle();
+    let answer = world.people[b].events.iter().find_map(|event| match event {
+        ClientEvent::Subscribed { subscription, reasons, .. } if *subscription == id => Some(reasons.clone()),
+        _ => None,
+    });
+    assert_eq!(answer, Some(std::vec![ReasonCode::Success, ReasonCode::GrantedQos2]));
+    world.people[b].client.unsubscribe(world.now, id).unwrap();
+    assert_eq!(world.people[b].client.unsubscribe(world.now, id), Err(ClientError::UnknownSubscription));
+    world.settle();
+    assert!(world.people[b].events.iter().any(|event| matches!(event,
+        ClientEvent::Unsubscribed { reasons, .. } if reasons[..] == [ReasonCode::Success; 2])));
+}
+
+#[test]
+fn what_is_not_acknowledged_by_hand_comes_again() {
+    let mut world = World::new();
+    let a = world.named("a");
+    let config = ClientConfig { client_id: "b".into(), manual_ack: true, ..ClientConfig::default() };
+    let b = world.join(config);
+    world.settle();
+    world.subscribe(b, "t", Qos::ExactlyOnce);
+    world.settle();
+    for (payload, qos) in [("1", Qos::AtLeastOnce), ("2", Qos::ExactlyOnce), ("3", Qos::AtLeastOnce)] {
+        world.publish(a, "t", payload, qos);
+    }
+    world.settle();
+    let handles: Vec<_> = world.people[b].raw.iter().map(|(_, message)| message.handle()).collect();
+    world.people[b].client.ack(world.now, handles[0], ReasonCode::Success).unwrap();
+    world.settle();
+    world.cut(b);
+    let stale = world.people[b].client.ack(world.now, handles[1], ReasonCode::Success);
+    assert_eq!(stale, Err(ClientError::Gone));
+    world.pass(60 * SECOND);
+    assert_eq!(world.payloads(b), ["1", "2", "3", "2", "3"]);
+    assert!(world.people[b].raw[3..].iter().all(|(_, message)| message.is_duplicate()));
+    for (_, message) in world.people[b].raw.split_off(3) {
+        world.people[b].client.ack(world.now, message.handle(), ReasonCode::Success).unwrap();
+    }
+    world.settle();
+    world.cut(b);
+    world.pass(60 * SECOND);
+    assert_eq!(world.payloads(b).len(), 5);
+}
+
+#[test]
+fn nothing_is_read_while_nobody_takes_events() {
+    let mut world = World::new();
+    let a = world.named("a");
+    let incoming = QueueLimits { max_messages: 4, max_bytes: 1 << 20 };
+    let b = world.join(ClientConfig { client_id: "b".into(), incoming, ..ClientConfig::default() });
+    world.settle();
+    world.subscribe(b, "t", Qos::AtLeastOnce);
+    world.settle();
+    world.people[b].asleep = true;
+    for n in 0..20 {
+        world.publish(a, "t", &n.to_string(), Qos::AtLeastOnce);
+    }
+    world.pass(SECOND);
+    assert!(!world.people[b].client.wants_read());
+    // Its own silence is not the server's: the connection outlives many keep alives.
+    world.pass(25 * SECOND);
+    assert!(world.people[b].client.is_connected());
+    world.people[b].asleep = false;
+    world.pass(SECOND);
+    assert_eq!(world.payloads(b).len(), 20);
+}
+
+#[test]
+fn an_expiry_goes_on_while_a_message_waits() {
+    let mut world = World::new();
+    let (a, b) = (world.named("a"), world.named("b"));
+    world.subscribe(b, "t", Qos::AtLeastOnce);
+    world.settle();
+    world.people[a].cut_off = true;
+    world.cut(a);
+    for expiry in [2, 300] {
+        let properties = PropertyBlock::of_message(&[Property::MessageExpiry(expiry)]).unwrap();
+        let publish = Publish { properties, qos: Qos::AtLeastOnce, ..Publish::new("t", expiry.to_string()) };
+        world.people[a].client.publish(world.now, publish).unwrap();
+    }
+    world.pass(5 * SECOND);
+    world.people[a].cut_off = false;
+    world.pass(60 * SECOND);
+    assert_eq!(world.payloads(b), ["300"]);
+    let left = world.people[b].raw[0].1.properties().iter().find_map(|property| match property {
+        Property::MessageExpiry(left) => Some(left),
+        _ => None,
+    });
+    assert!(left.is_some_and(|left| (230..=295).contains(&left)), "{left:?}");
+    let expired =
+        |event: &ClientEvent| matches!(event, ClientEvent::Dropped { why: DropReason::Expired, .. });
+    assert!(world.people[a].events.iter().any(expired));
+}
+
+#[test]
+fn the_server_may_choose_the_client_identifier() {
+    let mut world = World::new();
+    let a = world.join(ClientConfig::default());
+    world.settle();
+    let chosen = world.people[a].client.client_id().to_string();
+    assert!(!chosen.is_empty());
+    world.cut(a);
+    world.pass(60 * SECOND);
+    assert_eq!(world.people[a].connections(), [false, true], "it goes on with the session of that name");
+    assert_eq!(world.people[a].client.client_id(), chosen);
+}
+
+#[test]
+fn what_would_fail_again_is_not_tried_again() {
+    let mut world = World::new();
+    let first = world.named("same");
+    world.named("same");
+    world.pass(60 * SECOND);
+    let taken = Reason::Remote { code: ReasonCode::SessionTakenOver, text: std::string::String::new() };
+    assert_eq!(world.people[first].closed().map(Reason::code), Some(taken.code()));
+
+    let mut world = World::with(ServerConfig {
+        users: crate::endpoint::server::Users::new(crate::endpoint::server::Anonymous::Never),
+        ..ServerConfig::default()
+    });
+    let a = world.named("a");
+    assert!(matches!(world.people[a].closed(), Some(Reason::Refused { .. })), "{:?}", world.people[a].events);
+
+    let will = Some(Will { topic: "a/#".into(), ..Will::default() });
+    let b = world.join(ClientConfig { will, ..ClientConfig::default() });
+    world.settle();
+    assert!(matches!(world.people[b].closed(), Some(Reason::Settings(_))));
+}
+
+#[test]
+fn a_drain_finishes_what_waits_and_a_close_does_not() {
+    let mut world = World::new();
+    let a = world.named("a");
+    let id = world.publish(a, "t", "1", Qos::ExactlyOnce);
+    world.people[a].client.drain(world.now, 5 * SECOND);
+    assert_eq!(world.people[a].client.publish(world.now, Publish::new("t", "2")), Err(ClientError::Closed));
+    world.settle();
+    assert_eq!(world.people[a].outcome(id), Some(ReasonCode::Success));
+    assert_eq!(world.people[a].closed(), Some(&Reason::Requested));
+
+    let b = world.join(ClientConfig::default());
+    world.people[b].cut_off = true;
+    world.publish(b, "t", "1", Qos::ExactlyOnce);
+    world.people[b].client.drain(world.now, 5 * SECOND);
+    world.pass(6 * SECOND);
+    assert!(
+        world.people[b]
+            .events
+            .iter()
+            .any(|event| matches!(event, ClientEvent::Closed { reason: Reason::Requested, undelivered: 1 }))
+    );
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let mut world = World::new();
+    let a = world.named("a");
+    // The line stands, and nothing comes over it any more.
+    let mut now = world.now;
+    for _ in 0..200 {
+        now = now + SECOND;
+        world.people[a].client.handle_timeout(now);
+        let mut out = crate::buf::SharedSendBuf::new(1 << 16);
+        let _ = world.people[a].client.poll_transmit(now, &mut out);
+        if !world.people[a].client.is_connected() {
+            break;
+        }
+    }
+    let gone = now.saturating_since(world.now);
+    assert!((SECOND * 30..SECOND * 60).contains(&gone), "{gone:?}");
+}
+
+#[test]
+fn names_and_secrets_stay_out_of_debug() {
+    let config = ClientConfig {
+        user: Some("ann".into()),
+        password: Some(zeroize::Zeroizing::new(b"pencil".to_vec())),
+        ..ClientConfig::default()
+    };
+    let shown = std::format!("{config:?}");
+    assert!(shown.contains("ann") && !shown.contains("pencil") && !shown.contains("112"), "{shown}");
+}

@@ -1,0 +1,5 @@
+//! The client against our own server, on virtual time, over a line that may break after any octet.
+
+mod behaviour;
+mod lossless;
+mod world;
