@@ -35,7 +35,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -180,11 +180,12 @@ impl Transport for Stream {
         }
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Tcp(s) => Pin::new(s).poll_close(cx),
-            Socket::Unix(s) => Pin::new(s).poll_close(cx),
-        }
+    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // To close an `Async` only flushes it: the peer would not learn that this direction has ended.
+        Poll::Ready(match &self.socket {
+            Socket::Tcp(s) => s.get_ref().shutdown(Shutdown::Write),
+            Socket::Unix(s) => s.get_ref().shutdown(Shutdown::Write),
+        })
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `keep`, `keepalive=10`, `login=ann`, `password=x` | of CONNECT: without clean session; keep alive in seconds (0 if absent) |
 //! | `will=t`, `will.payload=x`, `will.q=1`, `will.retain` | of CONNECT: its will; `will.NAME=` a will property |
 //! | `present` | of CONNACK: session present |
-//! | `expiry=5`, `user=k:v` | a property (5.0), by its name in [`property`] |
+//! | `expiry=5`, `user=k:v` | a property (5.0), by its name in `mqtt/property.rs` |
 //! | `expiry`, `!expiry` | in `out`: the property is there with any value; is absent |
 //! | `{DISCONNECT? 0x81}` | in `out`: a server behind a socket may close without saying why |
 //! | `long` | in `in`: write the reason code and property length even where they can be left out |
