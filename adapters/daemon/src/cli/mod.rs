@@ -43,7 +43,7 @@ Exit codes:
   4  nobody answers requests on the topic
 
 Examples:
-  bowline                                serve on 127.0.0.1:7790
+  bowline                                serve on 127.0.0.1:7790, and for MQTT on 127.0.0.1:1883
   bowline -c bowline.toml                serve as a file says
   bowline sub 'demo/#'                   show every message below demo
   bowline pub demo/hello hi              publish one

@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use server::Server;
 
-pub(crate) use bowline_driver::DEFAULT_PORT as PORT;
+pub(crate) use bowline_driver::{DEFAULT_PORT as PORT, MQTT_PORT};
 
 use crate::cli::Endpoint;
 use crate::config::Secret;
