@@ -82,7 +82,8 @@ impl Client {
 
     fn published(&mut self, id: PacketId, reason: ReasonCode) {
         // The answer to a PUBREL that was sent again, though the server had done with it: it has the message.
-        let reason = if reason == ReasonCode::PacketIdentifierNotFound { ReasonCode::Success } else { reason };
+        let reason =
+            if reason == ReasonCode::PacketIdentifierNotFound { ReasonCode::Success } else { reason };
         if let Some((publish, octets)) = self.sent.remove(&id) {
             self.outbox.done(octets);
             self.inbox.push(ClientEvent::Published { publish, reason });
