@@ -264,6 +264,7 @@ fn the_report_says_where_each_value_came_from() {
     );
     assert_eq!(line("keepalive"), "keepalive = \"30s\"                        # default");
     assert!(text.starts_with("[[listen]]\ntcp = \"127.0.0.1:7790\""), "{text}");
+    assert!(text.contains("[[listen]]\ntcp = \"127.0.0.1:1883\""), "{text}");
     // What is reported can be used.
     let again = from_text(&text).unwrap().config;
     assert_eq!(format!("{again:?}"), format!("{:?}", loaded.config));
