@@ -6,14 +6,16 @@ use std::time::Duration;
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
-use bowline_core::entropy::Seeded;
+use bowline_core::entropy::{Entropy, Seeded};
+use bowline_core::hub::HistoryOptions;
 use bowline_core::mqtt::Qos;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant, Why};
 
+use crate::pattern::unhex;
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
-use crate::vector::{Config, Fin, MqttConfig, Role, Vector};
+use crate::vector::{Config, EntropyScript, Fin, MqttConfig, Role, Vector};
 use crate::whitebox;
 
 /// What a connection may have waiting: more than any vector sends.
@@ -52,15 +54,15 @@ impl Implementation for Service {
         if vector.role != Role::Service {
             return Err(Trouble::Unsupported("this is a whole server, not one session".into()));
         }
-        // What a server says of itself every ten seconds, a vector that lets a century pass need not hear.
-        let sys_interval = Duration::ZERO;
-        let users = users(&vector.config)?;
-        let mut config = ServerConfig { users, sys_interval, ..ServerConfig::default() };
+        let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
+        // What it says of itself every ten seconds is no part of any vector, and some wait for days.
+        config.sys_interval = Duration::ZERO;
+        config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
         mqtt(&vector.config.mqtt, &mut config)?;
-        *self = Self { server: Server::new(config, Box::new(Seeded::new(1))), ..Self::default() };
+        *self = Self { server: Server::new(config, entropy(&vector.entropy)?), ..Self::default() };
         if !vector.config.denied.is_empty() {
             self.server.set_access(Box::new(Denied(vector.config.denied.clone())));
         }
@@ -183,6 +185,38 @@ impl Line {
         self.out.sent(out.len());
         Answer { out, events: Vec::new(), deadline: None, fin: self.fin }
     }
+}
+
+/// What the server draws: as the vector scripts it, or as a seed makes it.
+fn entropy(script: &EntropyScript) -> Result<Box<dyn Entropy + Send>, Trouble> {
+    if *script == EntropyScript::default() {
+        return Ok(Box::new(Seeded::new(1)));
+    }
+    let octets = |text| unhex(text).map_err(Trouble::Broken);
+    Ok(Box::new(Script { wire: octets(&script.wire)?, secret: octets(&script.secret)? }))
+}
+
+/// Octets in their order, and zeros behind them.
+struct Script {
+    wire: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+impl Entropy for Script {
+    fn wire(&mut self, out: &mut [u8]) {
+        draw(&mut self.wire, out);
+    }
+
+    fn secret(&mut self, out: &mut [u8]) {
+        draw(&mut self.secret, out);
+    }
+}
+
+fn draw(from: &mut Vec<u8>, out: &mut [u8]) {
+    out.fill(0);
+    let n = out.len().min(from.len());
+    out[..n].copy_from_slice(&from[..n]);
+    from.drain(..n);
 }
 
 /// Sets up what a service allows its MQTT clients.

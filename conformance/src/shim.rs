@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::dialect::Dialect;
 use crate::pattern::{hex, unhex};
 use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
-use crate::vector::{Config, EntropyScript, Fin, Level, Role, Vector, named};
+use crate::vector::{Config, EntropyScript, Fin, Level, MqttConfig, Role, Vector, named};
 
 /// How long a command may take for an answer. It only ends a run that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,6 +153,12 @@ fn write_config(c: &Config) -> Value {
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
     if !c.users.is_empty() {
         to.insert("users".to_owned(), json!(c.users));
+    }
+    if !c.denied.is_empty() {
+        to.insert("denied".to_owned(), json!(c.denied));
+    }
+    if c.mqtt != MqttConfig::default() {
+        to.insert("mqtt".to_owned(), json!(c.mqtt));
     }
     to.extend(c.manual_ack.map(|on| ("manual_ack".to_owned(), on.into())));
     Value::Object(to)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::dialect::Dialect;
@@ -195,8 +195,8 @@ pub struct Config {
 }
 
 /// What a service allows its MQTT clients; what is absent is as the server comes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MqttConfig {
     /// The receive maximum (5.0 §3.2.2.3.3).
     pub receive_max: Option<u16>,

@@ -49,6 +49,16 @@ fn each_is_shown_or_excused_and_not_both() {
 }
 
 #[test]
+fn what_is_recommended_is_answered() {
+    let names: BTreeSet<String> = VERSIONS.into_iter().flat_map(vectors).map(|v| v.name).collect();
+    for r in statements::recommendations() {
+        assert!(!r.says.is_empty() && !r.does.is_empty(), "{}", r.section);
+        let unknown: Vec<&String> = r.by.iter().filter(|name| !names.contains(*name)).collect();
+        assert_eq!(unknown, [&""; 0], "{}: no such vectors", r.section);
+    }
+}
+
+#[test]
 fn tests_that_are_named_exist() {
     for s in VERSIONS.into_iter().flat_map(statements::of) {
         for test in &s.tests {

@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use bowline_core::buf::{SliceRecvBuf, SliceSendBuf};
 use bowline_core::flow::credit::UNLIMITED;
+use bowline_core::mqtt;
 use bowline_core::session::{Config, Connect, Event, Forward, Limits, Message, Session, Welcome};
 use bowline_core::time::Instant;
 
@@ -16,8 +17,13 @@ const MESSAGE: Message<'_> = Message::new("home/kitchen", &[7; 64]);
 /// An operation, done so many times.
 type Operation = fn(usize);
 
-const OPERATIONS: [(&str, Operation); 3] =
-    [("handle_publish", handle_publish), ("publish", publish), ("forward", forward)];
+const OPERATIONS: [(&str, Operation); 5] = [
+    ("handle_publish", handle_publish),
+    ("publish", publish),
+    ("forward", forward),
+    ("mqtt_handle_publish", mqtt_handle_publish),
+    ("mqtt_publish", mqtt_publish),
+];
 
 /// A client and a server in an open session, without limits that would stop them.
 fn open() -> (Session, Session) {
@@ -76,6 +82,48 @@ fn forward(times: usize) {
     };
     for _ in 0..times {
         client.forward(NOW, &mut out, black_box(&message)).expect("room");
+        black_box(out.pending());
+        out.sent(usize::MAX);
+    }
+}
+
+/// A server's side of an open MQTT 3.1.1 connection.
+fn mqtt_open() -> mqtt::Server {
+    let (mut a, mut b, mut aliases) = ([0; 256], [0; 256], mqtt::NoAliases);
+    let (mut out, mut input) = (SliceSendBuf::new(&mut a), SliceRecvBuf::new(&mut b));
+    mqtt::Connect::new(mqtt::Version::V311, "me").encode(mqtt::Version::V311, &mut out).expect("room");
+    input.push(out.pending());
+    let mut server = mqtt::Server::accept(NOW, &mqtt::server::Config::default());
+    let event = server.recv(NOW, &mut input, &mut aliases);
+    assert!(matches!(event, Some(mqtt::server::Event::Connect(_))));
+    server.connack(NOW, &mut out, &mqtt::server::Welcome::default()).expect("room");
+    server
+}
+
+/// Decodes and handles an MQTT message of 64 octets.
+fn mqtt_handle_publish(times: usize) {
+    let (mut server, mut aliases) = (mqtt_open(), mqtt::NoAliases);
+    let (mut a, mut b) = ([0; 256], [0; 256]);
+    let mut out = SliceSendBuf::new(&mut a);
+    let message = mqtt::Publish::new("home/kitchen", &[7; 64]);
+    message.encode(mqtt::Version::V311, &mut out).expect("room");
+    let mut input = SliceRecvBuf::new(&mut b);
+    for _ in 0..times {
+        input.push(out.pending());
+        match server.recv(NOW, &mut input, &mut aliases) {
+            Some(mqtt::server::Event::Publish(m)) => assert_eq!(black_box(m.payload).len(), 64),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Encodes an MQTT message of 64 octets for a subscriber.
+fn mqtt_publish(times: usize) {
+    let (mut server, mut memory) = (mqtt_open(), [0; 256]);
+    let mut out = SliceSendBuf::new(&mut memory);
+    let message = mqtt::Outgoing::new(b"home/kitchen", &[7; 64]);
+    for _ in 0..times {
+        server.publish(NOW, &mut out, black_box(&message)).expect("room");
         black_box(out.pending());
         out.sent(usize::MAX);
     }

@@ -15,11 +15,13 @@ pub type Target = fn(&[u8]);
 /// Every target, by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("framers", targets::framers),
+    ("prx1", targets::prx1),
     ("session_client", targets::session_client),
     ("session_pair", targets::session_pair),
     ("session_server", targets::session_server),
     ("hub", targets::hub),
     ("server", targets::server),
+    ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),

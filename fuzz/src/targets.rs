@@ -5,7 +5,9 @@ mod framers;
 mod hub;
 mod mqtt_codec;
 mod mqtt_pair;
+mod mqtt_server;
 mod pair;
+mod prx1;
 mod server;
 mod session;
 
@@ -14,6 +16,8 @@ pub use framers::framers;
 pub use hub::hub;
 pub use mqtt_codec::mqtt_codec;
 pub use mqtt_pair::mqtt_pair;
+pub use mqtt_server::mqtt_server;
 pub use pair::session_pair;
+pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};

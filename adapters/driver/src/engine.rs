@@ -15,6 +15,7 @@ use bowline_core::session::Transport as Owed;
 use bowline_core::time::{Deadline, Instant, Why};
 
 use crate::machine::{Machine, Output, Turn};
+use crate::pool::Buffers;
 use crate::runtime::{Timer, Transport};
 use crate::{clock, pool};
 
@@ -40,8 +41,10 @@ pub struct Engine<T, M: Machine, R> {
     transport: T,
     machine: M,
     timer: R,
-    input: GrowingRecvBuf,
-    output: Output,
+    /// While there is something in them.
+    buffers: Option<Box<Buffers>>,
+    /// Octets of input that are taken at most before a frame is whole.
+    limit: usize,
     waker: Option<Waker>,
     /// When the machine wants a turn.
     deadline: Option<Instant>,
@@ -98,14 +101,19 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
             transport,
             machine,
             timer,
-            input: GrowingRecvBuf::new(limit),
-            output: Output::new(),
+            buffers: None,
+            limit,
             waker: None,
             deadline: None,
             armed: None,
             owed: Owed::Open,
             state,
         }
+    }
+
+    /// The buffers, which are lent for now where there are none.
+    fn buffers(lent: &mut Option<Box<Buffers>>, limit: usize) -> &mut Buffers {
+        lent.get_or_insert_with(|| pool::buffers(limit))
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
@@ -131,11 +139,12 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     }
 
     fn turn(&mut self, now: Instant, due: bool) -> bool {
-        if self.output.inner().memory() == 0 {
-            let _ = self.output.inner().lend(pool::writer());
+        let Buffers { input, output } = Self::buffers(&mut self.buffers, self.limit);
+        if output.inner().memory() == 0 {
+            let _ = output.inner().lend(pool::writer());
         }
         let eof = std::mem::take(&mut self.state.eof);
-        let turn = Turn { due, eof, input: &mut self.input, output: &mut self.output };
+        let turn = Turn { due, eof, input, output };
         let next = self.machine.turn(now, turn);
         self.state.work = false;
         self.state.reads = next.reads && !next.blocked;
@@ -146,21 +155,22 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
 
     /// Output that waits needs no timer while there is no room for it: the next write makes room.
     fn set_deadline(&mut self, deadline: Option<Deadline>) {
-        let full = self.output.is_full();
+        let full = self.buffers.as_ref().is_some_and(|buffers| buffers.output.is_full());
         self.deadline = deadline.filter(|d| !(full && d.why == Why::Output)).map(|d| d.at);
     }
 
     /// One vectored write. Says whether there may be more to do.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(Buffers { output, .. }) = self.buffers.as_deref_mut() else { return false };
         if self.state.write_broken {
-            let waiting = self.output.inner().len();
-            self.output.inner().sent(waiting);
+            let waiting = output.inner().len();
+            output.inner().sent(waiting);
         }
-        if self.output.is_empty() {
+        if output.is_empty() {
             return false;
         }
-        let full = self.output.is_full();
-        let written = match self.poll_write(cx) {
+        let full = output.is_full();
+        let written = match poll_write(&mut self.transport, output, cx) {
             Poll::Ready(Ok(n)) if n > 0 => n,
             Poll::Ready(_) => {
                 self.state.write_broken = true;
@@ -168,10 +178,10 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
             }
             Poll::Pending => 0,
         };
-        self.output.inner().sent(written);
+        output.inner().sent(written);
         // What the machine could not put before for lack of room.
-        self.state.work |= full && !self.output.is_full();
-        let waiting = self.output.inner().len();
+        self.state.work |= full && !output.is_full();
+        let waiting = output.inner().len();
         if (waiting > 0 && (written > 0 || !self.state.stalled)) || (waiting == 0 && self.state.stalled) {
             self.state.stalled = waiting > 0;
             let deadline = self.machine.handle_written(now, written, waiting);
@@ -180,19 +190,9 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         written > 0 && waiting > 0
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
-        for (to, piece) in pieces.iter_mut().zip(self.output.inner().slices()) {
-            *to = IoSlice::new(piece);
-            count += 1;
-        }
-        self.transport.poll_write_vectored(cx, &pieces[..count])
-    }
-
     /// What the machine says about the transport's end.
     fn ends(&mut self, cx: &mut Context<'_>) -> bool {
-        let written = self.output.is_empty();
+        let written = self.buffers.as_ref().is_none_or(|buffers| buffers.output.is_empty());
         match self.owed {
             Owed::Open => false,
             Owed::Abort => true,
@@ -215,14 +215,15 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         if !self.state.reads || self.state.read_closed {
             return false;
         }
-        self.lend_input();
-        let spare = self.input.spare(READ_ROOM);
+        let Buffers { input, .. } = Self::buffers(&mut self.buffers, self.limit);
+        lend_input(input);
+        let spare = input.spare(READ_ROOM);
         if spare.is_empty() {
             return false;
         }
         match self.transport.poll_read(cx, spare) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(n)) if n > 0 => self.input.commit(n),
+            Poll::Ready(Ok(n)) if n > 0 => input.commit(n),
             // A broken connection has ended as well; what it brought before counts.
             Poll::Ready(end) => {
                 self.state.write_broken |= end.is_err();
@@ -233,35 +234,30 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         true
     }
 
-    /// A whole buffer to read into, with what waits at its front.
-    fn lend_input(&mut self) {
-        if self.input.memory() >= pool::READ_SIZE {
-            return;
-        }
-        let waiting = self.input.filled().to_vec();
-        self.input.take(waiting.len());
-        drop(self.input.release());
-        let _ = self.input.lend(pool::reader());
-        self.input.push(&waiting);
-    }
-
     /// Gives back what an idle connection does not need.
     fn release(&mut self) {
-        if let Some(memory) = self.output.inner().release() {
+        let Some(mut buffers) = self.buffers.take() else { return };
+        let Buffers { input, output } = &mut *buffers;
+        if let Some(memory) = output.inner().release() {
             pool::give_writer(memory);
         }
-        let waiting = self.input.filled().len();
+        let waiting = input.filled().len();
         if waiting == 0 {
-            if let Some(memory) = self.input.release() {
+            if let Some(memory) = input.release() {
                 pool::give_reader(memory);
             }
-        } else if waiting <= SMALL && self.input.memory() >= pool::READ_SIZE {
-            let waiting = self.input.filled().to_vec();
-            self.input.take(waiting.len());
-            if let Some(memory) = self.input.release() {
+        } else if waiting <= SMALL && input.memory() >= pool::READ_SIZE {
+            let waiting = input.filled().to_vec();
+            input.take(waiting.len());
+            if let Some(memory) = input.release() {
                 pool::give_reader(memory);
             }
-            self.input.push(&waiting);
+            input.push(&waiting);
+        }
+        if waiting == 0 && output.is_empty() {
+            pool::give_buffers(buffers);
+        } else {
+            self.buffers = Some(buffers);
         }
     }
 
@@ -284,6 +280,32 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         self.armed = None; // the timer knows the former waker
         self.machine.register(cx.waker());
     }
+}
+
+fn poll_write<T: Transport>(
+    transport: &mut T,
+    output: &mut Output,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut pieces = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (to, piece) in pieces.iter_mut().zip(output.inner().slices()) {
+        *to = IoSlice::new(piece);
+        count += 1;
+    }
+    transport.poll_write_vectored(cx, &pieces[..count])
+}
+
+/// A whole buffer to read into, with what waits at its front.
+fn lend_input(input: &mut GrowingRecvBuf) {
+    if input.memory() >= pool::READ_SIZE {
+        return;
+    }
+    let waiting = input.filled().to_vec();
+    input.take(waiting.len());
+    drop(input.release());
+    let _ = input.lend(pool::reader());
+    input.push(&waiting);
 }
 
 impl<T, M: Machine, R> Engine<T, M, R> {

@@ -2,6 +2,17 @@
 
 use std::cell::RefCell;
 
+use bowline_core::buf::GrowingRecvBuf;
+
+use crate::machine::Output;
+
+/// What a connection reads into and writes out of.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    pub(crate) input: GrowingRecvBuf,
+    pub(crate) output: Output,
+}
+
 /// A buffer for reading has this size: large enough that many small messages come with one call.
 pub(crate) const READ_SIZE: usize = 16 << 10;
 
@@ -15,7 +26,30 @@ const KEEP_UP_TO: usize = 256 << 10;
 // One pool a thread needs no lock, and an idle connection owns nothing.
 thread_local! {
     static READERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "the boxes themselves are lent")]
+    static BUFFERS: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
     static WRITERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers without memory, that take so many octets of input before a frame is whole.
+pub(crate) fn buffers(limit: usize) -> Box<Buffers> {
+    let buffers = Buffers { input: GrowingRecvBuf::new(limit), output: Output::new() };
+    match BUFFERS.with_borrow_mut(Vec::pop) {
+        Some(mut lent) => {
+            *lent = buffers;
+            lent
+        }
+        None => Box::new(buffers),
+    }
+}
+
+/// Gives buffers back.
+pub(crate) fn give_buffers(buffers: Box<Buffers>) {
+    BUFFERS.with_borrow_mut(|pool| {
+        if pool.len() < KEPT {
+            pool.push(buffers);
+        }
+    });
 }
 
 /// A buffer of [`READ_SIZE`], its whole length to be read into.

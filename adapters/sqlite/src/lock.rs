@@ -3,11 +3,16 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
 
 /// The name of the lock file in a store's directory.
 const NAME: &str = "bowline.lock";
+
+/// A process that ends, or that was just begun by one that held it, lets go within this.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Held as long as this lives; the system lets go of it with the process, however that ends.
 #[derive(Debug)]
@@ -27,7 +32,13 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
+        let began = Instant::now();
+        let mut locked = file.try_lock();
+        while matches!(locked, Err(TryLockError::WouldBlock)) && began.elapsed() < PATIENCE {
+            thread::sleep(PATIENCE / 25);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();

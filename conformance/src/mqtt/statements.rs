@@ -59,6 +59,34 @@ pub struct Statement {
     pub reason: Option<String>,
 }
 
+/// What a specification only recommends or leaves open, without a number: and what our server does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recommendation {
+    /// The version.
+    pub dialect: Dialect,
+    /// Where it stands.
+    pub section: String,
+    /// What it says, in our words.
+    pub says: String,
+    /// What our server does.
+    pub does: String,
+    /// The vectors that show that.
+    pub by: Vec<String>,
+}
+
+static RECOMMENDATIONS: LazyLock<Vec<Recommendation>> = LazyLock::new(|| {
+    // It is part of this crate, and a test reads it.
+    let text = include_str!("../../mqtt/recommendations.json");
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("the recommendations: {e}"))
+});
+
+/// The recommendations of both specifications that matter to a server.
+#[must_use]
+pub fn recommendations() -> &'static [Recommendation] {
+    &RECOMMENDATIONS
+}
+
 static TABLES: LazyLock<[Vec<Statement>; 2]> = LazyLock::new(|| {
     // They are part of this crate, and a test reads them.
     let read = |text| serde_json::from_str(text).unwrap_or_else(|e| panic!("the table of statements: {e}"));
@@ -104,6 +132,12 @@ pub fn page(vectors: &[Vector]) -> String {
         for s in all {
             let vectors = shown.get(s.id.as_str()).map(Vec::as_slice).unwrap_or_default();
             let _ = writeln!(page, "{}", row(s, vectors));
+        }
+        page.push_str("\nWhat it recommends or leaves open without a number:\n\n");
+        page.push_str("| section | says | our server | shown by |\n|---|---|---|---|\n");
+        for r in recommendations().iter().filter(|r| r.dialect == dialect) {
+            let by: Vec<String> = r.by.iter().map(|name| format!("`{name}`")).collect();
+            let _ = writeln!(page, "| §{} | {} | {} | {} |", r.section, r.says, r.does, by.join(", "));
         }
     }
     page

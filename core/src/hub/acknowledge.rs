@@ -61,6 +61,16 @@ impl Hub {
         self.sessions.pool.log.committed
     }
 
+    /// What must be committed for all that was done for this session up to now; nothing if all is,
+    /// or if nothing of it is stored. What its peer says a second time does nothing, and yet is to
+    /// be answered no sooner than the first.
+    #[must_use]
+    pub fn uncommitted(&self, key: SessionKey) -> Option<u64> {
+        let index = self.sessions.find(key).ok()?;
+        let (commits, issued) = (self.commits(), self.issued());
+        (self.sessions.all[index].stored != 0 && commits < issued).then_some(issued)
+    }
+
     /// The store has committed the first `count` operations: what waited for that is
     /// [ready](Self::poll_ready).
     pub fn committed(&mut self, now: Instant, count: u64) {

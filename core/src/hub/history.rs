@@ -3,6 +3,9 @@
 //! Which topics have one is said by [`HistoryOptions`]; each message of theirs gets a number, its
 //! *offset*, from 1 on. Old ones go when there are too many, too much of them, or when they are too
 //! old. [`Hub::history`](super::Hub::history) reads what is left.
+//!
+//! Peers read it by HISTORY of our own protocol. MQTT and PRX1 have no packet for it: their messages
+//! are kept like all others, and their clients get the last of a topic as its retained message.
 
 mod access;
 mod kept;

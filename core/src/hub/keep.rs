@@ -113,7 +113,7 @@ impl Hub {
             return;
         }
         let backlog = Backlog { sid, options, walk: self.retained.walk(filter) };
-        self.sessions.all[index].backlogs.get_or_insert_default().push_back(backlog);
+        self.sessions.all[index].rare_mut().backlogs.push_back(backlog);
         self.sessions.wake(index);
     }
 }
@@ -121,26 +121,24 @@ impl Hub {
 impl Sessions {
     /// Forgets the retained messages of a subscription that were not queued.
     pub(super) fn forget_backlog(&mut self, index: u32, sid: u64) {
-        let s = &mut self.all[index];
-        if let Some(backlogs) = &mut s.backlogs {
-            backlogs.retain(|b| b.sid != sid);
-            if backlogs.is_empty() {
-                s.backlogs = None;
-            }
+        if let Some(rare) = self.all[index].rare_if_any() {
+            rare.backlogs.retain(|b| b.sid != sid);
         }
     }
 
     /// Queues retained messages where there is room for them.
     pub(super) fn fill(&mut self, now: Instant, index: u32, retained: &Retained) {
-        let Some(mut backlogs) = self.all[index].backlogs.take() else { return };
+        if self.all[index].rare().backlogs.is_empty() {
+            return;
+        }
+        let mut backlogs = core::mem::take(&mut self.all[index].rare_mut().backlogs);
         let mut waiting = VecDeque::new();
         while let Some(mut backlog) = backlogs.pop_front() {
             if !self.fill_from(now, index, retained, &mut backlog) {
                 waiting.push_back(backlog);
             }
         }
-        *backlogs = waiting;
-        self.all[index].backlogs = Some(backlogs).filter(|b| !b.is_empty());
+        self.all[index].rare_mut().backlogs = waiting;
     }
 
     /// Queues what a subscription begins with; whether that is all.
@@ -170,6 +168,6 @@ impl Sessions {
 impl super::session::Session {
     /// Whether more retained messages can be queued.
     pub(super) fn wants_filling(&self) -> bool {
-        self.backlogs.is_some() && self.main.len() < FILL / 2
+        self.main.len() < FILL / 2 && !self.rare().backlogs.is_empty()
     }
 }

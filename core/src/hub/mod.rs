@@ -107,6 +107,7 @@ use request::Calls;
 use retained::Retained;
 use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
+pub(crate) use slab::reserve;
 use subscriptions::{Subscriptions, Target};
 use timers::{Alarm, Timers};
 
@@ -453,7 +454,7 @@ impl Hub {
                     self.sessions.notice_expired(key);
                 }
                 Some(Alarm::Will(index)) => {
-                    if let Some(will) = &mut self.sessions.all[index].will {
+                    if let Some(will) = &mut self.sessions.all[index].rare_mut().will {
                         will.timer = None;
                     }
                     self.publish_will(now, index);
@@ -497,7 +498,7 @@ impl Hub {
         self.subs.check()?;
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);
-        let wills = sessions().filter(|s| s.will.as_ref().is_some_and(|w| w.timer.is_some())).count();
+        let wills = sessions().filter(|s| s.rare().will.as_ref().is_some_and(|w| w.timer.is_some())).count();
         let waiting = wills + sessions().filter(|s| s.timer.is_some()).count();
         if waiting + self.calls.len() != self.timers.len() {
             return Err("timers: lost count");

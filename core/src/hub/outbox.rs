@@ -16,7 +16,7 @@ use super::options::{Policy, Quality};
 use super::queue::Outcome;
 use super::request::Calls;
 use super::retained::Retained;
-use super::session::{Control, Entry, Kind, Session, Turn, Wake, next_number};
+use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
 
@@ -212,8 +212,12 @@ impl Sessions {
                 continue;
             }
             let s = &mut self.all[key.index];
-            // Those that are held are in order, and seldom many.
-            if let Some(entry) = s.main.iter_mut().find(|e| e.held() && e.number == number) {
+            // Those that are held are the last of what waits, or were handed out.
+            let entry = match s.main.iter().rposition(|e| e.held() && e.number == number) {
+                Some(at) => s.main.get_mut(at),
+                None => s.unacked_mut(number),
+            };
+            if let Some(entry) = entry {
                 *entry = entry.with_held(false);
             }
             self.wake(key.index);
@@ -361,11 +365,16 @@ impl Sessions {
         }
         if entry.message != NONE {
             self.forget_message(index, entry);
+            let key = self.key(index);
             let s = &mut self.all[index];
             s.unacked[at].message = NONE;
             if s.stored != 0 {
                 let (session, number) = (s.stored, entry.number);
+                // Over another connection, too, the peer must not settle before that is known:
+                // after a crash it would be handed the message again, and take it for a new one.
+                s.unacked[at] = s.unacked[at].with_held(true);
                 self.pool.log.push(Operation::Released { session, number });
+                self.pool.log.hold(key, number);
             }
         }
         true
@@ -384,8 +393,9 @@ impl Sessions {
     }
 
     pub(super) fn push_control(&mut self, index: u32, control: Control) {
-        self.all[index].owed += control.size(&self.pool);
-        self.all[index].control.push_back(control);
+        let rare = self.all[index].rare_mut();
+        rare.owed += control.size(&self.pool);
+        rare.control.push_back(control);
         self.wake(index);
     }
 
@@ -401,7 +411,7 @@ impl Sessions {
 
     fn forget_control(&mut self, index: u32, which: impl Fn(&Control) -> bool) {
         let Self { all, pool, .. } = self;
-        let Session { control, owed, .. } = &mut all[index];
+        let Some(Rare { control, owed, .. }) = all[index].rare_if_any() else { return };
         control.retain(|control| {
             if which(control) {
                 *owed -= control.size(pool);
@@ -457,8 +467,8 @@ impl Sessions {
         taken: &mut u32,
     ) -> bool {
         let Self { all, pool, counters, .. } = self;
-        let s = &mut all[index];
-        while let Some(control) = s.control.front() {
+        let Some(rare) = all[index].rare_if_any() else { return true };
+        while let Some(control) = rare.control.front() {
             let delivery = match *control {
                 Control::Cancel { id } => Delivery::Cancel { id },
                 Control::Response { id, status, more, message } => {
@@ -471,9 +481,9 @@ impl Sessions {
             }
             counters.responses += u64::from(matches!(delivery, Delivery::Response { .. }));
             *taken += 1;
-            s.owed -= control.size(pool);
+            rare.owed -= control.size(pool);
             control.release(pool);
-            s.control.pop_front();
+            rare.control.pop_front();
         }
         true
     }
@@ -500,7 +510,7 @@ impl Sessions {
         let Self { all, pool, counters, overlaps, .. } = self;
         let s = &mut all[index];
         let Some(entry) = s.unacked.get(s.again as usize).copied() else { return Step::Empty };
-        if !s.window_open() {
+        if !s.may_repeat(entry) {
             return Step::Window;
         }
         if entry.message == NONE {
@@ -734,21 +744,21 @@ impl Sessions {
     /// Holds a publisher until the session's queue is low again.
     pub(super) fn hold(&mut self, consumer: u32, publisher: u32) {
         let (c, p) = (self.key(consumer), self.key(publisher));
-        if self.all[consumer].holding.len() >= HOLDS || !self.holds.insert((c, p)) {
+        if self.all[consumer].rare().holding.len() >= HOLDS || !self.holds.insert((c, p)) {
             return;
         }
-        self.all[consumer].holding.push(p);
+        self.all[consumer].rare_mut().holding.push(p);
         self.all[publisher].held_by += 1;
         self.notice(publisher);
     }
 
     /// Lets all publishers go that a session holds, if its queue is low or `anyway`.
     pub(super) fn release_publishers(&mut self, consumer: u32, anyway: bool) {
-        if self.all[consumer].holding.is_empty() || !(anyway || self.all[consumer].is_low()) {
+        if self.all[consumer].rare().holding.is_empty() || !(anyway || self.all[consumer].is_low()) {
             return;
         }
         let c = self.key(consumer);
-        for p in core::mem::take(&mut self.all[consumer].holding) {
+        for p in core::mem::take(&mut self.all[consumer].rare_mut().holding) {
             self.holds.remove(&(c, p));
             if self.find(p).is_ok() {
                 self.all[p.index].held_by -= 1;
@@ -810,7 +820,7 @@ impl Sessions {
             if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
                 return Err("session: cached counts differ from a recount");
             }
-            if s.owed != s.control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
+            if s.rare().owed != s.rare().control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
                 return Err("session: octets of answers differ from a recount");
             }
             let key = SessionKey { index, generation: s.generation };
@@ -839,8 +849,8 @@ impl Sessions {
         let mut references = alloc::collections::BTreeMap::new();
         kept.for_each(|message| *references.entry(message).or_insert(0u32) += 1);
         for (_, s) in self.all.places() {
-            let control = s.control.iter().filter_map(Control::message);
-            let will = s.will.as_ref().map(|will| will.message);
+            let control = s.rare().control.iter().filter_map(Control::message);
+            let will = s.rare().will.as_ref().map(|will| will.message);
             let queued = s.unsent().chain(&s.unacked).map(|e| e.message).filter(|m| *m != NONE);
             for message in queued.chain(control).chain(will) {
                 *references.entry(message).or_insert(0u32) += 1;

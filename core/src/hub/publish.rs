@@ -36,8 +36,8 @@ impl Hub {
         let index = self.check_publish(key, &message)?;
         if let Some(id) = dedup {
             let hash = self.hasher.hash_one(id);
-            let remembered = &mut self.sessions.all[index].dedup;
-            let remembered = remembered.get_or_insert_with(|| Dedup::new(self.hasher.clone()).into());
+            let remembered = &mut self.sessions.all[index].rare_mut().dedup;
+            let remembered = remembered.get_or_insert_with(|| Dedup::new(self.hasher.clone()));
             if !remembered.is_new(hash, self.options.dedup_window) {
                 return Ok(self.duplicate());
             }
@@ -61,13 +61,13 @@ impl Hub {
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
         let index = self.sessions.find(key)?;
-        let Err(at) = self.sessions.all[index].received.binary_search(&id) else {
+        let Err(at) = self.sessions.all[index].rare().received.binary_search(&id) else {
             return Ok(self.duplicate());
         };
         let index = self.check_publish(key, &message)?;
         let issued = self.sessions.pool.log.issued();
         let mut outcome = self.accept(now, Some(index), message);
-        self.sessions.all[index].received.insert(at, id);
+        self.sessions.all[index].rare_mut().received.insert(at, id);
         if let Some(session) = self.stored(index) {
             self.sessions.pool.log.push(Operation::Received { session, id });
         }
@@ -84,7 +84,7 @@ impl Hub {
     pub fn forget_received(&mut self, now: Instant, key: SessionKey, id: u16) -> Result<bool, Refusal> {
         self.tick(now);
         let index = self.sessions.find(key)?;
-        let received = &mut self.sessions.all[index].received;
+        let received = &mut self.sessions.all[index].rare_mut().received;
         let Ok(at) = received.binary_search(&id) else { return Ok(false) };
         received.remove(at);
         if received.is_empty() {

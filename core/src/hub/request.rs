@@ -12,7 +12,7 @@ use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
 use super::options::{MAX_ID, Quality, RequestOptions};
 use super::reply::{Owed, Reply};
-use super::session::{Control, Entry};
+use super::session::{Control, Entry, Rare};
 use super::slab::{NONE, Slab};
 use super::subscriptions::Target;
 use super::timers::{Alarm, Timer};
@@ -189,20 +189,20 @@ impl Hub {
     ) -> u32 {
         let timeout = options.timeout.min(self.options.max_request_timeout);
         let (deadline, many) = (now + timeout, options.many);
-        let position = self.sessions.all[requester].asked.len();
+        let position = self.sessions.all[requester].rare().asked.len();
         let request = Request { requester, id, many, deadline, position, reply, ..Request::default() };
         let number = self.calls.requests.insert(request);
         self.calls.requests[number].timer = Some(self.timers.set(deadline, Alarm::Request(number)));
         self.calls.by_id.insert((requester, id), number);
-        self.sessions.all[requester].asked.push(number);
+        self.sessions.all[requester].rare_mut().asked.push(number);
         self.sessions.counters.requests += 1;
         number
     }
 
     /// Which limit keeps a session from asking once more.
     pub(super) fn requests_full(&self, requester: u32) -> Option<&'static str> {
-        let s = &self.sessions.all[requester];
-        if s.asked.len() + s.control.len() >= self.options.max_requests_per_session {
+        let Rare { asked, control, .. } = self.sessions.all[requester].rare();
+        if asked.len() + control.len() >= self.options.max_requests_per_session {
             return Some("requests of a session");
         }
         (self.calls.len() >= self.options.max_requests).then_some("requests in flight")
@@ -297,11 +297,11 @@ impl Hub {
             return Some(false);
         }
         self.calls.serial = self.calls.serial % SERIALS + 1;
-        let position = self.sessions.all[responder].serving.len();
+        let position = self.sessions.all[responder].rare().serving.len();
         let (serial, place) = (self.calls.serial, self.calls.requests[request].legs.len());
         let leg = Leg { request, responder, serial, state: State::Queued, position, place };
         let leg = self.calls.legs.insert(leg);
-        self.sessions.all[responder].serving.push(leg);
+        self.sessions.all[responder].rare_mut().serving.push(leg);
         self.calls.requests[request].legs.push(leg);
         let entry = Entry::new(target.sid, message, Quality::AtMostOnce).of_request(leg);
         let lane = self.subs.get(target.sub).lane;
@@ -407,7 +407,7 @@ impl Hub {
             self.timers.cancel(timer);
         }
         self.calls.by_id.remove(&(request.requester, request.id));
-        let asked = &mut self.sessions.all[request.requester].asked;
+        let asked = &mut self.sessions.all[request.requester].rare_mut().asked;
         asked.swap_remove(request.position);
         if let Some(moved) = asked.get(request.position) {
             self.calls.requests[*moved].position = request.position;
@@ -437,11 +437,11 @@ impl Hub {
 
     /// A session detached: its own requests end, and those that it was to answer fail.
     pub(super) fn end_calls(&mut self, session: u32) {
-        while let Some(request) = self.sessions.all[session].asked.last() {
+        while let Some(request) = self.sessions.all[session].rare().asked.last() {
             self.end_request(*request);
         }
         self.settle_lost(Status::ResponderGone);
-        while let Some(leg) = self.sessions.all[session].serving.last() {
+        while let Some(leg) = self.sessions.all[session].rare().serving.last() {
             self.fail_leg(*leg, Status::ResponderGone);
         }
     }
@@ -481,7 +481,7 @@ impl Hub {
 
     fn unlist_leg(&mut self, leg: u32) {
         let Leg { responder, position, .. } = self.calls.legs[leg];
-        let serving = &mut self.sessions.all[responder].serving;
+        let serving = &mut self.sessions.all[responder].rare_mut().serving;
         serving.swap_remove(position);
         if let Some(moved) = serving.get(position) {
             self.calls.legs[*moved].position = position;
@@ -492,8 +492,9 @@ impl Hub {
     pub(super) fn check_calls(&self) -> Result<(), &'static str> {
         let (mut asked, mut serving) = (0, 0);
         for (index, s) in self.sessions.all.places().filter(|(_, s)| s.live) {
-            asked += s.asked.len();
-            serving += s.serving.len();
+            let Rare { asked: of_session, serving: by_session, .. } = s.rare();
+            asked += of_session.len();
+            serving += by_session.len();
             let is_asked = |(i, r): (usize, &u32)| {
                 let r = &self.calls.requests[*r];
                 let mut legs = r.legs.iter().enumerate();
@@ -506,7 +507,7 @@ impl Hub {
                 let l = &self.calls.legs[*l];
                 l.responder == index && l.position == i && l.state != State::Dead
             };
-            if !s.asked.iter().enumerate().all(is_asked) || !s.serving.iter().enumerate().all(is_served) {
+            if !of_session.iter().enumerate().all(is_asked) || !by_session.iter().enumerate().all(is_served) {
                 return Err("requests: a session's list is wrong");
             }
         }

@@ -10,11 +10,11 @@ use super::Hub;
 use super::delivery::SessionKey;
 use super::operation::{Operation, StoredMessage, StoredSession};
 use super::options::SessionOptions;
+use super::queue;
 use super::session::{self, Entry, is_up_to, next_number};
 use super::slab::NONE;
 use super::timers::Alarm;
 use crate::time::Instant;
-use crate::topic::parse_filter;
 
 /// What the numbers of the store mean, while a hub is restored.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Hub {
     /// The durable sessions there are, and what their dialects know them by.
     pub fn stored_sessions(&self) -> impl Iterator<Item = (SessionKey, &str)> {
         let stored = self.sessions.all.places().filter(|(_, s)| s.live && s.stored != 0);
-        stored.map(|(index, s)| (self.sessions.key(index), s.name.as_deref().unwrap_or_default()))
+        stored.map(|(index, s)| (self.sessions.key(index), s.rare().name.as_deref().unwrap_or_default()))
     }
 
     fn restore_one(
@@ -112,7 +112,7 @@ impl Hub {
         let index = all.insert_with(|old| session::Session::new(options, old.generation, expiry));
         let s = &mut all[index];
         (s.attached, s.stored) = (false, session);
-        s.name = Some(options.name.into());
+        s.rare_mut().name = Some(options.name.into());
         self.sessions.counters.sessions += 1;
         r.sessions.insert(session, index);
         r.attached.push(index);
@@ -137,14 +137,14 @@ impl Hub {
                 if let Some((message, delay)) = will {
                     let message = r.message(message)?;
                     self.sessions.pool.share(message);
-                    self.sessions.all[index].will =
-                        Some(Box::new(session::Will { message, delay, timer: None }));
+                    let will = session::Will { message, delay, timer: None };
+                    self.sessions.all[index].rare_mut().will = Some(will);
                 }
             }
             Operation::SubscriptionAdded { session, sid, filter, options } => {
                 let index = r.session(session)?;
                 // One that is not valid any more is left out.
-                if let Ok(filter) = parse_filter(&filter) {
+                if let Ok(filter) = queue::parse(&filter) {
                     let credit = options.credit;
                     let lane = credit.map_or(NONE, |credit| self.sessions.all[index].add_lane(sid, credit));
                     self.link(index, sid, &filter, &options, lane);
@@ -166,7 +166,7 @@ impl Hub {
                 while s.main.front().is_some_and(|e| e.reliable() && is_up_to(e.number, number)) {
                     s.unacked.extend(s.main.pop_front());
                 }
-                if !is_up_to(next_number(number), s.next_number) {
+                if s.queued == 0 || !is_up_to(next_number(number), s.next_number) {
                     s.next_number = next_number(number);
                 }
             }
@@ -175,7 +175,7 @@ impl Hub {
                 self.sessions.release_stored(index, number);
             }
             Operation::Received { session, id } => {
-                let received = &mut self.sessions.all[r.session(session)?].received;
+                let received = &mut self.sessions.all[r.session(session)?].rare_mut().received;
                 if let Err(at) = received.binary_search(&id) {
                     received.insert(at, id);
                 }

@@ -102,7 +102,7 @@ impl Entry {
         self
     }
 
-    /// Must not be handed out before the store has it.
+    /// Must not be handed out before the store has it; or be released, before the store has that.
     pub(super) const fn with_held(mut self, held: bool) -> Self {
         self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
         self
@@ -317,13 +317,7 @@ pub(super) struct Session {
     pub(super) main: VecDeque<Entry>,
     /// What was handed out at least once, in the order of its numbers from `acked` + 1 on.
     pub(super) unacked: VecDeque<Entry>,
-    pub(super) control: VecDeque<Control>,
-    /// Octets of the answers in it.
-    pub(super) owed: u64,
     pub(super) lanes: Option<Box<Lanes>>,
-    /// Retained messages that subscriptions begin with and that are not queued yet.
-    #[expect(clippy::box_collection, reason = "few sessions have any: 8 octets of each, not 32")]
-    pub(super) backlogs: Option<Box<VecDeque<Backlog>>>,
     pub(super) acked: u64,
     /// Handing out again waits for a subscription's credit.
     pub(super) again_stalled: bool,
@@ -338,14 +332,8 @@ pub(super) struct Session {
     pub(super) noticed: bool,
     /// How many sessions hold this publisher.
     pub(super) held_by: u32,
-    /// The publishers that this session holds.
-    pub(super) holding: Vec<SessionKey>,
     /// Subscriptions: id and number, ordered.
     pub(super) subs: Vec<(u64, u32)>,
-    /// Requests of this session in flight.
-    pub(super) asked: Vec<u32>,
-    /// Legs of requests that this session is to answer.
-    pub(super) serving: Vec<u32>,
     pub(super) owner: Owner,
     pub(super) expiry: Duration,
     /// Deliveries are acknowledged one by one, by their ids, and those for overlapping
@@ -357,21 +345,69 @@ pub(super) struct Session {
     pub(super) next_number: u32,
     /// How many subscriptions were made by their filter: their ids are never used twice.
     pub(super) next_sub: u32,
-    /// The peer's ids of messages exactly once that are not settled, ordered.
-    pub(super) received: Vec<u16>,
-    pub(super) will: Option<Box<Will>>,
     /// Tasks of queues that it has, and how many queues it is a consumer of.
     pub(super) tasks: u32,
     pub(super) queues: u32,
-    /// What its dialect knows it by, where the store said so.
-    pub(super) name: Option<Box<str>>,
     /// What the store knows it by, from its beginning to its end; 0: not at all.
     pub(super) stored: u64,
     pub(super) timer: Option<Timer>,
-    pub(super) dedup: Option<Box<Dedup>>,
+    rare: Option<Box<Rare>>,
 }
 
+/// What few sessions have, so that the many that are idle do not pay for it.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// What is owed about requests.
+    pub(super) control: VecDeque<Control>,
+    /// Octets of the answers in it.
+    pub(super) owed: u64,
+    /// Requests of this session in flight.
+    pub(super) asked: Vec<u32>,
+    /// Legs of requests that this session is to answer.
+    pub(super) serving: Vec<u32>,
+    /// Retained messages that subscriptions begin with and that are not queued yet.
+    pub(super) backlogs: VecDeque<Backlog>,
+    /// The publishers that this session holds.
+    pub(super) holding: Vec<SessionKey>,
+    /// The peer's ids of messages exactly once that are not settled, ordered.
+    pub(super) received: Vec<u16>,
+    pub(super) will: Option<Will>,
+    /// What its dialect knows it by, where the store said so.
+    pub(super) name: Option<Box<str>>,
+    pub(super) dedup: Option<Dedup>,
+}
+
+static NOTHING: Rare = Rare {
+    control: VecDeque::new(),
+    owed: 0,
+    asked: Vec::new(),
+    serving: Vec::new(),
+    backlogs: VecDeque::new(),
+    holding: Vec::new(),
+    received: Vec::new(),
+    will: None,
+    name: None,
+    dedup: None,
+};
+
 impl Session {
+    /// What few sessions have.
+    #[inline]
+    pub(super) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The same, to change what there is.
+    #[inline]
+    pub(super) fn rare_if_any(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// The same, to add to it.
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
     pub(super) fn new(options: &SessionOptions<'_>, generation: u32, expiry: Duration) -> Self {
         Self {
             live: true,
@@ -403,8 +439,8 @@ impl Session {
 
     /// Whether an answer of `size` octets exceeds the bounds, which count for answers once more.
     pub(super) fn owes_too_much(&self, size: u32) -> bool {
-        self.control.len() >= self.max_messages as usize
-            || (self.owed + u64::from(size) > self.max_bytes && self.owed > 0)
+        let Rare { control, owed, .. } = self.rare();
+        control.len() >= self.max_messages as usize || (owed + u64::from(size) > self.max_bytes && *owed > 0)
     }
 
     /// Whether the queue is above three quarters of its bounds.
@@ -433,10 +469,24 @@ impl Session {
         !entry.reliable() || (self.window_open() && !entry.held() && self.has_id(entry))
     }
 
+    /// Whether this delivery, which an earlier connection was handed, may be handed out now.
+    #[inline]
+    pub(super) fn may_repeat(&self, entry: Entry) -> bool {
+        self.window_open() && !entry.held()
+    }
+
     /// Whether the delivery's id is not that of an older one.
     #[inline]
     fn has_id(&self, entry: Entry) -> bool {
         !self.by_id || self.unacked.front().is_none_or(|first| distance(first.number, entry.number) < IDS)
+    }
+
+    /// The delivery with this number among those that are not acknowledged.
+    pub(super) fn unacked_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        let first = self.unacked.front()?.number;
+        let before = |e: &Entry| distance(first, e.number) < distance(first, number);
+        let at = self.unacked.partition_point(before);
+        self.unacked.get_mut(at).filter(|e| e.number == number)
     }
 
     /// Where the delivery with this id is among those that are not acknowledged.
@@ -453,11 +503,11 @@ impl Session {
         if !self.attached {
             return false;
         }
-        if !self.control.is_empty() {
+        if !self.rare().control.is_empty() {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
-            return self.window_open() && !self.again_stalled;
+            return self.may_repeat(self.unacked[self.again as usize]) && !self.again_stalled;
         }
         self.wants_filling()
             || self.main.front().is_some_and(|e| self.may_send(*e))

@@ -19,6 +19,14 @@ impl<T> Default for Slab<T> {
     }
 }
 
+/// Room for so many more items in a table that may have millions: not for twice as many, as slack is
+/// memory lost, but for a sixteenth. The system moves large blocks by their pages.
+pub(crate) fn reserve<T>(items: &mut Vec<T>, more: usize) {
+    if items.capacity() - items.len() < more {
+        items.reserve_exact(more.max(items.len() / 16).max(8));
+    }
+}
+
 impl<T: Default> Slab<T> {
     /// Stores `item` and returns its index.
     pub(super) fn insert(&mut self, item: T) -> u32 {
@@ -26,10 +34,7 @@ impl<T: Default> Slab<T> {
             self.items[index as usize] = item;
             return index;
         }
-        if self.items.len() == self.items.capacity() {
-            // By a quarter, not by half: there may be millions of items, and slack is memory lost.
-            self.items.reserve_exact((self.items.len() / 4).max(8));
-        }
+        reserve(&mut self.items, 1);
         self.items.push(item);
         (self.items.len() - 1) as u32
     }

@@ -1,6 +1,5 @@
 //! Wills: what a session has published when its connection is gone.
 
-use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::Hub;
@@ -35,14 +34,18 @@ impl Hub {
         if let Some(will) = &will {
             self.allow_publish(index, &will.message)?;
         }
-        let had = self.sessions.all[index].will.is_some();
+        let had = self.sessions.all[index].rare().will.is_some();
         self.drop_will(index);
         let set = will.is_some();
-        let will = will.map(|Will { message, delay }| {
-            Box::new(session::Will { message: self.sessions.pool.insert(message), delay, timer: None })
+        let will = will.map(|Will { message, delay }| session::Will {
+            message: self.sessions.pool.insert(message),
+            delay,
+            timer: None,
         });
         let message = will.as_ref().map(|w| (w.message, w.delay));
-        self.sessions.all[index].will = will;
+        if set {
+            self.sessions.all[index].rare_mut().will = will;
+        }
         if let Some(session) = self.stored(index).filter(|_| set || had) {
             let will = message.map(|(message, delay)| (self.sessions.pool.stored(message), delay));
             self.sessions.pool.log.push(Operation::WillChanged { session, will });
@@ -54,7 +57,7 @@ impl Hub {
     pub(super) fn execute_will(&mut self, now: Instant, index: u32) {
         let s = &mut self.sessions.all[index];
         let expiry = s.expiry;
-        let Some(will) = &mut s.will else { return };
+        let Some(will) = s.rare_if_any().and_then(|rare| rare.will.as_mut()) else { return };
         let delay = will.delay.min(expiry);
         if delay.is_zero() {
             self.publish_will(now, index);
@@ -66,7 +69,7 @@ impl Hub {
 
     /// Publishes a session's will, if it has one that was not published.
     pub(super) fn publish_will(&mut self, now: Instant, index: u32) {
-        let Some(will) = self.sessions.all[index].will.take() else { return };
+        let Some(will) = self.take_will(index) else { return };
         if let Some(timer) = will.timer {
             self.timers.cancel(timer);
         }
@@ -82,11 +85,15 @@ impl Hub {
 
     /// Forgets a session's will.
     pub(super) fn drop_will(&mut self, index: u32) {
-        let Some(will) = self.sessions.all[index].will.take() else { return };
+        let Some(will) = self.take_will(index) else { return };
         if let Some(timer) = will.timer {
             self.timers.cancel(timer);
         }
         self.forget_will(index, &will);
+    }
+
+    fn take_will(&mut self, index: u32) -> Option<session::Will> {
+        self.sessions.all[index].rare_if_any()?.will.take()
     }
 
     fn forget_will(&mut self, index: u32, will: &session::Will) {

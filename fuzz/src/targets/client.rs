@@ -287,7 +287,8 @@ impl World {
             Step::Subscribe { filter, reliable, credit, auto_grant, serve } => {
                 let filter = FILTERS[usize::from(filter) % FILTERS.len()];
                 let credit = credit.map(u64::from);
-                let options = SubscribeOptions { reliable, credit, auto_grant, ..SubscribeOptions::default() };
+                let options =
+                    SubscribeOptions { reliable, credit, auto_grant, ..SubscribeOptions::default() };
                 let done = match serve {
                     true => self.client.serve(now, filter, options),
                     false => self.client.subscribe(now, filter, options),
@@ -555,9 +556,11 @@ impl Line {
                 let message = Message { topic: "a", payload: &payload, properties, reliable, retain };
                 s.message(now, out, u64::from(id % 8), &message)
             }
-            Say::Publish { reliable } => {
-                s.publish(now, out, &Message { topic: "a", payload: b"direct", properties, reliable, retain: false })
-            }
+            Say::Publish { reliable } => s.publish(
+                now,
+                out,
+                &Message { topic: "a", payload: b"direct", properties, reliable, retain: false },
+            ),
             Say::Result { kind, id, status } => {
                 let (kind, id) = (session::Kind::from_number(12 + kind % 3), u64::from(id % 8));
                 let status = Status::from_code(u64::from(status >> 4));

@@ -8,7 +8,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::hub::{
     Delivery, Hub, HubOptions, Message, Notice, Operation, Policy, Quality, Refusal, RequestOptions,
-    SessionKey, SessionOptions, SubscribeOptions, Take,
+    SessionKey, SessionOptions, StoredSession, SubscribeOptions, Take,
 };
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -96,7 +96,7 @@ struct World {
     largest: u64,
     durable: bool,
     guarded: bool,
-    stored: BTreeSet<SessionKey>,
+    stored: BTreeSet<StoredSession>,
 }
 
 /// Nobody may do anything with `b`.
@@ -125,6 +125,7 @@ pub fn hub(data: &[u8]) {
         max_expiry: EXPIRY,
         dedup_window: 3,
         durable: plan.durable,
+        ..HubOptions::default()
     };
     let mut hub = Hub::new(options, 1);
     if plan.guarded {
@@ -290,6 +291,7 @@ impl World {
             credit: credit.map(u64::from),
             no_local,
             serve,
+            ..SubscribeOptions::default()
         };
         let done = self.hub.subscribe(self.now, self.peers[who].key, sid, filter, options);
         let peer = &mut self.peers[who];
@@ -508,8 +510,8 @@ impl World {
     fn store(&mut self, operation: &Operation) {
         assert!(self.durable);
         match operation {
-            Operation::SessionCreated { key, .. } => assert!(self.stored.insert(*key)),
-            Operation::SessionRemoved { key } => assert!(self.stored.remove(key)),
+            Operation::SessionCreated { session, .. } => assert!(self.stored.insert(*session)),
+            Operation::SessionRemoved { session } => assert!(self.stored.remove(session)),
             _ => {}
         }
     }
@@ -600,7 +602,8 @@ impl Peer {
     fn may_come(&self, delivery: &Delivery<'_>) {
         let coming_again = self.again < self.unacked.len();
         match *delivery {
-            Delivery::Message { sid, message, reliable } => {
+            Delivery::Message { sid, message, quality, .. } => {
+                let reliable = quality.is_reliable();
                 let sub = self.subs.get(&sid);
                 if let Some((_, limit, used)) = sub.and_then(|s| s.credit) {
                     assert!(used < limit, "handed out without credit");
@@ -637,7 +640,8 @@ impl Peer {
     fn take(&mut self, delivery: &Delivery<'_>) {
         let varint = |n| leb128::encoded_len(n) as u64;
         match *delivery {
-            Delivery::Message { sid, message, reliable } => {
+            Delivery::Message { sid, message, quality, .. } => {
+                let reliable = quality.is_reliable();
                 let size = message.body().len() as u64;
                 let again = self.again < self.unacked.len();
                 if let Some(sub) = self.subs.get_mut(&sid) {

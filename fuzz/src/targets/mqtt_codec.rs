@@ -151,6 +151,10 @@ fn is_stricter_here(fault: Fault) -> bool {
         Fault::TopicName { .. } | Fault::TopicFilter { .. } => true,
         // nor into response topics ([MQTT-3.3.2-14]).
         Fault::PropertyValue { property: PropertyId::ResponseTopic, .. } => true,
+        // §3.8.2.1.2
+        Fault::PropertyRepeated { packet: P::Subscribe, property: PropertyId::SubscriptionIdentifier } => {
+            true
+        }
         Fault::Malformed { packet, what } => match what {
             // [MQTT-1.5.4-2], [MQTT-4.7.3-2]
             "a string holds U+0000" | "a topic name holds U+0000" => true,

@@ -15,8 +15,8 @@ use bowline_core::entropy::Seeded;
 use bowline_core::hub::{self, HubOptions, Policy, Quality};
 use bowline_core::retain::RetainHandling;
 use bowline_core::session::{
-    Auth, Code, Config, Connect, Counts, Drain, Event, Kind, Limits, Message, Properties, Property, Request,
-    Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Transport,
+    Auth, Code, Config, Connect, Counts, Drain, Event, Kind, Limits, Message, PREFACE, Properties, Property,
+    Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Transport,
 };
 use bowline_core::status::Status;
 use bowline_core::time::{Instant, Why};
@@ -119,6 +119,10 @@ struct Line {
     client: Option<Session>,
     /// Everything it said is what its session wrote.
     honest: bool,
+    /// Some of it has reached the server.
+    told: bool,
+    /// It began like another dialect, and may be answered in that.
+    other: bool,
     up: SharedSendBuf,
     /// What is under way to the server.
     wire: Vec<u8>,
@@ -200,6 +204,7 @@ fn config(plan: &Plan<'_>) -> ServerConfig {
         max_connections: CONNECTIONS,
         max_per_address: 2,
         users,
+        ..ServerConfig::default()
     }
 }
 
@@ -238,6 +243,7 @@ impl World {
                 if let Some(b) = line.wire.iter_mut().rev().nth(from_end.into()) {
                     *b = byte;
                 }
+                line.lie(now, &[]);
             }
             Step::Up(n) => {
                 self.up(who, usize::from(n) + 1);
@@ -270,6 +276,8 @@ impl World {
             key,
             client: None,
             honest: true,
+            told: false,
+            other: false,
             up: SharedSendBuf::new(ROOM),
             wire: Vec::new(),
             at_server: GrowingRecvBuf::new(2 * LITTLE + 16),
@@ -345,6 +353,7 @@ impl World {
         let n = n.min(line.wire.len());
         let pushed = line.at_server.push(&line.wire[..n]);
         line.wire.drain(..pushed);
+        line.told |= pushed > 0;
         if let Some(work) = self.server.poll_verification(line.key)
             && self.verifications == 0
         {
@@ -529,16 +538,21 @@ impl Line {
         }
         self.wire.extend(self.up.slices().flatten());
         self.up.sent(usize::MAX);
+        self.other |= !self.told && self.wire.first().is_some_and(|octet| *octet != PREFACE[0]);
     }
 
     fn lie(&mut self, now: Instant, bytes: &[u8]) {
         self.flush(now);
         self.honest = false;
         self.wire.extend_from_slice(bytes);
+        self.other |= !self.told && self.wire.first().is_some_and(|octet| *octet != PREFACE[0]);
     }
 
     /// The client gets octets: they must be frames, and an honest client must agree with them.
     fn read(&mut self, now: Instant, bytes: &[u8]) {
+        if self.other {
+            return;
+        }
         self.rest.extend_from_slice(bytes);
         while let [octet, after @ ..] = &self.rest[..] {
             let kind = Kind::from_number(octet >> 2).expect("a kind");
@@ -577,13 +591,26 @@ impl Line {
                 let properties = Properties::write(&list, &mut memory).unwrap_or(Properties::NONE);
                 let payload = vec![1; usize::from(size & 0x0fff)];
                 let topic = TOPICS[usize::from(topic) % TOPICS.len()];
-                client.publish(now, out, &Message { topic, payload: &payload, properties, reliable, retain: size & 0x1000 > 0 })
+                client.publish(
+                    now,
+                    out,
+                    &Message { topic, payload: &payload, properties, reliable, retain: size & 0x1000 > 0 },
+                )
             }
             Call::Subscribe { id, filter, reliable, credit, serve, no_local } => {
                 let filter = FILTERS[usize::from(filter) % FILTERS.len()];
                 let (id, credit) = (u64::from(id % 8), credit.map(u64::from));
                 let retained = RetainHandling::from_number(id % 3).unwrap_or_default();
-                let s = Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published: reliable };
+                let s = Subscribe {
+                    id,
+                    filter,
+                    reliable,
+                    credit,
+                    serve,
+                    no_local,
+                    retained,
+                    retain_as_published: reliable,
+                };
                 client.subscribe(now, out, &s)
             }
             Call::Unsubscribe(id) => client.unsubscribe(now, out, u64::from(id % 8)),

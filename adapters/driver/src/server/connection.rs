@@ -48,7 +48,7 @@ impl Machine for Connection {
                 machine.handle_timeout(now, key);
             }
             if let Some(verified) = verified {
-                machine.verified(now, key, verified, output);
+                machine.verified(now, key, *verified, output);
             }
             if due || !input.filled().is_empty() {
                 blocked = machine.recv(now, key, input, output);

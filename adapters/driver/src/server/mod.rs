@@ -211,7 +211,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
             let address = address?;
             let failed = |error| StartError::Listen { address: address.clone(), error };
             let listener = match self.runtime.bind(address.clone()).await {
-                Err(error) if if_free && error.kind() == ErrorKind::AddrInUse => {
+                Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
                     taken = Some(failed(error));
                     continue;
                 }

@@ -29,7 +29,7 @@ pub(super) struct Slot {
     woken: Arc<AtomicBool>,
     waker: Waker,
     /// What a password check found, until the connection's task takes it.
-    pub(super) verified: Option<Verified>,
+    pub(super) verified: Option<Box<Verified>>,
 }
 
 /// What the server's own tasks are to do.
@@ -207,6 +207,9 @@ impl Shared {
             let (waker, verified) = (Waker::noop().clone(), None);
             let slot = Slot { key, woken: Arc::clone(&woken), waker, verified };
             if core.slots.len() <= key.index() {
+                // A sixteenth more, not twice as many: there may be many, and slack is memory lost.
+                let more = key.index() + 1 - core.slots.len();
+                core.slots.reserve_exact(more.max(core.slots.len() / 16));
                 core.slots.resize_with(key.index() + 1, || None);
             }
             core.slots[key.index()] = Some(slot);
@@ -263,7 +266,7 @@ impl Shared {
             let verified = work.run();
             self.with(|core, wake| {
                 if let Some(slot) = core.slot(key) {
-                    slot.verified = Some(verified);
+                    slot.verified = Some(Box::new(verified));
                     core.wake(key, wake);
                 }
             });

@@ -180,7 +180,7 @@ impl Store {
         let worker = Worker {
             shared: Arc::downgrade(shared),
             signal: Arc::clone(&signal),
-            store: self,
+            store: Some(self),
             stopped: None,
             batch: Vec::new(),
         };
@@ -195,10 +195,25 @@ impl Store {
 struct Worker {
     shared: Weak<Shared>,
     signal: Arc<Signal>,
-    store: Store,
+    /// Until the end.
+    store: Option<Store>,
     /// When it saw that the server was stopped.
     stopped: Option<Instant>,
     batch: Vec<Operation>,
+}
+
+/// The storage is closed before anybody is told that the server has ended. A storage that panics has
+/// failed for ever.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.store = None;
+        let Some(shared) = self.shared.upgrade() else { return };
+        shared.with(|core, wake| {
+            core.machine.set_store_available(false);
+            core.storing = None;
+            wake.append(&mut core.watchers);
+        });
+    }
 }
 
 /// What the thread does next.
@@ -216,19 +231,16 @@ impl Worker {
             let next = shared.with(|core, wake| self.next(core, committed.take(), wake));
             drop(shared);
             match next {
-                Next::Commit(count) if self.commit() => committed = Some(count),
-                Next::Commit(_) | Next::End => break,
                 Next::Wait => self.signal.wait(self.stopped.map(|_| FAREWELL)),
+                Next::End => return,
+                Next::Commit(count) => {
+                    if !self.commit() {
+                        return;
+                    }
+                    committed = Some(count);
+                    self.batch.clear();
+                }
             }
-            self.batch.clear();
-        }
-        let Self { shared, store, .. } = self;
-        drop(store);
-        if let Some(shared) = shared.upgrade() {
-            shared.with(|core, wake| {
-                core.storing = None;
-                wake.append(&mut core.watchers);
-            });
         }
     }
 
@@ -264,31 +276,48 @@ impl Worker {
         let mut failed: Option<Instant> = None;
         let mut rest = REST.0;
         loop {
-            let Err(error) = self.store.storage.apply(Calendar::now(), &self.batch) else {
-                if let Some(since) = failed {
-                    self.set_failing(false);
-                    self.store.tell(&StoreEvent::Recovered { after: since.elapsed() });
-                }
-                return true;
-            };
+            let Some(store) = &mut self.store else { return false };
+            let outcome = store.storage.apply(Calendar::now(), &self.batch);
             let operations = self.batch.len() as u64;
-            let stopped = self.set_failing(true);
-            if stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() >= FAREWELL {
-                self.store.tell(&StoreEvent::Lost { error, operations });
-                return false;
-            }
-            if failed.is_none() {
-                failed = Some(Instant::now());
-                self.store.tell(&StoreEvent::Stalled { error, waiting: operations });
+            match (outcome, failed) {
+                (Ok(()), None) => return true,
+                (Ok(()), Some(since)) => {
+                    self.set_failing(false);
+                    self.tell(&StoreEvent::Recovered { after: since.elapsed() });
+                    return true;
+                }
+                (Err(error), _) if self.gives_up() => {
+                    self.tell(&StoreEvent::Lost { error, operations });
+                    return false;
+                }
+                (Err(error), None) => {
+                    failed = Some(Instant::now());
+                    self.set_failing(true);
+                    self.tell(&StoreEvent::Stalled { error, waiting: operations });
+                }
+                (Err(_), Some(_)) => {}
             }
             self.signal.wait(Some(rest));
             rest = (rest * 2).min(REST.1);
         }
     }
 
-    /// Says whether the store fails; gives whether the server was stopped, or is gone.
-    fn set_failing(&self, failing: bool) -> bool {
+    fn tell(&self, event: &StoreEvent) {
+        if let Some(store) = &self.store {
+            store.tell(event);
+        }
+    }
+
+    /// The server was stopped long ago, or is gone.
+    fn gives_up(&mut self) -> bool {
         let Some(shared) = self.shared.upgrade() else { return true };
+        let stopped = shared.with(|core, _| core.phase == Phase::Stopped);
+        stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() >= FAREWELL
+    }
+
+    /// Says whether the store fails.
+    fn set_failing(&self, failing: bool) {
+        let Some(shared) = self.shared.upgrade() else { return };
         shared.with(|core, wake| {
             core.machine.set_store_available(!failing);
             if let Some(storing) = &mut core.storing {
@@ -297,7 +326,6 @@ impl Worker {
                     core.wake_all(wake);
                 }
             }
-            core.phase == Phase::Stopped
-        })
+        });
     }
 }

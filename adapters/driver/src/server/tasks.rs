@@ -14,6 +14,7 @@ use super::Server;
 use super::shared::{Phase, Shared};
 use crate::clock;
 use crate::runtime::{Listener, Runtime, Timer};
+use crate::store::Calendar;
 
 /// How long accepting rests when the system has no more descriptors or memory: doubled each time,
 /// so that a full table costs no processor, and short enough that nobody waits for long.
@@ -90,11 +91,13 @@ enum Due {
 
 fn turn(shared: &Shared, cx: &Context<'_>) -> Due {
     shared.with(|core, _| {
-        let now = clock::now();
+        let Calendar { now, unix_ms } = Calendar::now();
         if core.phase == Phase::Stopped {
             return Due::Stopped;
         }
         core.timer = Some(cx.waker().clone());
+        // The system's clock may have been set meanwhile.
+        core.machine.set_calendar(now, unix_ms);
         core.machine.handle_hub_timeout(now);
         core.armed = core.machine.poll_hub_timeout().map(|deadline| deadline.at);
         match core.armed {

@@ -20,6 +20,9 @@ pub mod server;
 mod version;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 #[cfg(feature = "alloc")]
 pub use alias::AliasTable;
 pub use alias::{Aliases, FixedAliases, NoAliases};

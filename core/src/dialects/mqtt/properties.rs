@@ -620,9 +620,10 @@ impl Property<'_> {
     }
 }
 
-/// §3.1.2.11.10, §3.2.2.3.18: no data without a method.
+/// §3.1.2.11.10: no data without a method in CONNECT. AUTH always has one; of CONNACK nothing is said.
 const fn check_together(seen: u64, packet: PacketType) -> Result<(), Fault> {
-    if seen & PropertyId::AuthData.bit() != 0 && seen & PropertyId::AuthMethod.bit() == 0 {
+    let data = seen & PropertyId::AuthData.bit() != 0 && matches!(packet, PacketType::Connect);
+    if data && seen & PropertyId::AuthMethod.bit() == 0 {
         return Err(Fault::Protocol { packet, what: "authentication data without a method" });
     }
     Ok(())

@@ -10,6 +10,9 @@ use crate::varint::leb128;
 /// The largest variable byte integer (§1.5.5), and so the largest remaining length.
 pub const VARINT_MAX: u32 = 268_435_455;
 
+/// The largest packet, in octets.
+pub(super) const PACKET_MAX: u32 = 1 + VARINT_LEN as u32 + VARINT_MAX;
+
 /// The longest variable byte integer, in octets.
 const VARINT_LEN: usize = 4;
 
@@ -37,6 +40,19 @@ pub(super) const fn varint_len(value: u32) -> usize {
         0x4000..0x20_0000 => 3,
         _ => 4,
     }
+}
+
+/// Writes a variable byte integer to the front of `to`, octet by octet: nearly all have one or two. Returns
+/// how many it took; at most [`VARINT_MAX`] can be written.
+#[inline]
+pub(super) const fn write_varint(mut value: u32, to: &mut [u8]) -> usize {
+    let mut n = 0;
+    while value >= 0x80 {
+        to[n] = value as u8 | 0x80;
+        (value, n) = (value >> 7, n + 1);
+    }
+    to[n] = value as u8;
+    n + 1
 }
 
 /// A cursor over what follows a packet's fixed header.

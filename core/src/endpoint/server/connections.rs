@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::connection::Connection;
+use crate::hub::reserve;
 
 /// A connection of a server: its place and a generation, so that the key of one that is gone never
 /// means another.
@@ -46,6 +47,7 @@ impl Connections {
 
     pub(super) fn insert(&mut self, connection: Connection) -> ConnectionKey {
         let index = self.free.pop().unwrap_or_else(|| {
+            reserve(&mut self.slots, 1);
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
         });

@@ -1,5 +1,6 @@
 //! Answers that have to wait: for the store, or for room.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 /// Room for so many is kept.
@@ -10,52 +11,54 @@ const KEEP: usize = 64;
 /// but what has no room.
 #[derive(Debug)]
 pub(super) struct Owed<A> {
-    queue: VecDeque<(u64, A)>,
+    #[expect(clippy::box_collection, reason = "few connections owe any: 8 octets of each, not 32")]
+    queue: Option<Box<VecDeque<(u64, A)>>>,
     /// The server wakes the connection at the next commit.
     waits: bool,
 }
 
 impl<A> Default for Owed<A> {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), waits: false }
+        Self { queue: None, waits: false }
     }
 }
 
 impl<A> Owed<A> {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// What must be committed for all answers; 0: nothing.
     pub(super) fn last_commit(&self) -> u64 {
-        self.queue.iter().map(|(commit, _)| *commit).max().unwrap_or(0)
+        self.queue.iter().flat_map(|queue| queue.iter()).map(|(commit, _)| *commit).max().unwrap_or(0)
     }
 
     /// Owes an answer once so many operations are committed, behind all others.
     pub(super) fn push(&mut self, commit: u64, answer: A) {
-        self.queue.push_back((commit, answer));
+        self.queue.get_or_insert_default().push_back((commit, answer));
     }
 
     /// Puts out what is due, until `put` has no room. Says whether what is left waits for a commit
     /// of which the server has not been asked to tell.
     pub(super) fn flush(&mut self, commits: u64, mut put: impl FnMut(&A) -> bool) -> bool {
-        while let Some((commit, answer)) = self.queue.front() {
+        let Some(queue) = &mut self.queue else { return false };
+        while let Some((commit, answer)) = queue.front() {
             if *commit > commits {
                 return !core::mem::replace(&mut self.waits, true);
             }
             if !put(answer) {
                 return false;
             }
-            self.queue.pop_front();
+            queue.pop_front();
         }
-        if self.queue.capacity() > KEEP {
-            self.queue = VecDeque::new();
+        if queue.capacity() > KEEP {
+            self.queue = None;
         }
         false
     }

@@ -12,7 +12,7 @@ use super::ConnectionKey;
 use super::bowline::Held;
 use super::event::SessionName;
 use crate::entropy::{Entropy, Seeded};
-use crate::hub::SessionKey;
+use crate::hub::{SessionKey, reserve};
 use crate::session::SessionId;
 
 /// What a session is found by when its client comes back. Each dialect has names of its own.
@@ -132,6 +132,8 @@ impl Registry {
             self.vacate(index);
         }
         if self.slots.len() <= index {
+            let more = index + 1 - self.slots.len();
+            reserve(&mut self.slots, more);
             self.slots.resize_with(index + 1, Slot::default);
         }
         self.slots[index].session = Some(session);

@@ -94,6 +94,12 @@ impl Server {
         }
     }
 
+    /// Ends a session.
+    pub(super) fn remove(&mut self, now: Instant, hub: SessionKey) {
+        let _ = self.hub.remove(now, hub);
+        self.registry.forget(hub);
+    }
+
     /// The session is to go on over another connection: the one that serves it is closed.
     pub(super) fn take_over(&mut self, now: Instant, hub: SessionKey) {
         let Some(key) = self.registry.connection(hub) else { return };

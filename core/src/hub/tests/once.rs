@@ -195,6 +195,37 @@ fn exactly_once_waits_for_the_commit_and_others_do_not() {
 }
 
 #[test]
+fn a_delivery_is_released_over_a_new_connection_once_that_is_committed() {
+    let mut s = Story::with(durable());
+    let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
+    s.hub.subscribe_filter(s.now, a, "t", 0, ONCE).unwrap();
+    for payload in ["1", "2"] {
+        s.hub.publish(s.now, b, once("t", payload), None).unwrap();
+    }
+    let issued = s.hub.issued();
+    s.hub.committed(s.now, issued);
+    assert_eq!(take(&mut s.hub, s.now, a).len(), 2);
+    assert!(s.hub.received(s.now, a, 1).unwrap());
+    let issued = s.hub.issued();
+    assert_eq!(s.hub.uncommitted(a), Some(issued));
+    s.hub.detach(s.now, a).unwrap();
+    s.hub.reattach(s.now, a, 10, None).unwrap();
+    s.ready();
+    assert!(take(&mut s.hub, s.now, a).is_empty(), "a crash would have it sent again, to one that forgot it");
+    s.hub.committed(s.now, issued);
+    assert_eq!(s.ready(), [a]);
+    assert_eq!(take(&mut s.hub, s.now, a), ["release 1", "2 q2 2 again"]);
+    // One that is settled meanwhile is waited for by nobody.
+    assert!(s.hub.received(s.now, a, 2).unwrap());
+    assert!(s.hub.settle(s.now, a, 2).unwrap());
+    let issued = s.hub.issued();
+    s.hub.committed(s.now, issued);
+    assert_eq!((s.hub.uncommitted(a), s.hub.settle(s.now, a, 1)), (None, Ok(true)));
+    assert_eq!(s.hub.counters().queued, 0);
+    s.hub.check_invariants().unwrap();
+}
+
+#[test]
 fn what_must_be_stored_is_refused_while_the_store_takes_nothing() {
     let mut s = Story::with(durable());
     let (a, b) = (s.hub.attach(s.now, &BY_ID).unwrap(), s.session());
@@ -252,6 +283,23 @@ fn a_restart_keeps_sessions_deliveries_and_ids() {
     let issued = hub.issued();
     hub.committed(s.now, issued);
     assert_eq!(take(&mut hub, s.now, a), ["6 q2 6+8"]);
+}
+
+#[test]
+fn a_session_without_deliveries_keeps_its_place_in_the_numbers() {
+    let now = Instant::from_millis(1);
+    for number in [7, u32::MAX / 2 + 9, u32::MAX - 2] {
+        let expiry = Duration::from_secs(60);
+        let created =
+            Operation::SessionCreated { session: 3, name: "mqtt:a".into(), identity: "".into(), expiry };
+        let mut hub = restart(now, &[created, Operation::Sent { session: 3, number }], &BY_ID);
+        let a = hub.stored_sessions().next().unwrap().0;
+        hub.reattach(now, a, 10, None).unwrap();
+        hub.subscribe_filter(now, a, "t", 0, ONCE).unwrap();
+        hub.publish_own(now, once("t", "x").with_quality(Quality::AtLeastOnce)).unwrap();
+        let id = (u64::from(number) + 1) % 65_535 + 1;
+        assert_eq!(take(&mut hub, now, a), [format!("x q1 {id}")]);
+    }
 }
 
 #[test]

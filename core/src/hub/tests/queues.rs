@@ -242,3 +242,27 @@ fn a_restart_has_all_tasks_wait_again() {
     let b = consumer(&mut s);
     assert_eq!(payloads(&mut s, b), ["2", "3"]);
 }
+
+#[test]
+fn a_restart_keeps_who_consumes_a_queue() {
+    let durable = || HubOptions { durable: true, ..HubOptions::default() };
+    let mut s = Story::with(durable());
+    let kept = SessionOptions { name: "mqtt:b", expiry: Duration::from_secs(60), ..by_id() };
+    let b = s.session_with(kept);
+    s.hub.subscribe_filter(s.now, b, JOBS, 0, RELIABLE).unwrap();
+    let mut hub = Hub::new(durable(), 2);
+    while let Some(operation) = s.hub.poll_operation() {
+        hub.restore(s.now, operation, &kept).unwrap();
+    }
+    hub.restored(s.now);
+    s.hub = hub;
+    let b = s.hub.stored_sessions().next().unwrap().0;
+    s.hub.reattach(s.now, b, 2, None).unwrap();
+    let (a, c) = (s.session(), consumer(&mut s));
+    for payload in ["1", "2"] {
+        s.publish(a, JOBS, payload);
+    }
+    let mut got = [payloads(&mut s, b), payloads(&mut s, c)];
+    got.sort();
+    assert_eq!(got, [["1"], ["2"]], "each goes to one of both");
+}

@@ -88,7 +88,10 @@ struct World {
 
 impl World {
     fn new(options: SessionOptions<'static>, lossless: bool) -> Self {
-        let hub = HubOptions { max_sessions: 6, max_requests_per_session: 4, ..HubOptions::default() };
+        // Messages that are also kept: the tables must agree on those too.
+        let history = vec![HistoryOptions { max_messages: 3, ..HistoryOptions::new("a/#") }];
+        let hub =
+            HubOptions { max_sessions: 6, max_requests_per_session: 4, history, ..HubOptions::default() };
         Self {
             s: Story::with(hub),
             peers: vec![],

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use bowline_core::buf::SliceSendBuf;
+use bowline_core::retain::RetainHandling;
 use bowline_core::session::{
     Auth, Code, Config, Connect, Counts, Drain, Event, Fault, Features, Forward, History, Kind, Limits,
     Message, Offer, Outcome, PREFACE, Properties, Property, Request, Response, Resume, ResumeKey, SendError,
     Session, SessionId, Subscribe, Welcome,
 };
-use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use bowline_core::varint::leb128;
@@ -291,14 +291,24 @@ impl<'a> Call<'a> {
                     Some(_) => Properties::write(&list, &mut memory).unwrap_or_default(),
                     None => Properties::NONE,
                 };
-                s.publish(now, out, &Message { topic, payload: of(size), properties, reliable, retain: size >= 0x8000 })
+                s.publish(
+                    now,
+                    out,
+                    &Message { topic, payload: of(size), properties, reliable, retain: size >= 0x8000 },
+                )
             }
             Call::Message { id, reliable, size } => {
                 s.message(now, out, id, &Message { reliable, ..Message::new("a/b", of(size)) })
             }
             Call::Forward { id, reliable, size } => {
                 let body = [b"\x03a/b", of(size)].concat();
-                let f = Forward { subscription: id, reliable, retain: size >= 0x8000, has_properties: false, body: &body[..] };
+                let f = Forward {
+                    subscription: id,
+                    reliable,
+                    retain: size >= 0x8000,
+                    has_properties: false,
+                    body: &body[..],
+                };
                 s.forward(now, out, &f)
             }
             Call::Subscribe { id, filter, flags, credit } => {
@@ -306,7 +316,20 @@ impl<'a> Call<'a> {
                 let retained = RetainHandling::from_number(u64::from(flags >> 3 & 3) % 3).unwrap_or_default();
                 let retain_as_published = flags & 32 > 0;
                 let id = id.into();
-                s.subscribe(now, out, &Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published })
+                s.subscribe(
+                    now,
+                    out,
+                    &Subscribe {
+                        id,
+                        filter,
+                        reliable,
+                        credit,
+                        serve,
+                        no_local,
+                        retained,
+                        retain_as_published,
+                    },
+                )
             }
             Call::Unsubscribe(id) => s.unsubscribe(now, out, id),
             Call::Cancel(id) => s.cancel(now, out, id),

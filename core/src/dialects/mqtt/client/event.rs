@@ -31,7 +31,7 @@ pub enum Event<'b> {
     /// The server ends the connection and says why (5.0), maybe with a reference to another server;
     /// `Closed` follows.
     Disconnect(Disconnect<'b>),
-    /// The connection has ended: its last event. The session goes on with the next
+    /// The connection has ended: its last event, but for what is [`Lost`](Event::Lost). The session goes on with the next
     /// [`connect`](super::Client::connect).
     Closed(Closed),
 }

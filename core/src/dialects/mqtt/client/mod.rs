@@ -58,7 +58,8 @@ pub struct Config {
     /// holds. 5.0 servers are told.
     pub max_packet: u32,
     /// How many messages with QoS 1 and 2 the server may send unacknowledged; at least 1. 5.0 servers are
-    /// told, and no more than the store can note.
+    /// told, and no more than the store can note. 3.1.1 has no words for it: a connection over which more
+    /// come with QoS 2 than the store can note is broken off.
     pub receive_maximum: u16,
     /// The highest topic alias that is taken. [`NoAliases`](super::NoAliases) can keep none.
     pub topic_alias_maximum: u16,

@@ -67,10 +67,15 @@ impl<S: Store, A: Aliases> Client<S, A> {
         let id = self.first_lost()?;
         self.store.remove(id);
         self.old -= 1;
-        if self.first_lost().is_none() {
-            self.losing = Losing::Nothing;
-        }
+        self.lose_no_more();
         Some(Event::Lost(id))
+    }
+
+    /// Once all that is lost was told.
+    fn lose_no_more(&mut self) {
+        if self.first_lost().is_none() {
+            (self.losing, self.old) = (Losing::Nothing, 0);
+        }
     }
 
     /// The first entry from before this connection that gets no answer any more.
@@ -200,11 +205,12 @@ impl<S: Store, A: Aliases> Client<S, A> {
             Packet::ConnAck(ack) => self.connected(ack),
             Packet::Ack(ack) => Ok(self.completed(ack)),
             Packet::SubAck(ack) => {
-                self.answered(packet, ack.id, Kept::Subscribe)?;
+                self.answered(packet, ack.id, Kept::Subscribe, Some(ack.reasons.len()))?;
                 Ok(Event::SubAck(ack))
             }
             Packet::UnsubAck(ack) => {
-                self.answered(packet, ack.id, Kept::Unsubscribe)?;
+                let count = self.config.version.is_v5().then_some(ack.reasons.len());
+                self.answered(packet, ack.id, Kept::Unsubscribe, count)?;
                 Ok(Event::UnsubAck(ack))
             }
             Packet::Auth(auth) => self.server_authenticates(auth),
@@ -222,12 +228,23 @@ impl<S: Store, A: Aliases> Client<S, A> {
         Event::Acked(ack.id, ack.reason)
     }
 
-    /// [MQTT-3.8.4-2], [MQTT-3.10.4-4]
-    fn answered(&mut self, packet: PacketType, id: PacketId, due: Kept) -> Result<(), Fault> {
-        match self.store.find(id) {
-            Some((place, kept)) if kept == due => self.forget(id, place),
-            _ => return Err(Fault::Protocol { packet, what: "answers nothing that was asked" }),
+    /// [MQTT-3.8.4-2], [MQTT-3.8.4-6], [MQTT-3.9.3-1]; [MQTT-3.10.4-4], [MQTT-3.11.3-1]
+    fn answered(
+        &mut self,
+        packet: PacketType,
+        id: PacketId,
+        due: Kept,
+        count: Option<usize>,
+    ) -> Result<(), Fault> {
+        let entry = self.store.find(id).filter(|(_, kept)| *kept == due);
+        let Some((place, entry)) = entry.and_then(|(place, _)| Some((place, self.store.at(place)?))) else {
+            return Err(Fault::Protocol { packet, what: "answers nothing that was asked" });
+        };
+        let asked = entry.packet.first_chunk().map(|count| u32::from_le_bytes(*count) as usize);
+        if count.is_some_and(|count| asked != Some(count)) {
+            return Err(Fault::Protocol { packet, what: "not one reason code for each filter" });
         }
+        self.forget(id, place);
         Ok(())
     }
 
@@ -235,6 +252,9 @@ impl<S: Store, A: Aliases> Client<S, A> {
         self.store.remove(id);
         if place < self.sent {
             self.sent -= 1;
+        }
+        if place < self.old {
+            self.old -= 1;
         }
     }
 
@@ -269,11 +289,10 @@ impl<S: Store, A: Aliases> Client<S, A> {
         if !ack.session_present {
             self.store.clear_received(); // [MQTT-3.2.2-5]
         }
+        // What a connection before this one has lost was told before this packet was looked at.
         self.losing = if ack.session_present { Losing::Requests } else { Losing::Session };
         self.old = self.store.len();
-        if self.first_lost().is_none() {
-            self.losing = Losing::Nothing;
-        }
+        self.lose_no_more();
         self.phase = Phase::Open;
         self.step = Step::None;
         self.life.opened();

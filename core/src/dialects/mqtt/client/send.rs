@@ -101,7 +101,7 @@ impl<S: Store, A: Aliases> Client<S, A> {
     /// Nothing is left of the connection before.
     fn begin(&mut self, connect: &Connect<'_>, rx_maximum: u16) {
         self.life = Lifecycle::new(self.now, self.config.connect_timeout, super::CLOSE_WAIT);
-        (self.stalled_since, self.pinged_at, self.rejected) = (None, None, None);
+        (self.stalled_since, self.pinged_at) = (None, None);
         (self.last_sent, self.last_received) = (self.now, self.now);
         self.owed = Owed::NONE;
         (self.sent, self.partial) = (0, 0);
@@ -110,7 +110,7 @@ impl<S: Store, A: Aliases> Client<S, A> {
         (self.rx_maximum, self.rx_in_flight) = (rx_maximum, 0);
         (self.maximum_qos, self.retain_available) = (Qos::ExactlyOnce, true);
         (self.clean_start, self.keep_alive) = (connect.clean_start, connect.keep_alive);
-        (self.phase, self.losing, self.farewell) = (Phase::Connecting, Losing::Nothing, None);
+        (self.phase, self.farewell) = (Phase::Connecting, None);
         (self.closed_told, self.dismissed, self.eof, self.aborted) = (false, false, false, false);
         self.note_method(connect.properties.get(PropertyId::AuthMethod));
         self.aliases.clear();
@@ -298,7 +298,8 @@ impl<S: Store, A: Aliases> Client<S, A> {
         subscriptions: Subscriptions<'_>,
         properties: Properties<'_>,
     ) -> Result<PacketId, SendError> {
-        self.ask(now, Kept::Subscribe, |id, version, limit| {
+        let count = subscriptions.iter().count();
+        self.ask(now, Kept::Subscribe, count, |id, version, limit| {
             Subscribe { id, properties, subscriptions }.encode_within(version, limit, out)
         })
     }
@@ -316,7 +317,7 @@ impl<S: Store, A: Aliases> Client<S, A> {
         filters: Filters<'_>,
         properties: Properties<'_>,
     ) -> Result<PacketId, SendError> {
-        self.ask(now, Kept::Unsubscribe, |id, version, limit| {
+        self.ask(now, Kept::Unsubscribe, filters.iter().count(), |id, version, limit| {
             Unsubscribe { id, properties, filters }.encode_within(version, limit, out)
         })
     }
@@ -325,6 +326,7 @@ impl<S: Store, A: Aliases> Client<S, A> {
         &mut self,
         now: Instant,
         kept: Kept,
+        count: usize,
         send: impl FnOnce(PacketId, Version, u32) -> Result<(), SendError>,
     ) -> Result<PacketId, SendError> {
         self.tick(now);
@@ -332,7 +334,9 @@ impl<S: Store, A: Aliases> Client<S, A> {
             return Err(SendError::State);
         }
         let id = self.free_id()?;
-        self.store.push(id, kept, 0).ok_or(SendError::InFlight)?;
+        // So many answers are due.
+        let count = u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+        self.store.push(id, kept, count.len()).ok_or(SendError::InFlight)?.copy_from_slice(&count);
         if let Err(error) = send(id, self.config.version, self.tx_max_packet) {
             self.store.remove(id);
             return Err(error);

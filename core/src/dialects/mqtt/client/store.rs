@@ -24,7 +24,7 @@ pub struct Entry<'s> {
     pub id: PacketId,
     /// What it is.
     pub kept: Kept,
-    /// The whole PUBLISH; empty for anything else.
+    /// The whole PUBLISH; of a SUBSCRIBE or UNSUBSCRIBE four octets, which say how many answers are due.
     pub packet: &'s [u8],
 }
 

@@ -2,9 +2,10 @@
 
 use super::super::fault::Fault;
 use super::super::properties::Place;
-use super::super::wire::{Body, Reader, STRING_MAX, Sink};
+use super::super::wire::{self, Body, Reader, STRING_MAX, Sink};
 use super::super::{PacketId, PacketType, Properties, Property, PropertyId, Qos, SendError, Version};
 use crate::buf::SendBuf;
+use crate::error::Blocked;
 use crate::topic::validate_topic;
 
 const PUBLISH: PacketType = PacketType::Publish;
@@ -272,6 +273,11 @@ pub struct Outgoing<'a> {
     pub subscriptions: &'a [u32],
 }
 
+/// A topic of at most so many octets is short: with all that stands in front of a payload it fits into twice
+/// that, and so does a short payload.
+const SHORT_TOPIC: usize = 80;
+const SHORT_PAYLOAD: usize = 64;
+
 /// What does not go from a publisher to a subscriber as it is ([MQTT-3.3.4-6], [MQTT-3.3.2-9]).
 const BETWEEN_TWO: &[PropertyId] = &[PropertyId::TopicAlias, PropertyId::SubscriptionIdentifier];
 const BETWEEN_TWO_AND_EXPIRY: &[PropertyId] =
@@ -315,7 +321,69 @@ impl<'a> Outgoing<'a> {
         limit: u32,
         out: &mut impl SendBuf,
     ) -> Result<(), SendError> {
-        super::super::wire::put_packet(self, version, limit, out)
+        if self.topic.len() <= SHORT_TOPIC && (self.is_plain() || !version.is_v5()) {
+            return self.put_plain(version, limit, out);
+        }
+        wire::put_packet(self, version, limit, out)
+    }
+
+    /// Whether it has no properties.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let nothing = self.expiry.is_none() && self.topic_alias.is_none();
+        nothing && self.properties.is_empty() && self.subscriptions.is_empty()
+    }
+
+    /// As [`wire::put_packet`], of a message without properties and with a short topic: nearly all are.
+    #[inline]
+    fn put_plain(&self, version: Version, limit: u32, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let (id, v5) = (self.delivery.id(), version.is_v5());
+        let size =
+            2 + self.topic.len() + 2 * usize::from(id.is_some()) + usize::from(v5) + self.payload.len();
+        let most = limit.min(wire::PACKET_MAX);
+        let total = 1 + wire::varint_len(u32::try_from(size).unwrap_or(u32::MAX)) + size;
+        if total > most as usize {
+            return Err(SendError::TooLarge { size: total, limit: most });
+        }
+        if total > out.room() {
+            return Err(SendError::Blocked(Blocked));
+        }
+        let mut memory = [0; 2 * SHORT_TOPIC];
+        memory[0] = self.first();
+        let mut at = 1 + wire::write_varint(size as u32, &mut memory[1..]);
+        let mut copy = |bytes: &[u8]| {
+            memory[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        copy(&(self.topic.len() as u16).to_be_bytes());
+        copy(self.topic);
+        if let Some(id) = id {
+            copy(&id.get().to_be_bytes());
+        }
+        if v5 {
+            copy(&[0]);
+        }
+        match self.payload {
+            Payload::Copied(bytes) if bytes.len() <= SHORT_PAYLOAD => {
+                copy(bytes);
+                out.put(&memory[..at]);
+            }
+            #[cfg(feature = "alloc")]
+            Payload::Shared(bytes) if bytes.len() <= SHORT_PAYLOAD => {
+                copy(bytes);
+                out.put(&memory[..at]);
+            }
+            Payload::Copied(bytes) => {
+                out.put(&memory[..at]);
+                out.put(bytes);
+            }
+            #[cfg(feature = "alloc")]
+            Payload::Shared(bytes) => {
+                out.put(&memory[..at]);
+                out.put_shared(bytes);
+            }
+        }
+        Ok(())
     }
 
     #[inline(never)]
@@ -342,8 +410,7 @@ impl Body for Outgoing<'_> {
             to.u16(id.get());
         }
         if version.is_v5() {
-            let plain = self.properties.is_empty() && self.subscriptions.is_empty();
-            if plain && self.expiry.is_none() && self.topic_alias.is_none() {
+            if self.is_plain() {
                 to.u8(0);
             } else {
                 self.write_properties(to);

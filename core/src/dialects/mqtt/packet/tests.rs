@@ -1,5 +1,7 @@
 //! Every packet there and back, and every malformed one with its reason code.
 
+mod malformed;
+
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
@@ -292,6 +294,13 @@ proptest! {
             let mut out = crate::buf::SharedSendBuf::new(1 << 20);
             outgoing.encode(version, &mut out).unwrap();
             let got: Vec<u8> = out.slices().flatten().copied().collect();
+            let mut memory = vec![0; got.len() - 1];
+            let mut small = SliceSendBuf::new(&mut memory);
+            let blocked = outgoing.encode(version, &mut small);
+            prop_assert!(blocked.is_err_and(|e| e.is_blocked()) && small.pending().is_empty());
+            let limit = got.len() as u32 - 1;
+            let refused = outgoing.encode_within(version, limit, &mut out);
+            prop_assert_eq!(refused, Err(SendError::TooLarge { size: got.len(), limit }));
             let publish = Publish { properties, ..plain };
             prop_assert_eq!(Packet::decode(version, &got), Ok(Packet::Publish(publish)));
         }

@@ -175,6 +175,8 @@ pub struct Server {
     shared_subscriptions: bool,
     /// Whether answers may have reason strings and user properties.
     explain: bool,
+    /// Whether the client wants response information.
+    respond: bool,
     farewell: Farewell,
     /// The application was told of the end.
     closed_told: bool,
@@ -218,6 +220,7 @@ impl Server {
             subscription_identifiers: config.subscription_identifiers,
             shared_subscriptions: config.shared_subscriptions,
             explain: true,
+            respond: false,
             farewell: Farewell::None,
             closed_told: false,
             disconnected: false,

@@ -156,6 +156,7 @@ impl Server {
                 Property::MaximumPacketSize(size) => self.tx_max_packet = size,
                 Property::TopicAliasMaximum(maximum) => self.tx_aliases = maximum,
                 Property::RequestProblemInformation(wanted) => self.explain = wanted,
+                Property::RequestResponseInformation(wanted) => self.respond = wanted,
                 Property::AuthMethod(method) => self.auth_method = digest(method),
                 _ => {}
             }

@@ -27,7 +27,8 @@ pub struct Welcome<'a> {
     pub assigned_client_id: Option<&'a str>,
     /// The session's expiry in seconds, where it is not what the client asked for.
     pub session_expiry: Option<u32>,
-    /// Anything else: authentication, response information, user properties.
+    /// Anything else: user properties; response information, which goes only to who asked for it; the method of
+    /// an authentication with its last data, where there was one ([MQTT-4.12.0-5]).
     pub properties: Properties<'a>,
 }
 
@@ -96,7 +97,9 @@ impl Server {
             };
             wire::put_packet(&Announced { ack, limits }, self.version, self.tx_max_packet, out)
         };
-        put_trimmed(welcome.properties, true, send)?;
+        // [MQTT-3.1.2-28]
+        let unasked: &[_] = if self.respond { &[] } else { &[PropertyId::ResponseInformation] };
+        put_trimmed(welcome.properties.without(unasked), true, send)?;
         if let Some(seconds) = welcome.session_expiry {
             self.session_expiry = seconds;
         }

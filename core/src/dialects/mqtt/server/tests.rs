@@ -153,7 +153,7 @@ fn unknown_levels_are_answered_before_the_close() {
     for (connect, answer) in [
         (&b"\x10\x0e\0\x06MQIsdp\x03\x02\0\0\0\0"[..], &b"\x20\x02\0\x01"[..]),
         (b"\x10\x0c\0\x04MQTT\x03\x02\0\0\0\0", b"\x20\x02\0\x01"),
-        (b"\x10\x0c\0\x04MQTT\x06\x02\0\0\0\0", b"\x20\x32\0\x84\x2f\x1f\0\x2conly"),
+        (b"\x10\x0c\0\x04MQTT\x06\x02\0\0\0\0", b"\x20\x02\0\x01"),
         (b"\x10\x0c\0\x04MQTX\x04\x02\0\0\0\0", b""), // [MQTT-3.1.2-1]
         (b"\x10\x0c\0\x04MQTT\x04\x03\0\0\0\0", b""), // 3.1.1 tells nothing of a malformed packet
         (b"\x10\x0d\0\x04MQTT\x05\x03\0\0\0\0\0", b"\x20"), // [MQTT-3.1.2-3]
@@ -223,6 +223,15 @@ fn connack_announces_what_differs_from_the_defaults() {
     assert_eq!(world.server.keep_alive(), 60);
     // Once is enough.
     assert_eq!(world.server.connack(world.now, &mut world.out, &welcome), Err(SendError::State));
+    // [MQTT-3.1.2-28]
+    for (list, asked) in [(&[][..], false), (&[Property::RequestResponseInformation(true)], true)] {
+        let mut world = World::new(&config());
+        world.connect(v5(list));
+        let properties = Properties::list(&[Property::ResponseInformation("answers/")]);
+        let welcome = Welcome { properties, ..Welcome::default() };
+        world.server.connack(world.now, &mut world.out, &welcome).unwrap();
+        assert_eq!(world.sent().windows(8).any(|w| w == b"answers/"), asked);
+    }
     // 3.1.1 has no words for that.
     let mut world = World::new(&config());
     world.connect(V3);

@@ -99,16 +99,19 @@ impl Connection {
         let permitted =
             |will: &hub::Will| turn.server.hub.decide(&who, Action::Publish, will.message.topic()).allowed;
         if !wish.will.as_ref().is_none_or(permitted) {
-            return self.refuse(turn, (ReasonCode::NotAuthorized, "you may not publish your will"));
+            return self.refuse(turn, UNWILLING);
         }
         let (hub, resumed) = match self.attach(turn, &who, &wish) {
             Ok(attached) => attached,
             Err(why) => return self.refuse(turn, why),
         };
         // The will of an earlier connection was dropped when the session went on.
-        if wish.will.is_some() {
-            let set = turn.server.hub.set_will(turn.now, hub, wish.will);
-            debug_assert!(set.is_ok(), "the session is attached, and may");
+        if wish.will.is_some() && turn.server.hub.set_will(turn.now, hub, wish.will).is_err() {
+            if !resumed {
+                turn.server.remove(turn.now, hub);
+                self.hub = None;
+            }
+            return self.refuse(turn, UNWILLING);
         }
         let granted = turn.server.hub.expiry(hub).unwrap_or_default();
         let session_expiry =
@@ -146,6 +149,8 @@ impl Connection {
 
 /// Whoever it is, and whatever is wrong.
 pub(super) const WRONG: Refused = (ReasonCode::BadUserNameOrPassword, "wrong user name or password");
+
+const UNWILLING: Refused = (ReasonCode::NotAuthorized, "you may not publish your will");
 
 /// What CONNECT asks for, checked.
 fn wish(turn: &mut Turn<'_>, connect: &Connect<'_>) -> Result<Wish, Refused> {

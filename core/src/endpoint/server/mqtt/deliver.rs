@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Puts what is due of what was owed.
-    fn flush(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
         let Self { owed, line, subacks, .. } = self;
         let wake = owed.flush(turn.server.hub.commits(), |answer| {
             let gone = put(line, turn.now, answer, out);

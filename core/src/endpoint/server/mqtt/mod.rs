@@ -110,6 +110,10 @@ impl Connection {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
+        // What is owed no longer makes room to read on.
+        if !self.owed.is_empty() {
+            self.flush(turn, out);
+        }
         let mut aliases = core::mem::take(&mut self.aliases);
         let blocked = loop {
             if self.is_deaf() || out.room() < REPLY_ROOM {

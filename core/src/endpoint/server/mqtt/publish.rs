@@ -69,23 +69,21 @@ impl Connection {
         let Some(hub) = self.hub else { return };
         let (id, now) = (ack.id.get(), turn.now);
         match ack.kind {
+            // [MQTT-4.3.3-4]: refused, so there is nothing to release; a task is given back.
+            AckKind::PubAck | AckKind::PubRec if ack.reason.is_error() => {
+                let _ = turn.server.hub.reject(now, hub, id);
+            }
             // One that is not known was settled before.
             AckKind::PubAck | AckKind::PubComp => {
                 let _ = turn.server.hub.settle(now, hub, id);
             }
-            // [MQTT-4.3.3-4]: refused, so there is nothing to release.
-            AckKind::PubRec if ack.reason.is_error() => {
-                let _ = turn.server.hub.settle(now, hub, id);
-            }
             AckKind::PubRec => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubRel, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubRel, ack.id, known), out);
             }
             AckKind::PubRel => {
-                let issued = turn.server.hub.issued();
                 let known = turn.server.hub.forget_received(now, hub, id).unwrap_or_default();
-                self.step(turn, AckKind::PubComp, ack.id, known, issued, out);
+                self.step(turn, hub, (AckKind::PubComp, ack.id, known), out);
             }
         }
     }
@@ -94,14 +92,13 @@ impl Connection {
     fn step(
         &mut self,
         turn: &mut Turn<'_>,
-        kind: AckKind,
-        id: PacketId,
-        known: bool,
-        issued: u64,
+        hub: SessionKey,
+        (kind, id, known): (AckKind, PacketId, bool),
         out: &mut impl SendBuf,
     ) {
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        let commit = turn.server.commit_since(issued);
+        // One that is said again is not known any more before the store knows it.
+        let commit = turn.server.hub.uncommitted(hub);
         self.answer(turn, commit, Answer::Ack(kind, id, reason), out);
     }
 }

@@ -33,8 +33,7 @@ impl Connection {
             old => {
                 // [MQTT-3.1.2-4]
                 if let Some(old) = old {
-                    let _ = turn.server.hub.remove(turn.now, old);
-                    turn.server.registry.forget(old);
+                    turn.server.remove(turn.now, old);
                 }
                 (self.begin(turn, who, wish)?, false)
             }

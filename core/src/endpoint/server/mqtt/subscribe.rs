@@ -36,7 +36,6 @@ impl Connection {
         out: &mut impl SendBuf,
     ) {
         let Some(hub) = self.hub else { return };
-        let issued = turn.server.hub.issued();
         let now = turn.now;
         let each = |filter| match turn.server.hub.unsubscribe_filter(now, hub, filter) {
             Ok(true) => ReasonCode::Success,
@@ -44,7 +43,7 @@ impl Connection {
             Err(refusal) => refused(refusal),
         };
         let reasons: Vec<ReasonCode> = unsubscribe.filters.iter().map(each).collect();
-        let commit = turn.server.commit_since(issued);
+        let commit = turn.server.hub.uncommitted(hub);
         // [MQTT-3.11.3-1]; 3.1.1 has no codes here.
         let reasons = if self.line.version().is_v5() { reasons } else { Vec::new() };
         self.answer(turn, commit, Answer::UnsubAck(unsubscribe.id, reasons.into()), out);

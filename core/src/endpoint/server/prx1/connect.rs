@@ -82,8 +82,7 @@ impl Connection {
         };
         turn.server.take_over(turn.now, hub);
         if clean || turn.server.hub.identity(hub) != Some(who.user) {
-            let _ = turn.server.hub.remove(turn.now, hub);
-            turn.server.registry.forget(hub);
+            turn.server.remove(turn.now, hub);
             return false;
         }
         let in_flight = u32::from(turn.server.config.prx1.in_flight);

@@ -26,16 +26,21 @@ impl Connection {
         if core::mem::take(&mut self.slow) {
             self.end(turn, Code::SlowConsumer, "it takes less than it is sent");
         }
-        let Self { owed, line, .. } = self;
-        if owed.flush(turn.server.hub.commits(), |answer| put(line, turn.now, *answer, out)) {
-            turn.server.waiting.push(turn.key);
-        }
+        self.flush(turn, out);
         if let Some(hub) = self.hub.filter(|_| self.line.is_open()) {
             self.deliver(turn, hub, out);
             self.finish_drains(turn, hub);
             self.finish_drained(turn, hub);
         }
         self.line.poll_transmit(turn.now, out)
+    }
+
+    /// Puts what is due of what was owed.
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+        let Self { owed, line, .. } = self;
+        if owed.flush(turn.server.hub.commits(), |answer| put(line, turn.now, *answer, out)) {
+            turn.server.waiting.push(turn.key);
+        }
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {

@@ -20,6 +20,8 @@ impl Connection {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
+        // What is owed no longer makes room to read on.
+        self.flush(turn, out);
         self.blocked = loop {
             if self.is_deaf() || out.room() < REPLY_ROOM {
                 break !buf.filled().is_empty();

@@ -6,11 +6,15 @@ use std::vec;
 use std::vec::Vec;
 
 use super::world::{Tongue, World, id, publish};
-use crate::endpoint::server::{Anonymous, Peer, ServerConfig, Users};
+use crate::endpoint::server::{Anonymous, Peer, QueueLimits, ServerConfig, Users};
+use crate::entropy::Seeded;
+use crate::hub::Policy;
+use crate::mqtt;
 use crate::mqtt::{
     AckKind, Connect, Disconnect, Filters, Packet, Properties, Property, Publish, Qos, ReasonCode,
     RetainHandling, Subscription, SubscriptionOptions, Unsubscribe, Version, Will,
 };
+use crate::scram::{Credential, MAX_MESSAGE, MIN_ITERATIONS, ScramClient};
 
 const Q0: Qos = Qos::AtMostOnce;
 const Q1: Qos = Qos::AtLeastOnce;
@@ -560,4 +564,75 @@ fn what_does_not_begin_well_ends() {
     assert_ne!(w.lines[a].transport, crate::lifecycle::Transport::Open);
     let events = w.events();
     assert_eq!(events.len(), 2, "{events:?}");
+}
+
+/// §4.12: SCRAM-SHA-256 in CONNECT and AUTH, and again while the connection is open; nobody becomes
+/// somebody else by that ([MQTT-4.12.1-2]).
+#[test]
+fn enhanced_authentication() {
+    let mut users = Users::new(Anonymous::Never);
+    for user in ["alice", "bob"] {
+        users.add_password(user, Credential::derive("pw", b"0123456789abcdef", MIN_ITERATIONS).unwrap());
+    }
+    let mut w = World::new(ServerConfig { users, ..ServerConfig::default() });
+    let (a, told) = scram(&mut w, None, "alice", "pw");
+    assert_eq!(told, ["CONNACK Success"]);
+    assert_eq!(scram(&mut w, Some(a), "alice", "pw").1, ["AUTH Success"]);
+    w.send(a, &Packet::PingReq);
+    assert_eq!(w.take(a), ["PINGRESP"]);
+    assert_eq!(scram(&mut w, Some(a), "bob", "pw").1, ["DISCONNECT Not authorized"]);
+    let (_, told) = scram(&mut w, None, "alice", "wrong");
+    assert_eq!(told, ["CONNACK Not authorized"]);
+    let list = [Property::AuthMethod("PLAIN"), Property::AuthData(b"x")];
+    let connect = Connect { properties: Properties::list(&list), ..Connect::new(Version::V5, "x") };
+    assert_eq!(w.mqtt(&connect).1, ["CONNACK Bad authentication method"]);
+}
+
+/// The whole exchange, over a new connection or one that is open.
+fn scram(w: &mut World, open: Option<usize>, user: &str, password: &str) -> (usize, Vec<String>) {
+    let mut memory = [0; MAX_MESSAGE];
+    let mut client = ScramClient::new(user, password, &mut Seeded::new(3)).unwrap();
+    let n = client.first(&mut memory).unwrap();
+    let list = [Property::AuthMethod("SCRAM-SHA-256"), Property::AuthData(&memory[..n])];
+    let properties = Properties::list(&list);
+    let i = match open {
+        Some(i) => {
+            w.send(i, &Packet::Auth(mqtt::Auth { reason: ReasonCode::ReAuthenticate, properties }));
+            i
+        }
+        None => {
+            let i = w.open(Peer::default(), Tongue::Mqtt(Version::V5));
+            w.send(i, &Packet::Connect(Connect { properties, ..Connect::new(Version::V5, "scram") }));
+            i
+        }
+    };
+    assert_eq!(w.take(i), ["AUTH Continue authentication"]);
+    let challenge = core::mem::take(&mut w.lines[i].auth_data);
+    let mut answer = [0; MAX_MESSAGE];
+    let n = client.handle_server_first(&challenge, &mut answer).unwrap();
+    let list = [Property::AuthMethod("SCRAM-SHA-256"), Property::AuthData(&answer[..n])];
+    let properties = Properties::list(&list);
+    w.send(i, &Packet::Auth(mqtt::Auth { reason: ReasonCode::ContinueAuthentication, properties }));
+    let last = core::mem::take(&mut w.lines[i].auth_data);
+    let told = w.take(i);
+    if told[0].contains("Success") {
+        client.handle_server_final(&last).unwrap();
+    }
+    (i, told)
+}
+
+/// A queue that is full, where its policy is to be disconnected.
+#[test]
+fn a_client_that_takes_too_little_is_told() {
+    let queue = QueueLimits { max_messages: 2, policy: Policy::Disconnect, ..QueueLimits::default() };
+    let mut w = World::new(ServerConfig { queue, ..ServerConfig::default() });
+    let a = w.v5("a");
+    let list = [Property::ReceiveMaximum(1)];
+    let connect = Connect { properties: Properties::list(&list), ..Connect::new(Version::V5, "b") };
+    let (b, _) = w.mqtt(&connect);
+    w.subscribe(b, "t", Q1);
+    for n in 1..=3 {
+        w.publish(a, "t", "x", Q1, n);
+    }
+    assert_eq!(w.take(b), ["t=x q1#1", "DISCONNECT Quota exceeded"]);
 }

@@ -56,6 +56,36 @@ fn what_is_acknowledged_is_stored_before() {
 }
 
 #[test]
+fn what_is_said_again_is_answered_no_sooner() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let a = w.v5("a");
+    w.publish(a, "t", "x", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(b), ["t=x q2#1"]);
+    // PUBREC, and again over another connection.
+    w.ack(b, AckKind::PubRec, 1);
+    w.cut(b);
+    let (b, _) = w.stay(Version::V5, "b");
+    w.ack(b, AckKind::PubRec, 1);
+    assert_eq!(w.take(b), NOTHING, "it is not committed that it was received");
+    w.commit();
+    assert_eq!(w.take(b)[0], "PUBREL 1");
+    // PUBREL, and again: its identifier is free once that is committed.
+    w.publish(b, "other", "y", Qos::ExactlyOnce, 5);
+    w.commit();
+    w.take(b);
+    w.ack(b, AckKind::PubRel, 5);
+    w.cut(b);
+    let (b, _) = w.stay(Version::V5, "b");
+    w.take(b);
+    w.ack(b, AckKind::PubRel, 5);
+    assert_eq!(w.take(b), NOTHING);
+    w.commit();
+    assert_eq!(w.take(b), ["PUBCOMP 5 Packet Identifier not found"]);
+}
+
+#[test]
 fn our_own_protocol_and_prx1_wait_as_well() {
     let mut w = world();
     durable_subscriber(&mut w);
@@ -167,4 +197,23 @@ fn sessions_of_prx1_outlive_the_server() {
     w.commit();
     w.restart();
     assert_eq!(w.prx1(Some("u"), false).1, ["CONNACK None u", "t=x #1"]);
+}
+
+/// Of a client that is owed too many answers nothing more is read until the store has caught up.
+#[test]
+fn a_store_that_is_behind_slows_its_publishers() {
+    let mut w = world();
+    durable_subscriber(&mut w);
+    let a = w.v3("a");
+    for n in 1..=1030 {
+        w.publish(a, "t", "x", Qos::AtLeastOnce, n);
+    }
+    assert_eq!(w.server.hub().counters().messages_in, 1024);
+    assert_eq!(w.take(a), NOTHING);
+    // It is not taken for silent meanwhile.
+    w.advance(Duration::from_secs(3600));
+    w.commit();
+    w.commit();
+    let told = w.take(a);
+    assert_eq!((told.len(), &*told[1029]), (1030, "PUBACK 1030"));
 }

@@ -13,8 +13,8 @@ use crate::entropy::Seeded;
 use crate::hub::Operation;
 use crate::lifecycle::Transport;
 use crate::mqtt::{
-    Ack, AckKind, Connect, Delivery, Head, Packet, PacketId, Properties, Property, PropertyId, Publish, Qos,
-    ReasonCode, Subscribe, Subscription, Subscriptions, Version,
+    Ack, AckKind, Auth, ConnAck, Connect, Delivery, Head, Packet, PacketId, Properties, Property, PropertyId,
+    Publish, Qos, ReasonCode, Subscribe, Subscription, Subscriptions, Version,
 };
 use crate::prx1;
 use crate::session::{Config, Connect as Hello, Event, ResumeKey, Session, SessionId};
@@ -39,6 +39,8 @@ pub(super) struct Line {
     log: Vec<String>,
     /// What resumes a session of our own protocol.
     pub(super) credentials: Option<(SessionId, ResumeKey)>,
+    /// The last step of an authentication.
+    pub(super) auth_data: Vec<u8>,
     /// The client reads nothing.
     pub(super) stalled: bool,
     pub(super) transport: Transport,
@@ -97,6 +99,7 @@ impl World {
             received: GrowingRecvBuf::new(1 << 21),
             log: Vec::new(),
             credentials: None,
+            auth_data: Vec::new(),
             stalled: false,
             transport: Transport::Open,
         });
@@ -251,6 +254,13 @@ impl World {
                         break;
                     }
                     let packet = Packet::decode(*version, line.received.take(head.total()));
+                    if let Ok(
+                        Packet::Auth(Auth { properties, .. }) | Packet::ConnAck(ConnAck { properties, .. }),
+                    ) = packet
+                        && let Some(Property::AuthData(data)) = properties.get(PropertyId::AuthData)
+                    {
+                        line.auth_data = data.to_vec();
+                    }
                     line.log.push(packet.map_or_else(|fault| fault.to_string(), |p| describe(&p)));
                 }
             }

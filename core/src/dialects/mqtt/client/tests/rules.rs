@@ -344,6 +344,33 @@ fn acknowledgements_are_owed_in_order_and_bounded() {
 }
 
 #[test]
+fn steps_of_qos_2_keep_their_order() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::open(version, &[]);
+        let numbers = [3, 1, 2];
+        let all: Vec<u8> = numbers
+            .iter()
+            .flat_map(|n| {
+                let delivery = Delivery::ExactlyOnce { id: id(*n), dup: false };
+                octets(&Packet::Publish(Publish { delivery, ..Publish::new("a", b"") }), version)
+            })
+            .collect();
+        world.input.push(&all);
+        for _ in numbers {
+            assert!(matches!(world.recv(), Some(Event::Message(_))));
+        }
+        assert_eq!(world.transmit().0, b"\x50\x02\0\x03\x50\x02\0\x01\x50\x02\0\x02"); // [MQTT-4.6.0-3]
+        for _ in numbers {
+            world.publish(&Message::new("a", b"").with_qos(Qos::ExactlyOnce)).unwrap();
+        }
+        world.transmit().0.clear();
+        world.input.push(b"\x50\x02\0\x02\x50\x02\0\x03\x50\x02\0\x01");
+        assert!(world.recv().is_none());
+        assert_eq!(world.transmit().0, b"\x62\x02\0\x02\x62\x02\0\x03\x62\x02\0\x01"); // [MQTT-4.6.0-4]
+    }
+}
+
+#[test]
 fn a_lost_session_is_told_entry_by_entry() {
     let mut world = World::open(Version::V5, &[]);
     world.publish(&Message::new("a", b"").with_qos(Qos::AtLeastOnce)).unwrap();
@@ -374,6 +401,58 @@ fn a_lost_session_is_told_entry_by_entry() {
     }
     assert!(world.recv().is_none() && world.client.store().is_empty());
     assert!(world.transmit().0.is_empty());
+}
+
+#[test]
+fn what_is_lost_stays_lost() {
+    let mut world = World::open(Version::V5, &[]);
+    for _ in 0..2 {
+        world.publish(&Message::new("a", b"").with_qos(Qos::ExactlyOnce)).unwrap();
+    }
+    world.publish(&Message::new("a", b"").with_qos(Qos::AtLeastOnce)).unwrap();
+    let again = Connect { clean_start: false, ..Connect::new(Version::V5, "me") };
+    world.client.handle_eof(at(0));
+    assert!(matches!(world.recv(), Some(Event::Closed(_))));
+    // A new session, whose connection is lost before the application has heard of all that is gone.
+    world.connect(&again);
+    world.connack(false, &[]);
+    assert!(matches!(world.recv(), Some(Event::Lost(i)) if i == id(1)));
+    // What is asked meanwhile is not among it.
+    world.client.unsubscribe(at(0), &mut world.out, Filters::list(&["x"]), Properties::NONE).unwrap();
+    assert!(matches!(world.recv(), Some(Event::Lost(i)) if i == id(2)));
+    world.client.handle_eof(at(0));
+    world.connect(&again);
+    assert!(matches!(world.recv(), Some(Event::Lost(i)) if i == id(3)));
+    world.connack(true, &[]);
+    assert!(matches!(world.recv(), Some(Event::Lost(i)) if i == id(4)), "the connection was lost");
+    assert!(world.recv().is_none());
+    world.client.unsubscribe(at(0), &mut world.out, Filters::list(&["x"]), Properties::NONE).unwrap();
+    let unsuback = UnsubAck {
+        id: id(5),
+        properties: Properties::NONE,
+        reasons: ReasonCodes::list(&[ReasonCode::Success]),
+    };
+    assert!(matches!(world.packet(&Packet::UnsubAck(unsuback)), Some(Event::UnsubAck(_))));
+    assert!(world.client.store().is_empty());
+}
+
+#[test]
+fn each_filter_has_its_answer() {
+    let two = ReasonCodes::list(&[ReasonCode::Success, ReasonCode::Success]);
+    let mut world = World::open(Version::V5, &[]);
+    let list = [Subscription::new("x", Qos::AtMostOnce), Subscription::new("y", Qos::AtMostOnce)];
+    world.client.subscribe(at(0), &mut world.out, Subscriptions::list(&list), Properties::NONE).unwrap();
+    world.client.unsubscribe(at(0), &mut world.out, Filters::list(&["x"]), Properties::NONE).unwrap();
+    world.sent();
+    let suback = Packet::SubAck(SubAck { id: id(1), properties: Properties::NONE, reasons: two });
+    assert!(matches!(world.packet(&suback), Some(Event::SubAck(a)) if a.reasons.len() == 2));
+    // [MQTT-3.8.4-6], [MQTT-3.11.3-1]
+    let unsuback = Packet::UnsubAck(UnsubAck { id: id(2), properties: Properties::NONE, reasons: two });
+    assert!(matches!(world.breaks(&octets(&unsuback, Version::V5)), Fault::Protocol { .. }));
+    // That of 3.1.1 has none.
+    let mut world = World::open(Version::V311, &[]);
+    world.client.unsubscribe(at(0), &mut world.out, Filters::list(&["x"]), Properties::NONE).unwrap();
+    assert!(matches!(world.feed(b"\xb0\x02\0\x01"), Some(Event::UnsubAck(_))));
 }
 
 #[test]
