@@ -8,7 +8,7 @@ mod tasks;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
