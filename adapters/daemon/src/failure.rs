@@ -7,6 +7,8 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const TIMEOUT: u8 = 3;
 const NO_RESPONDER: u8 = 4;
+/// What mosquitto's clients end with then.
+const MQTT_TIMEOUT: u8 = 27;
 
 /// A message for the user, which says what to do next, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +36,11 @@ impl Failure {
     /// The time given has passed: exit code 3.
     pub(crate) fn timeout(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), code: TIMEOUT }
+    }
+
+    /// The time given to an MQTT client has passed: exit code 27.
+    pub(crate) fn mqtt_timeout(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), code: MQTT_TIMEOUT }
     }
 
     /// Nobody answers requests on the topic: exit code 4.

@@ -24,7 +24,7 @@ use cli::{CheckWhat, Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(cli::arguments(std::env::args_os()));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -55,6 +55,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sub(args) => drive(narrow()?, client::subscribe::run(args)),
         Command::Req(args) => drive(narrow()?, client::request::run(args)),
         Command::Reply(args) => drive(narrow()?, client::reply::run(args)),
+        Command::MqttPub(args) => drive(narrow()?, client::mqtt::publish(*args)),
+        Command::MqttSub(args) => drive(narrow()?, client::mqtt::subscribe(*args)),
+        Command::MqttReq(args) => drive(narrow()?, client::mqtt::request(*args)),
         Command::Ping(args) => drive(narrow()?, client::ping::run(args)),
     }
 }

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, PORT};
+use crate::config::{self, Auth, Config, Origin, PORT};
 use crate::failure::Failure;
 use crate::log;
 use crate::net::Server;
@@ -17,15 +17,18 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let config = config::load_with_flags(&args)?.config;
+    let config::Loaded { config, origins } = config::load_with_flags(&args)?;
     log::start(&config.log)?;
     let auth = auth::load(&config.auth)?;
     make_room(config.limits.connections);
     // Signals are taken before anybody is told that the server runs.
     let mut signals = Signals::new()?;
     let mut reloads = Reloads::new(args, &config, &auth);
-    let server = Server::bind(&config, auth).await?;
+    // What nobody has asked for is no reason not to start.
+    let if_free = matches!(origins.source("listen[0].tcp"), Origin::Default);
+    let server = Server::bind(&config, auth, if_free).await?;
     let addresses = server.addresses();
+    warn_of_missing(&config, &addresses);
     announce(&addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
     loop {
@@ -49,6 +52,19 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         name = next(&mut signals.terminate, &mut signals.interrupt) => {
             warn!(signal = name, "ending at once");
             Err(Failure::new(format!("ended at once by a second signal ({name}); clients were not waited for")))
+        }
+    }
+}
+
+/// Says which of the default addresses it does without.
+fn warn_of_missing(config: &Config, addresses: &[Endpoint]) {
+    if addresses.len() == config.listen.len() {
+        return;
+    }
+    for address in config.listen.iter().filter_map(|listen| listen.tcp) {
+        let address = address.to_string();
+        if !addresses.iter().any(|listening| listening.to_string() == address) {
+            warn!(address, "another program listens there; serving without it (--listen says where instead)");
         }
     }
 }

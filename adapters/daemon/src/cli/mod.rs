@@ -4,6 +4,7 @@ mod auth;
 mod bench;
 mod connect;
 mod endpoint;
+mod mqtt;
 mod publish;
 mod request;
 mod serve;
@@ -19,6 +20,7 @@ pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::ConnectArgs;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
 pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
@@ -41,14 +43,16 @@ Exit codes:
   2  the command line is wrong
   3  the time given has passed
   4  nobody answers requests on the topic
+ 27  the time given has passed, with --mqtt
 
 Examples:
-  bowline                                serve on 127.0.0.1:7790
+  bowline                                serve on 127.0.0.1:7790, and for MQTT on 127.0.0.1:1883
   bowline -c bowline.toml                serve as a file says
   bowline sub 'demo/#'                   show every message below demo
   bowline pub demo/hello hi              publish one
   bowline reply time --exec 'date'       answer requests
-  bowline req time                       ask";
+  bowline req time                       ask
+  bowline pub --mqtt -t a -m b           MQTT, with mosquitto_pub's flags";
 
 /// A messaging server, and the tools to talk to one. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -99,6 +103,15 @@ pub(crate) enum Command {
     Passwd(PasswdArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Publish messages over MQTT
+    #[command(hide = true)]
+    MqttPub(Box<MqttPubArgs>),
+    /// Subscribe over MQTT, and print what comes
+    #[command(hide = true)]
+    MqttSub(Box<MqttSubArgs>),
+    /// Send a request over MQTT 5, and print the answer
+    #[command(hide = true)]
+    MqttReq(Box<MqttReqArgs>),
 }
 
 /// `bowline credentials`.

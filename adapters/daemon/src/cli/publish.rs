@@ -24,6 +24,10 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PubArgs {
+    /// Speak MQTT, with mosquitto_pub's flags: see bowline pub --mqtt --help
+    #[arg(long)]
+    mqtt: bool,
+
     /// Topic, then payload
     #[arg(value_name = "TOPIC PAYLOAD", num_args = 0..=2)]
     positional: Vec<String>,

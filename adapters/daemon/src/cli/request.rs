@@ -42,6 +42,10 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = REQ_EXAMPLES)]
 pub(crate) struct ReqArgs {
+    /// Speak MQTT, with mosquitto_rr's flags: see bowline req --mqtt --help
+    #[arg(long)]
+    mqtt: bool,
+
     /// The topic, then the payload
     #[arg(value_name = "TOPIC PAYLOAD", num_args = 0..=2)]
     positional: Vec<String>,

@@ -16,7 +16,7 @@ Every setting can come from the environment: BOWLINE_SECTION__KEY, such as
 The flags come before the environment, the environment before the file.
 
 Examples:
-  bowline serve                                  on 127.0.0.1:7790
+  bowline serve                                  on 127.0.0.1:7790 and, for MQTT, 127.0.0.1:1883
   bowline serve -c /etc/bowline/bowline.toml
   bowline serve --data /var/lib/bowline          keep messages and sessions there, not in ./bowline-data
   bowline serve --listen 0.0.0.0:7790 --listen unix:/run/bowline.sock

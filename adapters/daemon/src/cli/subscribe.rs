@@ -48,6 +48,10 @@ pub(crate) enum Retained {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SubArgs {
+    /// Speak MQTT, with mosquitto_sub's flags: see bowline sub --mqtt --help
+    #[arg(long)]
+    mqtt: bool,
+
     /// Topic filters
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,

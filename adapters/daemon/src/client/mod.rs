@@ -2,6 +2,7 @@
 
 pub(crate) mod credentials;
 mod format;
+pub(crate) mod mqtt;
 pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod reply;

@@ -21,7 +21,7 @@ const WINDOW: usize = 512;
 /// Publishes what the arguments say, and reports.
 pub(crate) async fn run(args: PubArgs) -> Result<(), Failure> {
     let (topic, content) = args.plan()?;
-    let source = Source::open(&args, content).await?;
+    let source = Source::open(content, args.repeat, args.template).await?;
     let (client, watch) = connect(&args.connect.target("pub")?, args.timeout).await?;
     let mut count = Count::default();
     let outcome = {
@@ -115,21 +115,20 @@ fn accepted(result: Result<(), Failure>, count: &mut Count) -> Result<(), Failur
 }
 
 /// Where the payloads come from.
-enum Source {
+pub(super) enum Source {
     Lines(Split<BufReader<Stdin>>),
     Same { payload: Bytes, left: u64 },
     Template { template: String, left: u64 },
 }
 
 impl Source {
-    async fn open(args: &PubArgs, content: Content) -> Result<Self, Failure> {
-        let left = args.repeat;
+    pub(super) async fn open(content: Content, left: u64, template: bool) -> Result<Self, Failure> {
         let payload = match content {
             Content::Lines if left > 1 => {
                 return Err(Failure::usage("lines of standard input come once: leave --repeat or -l out"));
             }
             Content::Lines => return Ok(Self::Lines(BufReader::new(tokio::io::stdin()).split(b'\n'))),
-            Content::Text(template) if args.template => return Ok(Self::Template { template, left }),
+            Content::Text(text) if template => return Ok(Self::Template { template: text, left }),
             Content::Text(text) => text.into(),
             Content::File(file) => read_payload(&file).await?,
             Content::Stdin => read_payload("-".as_ref()).await?,
@@ -137,12 +136,12 @@ impl Source {
         Ok(Self::Same { payload, left })
     }
 
-    fn repeats(&self) -> bool {
+    pub(super) fn repeats(&self) -> bool {
         !matches!(self, Self::Lines(_))
     }
 
     /// The next payload, `published` others have gone before.
-    async fn next(&mut self, published: u64) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn next(&mut self, published: u64) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Lines(lines) => {
                 let line = lines.next_segment().await;

@@ -15,12 +15,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
-pub(crate) use load::{load, load_with_flags, read_toml};
+pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 
 /// The port of Bowline.
 pub(crate) const PORT: u16 = crate::net::PORT;
+
+/// The port of MQTT, where every client of it looks first.
+pub(crate) const MQTT_PORT: u16 = crate::net::MQTT_PORT;
 
 /// All settings of the server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -180,9 +183,10 @@ pub(crate) enum LogFormat {
 
 impl Default for Config {
     fn default() -> Self {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], PORT));
+        // Each of them takes every protocol.
+        let loopback = |port| Listen { tcp: Some(SocketAddr::from(([127, 0, 0, 1], port))), unix: None };
         Self {
-            listen: vec![Listen { tcp: Some(loopback), unix: None }],
+            listen: vec![loopback(PORT), loopback(MQTT_PORT)],
             limits: Limits::default(),
             session: Session::default(),
             store: Store::default(),

@@ -58,7 +58,7 @@ fn what_the_example_has_in_comments_is_valid_too() {
         })
         .collect();
     let config = from_text(&uncommented).unwrap().config;
-    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (2, 2, 1));
+    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (3, 2, 1));
     assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
 }
 
@@ -264,6 +264,7 @@ fn the_report_says_where_each_value_came_from() {
     );
     assert_eq!(line("keepalive"), "keepalive = \"30s\"                        # default");
     assert!(text.starts_with("[[listen]]\ntcp = \"127.0.0.1:7790\""), "{text}");
+    assert!(text.contains("[[listen]]\ntcp = \"127.0.0.1:1883\""), "{text}");
     // What is reported can be used.
     let again = from_text(&text).unwrap().config;
     assert_eq!(format!("{again:?}"), format!("{:?}", loaded.config));

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tries each endpoint once more, and says what is wrong with it, and what to do.
-pub(super) async fn diagnose(endpoints: &[Endpoint]) -> Failure {
+pub(crate) async fn diagnose(endpoints: &[Endpoint]) -> Failure {
     let mut lines = Vec::new();
     for endpoint in endpoints {
         let why = match timeout(PATIENCE, reach(endpoint)).await {

@@ -10,9 +10,10 @@ use bowline_core::status::Status;
 use bytes::Bytes;
 
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
+pub(crate) use diagnose::diagnose;
 pub(crate) use server::Server;
 
-pub(crate) use bowline_driver::DEFAULT_PORT as PORT;
+pub(crate) use bowline_driver::{DEFAULT_PORT as PORT, MQTT_PORT};
 
 use crate::cli::Endpoint;
 use crate::config::Secret;

@@ -29,8 +29,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens where the configuration says, and serves from then on.
-    pub(crate) async fn bind(config: &Config, auth: auth::Loaded) -> Result<Self, Failure> {
+    /// Listens where the configuration says, and serves from then on. With `if_free`, addresses where
+    /// another program listens are left out, as long as one is left.
+    pub(crate) async fn bind(config: &Config, auth: auth::Loaded, if_free: bool) -> Result<Self, Failure> {
         let mut builder = bowline_tokio::Server::builder().config(options(config, auth.users)).on_event(log);
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
@@ -46,7 +47,8 @@ impl Server {
             if let Endpoint::Unix(path) = &endpoint {
                 remove_stale(path);
             }
-            builder = builder.listen(&endpoint.to_string());
+            let address = endpoint.to_string();
+            builder = if if_free { builder.listen_if_free(&address) } else { builder.listen(&address) };
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());

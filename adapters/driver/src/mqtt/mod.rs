@@ -310,6 +310,25 @@ impl<R: Runtime> Client<R> {
         Ok(subscription)
     }
 
+    /// Unsubscribes from filters that the session has from before this client. Ready when the server has
+    /// answered, or the connection was lost.
+    ///
+    /// Cancel safety: it only waits; dropped, the server is asked all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`].
+    pub async fn unsubscribe_filters(&self, filters: &[&str]) -> Result<(), Error> {
+        let id = self.0.shared.call(|core| {
+            let id = core.machine.unsubscribe_filters(clock::now(), filters)?;
+            core.subscriptions.insert(id, Subscriber::default());
+            Ok::<_, ClientError>(id)
+        })?;
+        let mut ending = Subscription::new(self.clone(), id);
+        while ending.next().await.is_some() {}
+        Ok(())
+    }
+
     /// The next message because of a subscription that this client has not made itself: of a session
     /// that it goes on with. Nothing once the client is closed. The oldest are dropped where more than
     /// 1,024 wait. One task at a time may wait here.

@@ -19,11 +19,12 @@ pub struct Subscription<R: Runtime> {
     client: Client<R>,
     id: SubscriptionId,
     reasons: Vec<ReasonCode>,
+    keep: bool,
 }
 
 impl<R: Runtime> Subscription<R> {
     pub(super) const fn new(client: Client<R>, id: SubscriptionId) -> Self {
-        Self { client, id, reasons: Vec::new() }
+        Self { client, id, reasons: Vec::new(), keep: false }
     }
 
     /// Waits for the server's answer; or until so much has come because of a session that goes on that
@@ -75,6 +76,12 @@ impl<R: Runtime> Subscription<R> {
         }
     }
 
+    /// Goes without unsubscribing: the session keeps the subscription, and what comes because of it from
+    /// now on is dropped here.
+    pub fn keep(mut self) {
+        self.keep = true;
+    }
+
     /// Ends it; ready when the server has answered. Dropping it does the same, without waiting.
     ///
     /// Cancel safety: dropped before it is ready, the subscription ends all the same.
@@ -114,8 +121,10 @@ impl<R: Runtime> Drop for Subscription<R> {
     fn drop(&mut self) {
         self.client.0.shared.call(|core| {
             core.forget(self.id);
-            // It may have ended by itself.
-            let _ = core.machine.unsubscribe(clock::now(), self.id);
+            if !self.keep {
+                // It may have ended by itself.
+                let _ = core.machine.unsubscribe(clock::now(), self.id);
+            }
         });
     }
 }

@@ -142,8 +142,7 @@ impl Client {
         if self.inbox.is_full() {
             return Err(ClientError::EventsWaiting);
         }
-        let id = SubscriptionId(self.next_subscription);
-        self.next_subscription = self.next_subscription % crate::mqtt::VARINT_MAX + 1;
+        let id = self.next_subscription_id();
         let filters = subscribe.filters.iter().map(|s| (s.filter.to_string(), s.options)).collect();
         let properties = subscribe.properties;
         self.subscriptions.insert(id, Subscription { filters, properties, state: SubState::Waiting });
@@ -171,6 +170,39 @@ impl Client {
             self.inbox.push(ClientEvent::Unsubscribed { subscription: id, reasons: Vec::new() });
         }
         Ok(())
+    }
+
+    /// Unsubscribes from filters that the session has from before this client.
+    /// [`ClientEvent::Unsubscribed`] follows, under the name that is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NotConnected`], [`ClientError::Topic`], [`ClientError::Closed`].
+    pub fn unsubscribe_filters(
+        &mut self,
+        now: Instant,
+        filters: &[&str],
+    ) -> Result<SubscriptionId, ClientError> {
+        self.tick(now);
+        self.check_open()?;
+        if !self.opened {
+            return Err(ClientError::NotConnected);
+        }
+        if filters.is_empty() {
+            return Err(ClientError::Invalid("there is no filter to unsubscribe from")); // [MQTT-3.10.3-2]
+        }
+        for filter in filters {
+            parse_filter(filter)?;
+        }
+        let id = self.next_subscription_id();
+        self.command(Command::Unsubscribe(id, filters.iter().map(|filter| (*filter).into()).collect()));
+        Ok(id)
+    }
+
+    fn next_subscription_id(&mut self) -> SubscriptionId {
+        let id = SubscriptionId(self.next_subscription);
+        self.next_subscription = self.next_subscription % crate::mqtt::VARINT_MAX + 1;
+        id
     }
 
     /// Acknowledges a message, where [`ClientConfig::manual_ack`](super::ClientConfig::manual_ack) leaves

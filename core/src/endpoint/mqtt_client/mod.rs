@@ -2,7 +2,7 @@
 //! again where the server has lost that, keeps what was not acknowledged, and tells its application
 //! what happens.
 //!
-//! It is to [`mqtt::client`](crate::mqtt::client), which needs no allocator and drives one session over
+//! It is to [`mqtt::client`], which needs no allocator and drives one session over
 //! one connection after another, what [`endpoint::client`](crate::endpoint::client) is to our own
 //! protocol's session; and it is driven in the same way.
 //!

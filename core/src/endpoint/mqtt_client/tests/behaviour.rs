@@ -83,6 +83,32 @@ fn a_lost_session_is_made_anew() {
     assert_eq!(world.people[a].outcome(id), Some(ReasonCode::Success));
 }
 
+#[test]
+fn filters_of_a_session_from_before_can_be_given_up() {
+    let mut world = World::new();
+    let before = world.named("me");
+    world.subscribe(before, "t", Qos::AtLeastOnce);
+    world.settle();
+    world.people[before].cut_off = true;
+    world.cut(before);
+    let config = ClientConfig { client_id: "me".into(), clean_start: false, ..ClientConfig::default() };
+    let now = world.join(config);
+    let early = world.people[now].client.unsubscribe_filters(world.now, &["t"]);
+    assert_eq!(early, Err(ClientError::NotConnected));
+    world.settle();
+    world.publish(now, "t", "of no subscription here", Qos::AtLeastOnce);
+    world.settle();
+    assert_eq!(world.people[now].raw[0].0, [], "it is told all the same");
+    let id = world.people[now].client.unsubscribe_filters(world.now, &["t", "u"]).unwrap();
+    world.settle();
+    assert!(world.people[now].events.iter().any(|event| matches!(event,
+        ClientEvent::Unsubscribed { subscription, reasons } if *subscription == id
+            && reasons[..] == [ReasonCode::Success, ReasonCode::NoSubscriptionExisted])));
+    world.publish(now, "t", "nobody", Qos::AtLeastOnce);
+    world.settle();
+    assert_eq!(world.people[now].messages.len(), 1);
+}
+
 /// What had been sent and not answered when the session was lost goes out again, before what is newer.
 #[test]
 fn what_was_in_flight_is_published_anew() {
@@ -344,6 +370,73 @@ fn a_silent_server_is_given_up() {
     }
     let gone = now.saturating_since(world.now);
     assert!((SECOND * 30..SECOND * 60).contains(&gone), "{gone:?}");
+}
+
+/// Enhanced authentication (§4.12), against the server's own machine: its application here is a script.
+#[test]
+fn an_authentication_goes_step_by_step() {
+    use crate::buf::{GrowingRecvBuf, SharedSendBuf};
+    use crate::mqtt::server::{self, Event, Server, Welcome};
+    use crate::mqtt::{Auth, Properties};
+    let now = Instant::from_millis(1);
+    let auth = AuthMethod { name: "count".into(), data: b"one".to_vec().into() };
+    let config = ClientConfig { auth: Some(auth), ..ClientConfig::default() };
+    let mut client = Client::new(now, config, std::boxed::Box::new(crate::entropy::Seeded::new(1)));
+    let mut server = Server::accept(now, &server::Config::default());
+    let (mut up, mut down) = (SharedSendBuf::new(4096), SharedSendBuf::new(4096));
+    let (mut at_server, mut at_client) = (GrowingRecvBuf::new(4096), GrowingRecvBuf::new(4096));
+    let mut heard: Vec<Vec<u8>> = Vec::new();
+    let mut steps: Vec<(bool, Vec<u8>)> = Vec::new();
+    client.poll_connect(now).unwrap();
+    client.handle_connected(now);
+    for round in 0..8 {
+        let _ = client.poll_transmit(now, &mut up);
+        let octets = up.slices().flatten().copied().collect::<Vec<_>>();
+        up.sent(octets.len());
+        at_server.push(&octets);
+        while let Some(event) = server.recv(now, &mut at_server, &mut crate::mqtt::AliasTable::new()) {
+            let data = |properties: Properties<'_>| match properties.get(crate::mqtt::PropertyId::AuthData) {
+                Some(Property::AuthData(data)) => data.to_vec(),
+                _ => Vec::new(),
+            };
+            let again = |data| [Property::AuthMethod("count"), Property::AuthData(data)];
+            let (reason, list) = match event {
+                Event::Connect(connect) => {
+                    heard.push(data(connect.properties));
+                    (ReasonCode::ContinueAuthentication, again(b"two"))
+                }
+                Event::Auth(auth) if auth.reason == ReasonCode::ReAuthenticate => {
+                    heard.push(data(auth.properties));
+                    (ReasonCode::Success, again(b"fine"))
+                }
+                Event::Auth(auth) => {
+                    heard.push(data(auth.properties));
+                    server.connack(now, &mut down, &Welcome::default()).unwrap();
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
+            server.auth(now, &mut down, &Auth { reason, properties: Properties::list(&list) }).unwrap();
+        }
+        let octets = down.slices().flatten().copied().collect::<Vec<_>>();
+        down.sent(octets.len());
+        at_client.push(&octets);
+        client.recv(now, &mut at_client);
+        while let Some(event) = client.poll_event() {
+            if let ClientEvent::Auth { done, data } = event {
+                if !done {
+                    client.authenticate(now, b"three").unwrap();
+                }
+                steps.push((done, data));
+            }
+        }
+        if round == 4 {
+            assert!(client.is_connected());
+            client.authenticate(now, b"four").unwrap();
+        }
+    }
+    assert_eq!(heard, [b"one".to_vec(), b"three".to_vec(), b"four".to_vec()]);
+    assert_eq!(steps, [(false, b"two".to_vec()), (true, b"fine".to_vec())]);
 }
 
 #[test]
