@@ -1,6 +1,7 @@
 //! A server: listeners, a hub for all who connect, and handlers inside the program.
 
 mod connection;
+mod deadlines;
 mod local;
 mod shared;
 mod storing;
@@ -27,6 +28,7 @@ use crate::runtime::{Listener, Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
 use crate::{Address, AddressError, Engine, OsEntropy, clock};
 use connection::Connection;
+use deadlines::ConnectionTimer;
 use local::{Route, Speaker, Voice};
 use shared::{OnEvent, Phase, Shared};
 use storing::OnStoreEvent;
@@ -258,7 +260,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         for listener in listeners {
             server.runtime.spawn(tasks::accept(server.clone(), listener));
         }
-        server.runtime.spawn(tasks::hub_timer(Arc::clone(&server.shared), server.runtime.timer()));
+        server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
     }
 }
@@ -357,7 +359,7 @@ impl<R: Runtime> Server<R> {
     pub fn attach<T: Transport + 'static>(&self, transport: T, peer: Peer) -> Result<(), Refused> {
         let (key, woken) = self.shared.accept(peer)?;
         let connection = Connection::new(Arc::clone(&self.shared), key, woken);
-        let timer = self.runtime.timer();
+        let timer = ConnectionTimer::new(Arc::clone(&self.shared), key);
         self.runtime.spawn(Engine::new(transport, connection, timer, self.max_frame));
         Ok(())
     }

@@ -13,6 +13,7 @@ use bowline_core::endpoint::server::{
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
+use super::deadlines::Deadlines;
 use super::storing::Storing;
 use crate::clock;
 
@@ -50,7 +51,9 @@ pub(super) struct Core {
     pub(super) locals: HashMap<LocalKey, Waker>,
     /// Handlers' sessions that have not ended.
     pub(super) routes: usize,
-    /// When the hub's timer task wakes by itself, and how to wake it earlier.
+    /// Of connections.
+    pub(super) deadlines: Deadlines,
+    /// When the timer's task wakes by itself, and how to wake it earlier.
     pub(super) armed: Option<Instant>,
     pub(super) timer: Option<Waker>,
     /// The server's own tasks, and who waits for the end; woken when the phase changes.
@@ -86,16 +89,22 @@ impl Core {
         while let Some(key) = self.machine.poll_local_ready() {
             wake.extend(self.locals.get(&key).cloned());
         }
-        if let Some(deadline) = self.machine.poll_hub_timeout()
-            && self.armed.is_none_or(|armed| deadline.at < armed)
-        {
-            self.armed = Some(deadline.at);
-            wake.extend(self.timer.take());
+        if let Some(deadline) = self.machine.poll_hub_timeout() {
+            wake.extend(self.arm(deadline.at));
         }
         if let Some(storing) = &mut self.storing {
             storing.rouse(self.machine.hub().issued(), wake);
         }
         own_ready
+    }
+
+    /// Has the timer's task wake at `at`; gives whom to wake for that.
+    fn arm(&mut self, at: Instant) -> Option<Waker> {
+        if self.armed.is_some_and(|armed| armed <= at) {
+            return None;
+        }
+        self.armed = Some(at);
+        self.timer.take()
     }
 
     pub(super) fn set_phase(&mut self, phase: Phase, wake: &mut Vec<Waker>) {
@@ -168,6 +177,7 @@ impl Shared {
             slots: Vec::new(),
             locals: HashMap::new(),
             routes: 0,
+            deadlines: Deadlines::default(),
             armed: None,
             timer: None,
             watchers: Vec::new(),
@@ -215,6 +225,18 @@ impl Shared {
             core.slots[key.index()] = Some(slot);
             Ok((key, woken))
         })
+    }
+
+    /// Has a connection woken at `at`.
+    pub(super) fn set_deadline(&self, at: Instant, key: ConnectionKey) {
+        let timer = {
+            let mut core = self.core.lock();
+            core.deadlines.push(at, key);
+            core.arm(at)
+        };
+        if let Some(timer) = timer {
+            timer.wake();
+        }
     }
 
     pub(super) fn register(&self, key: ConnectionKey, waker: &Waker) {

@@ -1,4 +1,4 @@
-//! The server's own tasks: one for each listener, one for the hub's deadlines.
+//! The server's own tasks: one for each listener, one for deadlines.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -20,7 +20,9 @@ use crate::store::Calendar;
 /// so that a full table costs no processor, and short enough that nobody waits for long.
 const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// So many turns of the hub's timer, then others get theirs.
+/// So many connections are woken in one turn of the timer.
+const WOKEN: usize = 256;
+/// So many turns of the timer, then others get theirs.
 const TURNS: u32 = 16;
 
 /// Lets in whoever comes, until the server drains.
@@ -60,8 +62,8 @@ fn next<R: Runtime, L: Listener>(
     if draining { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
 }
 
-/// Does what is due in the hub, until the server is stopped.
-pub(super) async fn hub_timer<T: Timer>(shared: Arc<Shared>, mut timer: T) {
+/// Does what is due in the hub, and wakes the connections that are due, until the server is stopped.
+pub(super) async fn timer<T: Timer>(shared: Arc<Shared>, mut timer: T) {
     poll_fn(|cx| {
         for _ in 0..TURNS {
             match turn(&shared, cx) {
@@ -90,7 +92,7 @@ enum Due {
 }
 
 fn turn(shared: &Shared, cx: &Context<'_>) -> Due {
-    shared.with(|core, _| {
+    shared.with(|core, wake| {
         let Calendar { now, unix_ms } = Calendar::now();
         if core.phase == Phase::Stopped {
             return Due::Stopped;
@@ -99,7 +101,12 @@ fn turn(shared: &Shared, cx: &Context<'_>) -> Due {
         // The system's clock may have been set meanwhile.
         core.machine.set_calendar(now, unix_ms);
         core.machine.handle_hub_timeout(now);
-        core.armed = core.machine.poll_hub_timeout().map(|deadline| deadline.at);
+        for _ in 0..WOKEN {
+            let Some(key) = core.deadlines.pop_due(now) else { break };
+            core.wake(key, wake);
+        }
+        let hub = core.machine.poll_hub_timeout().map(|deadline| deadline.at);
+        core.armed = hub.into_iter().chain(core.deadlines.next()).min();
         match core.armed {
             None => Due::Never,
             Some(at) if at <= now => Due::Now,
