@@ -38,6 +38,12 @@ enum Next {
 }
 
 impl Session {
+    /// Whether the peer's next frame says that it leaves.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_close_next(buf: &impl RecvBuf) -> bool {
+        buf.filled().first().is_some_and(|octet| octet >> 2 == Kind::Close.number())
+    }
+
     /// Consumes whole frames from `buf` up to the next event, which borrows the buffer.
     ///
     /// Call it until it returns nothing, whenever octets came and after

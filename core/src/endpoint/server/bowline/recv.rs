@@ -13,7 +13,7 @@ use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
 use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
 use crate::session::{
-    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Subscribe,
+    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Session, Subscribe,
 };
 use crate::status::Status;
 
@@ -32,8 +32,11 @@ impl Connection {
         out: &mut impl SendBuf,
     ) -> bool {
         let mut blocked = false;
+        self.accept_committed(turn);
         loop {
-            if out.room() < REPLY_ROOM {
+            // A client that leaves still learns what was accepted before (END-2): once that is stored.
+            let waits = !self.owed.is_empty() && Session::is_close_next(buf);
+            if waits || out.room() < REPLY_ROOM {
                 blocked = !buf.filled().is_empty();
                 break;
             }
@@ -106,6 +109,18 @@ impl Connection {
         if let Err(refusal) = done {
             let id = if m.reliable { self.session.received() } else { 0 };
             self.answer(turn, out, Kind::Publish, id, Err(refusal));
+        }
+    }
+
+    /// Accepts what the store has by now.
+    pub(super) fn accept_committed(&mut self, turn: &mut Turn<'_>) {
+        let Self { owed, session, .. } = self;
+        let accept = |(): &()| {
+            session.accept_received(turn.now, 1);
+            true
+        };
+        if !owed.is_empty() && owed.flush(turn.server.hub.commits(), accept) {
+            turn.server.waiting.push(turn.key);
         }
     }
 

@@ -21,14 +21,7 @@ impl Connection {
         if core::mem::take(&mut self.slow) {
             self.end(turn, Code::SlowConsumer, "you take less than you are sent");
         }
-        let Self { owed, session, .. } = self;
-        let accept = |(): &()| {
-            session.accept_received(turn.now, 1);
-            true
-        };
-        if !owed.is_empty() && owed.flush(turn.server.hub.commits(), accept) {
-            turn.server.waiting.push(turn.key);
-        }
+        self.accept_committed(turn);
         let transport = self.session.poll_transmit(turn.now, out);
         if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
             self.deliver(turn, hub, out);

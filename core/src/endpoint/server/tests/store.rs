@@ -5,12 +5,12 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::world::World;
-use crate::endpoint::server::{Anonymous, ServerConfig, Users};
+use crate::endpoint::server::{Anonymous, ServerConfig, ServerEvent, Users};
 use crate::hub::HubOptions;
 use crate::lifecycle::Transport;
 use crate::mqtt::{AckKind, Connect, Packet, Properties, Property, Qos, Subscription, Version};
 use crate::prx1::{self, Filter};
-use crate::session::{Connect as Hello, Counts, Message, Resume, Subscribe};
+use crate::session::{Code, Connect as Hello, Counts, Message, Resume, Subscribe};
 
 const NOTHING: Vec<String> = Vec::new();
 
@@ -128,6 +128,23 @@ fn our_own_protocol_and_prx1_wait_as_well() {
     let message = Message { topic: "other", ..message };
     w.call(own, |session, now, out| session.publish(now, out, &message).unwrap());
     assert_eq!(w.take(own), ["acked 2"]);
+}
+
+/// END-2: who leaves at once still learns what was accepted.
+#[test]
+fn a_close_waits_for_what_came_before_it() {
+    let mut w = world();
+    durable_subscriber(&mut w);
+    let own = w.bowline();
+    w.call(own, |session, now, out| {
+        session.publish(now, out, &Message { reliable: true, ..Message::new("t", b"x") }).unwrap();
+        session.close(now, Code::Normal, "");
+        let _ = session.poll_transmit(now, out);
+    });
+    let closed = |w: &mut World| w.events().iter().any(|e| matches!(e, ServerEvent::Closed { .. }));
+    assert!(!closed(&mut w), "its CLOSE is not looked at before the message is stored");
+    w.commit();
+    assert!(closed(&mut w));
 }
 
 #[test]
