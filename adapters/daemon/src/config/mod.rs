@@ -34,6 +34,9 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) session: Session,
     pub(crate) store: Store,
+    /// Topics whose messages are kept to be read back; the first whose filter matches counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) history: Vec<History>,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -105,6 +108,21 @@ pub(crate) struct Store {
     pub(crate) memory: bool,
     /// Whether it looks through all of it at the start.
     pub(crate) check: bool,
+}
+
+/// What is kept of each topic that matches a filter.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct History {
+    pub(crate) filter: String,
+    /// At most; 0: nothing.
+    #[serde(default = "History::messages")]
+    pub(crate) messages: u32,
+    #[serde(default = "History::bytes")]
+    pub(crate) bytes: Size,
+    /// Without one, for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) age: Option<Span>,
 }
 
 /// Who may connect.
@@ -190,6 +208,7 @@ impl Default for Config {
             limits: Limits::default(),
             session: Session::default(),
             store: Store::default(),
+            history: Vec::new(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
@@ -228,6 +247,16 @@ impl Default for Session {
 impl Default for Store {
     fn default() -> Self {
         Self { path: "bowline-data".into(), memory: false, check: false }
+    }
+}
+
+impl History {
+    const fn messages() -> u32 {
+        1000
+    }
+
+    const fn bytes() -> Size {
+        Size(1 << 20)
     }
 }
 

@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, store, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, store, history, auth, drain and log"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -273,4 +273,19 @@ fn the_report_says_where_each_value_came_from() {
     let frame = &report["settings"]["limits.frame"];
     assert_eq!((frame["value"].as_str(), frame["from"]["line"].as_u64()), (Some("2MiB"), Some(2)));
     assert_eq!(report["settings"]["listen[0].tcp"]["from"]["kind"].as_str(), Some("default"));
+}
+
+#[test]
+fn history_is_kept_of_topics_that_match() {
+    let text = "[[history]]\nfilter = \"rooms/#\"\nage = \"7d\"\n[[history]]\nfilter = \"a/+\"\nmessages = 10\nbytes = \"1 KiB\"\n";
+    let history = from_text(text).unwrap().config.history;
+    assert_eq!(
+        (history[0].messages, history[0].bytes.0, history[0].age),
+        (1000, 1 << 20, Some(Span::from_secs(7 * 86_400)))
+    );
+    assert_eq!((history[1].messages, history[1].bytes.0, history[1].age), (10, 1024, None));
+    let wrong = complaint("[[history]]\nfilter = \"a/#/b\"\n");
+    assert!(wrong.starts_with("bowline.toml:2:1: history[0].filter: `a/#/b` is not a filter"), "{wrong}");
+    let wrong = complaint("[[history]]\nfilter = \"a\"\nage = \"1ms\"\n");
+    assert!(wrong.starts_with("bowline.toml:3:1: history[0].age: 1ms is not allowed"), "{wrong}");
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use bowline_core::session::{MAX_FRAME_CEILING, MAX_FRAME_FLOOR};
+use bowline_core::topic::parse_filter;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -30,6 +31,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
         &(Span::from_millis(100)..=Span::from_secs(3_600)),
     );
     store(&config.store, &mut check);
+    history(config, &mut check);
     check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
     check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
     if !is_level_list(&config.log.level) {
@@ -99,6 +101,19 @@ fn store(store: &Store, check: &mut Check<'_>) {
         check.complain("store.path", "the path is empty; name a directory, or set `memory = true`");
     } else if store.path.exists() && !store.path.is_dir() {
         check.complain("store.path", format!("{} is not a directory", store.path.display()));
+    }
+}
+
+fn history(config: &Config, check: &mut Check<'_>) {
+    for (index, history) in config.history.iter().enumerate() {
+        let key = format!("history[{index}]");
+        if let Err(error) = parse_filter(&history.filter) {
+            check
+                .complain(&format!("{key}.filter"), format!("`{}` is not a filter: {error}", history.filter));
+        }
+        if let Some(age) = &history.age {
+            check.within(&format!("{key}.age"), age, &(Span::from_secs(1)..=Span::from_secs(3650 * 86_400)));
+        }
     }
 }
 

@@ -5,19 +5,20 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
     ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
 };
-use bowline_core::hub::{HubOptions, Policy};
+use bowline_core::hub::{HistoryOptions, HubOptions, Policy};
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{Config, Drain, Listen, QueuePolicy};
+use crate::config::{Config, Drain, History, Listen, QueuePolicy};
 use crate::failure::Failure;
 use crate::store;
 
@@ -157,6 +158,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_subscriptions_per_session: limits.subscriptions,
         max_requests_per_session: limits.requests,
         max_expiry: config.session.expiry.0,
+        history: config.history.iter().map(history).collect(),
         ..HubOptions::default()
     };
     let policy = match limits.queue_policy {
@@ -178,6 +180,15 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_per_address: limits.per_address,
         users,
         ..ServerConfig::default()
+    }
+}
+
+fn history(history: &History) -> HistoryOptions {
+    HistoryOptions {
+        filter: history.filter.as_str().into(),
+        max_messages: history.messages,
+        max_bytes: history.bytes.0,
+        max_age: history.age.map_or(Duration::MAX, |age| age.0),
     }
 }
 
