@@ -1,5 +1,8 @@
 //! All sessions and their queues: offering, handing out, acknowledging.
 
+mod check;
+mod stored;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -156,72 +159,6 @@ impl Sessions {
             self.wake(index);
         }
         if high { Offer::High } else { Offer::Queued }
-    }
-
-    /// Has the store keep a delivery. One exactly once then waits for that: its number must not be
-    /// another's after a crash.
-    #[cold]
-    fn store(&mut self, index: u32, entry: Entry) -> Entry {
-        let message = self.pool.stored(entry.message);
-        let s = &self.all[index];
-        let Entry { sid, number, quality, .. } = entry;
-        let others = match entry.kind() {
-            Kind::Overlap(list) => self.overlaps[list].clone(),
-            _ => Box::default(),
-        };
-        let (session, retain) = (s.stored, entry.retain());
-        let held = s.by_id && quality == Quality::ExactlyOnce;
-        let queued = Operation::Queued { session, number, message, sid, others, quality, retain };
-        self.pool.log.push(queued);
-        if held {
-            self.pool.log.hold(self.key(index), number);
-        }
-        entry.with_held(held)
-    }
-
-    /// Queues a delivery that the store has, under its number there.
-    pub(super) fn put_stored(&mut self, index: u32, mut entry: Entry, number: u32) {
-        entry.number = number;
-        self.pool.share(entry.message);
-        let size = u64::from(self.pool.get(entry.message).size());
-        let s = &mut self.all[index];
-        s.next_number = next_number(number);
-        s.queued += 1;
-        s.bytes += size;
-        self.counters.queued += 1;
-        self.counters.queued_bytes += size;
-        let lanes = s.lanes.as_ref().map_or(&[][..], |lanes| &lanes.all);
-        let lane = lanes.iter().position(|lane| lane.live && lane.sid == entry.sid);
-        s.queue(lane.map_or(NONE, |lane| lane as u32)).push_back(entry);
-    }
-
-    /// The store says that the peer has received this delivery.
-    pub(super) fn release_stored(&mut self, index: u32, number: u32) {
-        let s = &self.all[index];
-        if let Some(at) = s.unacked.iter().position(|e| e.number == number && e.message != NONE) {
-            let entry = s.unacked[at];
-            self.forget_message(index, entry);
-            self.all[index].unacked[at].message = NONE;
-        }
-    }
-
-    /// The store has committed: hands out what waited for that.
-    pub(super) fn committed(&mut self) {
-        while let Some((key, number)) = self.pool.log.pop_held() {
-            if self.find(key).is_err() {
-                continue;
-            }
-            let s = &mut self.all[key.index];
-            // Those that are held are the last of what waits, or were handed out.
-            let entry = match s.main.iter().rposition(|e| e.held() && e.number == number) {
-                Some(at) => s.main.get_mut(at),
-                None => s.unacked_mut(number),
-            };
-            if let Some(entry) = entry {
-                *entry = entry.with_held(false);
-            }
-            self.wake(key.index);
-        }
     }
 
     /// Keeps the further subscriptions of a delivery.
@@ -808,59 +745,6 @@ impl Sessions {
             }
             self.notices.pop_front();
         }
-    }
-
-    /// Checks counts and lists against what there is.
-    pub(super) fn check(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
-        let (mut queued, mut bytes) = (0, 0);
-        for (index, s) in self.all.places().filter(|(_, s)| s.live) {
-            let all = || s.unsent().chain(&s.unacked);
-            let sizes = all().filter(|e| e.message != NONE);
-            let sum: u64 = sizes.map(|e| u64::from(self.pool.get(e.message).size())).sum();
-            if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
-                return Err("session: cached counts differ from a recount");
-            }
-            if s.rare().owed != s.rare().control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
-                return Err("session: octets of answers differ from a recount");
-            }
-            let key = SessionKey { index, generation: s.generation };
-            let listed = self.ready.iter().filter(|k| **k == key).count();
-            if listed != usize::from(s.wake == Wake::Listed) || (s.wake == Wake::Idle && s.is_ready()) {
-                return Err("session: the list of ready sessions is wrong");
-            }
-            if let Some(lanes) = &s.lanes {
-                for (i, lane) in lanes.all.iter().enumerate() {
-                    let in_ring = lanes.ring.contains(&(i as u32));
-                    if in_ring != (lane.turn == Turn::Ring) || (lane.turn == Turn::Out && lane.may_send()) {
-                        return Err("session: a lane that may send has no turn");
-                    }
-                }
-            }
-            queued += u64::from(s.queued);
-            bytes += s.bytes;
-        }
-        if (queued, bytes) != (self.counters.queued, self.counters.queued_bytes) {
-            return Err("counters: queued differs from a recount");
-        }
-        self.check_references(kept)
-    }
-
-    fn check_references(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
-        let mut references = alloc::collections::BTreeMap::new();
-        kept.for_each(|message| *references.entry(message).or_insert(0u32) += 1);
-        for (_, s) in self.all.places() {
-            let control = s.rare().control.iter().filter_map(Control::message);
-            let will = s.rare().will.as_ref().map(|will| will.message);
-            let queued = s.unsent().chain(&s.unacked).map(|e| e.message).filter(|m| *m != NONE);
-            for message in queued.chain(control).chain(will) {
-                *references.entry(message).or_insert(0u32) += 1;
-            }
-        }
-        if references.len() != self.pool.len() {
-            return Err("pool: a message is kept that nobody waits for");
-        }
-        let wrong = |(message, n): (u32, u32)| references.get(&message).copied().unwrap_or(0) != n;
-        if self.pool.references().any(wrong) { Err("pool: references miscounted") } else { Ok(()) }
     }
 }
 
