@@ -26,20 +26,8 @@ pub(crate) fn duration(millis: Option<i64>) -> Duration {
     millis.map_or(Duration::MAX, |millis| Duration::from_millis(millis.cast_unsigned()))
 }
 
-pub(crate) const fn handling(retained: RetainHandling) -> u8 {
-    match retained {
-        RetainHandling::Send => 0,
-        RetainHandling::SendIfNew => 1,
-        RetainHandling::Never => 2,
-    }
-}
-
-pub(crate) const fn retain_handling(number: u8) -> RetainHandling {
-    match number {
-        0 => RetainHandling::Send,
-        1 => RetainHandling::SendIfNew,
-        _ => RetainHandling::Never,
-    }
+pub(crate) fn retain_handling(number: u8) -> RetainHandling {
+    RetainHandling::from_number(number.into()).unwrap_or(RetainHandling::Never)
 }
 
 /// Further subscriptions, with commas between; nothing for none.

@@ -14,7 +14,7 @@ use bowline_driver::store::Calendar;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::{duration, handling, millis, retain_handling};
+use crate::columns::{duration, millis, retain_handling};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -401,7 +401,7 @@ fn subscription(session: u64, sid: u64, filter: &str, options: &SubscribeOptions
         no_local,
         serves: serve,
         retain_as_published,
-        retain_handling: handling(retained),
+        retain_handling: retained.number(),
     }
 }
 

@@ -5,7 +5,7 @@ use bowline_core::time::Instant;
 use bowline_driver::store::Calendar;
 use rusqlite::{CachedStatement, Connection, Params, params};
 
-use crate::columns::{Parts, handling, int, list, millis};
+use crate::columns::{Parts, int, list, millis};
 
 /// Every statement that writes. Each leads to the same when it is carried out again.
 #[derive(Clone, Copy)]
@@ -201,7 +201,7 @@ impl<'c> Writer<'c> {
     ) -> rusqlite::Result<()> {
         // Named one by one, so that none is forgotten when there are more.
         let SubscribeOptions { quality, credit, no_local, serve, retain_as_published, retained } = options;
-        let (qos, credit, handling) = (quality.number(), credit.map(int), handling(*retained));
+        let (qos, credit, handling) = (quality.number(), credit.map(int), retained.number());
         let row = params![session, sid, filter, qos, credit, no_local, serve, retain_as_published, handling];
         self.run(Sql::AddSubscription, row)
     }

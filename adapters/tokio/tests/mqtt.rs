@@ -15,7 +15,7 @@ const QOS2: SubscriptionOptions = SubscriptionOptions {
     qos: Qos::ExactlyOnce,
     no_local: false,
     retain_as_published: false,
-    retain_handling: bowline_driver::mqtt::RetainHandling::Always,
+    retain_handling: bowline_driver::mqtt::RetainHandling::Send,
 };
 
 async fn server() -> (Server, String) {

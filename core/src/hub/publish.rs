@@ -152,7 +152,8 @@ impl Hub {
     }
 
     /// What must be committed for what was done since so many operations were issued.
-    fn commit_since(&self, issued: u64) -> Option<u64> {
+    #[inline]
+    pub(crate) fn commit_since(&self, issued: u64) -> Option<u64> {
         let now = self.sessions.pool.log.issued();
         (now > issued).then_some(now)
     }
@@ -216,6 +217,9 @@ impl Hub {
         };
         // Only where several filters match can several subscriptions of a session.
         let several = found.len() > 1;
+        let entry_for = |t: &Target| {
+            Entry::new(t.sid, message, quality.min(t.quality())).with_retain(retain & t.retain_as_published())
+        };
         for filter in found {
             let filter = &subs.filters[*filter];
             for t in filter.targets() {
@@ -227,9 +231,7 @@ impl Hub {
                     continue;
                 }
                 let lane = if t.has_lane() { subs.subs[t.sub].lane } else { NONE };
-                let entry = Entry::new(t.sid, message, quality.min(t.quality()))
-                    .with_retain(retain & t.retain_as_published());
-                offer(sessions, &mut outcome, publisher, (t.session(), lane), entry, size);
+                offer(sessions, &mut outcome, publisher, (t.session(), lane), entry_for(t), size);
             }
             for number in filter.groups() {
                 let group = &mut subs.groups[*number];
@@ -239,9 +241,7 @@ impl Hub {
                 let all = &sessions.all;
                 let Some(t) = group.pick(|_| true, false, |s| all[s].has_room(size)) else { continue };
                 let lane = subs.subs[t.sub].lane;
-                let entry = Entry::new(t.sid, message, quality.min(t.quality()))
-                    .with_retain(retain & t.retain_as_published())
-                    .of_group(*number);
+                let entry = entry_for(&t).of_group(*number);
                 offer(sessions, &mut outcome, publisher, (t.session(), lane), entry, size);
             }
         }

@@ -123,7 +123,11 @@ impl Queues {
         self.tasks.places().filter(|(_, task)| task.number != 0).map(|(_, task)| task.message)
     }
 
-    fn make(&mut self, name: &str, options: QueueOptions, declared: bool) -> u32 {
+    /// The queue of this name; where there is none, one is made.
+    fn named(&mut self, name: &str, options: QueueOptions, declared: bool) -> u32 {
+        if let Some(queue) = self.names.get(name) {
+            return *queue;
+        }
         let queue = Queue { name: name.into(), options, declared, next: 1, ..Queue::default() };
         let queue = self.queues.insert(queue);
         self.names.insert(name.into(), queue);
@@ -182,11 +186,10 @@ impl Hub {
     ) -> Result<(), Refusal> {
         self.tick(now);
         self.check_queue(key, name)?;
-        let known = self.queues.names.get(name).copied();
-        if known.is_none() && self.queues.len() >= self.options.max_queues {
+        if !self.queues.names.contains_key(name) && self.queues.len() >= self.options.max_queues {
             return Err(Refusal::Quota("queues"));
         }
-        let queue = known.unwrap_or_else(|| self.queues.make(name, options, true));
+        let queue = self.queues.named(name, options, true);
         let q = &mut self.queues.queues[queue];
         (q.options, q.declared, q.ended) = (options, true, false);
         self.sessions.pool.log.push(Operation::QueueAdded { queue: name.into(), options });
@@ -268,8 +271,7 @@ impl Hub {
         let m = self.sessions.pool.get(message);
         let (size, topic) = (m.size(), m.topic());
         let name = name_of(topic).unwrap_or_default();
-        let known = self.queues.names.get(name).copied();
-        let queue = known.unwrap_or_else(|| self.queues.make(name, self.options.queue, false));
+        let queue = self.queues.named(name, self.options.queue, false);
         self.queues.queues[queue].ended = false;
         self.add_task(queue, message, size, 0);
         self.pump(now, queue, None);
@@ -330,8 +332,7 @@ impl Hub {
         } else if hopeless {
             let dead = format!("{}{DEAD}", q.name);
             let size = self.sessions.pool.get(message).size();
-            let known = self.queues.names.get(&*dead).copied();
-            let to = known.unwrap_or_else(|| self.queues.make(&dead, self.options.queue, false));
+            let to = self.queues.named(&dead, self.options.queue, false);
             self.add_task(to, message, size, 0);
             self.forget_task(task);
             self.sessions.counters.dead_letters += 1;
@@ -422,8 +423,7 @@ impl Hub {
 
     /// The store has this task.
     pub(super) fn restore_task(&mut self, name: &str, number: TaskNumber, message: u32, attempts: u32) {
-        let known = self.queues.names.get(name).copied();
-        let queue = known.unwrap_or_else(|| self.queues.make(name, self.options.queue, false));
+        let queue = self.queues.named(name, self.options.queue, false);
         self.sessions.pool.share(message);
         let size = self.sessions.pool.get(message).size();
         self.queues.add(queue, message, size, attempts, Some(number));
@@ -431,8 +431,7 @@ impl Hub {
 
     /// The store has this queue.
     pub(super) fn restore_queue(&mut self, name: &str, options: QueueOptions) {
-        let known = self.queues.names.get(name).copied();
-        let queue = known.unwrap_or_else(|| self.queues.make(name, options, true));
+        let queue = self.queues.named(name, options, true);
         let q = &mut self.queues.queues[queue];
         (q.options, q.declared) = (options, true);
     }

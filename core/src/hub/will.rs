@@ -70,9 +70,6 @@ impl Hub {
     /// Publishes a session's will, if it has one that was not published.
     pub(super) fn publish_will(&mut self, now: Instant, index: u32) {
         let Some(will) = self.take_will(index) else { return };
-        if let Some(timer) = will.timer {
-            self.timers.cancel(timer);
-        }
         let message = self.sessions.pool.get(will.message).clone();
         let message = match Properties::of_body(message.props()).expiry() {
             Some(expiry) => message.with_expiry(now + expiry),
@@ -86,14 +83,16 @@ impl Hub {
     /// Forgets a session's will.
     pub(super) fn drop_will(&mut self, index: u32) {
         let Some(will) = self.take_will(index) else { return };
-        if let Some(timer) = will.timer {
-            self.timers.cancel(timer);
-        }
         self.forget_will(index, &will);
     }
 
+    /// Takes the will out of the session, and its timer with it.
     fn take_will(&mut self, index: u32) -> Option<session::Will> {
-        self.sessions.all[index].rare_if_any()?.will.take()
+        let will = self.sessions.all[index].rare_if_any()?.will.take()?;
+        if let Some(timer) = will.timer {
+            self.timers.cancel(timer);
+        }
+        Some(will)
     }
 
     fn forget_will(&mut self, index: u32, will: &session::Will) {

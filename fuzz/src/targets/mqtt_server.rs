@@ -425,7 +425,7 @@ impl Line {
             Step::Subscribe { filter, options, identifier } => {
                 let list = [Property::SubscriptionIdentifier(u32::from(identifier))];
                 let properties = if identifier == 0 { Properties::NONE } else { Properties::list(&list) };
-                let handlings = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never];
+                let handlings = [RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::Never];
                 let options = SubscriptionOptions {
                     qos: Qos::from_number(options & 3).unwrap_or_default(),
                     no_local: options & 4 != 0,

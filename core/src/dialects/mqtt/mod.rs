@@ -23,6 +23,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use crate::retain::RetainHandling;
 #[cfg(feature = "alloc")]
 pub use alias::AliasTable;
 pub use alias::{Aliases, FixedAliases, NoAliases};
@@ -32,8 +33,8 @@ pub use client::Client;
 pub use fault::Fault;
 pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, FilterIter, Filters, Head, Outgoing, Packet,
-    PacketType, Payload, Publish, ReasonCodes, RetainHandling, SubAck, Subscribe, Subscription,
-    SubscriptionIter, SubscriptionOptions, Subscriptions, UnsubAck, Unsubscribe, Will,
+    PacketType, Payload, Publish, ReasonCodes, SubAck, Subscribe, Subscription, SubscriptionIter,
+    SubscriptionOptions, Subscriptions, UnsubAck, Unsubscribe, Will,
 };
 pub use properties::{Properties, Property, PropertyId, PropertyIter, Source};
 pub use reason::ReasonCode;

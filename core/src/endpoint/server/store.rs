@@ -67,13 +67,6 @@ impl Server {
         name.filter(|_| self.config.hub.durable).map(Name::text).unwrap_or_default()
     }
 
-    /// What must be committed for what was done since so many operations were issued.
-    #[inline]
-    pub(super) fn commit_since(&self, issued: u64) -> Option<u64> {
-        let now = self.hub.issued();
-        (now > issued).then_some(now)
-    }
-
     /// A session as the configuration has it.
     pub(super) fn session_options(&self) -> SessionOptions<'static> {
         let queue = &self.config.queue;

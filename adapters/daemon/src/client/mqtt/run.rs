@@ -121,7 +121,7 @@ async fn listen(args: &MqttSubArgs, connection: &Connection, format: &Format) ->
         retain_handling: match args.connect.protocol_version {
             // 3.1.1 cannot leave them out: what comes is.
             Version::V5 if args.no_retained => RetainHandling::Never,
-            _ => RetainHandling::Always,
+            _ => RetainHandling::Send,
         },
     };
     let filters: Vec<Filter<'_>> = args.topics.iter().map(|filter| Filter { filter, options }).collect();

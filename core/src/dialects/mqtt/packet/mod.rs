@@ -19,8 +19,8 @@ pub use ending::{Auth, Disconnect};
 pub use publish::{Delivery, Outgoing, Payload, Publish};
 pub use suback::{ReasonCodes, SubAck, UnsubAck};
 pub use subscribe::{
-    FilterIter, Filters, RetainHandling, Subscribe, Subscription, SubscriptionIter, SubscriptionOptions,
-    Subscriptions, Unsubscribe,
+    FilterIter, Filters, Subscribe, Subscription, SubscriptionIter, SubscriptionOptions, Subscriptions,
+    Unsubscribe,
 };
 
 pub(super) use ending::Ping;

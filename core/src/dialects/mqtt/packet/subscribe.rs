@@ -4,22 +4,11 @@ use super::super::fault::Fault;
 use super::super::properties::Place;
 use super::super::wire::{Body, Reader, Sink};
 use super::super::{PacketId, PacketType, Properties, Property, PropertyId, Qos, Version};
+use crate::retain::RetainHandling;
 use crate::topic::{SHARE, TopicError, parse_filter};
 
 const SUBSCRIBE: PacketType = PacketType::Subscribe;
 const UNSUBSCRIBE: PacketType = PacketType::Unsubscribe;
-
-/// When retained messages are sent because of a subscription (§3.8.3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RetainHandling {
-    /// Whenever the subscription is made, as 3.1.1 does.
-    #[default]
-    Always,
-    /// If there was no such subscription before.
-    IfNew,
-    /// Never.
-    Never,
-}
 
 /// What a subscription wants (§3.8.3.1). 3.1.1 knows only the QoS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,11 +36,8 @@ impl SubscriptionOptions {
                 Version::V5 => r.protocol("a subscription with QoS 3"),
             });
         };
-        let retain_handling = match octet >> 4 & 3 {
-            0 => RetainHandling::Always,
-            1 => RetainHandling::IfNew,
-            2 => RetainHandling::Never,
-            _ => return Err(r.protocol("retain handling 3")),
+        let Some(retain_handling) = RetainHandling::from_number(u64::from(octet >> 4 & 3)) else {
+            return Err(r.protocol("retain handling 3"));
         };
         let (no_local, retain_as_published) = (octet & 1 << 2 != 0, octet & 1 << 3 != 0);
         Ok(Self { qos, no_local, retain_as_published, retain_handling })
@@ -60,7 +46,7 @@ impl SubscriptionOptions {
     const fn octet(self, version: Version) -> u8 {
         let rest = (self.no_local as u8) << 2
             | (self.retain_as_published as u8) << 3
-            | (self.retain_handling as u8) << 4;
+            | self.retain_handling.number() << 4;
         self.qos.number() | if version.is_v5() { rest } else { 0 }
     }
 }
@@ -84,7 +70,7 @@ impl<'b> Subscription<'b> {
             qos,
             no_local: false,
             retain_as_published: false,
-            retain_handling: RetainHandling::Always,
+            retain_handling: RetainHandling::Send,
         };
         Self { filter, options }
     }

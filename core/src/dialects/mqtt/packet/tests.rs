@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::super::{PacketId, Properties, Property, PropertyId, Qos, ReasonCode, Side};
 use super::*;
 use crate::buf::SliceSendBuf;
+use crate::retain::RetainHandling;
 
 const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
 
@@ -324,7 +325,7 @@ proptest! {
         filters in prop::collection::vec((filter(), 0u8..3, any::<bool>(), any::<bool>(), 0..3), 1..5),
     ) {
         let (list, unlist) = (borrow(&list), borrow(&unlist));
-        let handling = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never];
+        let handling = [RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::Never];
         let subscriptions: Vec<_> = filters.iter().map(|(filter, qos, no_local, rap, h)| Subscription {
             filter,
             options: SubscriptionOptions {

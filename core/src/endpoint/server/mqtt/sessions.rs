@@ -36,7 +36,7 @@ impl Connection {
                 if let Some(old) = old {
                     let issued = turn.server.hub.issued();
                     turn.server.remove(turn.now, old);
-                    commit = turn.server.commit_since(issued);
+                    commit = turn.server.hub.commit_since(issued);
                 }
                 (self.begin(turn, who, wish)?, false)
             }

@@ -6,8 +6,8 @@ use super::super::connection::Turn;
 use super::Connection;
 use super::deliver::Answer;
 use crate::buf::SendBuf;
-use crate::hub::{self, Quality, Refusal, SessionKey, SubscribeOptions};
-use crate::mqtt::{Qos, ReasonCode, RetainHandling, Subscribe, Subscription, Unsubscribe};
+use crate::hub::{Quality, Refusal, SessionKey, SubscribeOptions};
+use crate::mqtt::{Qos, ReasonCode, Subscribe, Subscription, Unsubscribe};
 use crate::topic::SHARE;
 
 impl Connection {
@@ -25,7 +25,7 @@ impl Connection {
             Err(reason) => reason,
         };
         let reasons: Vec<ReasonCode> = subscribe.subscriptions.iter().map(each).collect();
-        let commit = turn.server.commit_since(issued);
+        let commit = turn.server.hub.commit_since(issued);
         self.answer(turn, commit, Answer::SubAck(subscribe.id, reasons.into()), out);
     }
 
@@ -71,11 +71,7 @@ fn subscribe_to(
         quality: Quality::from_number(asked.qos.number()),
         no_local: asked.no_local,
         retain_as_published: asked.retain_as_published,
-        retained: match asked.retain_handling {
-            RetainHandling::Always => hub::RetainHandling::Send,
-            RetainHandling::IfNew => hub::RetainHandling::SendIfNew,
-            RetainHandling::Never => hub::RetainHandling::Never,
-        },
+        retained: asked.retain_handling,
         ..SubscribeOptions::default()
     };
     let identifier = identifier.unwrap_or(0);

@@ -87,7 +87,7 @@ impl Connection {
             None => done,
         };
         let status = if done.is_ok() { QueueStatus::Ok } else { QueueStatus::Error };
-        let commit = turn.server.commit_since(issued);
+        let commit = turn.server.hub.commit_since(issued);
         self.answer(turn, commit, Acknowledgement::Queue(status), out);
     }
 

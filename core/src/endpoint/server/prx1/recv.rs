@@ -73,7 +73,7 @@ impl Connection {
         let issued = turn.server.hub.issued();
         let done = turn.server.hub.subscribe_filter(turn.now, hub, &filter, 0, options);
         if let (Ok(_), Some(id)) = (done, subscribe.id) {
-            let commit = turn.server.commit_since(issued);
+            let commit = turn.server.hub.commit_since(issued);
             self.answer(turn, commit, Acknowledgement::Subscribe(id), out);
         }
     }
@@ -85,7 +85,7 @@ impl Connection {
         // One that does not exist has ended as well.
         let _ = turn.server.hub.unsubscribe_filter(turn.now, hub, &filter);
         if let Some(id) = subscribe.id {
-            let commit = turn.server.commit_since(issued);
+            let commit = turn.server.hub.commit_since(issued);
             self.answer(turn, commit, Acknowledgement::Unsubscribe(id), out);
         }
     }

@@ -394,9 +394,9 @@ fn retained_messages_come_as_they_are_asked_for() {
     let granted = "SUBACK 9: Granted QoS 1";
     for (handling, told) in [
         (RetainHandling::Never, vec![granted]),
-        (RetainHandling::IfNew, vec![granted]),
-        (RetainHandling::Always, vec![granted, "t/1=kept q1#1 retain"]),
-        (RetainHandling::Always, vec![granted, "t/1=kept q1#2 retain"]),
+        (RetainHandling::SendIfNew, vec![granted]),
+        (RetainHandling::Send, vec![granted, "t/1=kept q1#1 retain"]),
+        (RetainHandling::Send, vec![granted, "t/1=kept q1#2 retain"]),
     ] {
         let options = with(handling, false);
         w.subscribe_as(b, Subscription { filter: "t/+", options }, Properties::NONE);
