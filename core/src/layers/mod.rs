@@ -1,0 +1,3 @@
+//! What carries dialects over a transport.
+
+pub mod http;
