@@ -45,5 +45,5 @@ pub mod stack;
 
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
-pub use layers::http;
+pub use layers::{http, websocket};
 pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

@@ -1,3 +1,4 @@
 //! What carries dialects over a transport.
 
 pub mod http;
+pub mod websocket;
