@@ -1,0 +1,3 @@
+//! What lies between a transport and a dialect.
+
+pub mod websocket;
