@@ -16,7 +16,7 @@
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`] |
-//! | layers | [`http`] 1.1: what carries dialects, and what is asked beside them |
+//! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!

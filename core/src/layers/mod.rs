@@ -1,4 +1,4 @@
-//! What carries dialects over a transport.
+//! What lies between a transport and a dialect.
 
 pub mod http;
 pub mod websocket;
