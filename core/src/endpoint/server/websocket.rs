@@ -167,7 +167,9 @@ fn farewell(ended: Option<Code>, turn: &Turn<'_>) -> (CloseCode, &'static str) {
         Code::FrameTooLarge => (CloseCode::TOO_BIG, "a frame within is too large"),
         Code::NotAuthorized | Code::AuthFailed | Code::AuthMethod => (CloseCode::POLICY, "not authorized"),
         Code::Quota | Code::SlowConsumer => (CloseCode::POLICY, "you take less than you are sent"),
-        Code::KeepaliveTimeout | Code::HandshakeTimeout => (CloseCode::POLICY, "you were silent for too long"),
+        Code::KeepaliveTimeout | Code::HandshakeTimeout => {
+            (CloseCode::POLICY, "you were silent for too long")
+        }
         Code::Internal => (CloseCode::INTERNAL, "internal error"),
         _ => (CloseCode::PROTOCOL, "the protocol within was broken"),
     }

@@ -244,7 +244,7 @@ impl Server {
     }
 
     /// Answers with 101 and these fields: from here on the octets are another protocol's. Only to a
-    /// request that is whole.
+    /// request that is whole, or has no body.
     ///
     /// # Errors
     ///
@@ -256,7 +256,7 @@ impl Server {
         fields: &[(&str, &str)],
     ) -> Result<(), SendError> {
         self.tick(now);
-        if !matches!(self.phase, Phase::Answer) || self.is_ended() {
+        if !matches!(self.phase, Phase::Answer | Phase::Body(Incoming::Octets(0))) || self.is_ended() {
             return Err(SendError::NotAsked);
         }
         let status = StatusCode::SWITCHING_PROTOCOLS;
