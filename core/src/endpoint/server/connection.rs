@@ -234,6 +234,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::server::{mqtt, prx1};
 
     #[test]
     fn an_idle_connection_is_small() {

@@ -1,7 +1,9 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
 mod cross;
+mod http;
 mod mqtt;
+mod over_websocket;
 mod prx1;
 mod store;
 mod world;

@@ -30,7 +30,7 @@ fn durable_subscriber(w: &mut World) -> usize {
 }
 
 #[test]
-fn what_is_acknowledged_is_stored_before() {
+pub(super) fn what_is_acknowledged_is_stored_before() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, c) = (w.v5("a"), w.v5("c"));
@@ -56,7 +56,7 @@ fn what_is_acknowledged_is_stored_before() {
 }
 
 #[test]
-fn what_is_said_again_is_answered_no_sooner() {
+pub(super) fn what_is_said_again_is_answered_no_sooner() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let a = w.v5("a");
@@ -87,7 +87,7 @@ fn what_is_said_again_is_answered_no_sooner() {
 
 /// [MQTT-3.1.2-4]
 #[test]
-fn a_session_that_is_discarded_does_not_come_back() {
+pub(super) fn a_session_that_is_discarded_does_not_come_back() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     w.publish(b, "other", "x", Qos::ExactlyOnce, 5);
@@ -113,7 +113,7 @@ fn a_session_that_is_discarded_does_not_come_back() {
 }
 
 #[test]
-fn our_own_protocol_and_prx1_wait_as_well() {
+pub(super) fn our_own_protocol_and_prx1_wait_as_well() {
     let mut w = world();
     durable_subscriber(&mut w);
     let (own, prx1) = (w.bowline(), w.prx1(None, true).0);
@@ -132,7 +132,7 @@ fn our_own_protocol_and_prx1_wait_as_well() {
 
 /// END-2: who leaves at once still learns what was accepted.
 #[test]
-fn a_close_waits_for_what_came_before_it() {
+pub(super) fn a_close_waits_for_what_came_before_it() {
     let mut w = world();
     durable_subscriber(&mut w);
     let own = w.bowline();
@@ -148,7 +148,7 @@ fn a_close_waits_for_what_came_before_it() {
 }
 
 #[test]
-fn a_store_that_takes_nothing_is_told_where_there_are_words() {
+pub(super) fn a_store_that_takes_nothing_is_told_where_there_are_words() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, old, prx1) = (w.v5("a"), w.v3("old"), w.prx1(None, true).0);
@@ -167,7 +167,7 @@ fn a_store_that_takes_nothing_is_told_where_there_are_words() {
 }
 
 #[test]
-fn sessions_of_mqtt_outlive_the_server() {
+pub(super) fn sessions_of_mqtt_outlive_the_server() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, _) = w.stay(Version::V311, "a");
@@ -196,7 +196,7 @@ fn sessions_of_mqtt_outlive_the_server() {
 }
 
 #[test]
-fn sessions_of_our_own_protocol_outlive_the_server() {
+pub(super) fn sessions_of_our_own_protocol_outlive_the_server() {
     let mut w = world();
     let hello = Hello { expiry: Duration::from_secs(600), ..Hello::default() };
     let b = w.bowline_as(&hello);
@@ -222,7 +222,7 @@ fn sessions_of_our_own_protocol_outlive_the_server() {
 }
 
 #[test]
-fn sessions_of_prx1_outlive_the_server() {
+pub(super) fn sessions_of_prx1_outlive_the_server() {
     let mut w = world();
     let mut users = Users::new(Anonymous::Always);
     let salt = b"0123456789abcdef";
@@ -245,7 +245,7 @@ fn sessions_of_prx1_outlive_the_server() {
 
 /// Of a client that is owed too many answers nothing more is read until the store has caught up.
 #[test]
-fn a_store_that_is_behind_slows_its_publishers() {
+pub(super) fn a_store_that_is_behind_slows_its_publishers() {
     let mut w = world();
     durable_subscriber(&mut w);
     let a = w.v3("a");
