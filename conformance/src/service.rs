@@ -91,7 +91,8 @@ impl Implementation for Service {
                 }
             }
             Input::Call { name: "drain", arguments } => {
-                let endpoint = arguments.get("endpoint").and_then(serde_json::Value::as_str).unwrap_or_default();
+                let endpoint =
+                    arguments.get("endpoint").and_then(serde_json::Value::as_str).unwrap_or_default();
                 self.server.drain(self.now, DRAIN, Duration::ZERO, endpoint);
             }
             Input::Call { .. } => {

@@ -102,7 +102,8 @@ fn properties(wanted: &Packet, found: &Packet) -> Result<(), String> {
         }
     }
     let alias = |id: u8| id == ALIAS && wanted.aliases.is_some();
-    let known = |id: u8| alias(id) || wanted.some.contains(&id) || wanted.properties.iter().any(|(i, _)| *i == id);
+    let known =
+        |id: u8| alias(id) || wanted.some.contains(&id) || wanted.properties.iter().any(|(i, _)| *i == id);
     for (id, _) in &found.properties {
         if wanted.none.contains(id) || wanted.kind == Kind::Publish && !known(*id) {
             return Err(format!("it has {}", name(*id)));

@@ -327,15 +327,20 @@ mod tests {
 
     #[test]
     fn aliases_stand_for_the_topics_that_were_set() {
-        let wanted = |topic: &str, of: &str| Packet::parse(&format!("PUBLISH {topic} hi aliases={of}:2"), 5).unwrap();
-        let (set, used) = (&b"\x30\x09\x00\x01t\x03\x23\x00\x02hi"[..], &b"\x30\x08\x00\x00\x03\x23\x00\x02hi"[..]);
+        let wanted =
+            |topic: &str, of: &str| Packet::parse(&format!("PUBLISH {topic} hi aliases={of}:2"), 5).unwrap();
+        let (set, used) =
+            (&b"\x30\x09\x00\x01t\x03\x23\x00\x02hi"[..], &b"\x30\x08\x00\x00\x03\x23\x00\x02hi"[..]);
         let mut captures = Captures::new();
         assert_eq!(wanted("t", "b").matches(b"\x30\x06\x00\x01t\x00hi", &mut captures), Matched::All(8));
         assert!(matches!(wanted("t", "b").matches(used, &mut captures), Matched::Not(_)), "not set yet");
         assert_eq!(wanted("t", "b").matches(set, &mut captures), Matched::All(11));
         assert_eq!(wanted("t", "b").matches(used, &mut captures), Matched::All(10));
         assert!(matches!(wanted("u", "b").matches(used, &mut captures), Matched::Not(_)), "another topic");
-        assert!(matches!(wanted("t", "c").matches(used, &mut captures), Matched::Not(_)), "another connection");
+        assert!(
+            matches!(wanted("t", "c").matches(used, &mut captures), Matched::Not(_)),
+            "another connection"
+        );
         for alias in [b"\x00", b"\x03"] {
             let wrong = [&b"\x30\x09\x00\x01t\x03\x23\x00"[..], alias, b"hi"].concat();
             assert!(matches!(wanted("t", "b").matches(&wrong, &mut captures), Matched::Not(_)));

@@ -36,7 +36,10 @@ fn served(w: &mut World) {
     let (a, b) = (w.v5("served-a"), w.v5("served-b"));
     w.subscribe(b, "served", Q1);
     w.publish(a, "served", "yes", Q1, 1);
-    assert_eq!((w.take(a), w.take(b)), (["PUBACK 1"].map(String::from).into(), ["served=yes q1#1"].map(String::from).into()));
+    assert_eq!(
+        (w.take(a), w.take(b)),
+        (["PUBACK 1"].map(String::from).into(), ["served=yes q1#1"].map(String::from).into())
+    );
     w.cut(a);
     w.cut(b);
 }
@@ -84,7 +87,8 @@ fn topics_as_long_as_they_can_be() {
     let deep = "/".repeat(9_999);
     let (high, low) = ((deep.len() >> 8) as u8, deep.len() as u8);
     let head = |first: u8, len: usize| Vec::from([first, (len & 127) as u8 | 128, (len >> 7) as u8]);
-    let publish = [head(0x30, 2 + deep.len() + 1), [high, low].into(), deep.clone().into(), [0].into()].concat();
+    let publish =
+        [head(0x30, 2 + deep.len() + 1), [high, low].into(), deep.clone().into(), [0].into()].concat();
     w.octets(a, &publish);
     assert_eq!(w.take(a), ["DISCONNECT Topic Name invalid"]);
     let body = [[0, 9, 0, high, low].into(), deep.clone().into_bytes(), [0].into()].concat();
@@ -116,7 +120,8 @@ fn all_identifiers_in_flight_are_taken_and_no_more() {
         let a = if version.is_v5() { w.v5("a") } else { w.v3("a") };
         for from in (1..=u16::MAX).step_by(5000) {
             let ids = from..=from.saturating_add(4999);
-            let packets: Vec<Packet<'_>> = ids.clone().map(|n| Packet::Publish(publish("t", "", Q2, n))).collect();
+            let packets: Vec<Packet<'_>> =
+                ids.clone().map(|n| Packet::Publish(publish("t", "", Q2, n))).collect();
             let mut out = SharedSendBuf::new(1 << 20);
             packets.iter().for_each(|packet| packet.encode(version, &mut out).unwrap());
             let bytes: Vec<u8> = out.slices().flatten().copied().collect();
@@ -124,7 +129,8 @@ fn all_identifiers_in_flight_are_taken_and_no_more() {
             assert_eq!(w.take(a).len(), ids.count(), "a PUBREC for each");
         }
         // Each again: known, so that nothing grows; but one too many of 5.0.
-        let twice = Publish { delivery: Delivery::ExactlyOnce { id: id(7), dup: true }, ..publish("t", "", Q2, 7) };
+        let twice =
+            Publish { delivery: Delivery::ExactlyOnce { id: id(7), dup: true }, ..publish("t", "", Q2, 7) };
         if version.is_v5() {
             w.ack(a, AckKind::PubRel, 7);
             assert_eq!(w.take(a), ["PUBCOMP 7"]);
@@ -282,17 +288,12 @@ fn denials_are_counted_and_told_once() {
     assert_eq!(w.server.hub().counters().denied, 202);
     let told = |w: &mut World| -> Vec<(Action, usize)> {
         let denied = |event| match event {
-            ServerEvent::Denied { connection: Some(_), action, subject, .. } => {
-                Some((action, subject.len()))
-            }
+            ServerEvent::Denied { connection: Some(_), action, subject, .. } => Some((action, subject.len())),
             _ => None,
         };
         w.events().into_iter().filter_map(denied).collect()
     };
-    assert_eq!(
-        told(&mut w),
-        [(Action::Publish, 255), (Action::Publish, 8), (Action::Subscribe, 8)]
-    );
+    assert_eq!(told(&mut w), [(Action::Publish, 255), (Action::Publish, 8), (Action::Subscribe, 8)]);
     // Another connection of the session is another try.
     w.cut(a);
     let (a, resumed) = w.stay(Version::V5, "a");
