@@ -78,7 +78,7 @@ impl SentAliases {
             return Choice::Topic;
         }
         let digest = digest(topic);
-        let at = (u64::from(digest) * self.places.len() as u64 >> 32) as usize;
+        let at = ((u64::from(digest) * self.places.len() as u64) >> 32) as usize;
         let (place, alias) = (&mut self.places[at], at as u16 + 1);
         if *place.topic == *topic {
             place.other = 0;
