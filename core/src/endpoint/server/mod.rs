@@ -77,7 +77,7 @@ use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
@@ -471,6 +471,15 @@ impl Server {
     fn after_commands(&mut self) {
         while let Some(notice) = self.hub.poll_notice() {
             self.notice(notice);
+        }
+        while let Some(Denial { session, action, subject }) = self.hub.poll_denial() {
+            self.events.push_back(ServerEvent::Denied {
+                connection: self.registry.connection(session),
+                identity: self.hub.identity(session).unwrap_or_default().into(),
+                session: self.registry.told(session),
+                action,
+                subject,
+            });
         }
     }
 
