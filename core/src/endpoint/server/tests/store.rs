@@ -8,7 +8,9 @@ use super::world::World;
 use crate::endpoint::server::{Anonymous, ServerConfig, ServerEvent, Users};
 use crate::hub::HubOptions;
 use crate::lifecycle::Transport;
-use crate::mqtt::{AckKind, Connect, Packet, Properties, Property, Qos, Subscription, Version};
+use crate::mqtt::{
+    AckKind, Connect, Disconnect, Packet, Properties, Property, Qos, ReasonCode, Subscription, Version,
+};
 use crate::prx1::{self, Filter};
 use crate::session::{Code, Connect as Hello, Counts, Message, Resume, Subscribe};
 
@@ -110,6 +112,59 @@ fn a_session_that_is_discarded_does_not_come_back() {
     let a = w.v5("a");
     w.publish(a, "t", "x", Qos::ExactlyOnce, 1);
     assert_eq!(w.take(a), ["PUBREC 1 No matching subscribers"], "its subscriptions are gone");
+}
+
+/// However a session has ended, its client is not told that it has a new one before the store knows.
+#[test]
+fn a_session_that_has_ended_does_not_come_back() {
+    let mut w = world();
+    let list = [Property::SessionExpiry(60)];
+    let minute =
+        Connect { clean_start: false, properties: Properties::list(&list), ..Connect::new(Version::V5, "b") };
+    let ends: [fn(&mut World, usize); 3] = [
+        // It expires.
+        |w, b| {
+            w.cut(b);
+            w.commit();
+            w.advance(Duration::from_secs(61));
+        },
+        // Its client ends it with its connection.
+        |w, b| {
+            let list = [Property::SessionExpiry(0)];
+            let properties = Properties::list(&list);
+            w.send(b, &Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties }));
+        },
+        // A clean connection takes its place, and goes with its own session.
+        |w, b| {
+            w.cut(b);
+            let (clean, _) = w.mqtt(&Connect::new(Version::V5, "b"));
+            w.cut(clean);
+        },
+    ];
+    for end in ends {
+        let (b, said) = w.mqtt(&minute);
+        assert_eq!(said, ["CONNACK Success"]);
+        w.publish(b, "other", "x", Qos::ExactlyOnce, 5);
+        w.commit();
+        end(&mut w, b);
+        let (other, said) = w.mqtt(&Connect { client_id: "c", ..minute });
+        assert_eq!(said, ["CONNACK Success"], "who has another name waits for nothing");
+        w.cut(other);
+        let (b, said) = w.mqtt(&minute);
+        assert_eq!(said, NOTHING, "a crash now would have it go on");
+        w.commit();
+        assert_eq!(w.take(b), ["CONNACK Success"]);
+        w.publish(b, "other", "y", Qos::ExactlyOnce, 5);
+        w.commit();
+        assert_eq!(w.take(b), ["PUBREC 5 No matching subscribers"]);
+        let list = [Property::SessionExpiry(0)];
+        let properties = Properties::list(&list);
+        w.send(b, &Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties }));
+        w.commit();
+        let (c, _) = w.mqtt(&Connect { clean_start: true, client_id: "c", ..Connect::new(Version::V5, "c") });
+        w.commit();
+        w.cut(c);
+    }
 }
 
 #[test]
