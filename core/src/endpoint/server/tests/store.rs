@@ -221,6 +221,64 @@ fn a_store_that_takes_nothing_is_told_where_there_are_words() {
     assert_eq!(w.take(b), ["t=plain"], "the rest goes on");
 }
 
+/// [MQTT-4.6.0-5]: the order is that of what was accepted. A refusal settles a message; where it is lost
+/// with the connection, the client says the message again, which is then taken, behind those that were
+/// taken meanwhile. Nothing is lost, and nothing comes twice.
+#[test]
+fn a_message_whose_refusal_was_lost_is_taken_when_it_is_said_again() {
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        let mut w = world();
+        let b = durable_subscriber(&mut w);
+        let (a, _) = w.stay(Version::V5, "a");
+        w.commit();
+        w.server.set_store_available(false);
+        w.publish(a, "t", "first", qos, 1);
+        w.server.set_store_available(true);
+        w.publish(a, "t", "second", qos, 2);
+        w.commit();
+        // Neither answer reaches it: it says both again, in their order.
+        w.cut(a);
+        let (a, resumed) = w.stay(Version::V5, "a");
+        assert!(resumed);
+        w.publish(a, "t", "first", qos, 1);
+        w.publish(a, "t", "second", qos, 2);
+        w.commit();
+        let came = w.take(b);
+        let told = w.take(a);
+        if qos == Qos::ExactlyOnce {
+            assert_eq!(came, ["t=second q2#1", "t=first q2#2"]);
+            assert_eq!(told, ["PUBREC 1", "PUBREC 2"], "the second is known");
+        } else {
+            assert_eq!(
+                came,
+                ["t=second q1#1", "t=first q1#2", "t=second q1#3"],
+                "in order from the repetition on"
+            );
+            assert_eq!(told, ["PUBACK 1", "PUBACK 2"]);
+        }
+    }
+}
+
+/// One who may have one message in flight at a time has no order to lose, whatever is lost.
+#[test]
+fn who_has_one_message_in_flight_keeps_the_order_over_lost_refusals() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.commit();
+    w.server.set_store_available(false);
+    w.publish(a, "t", "first", Qos::ExactlyOnce, 1);
+    w.cut(a);
+    w.server.set_store_available(true);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.publish(a, "t", "first", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(a), ["PUBREC 1"]);
+    w.publish(a, "t", "second", Qos::ExactlyOnce, 2);
+    w.commit();
+    assert_eq!(w.take(b), ["t=first q2#1", "t=second q2#2"]);
+}
+
 #[test]
 fn sessions_of_mqtt_outlive_the_server() {
     let mut w = world();
