@@ -66,8 +66,10 @@ impl Machine for Connection {
             }
             let deadline = core.machine.poll_timeout(key);
             // A store that lags behind slows those down who give it work.
-            let issued = core.machine.hub().issued();
-            let reads = !core.storing.as_mut().is_some_and(|storing| storing.holds(issued));
+            let reads = !core.machine.hub().is_store_behind();
+            if let Some(storing) = core.storing.as_mut().filter(|_| !reads) {
+                storing.hold();
+            }
             let next = Next { transport, deadline, blocked, reads, yields: !wake.is_empty() };
             (next, again, verification)
         });

@@ -495,7 +495,7 @@ impl Server {
             Notice::Expired(hub) => {
                 self.traffic.expired += 1;
                 let name = self.registry.told(hub);
-                self.registry.forget(hub);
+                self.registry.end(hub, self.hub.commit_since(self.hub.commits()));
                 self.events.extend(name.map(|session| ServerEvent::Expired { session }));
             }
         }
