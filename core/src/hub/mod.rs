@@ -48,6 +48,7 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+mod denial;
 mod history;
 mod keep;
 mod log;
@@ -75,6 +76,7 @@ mod trie;
 mod will;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -83,6 +85,7 @@ use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
+pub use denial::Denial;
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
@@ -132,6 +135,7 @@ pub struct Hub {
     queues: Queues,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
+    denials: VecDeque<Denial>,
 }
 
 impl core::fmt::Debug for Hub {
@@ -160,6 +164,7 @@ impl Hub {
             histories: Histories::new(&options, hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
+            denials: VecDeque::new(),
             retained: Retained::new(hasher.clone()),
             queues: Queues::new(hasher.clone()),
             options,
@@ -522,35 +527,6 @@ impl Hub {
     fn attached(&self, key: SessionKey) -> Result<u32, Refusal> {
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
-    }
-
-    /// The same for the action that is asked about with every message. What the server says of
-    /// itself nobody else says.
-    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
-        let topic = message.topic_octets();
-        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].aside.owner.trusted {
-            return Err(Refusal::NotAuthorized);
-        }
-        if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {
-            self.allow(index, Action::Publish, || message.topic())?;
-            self.sessions.all[index].passed.set(topic);
-        }
-        Ok(())
-    }
-
-    fn allow<'a>(
-        &self,
-        index: u32,
-        action: Action,
-        subject: impl FnOnce() -> &'a str,
-    ) -> Result<(), Refusal> {
-        let Some(access) = &self.access else { return Ok(()) };
-        let owner = &self.sessions.all[index].aside.owner;
-        if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
-            Ok(())
-        } else {
-            Err(Refusal::NotAuthorized)
-        }
     }
 
     /// What the store knows this session by, if it does.

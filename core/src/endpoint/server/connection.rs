@@ -214,6 +214,16 @@ impl Connection {
         }
     }
 
+    /// What is spoken, and whether it is over a WebSocket; nothing as long as that is not known.
+    pub(super) fn dialect(&self) -> Option<(super::Dialect, bool)> {
+        match self {
+            Self::Detecting(_) => None,
+            Self::Http(_) => Some((super::Dialect::Http, false)),
+            Self::Spoken(c) => Some((c.dialect(), false)),
+            Self::WebSocket(c) => Some((c.dialect(), true)),
+        }
+    }
+
     /// A request that the adapter is to answer.
     pub(super) fn poll_request(&mut self) -> Option<HttpRequest> {
         match self {

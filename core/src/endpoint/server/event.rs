@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::{ConnectionKey, Peer, Refused};
+use crate::access::Action;
 use crate::session::{By, Code, SessionId};
 
 /// What is spoken on a connection.
@@ -20,6 +21,29 @@ pub enum Dialect {
     Prx1,
     /// HTTP, as long as nothing else was asked for.
     Http,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Dialect; 5] =
+        [Dialect::Bowline, Dialect::Mqtt311, Dialect::Mqtt5, Dialect::Prx1, Dialect::Http];
+
+    /// Its place among [all](Self::ALL).
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// In short, as it stands in metrics: `bowline`, `mqtt311`, `mqtt5`, `prx1`, `http`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bowline => "bowline",
+            Self::Mqtt311 => "mqtt311",
+            Self::Mqtt5 => "mqtt5",
+            Self::Prx1 => "prx1",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl fmt::Display for Dialect {
@@ -107,6 +131,21 @@ pub enum ServerEvent {
         connection: Option<ConnectionKey>,
         /// The session's name, where it outlives connections.
         session: Option<SessionName>,
+    },
+    /// The access rules denied a session something: told the first time for each action of a connection;
+    /// how often in all is counted ([`Counters::denied`](crate::hub::Counters::denied)). Who may not even
+    /// connect is told by [`Closed`](Self::Closed).
+    Denied {
+        /// The connection, if one serves the session.
+        connection: Option<ConnectionKey>,
+        /// The session's name, where it outlives connections.
+        session: Option<SessionName>,
+        /// Who it is; empty: anonymous.
+        identity: String,
+        /// What it wanted.
+        action: Action,
+        /// The topic, filter or queue; of a long one its first 256 octets.
+        subject: String,
     },
     /// A session that waited for its next connection was given up.
     Expired {

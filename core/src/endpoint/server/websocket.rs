@@ -161,6 +161,10 @@ impl WebSocket {
         self.ended = self.ended.or(Some(Code::TakenOver));
     }
 
+    pub(super) fn dialect(&self) -> super::Dialect {
+        self.spoken.dialect()
+    }
+
     pub(super) fn progress(&self) -> Option<bowline::Progress> {
         self.spoken.progress()
     }
