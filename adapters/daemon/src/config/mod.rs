@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) session: Session,
     pub(crate) mqtt: Mqtt,
     pub(crate) prx1: Prx1,
+    pub(crate) http: Http,
     pub(crate) sys: Sys,
     pub(crate) store: Store,
     /// Topics whose messages are kept to be read back; the first whose filter matches counts.
@@ -146,6 +147,14 @@ pub(crate) struct Prx1 {
 pub(crate) enum Prx1Success {
     Documented,
     Published,
+}
+
+/// Requests of HTTP, and WebSockets.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Pages that may open WebSockets beside those of the same host; `*`: all.
+    pub(crate) origins: Vec<String>,
 }
 
 /// What the server says of itself.
@@ -270,6 +279,7 @@ impl Default for Config {
             session: Session::default(),
             mqtt: Mqtt::default(),
             prx1: Prx1::default(),
+            http: Http::default(),
             sys: Sys::default(),
             store: Store::default(),
             history: Vec::new(),

@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, sys, store, history, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, sys, store, history, auth, drain and log"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -150,6 +150,10 @@ fn values_out_of_range_say_the_range() {
         ("[mqtt]\nclient_id = 5", "2:1: mqtt.client_id: 5 is not allowed; use 23 to 65535"),
         ("[prx1]\nin_flight = 0", "2:1: prx1.in_flight: 0 is not allowed; use 1 to 65535"),
         ("[prx1]\nhandshake = \"1ms\"", "2:1: prx1.handshake: 1ms is not allowed; use 100ms to 5m"),
+        (
+            "[http]\norigins = [\"chat.example\"]",
+            "2:1: http.origins: `chat.example` is no origin; write it as browsers do: https://chat.example, or * for all",
+        ),
         ("[sys]\ninterval = \"2d\"", "2:1: sys.interval: 2d is not allowed; use 0s to 1d"),
         ("[store]\nmax_size = 4096", "2:1: store.max_size: 4KiB is not allowed; use 1MiB to 16384GiB"),
         ("listen = []", "1:1: listen: there must be at least one listener"),

@@ -35,6 +35,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     let handshakes = Span::from_millis(100)..=Span::from_secs(300);
     check.within("prx1.handshake", &config.prx1.handshake, &handshakes);
     check.within("prx1.expiry", &config.prx1.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
+    origins_of_pages(&config.http.origins, &mut check);
     check.within("sys.interval", &config.sys.interval, &(Span::from_secs(0)..=DAY));
     store(&config.store, &mut check);
     history(config, &mut check);
@@ -46,6 +47,17 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     }
     users(config, &mut check);
     tokens(config, &mut check);
+}
+
+/// Origins as browsers send them (RFC 6454 §6.1): a scheme, a host, and no path.
+fn origins_of_pages(origins: &[String], check: &mut Check<'_>) {
+    for origin in origins.iter().filter(|origin| *origin != "*") {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', ' '])) {
+            let how = "write it as browsers do: https://chat.example, or * for all";
+            check.complain("http.origins", format!("`{origin}` is no origin; {how}"));
+        }
+    }
 }
 
 /// Collects complaints with their places.

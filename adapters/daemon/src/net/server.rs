@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    ConnectionKey, MqttConfig, Peer, Prx1Config, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
+    ConnectionKey, HttpConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig, ServerEvent,
+    SessionName, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy};
 use bowline_core::mqtt::{self, Qos};
@@ -22,6 +23,7 @@ use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{Config, Drain, History, Listen, Prx1Success, QueuePolicy};
 use crate::failure::Failure;
+use crate::http;
 use crate::store;
 
 /// A running server; a handle.
@@ -35,7 +37,10 @@ impl Server {
     /// Listens where the configuration says, and serves from then on. With `if_free`, addresses where
     /// another program listens are left out, as long as one is left.
     pub(crate) async fn bind(config: &Config, auth: auth::Loaded, if_free: bool) -> Result<Self, Failure> {
-        let mut builder = bowline_tokio::Server::builder().config(options(config, auth.users)).on_event(log);
+        let mut builder = bowline_tokio::Server::builder()
+            .config(options(config, auth.users))
+            .http(http::answer)
+            .on_event(log);
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
@@ -140,6 +145,23 @@ fn not_started(error: &StartError) -> Failure {
     Failure::new(format!("cannot listen on {address}: {advice}"))
 }
 
+/// The settings of HTTP and of WebSockets.
+fn http_of(config: &Config) -> HttpConfig {
+    let (limits, session) = (&config.limits, &config.session);
+    let origins = match &config.http.origins[..] {
+        [] => Origins::SameHost,
+        list if list.iter().any(|origin| origin == "*") => Origins::Any,
+        list => Origins::Listed(list.to_vec()),
+    };
+    let mut http = HttpConfig { origins, ..HttpConfig::default() };
+    http.line.head_timeout = session.handshake.0;
+    http.line.write_timeout = session.write_timeout.0;
+    http.line.max_body = limits.frame.0;
+    http.websocket.write_timeout = session.write_timeout.0;
+    http.websocket.ping_interval = Some(session.keepalive.0);
+    http
+}
+
 /// The core's options, as the configuration says.
 fn options(config: &Config, users: Users) -> ServerConfig {
     let limits = &config.limits;
@@ -174,6 +196,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         session,
         mqtt: mqtt(config),
         prx1: prx1(config),
+        http: http_of(config),
         sys_interval: config.sys.interval.0,
         hub,
         queue: QueueLimits {
