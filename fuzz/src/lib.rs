@@ -19,6 +19,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_client", targets::session_client),
     ("session_pair", targets::session_pair),
     ("session_server", targets::session_server),
+    ("http", targets::http),
     ("hub", targets::hub),
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),

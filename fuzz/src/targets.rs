@@ -2,6 +2,7 @@
 
 mod client;
 mod framers;
+mod http;
 mod hub;
 mod mqtt_codec;
 mod mqtt_pair;
@@ -13,6 +14,7 @@ mod session;
 
 pub use client::client;
 pub use framers::framers;
+pub use http::http;
 pub use hub::hub;
 pub use mqtt_codec::mqtt_codec;
 pub use mqtt_pair::mqtt_pair;
