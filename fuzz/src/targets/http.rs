@@ -155,7 +155,7 @@ impl World {
         let more = self.lines.len() < CONNECTIONS;
         let line = &mut self.lines[at];
         match step {
-            Step::Accept if more => return self.accept(),
+            Step::Accept if more => self.accept(),
             Step::Accept => {}
             Step::Lines(numbers) => {
                 let lines = numbers.iter().map(|n| LINES[usize::from(*n) % LINES.len()].as_bytes());

@@ -12,6 +12,7 @@ mod verify;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bowline_core::hub::HubOptions;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
@@ -178,6 +179,10 @@ pub(crate) struct Store {
     /// How large the database may become; without one as large as its disk allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_size: Option<Size>,
+    /// Operations at most that wait for it before clients are held back.
+    pub(crate) backlog: u64,
+    /// Octets at most in what they carry.
+    pub(crate) backlog_bytes: Size,
 }
 
 /// What is kept of each topic that matches a filter.
@@ -356,7 +361,15 @@ impl Default for Sys {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "bowline-data".into(), memory: false, check: false, max_size: None }
+        let hub = HubOptions::default();
+        Self {
+            path: "bowline-data".into(),
+            memory: false,
+            check: false,
+            max_size: None,
+            backlog: hub.max_store_operations,
+            backlog_bytes: Size(hub.max_store_bytes),
+        }
     }
 }
 

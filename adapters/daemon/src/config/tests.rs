@@ -156,6 +156,7 @@ fn values_out_of_range_say_the_range() {
         ),
         ("[sys]\ninterval = \"2d\"", "2:1: sys.interval: 2d is not allowed; use 0s to 1d"),
         ("[store]\nmax_size = 4096", "2:1: store.max_size: 4KiB is not allowed; use 1MiB to 16384GiB"),
+        ("[store]\nbacklog = 0", "2:1: store.backlog: 0 is not allowed; use 1 to 1073741824"),
         ("listen = []", "1:1: listen: there must be at least one listener"),
         (
             "[[listen]]\ntcp = \"[::]:1\"\nunix = \"/a\"",

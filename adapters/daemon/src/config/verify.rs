@@ -137,6 +137,8 @@ fn store(store: &Store, check: &mut Check<'_>) {
     if let Some(size) = &store.max_size {
         check.within("store.max_size", size, &(Size(1 << 20)..=Size(1 << 44)));
     }
+    check.within("store.backlog", &store.backlog, &(1..=1 << 30));
+    check.within("store.backlog_bytes", &store.backlog_bytes, &(Size(1 << 16)..=Size(1 << 40)));
     if store.memory {
         return;
     }

@@ -183,6 +183,8 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_requests_per_session: limits.requests,
         max_expiry: config.session.expiry.0,
         history: config.history.iter().map(history).collect(),
+        max_store_operations: config.store.backlog,
+        max_store_bytes: config.store.backlog_bytes.0,
         ..HubOptions::default()
     };
     let policy = match limits.queue_policy {
