@@ -51,6 +51,7 @@ mod carry;
 mod close;
 mod code;
 mod event;
+pub mod extensions;
 mod fault;
 mod frame;
 mod mask;
