@@ -10,6 +10,8 @@ mod pair;
 mod prx1;
 mod server;
 mod session;
+mod websocket;
+mod websocket_pair;
 
 pub use client::client;
 pub use framers::framers;
@@ -21,3 +23,5 @@ pub use pair::session_pair;
 pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
+pub use websocket::websocket;
+pub use websocket_pair::websocket_pair;

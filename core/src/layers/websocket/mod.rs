@@ -50,6 +50,8 @@
 mod carry;
 mod close;
 mod code;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod event;
 pub mod extensions;
 mod fault;
