@@ -5,7 +5,7 @@
 //! use bowline_core::websocket::extensions::{Offer, Wanted, accept};
 //! let header = "x-unknown, permessage-deflate; server_max_window_bits=10; client_max_window_bits";
 //! let params = accept([header], &Wanted::default()).expect("an offer that can be met");
-//! assert_eq!(params.to_string(), "permessage-deflate; server_max_window_bits=10; client_max_window_bits=15");
+//! assert_eq!(params.to_string(), "permessage-deflate; server_max_window_bits=10; client_max_window_bits=13");
 //!
 //! let offer = Offer { client_max_window_bits: Some(None), ..Offer::default() };
 //! assert_eq!(offer.to_string(), "permessage-deflate; client_max_window_bits");
@@ -52,6 +52,9 @@ pub struct Params {
 }
 
 /// What a server wants of the extension, as far as offers allow.
+///
+/// By default contexts are taken over, with windows of 8 KiB: what a connection remembers is that, both ways,
+/// and a larger window makes little of messages smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Whether to refer to earlier messages when compressing: smaller messages for a window of memory.
@@ -70,8 +73,8 @@ impl Default for Wanted {
         Self {
             server_context_takeover: true,
             client_context_takeover: true,
-            server_max_window_bits: MAX_WINDOW_BITS,
-            client_max_window_bits: MAX_WINDOW_BITS,
+            server_max_window_bits: 13,
+            client_max_window_bits: 13,
         }
     }
 }
@@ -354,6 +357,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// As much as can be.
+    const MOST: Wanted = Wanted {
+        server_context_takeover: true,
+        client_context_takeover: true,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+
     fn chosen(header: &str, wanted: &Wanted) -> Option<std::string::String> {
         accept([header], wanted).map(|params| params.to_string())
     }
@@ -383,7 +394,7 @@ mod tests {
                 "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
             ),
         ] {
-            assert_eq!(chosen(offer, &Wanted::default()).as_deref(), Some(answer), "{offer}");
+            assert_eq!(chosen(offer, &MOST).as_deref(), Some(answer), "{offer}");
         }
         let little = Wanted {
             server_context_takeover: false,
@@ -440,19 +451,19 @@ mod tests {
             ("permessage-deflate; server_max_window_bits=\"9", Declined::Malformed),
         ] {
             assert_eq!(offers([offer]).collect::<Vec<_>>(), [Err(why)], "{offer}");
-            assert_eq!(accept([offer], &Wanted::default()), None);
+            assert_eq!(accept([offer], &MOST), None);
             let next = "permessage-deflate; server_max_window_bits=9";
-            let got = accept([offer, next], &Wanted::default());
+            let got = accept([offer, next], &MOST);
             assert_eq!(got.and_then(|params| params.server_max_window_bits), Some(9), "{offer}");
         }
         // 8 is a number that may be said, and that we cannot do.
         let eight = "permessage-deflate; server_max_window_bits=8";
         let offer = offers([eight]).next().unwrap().unwrap();
-        assert_eq!(offer.accept(&Wanted::default()), Err(Declined::Window(SERVER_BITS)));
+        assert_eq!(offer.accept(&MOST), Err(Declined::Window(SERVER_BITS)));
         let list = [eight, ", permessage-deflate,, other"].concat();
-        assert_eq!(chosen(&list, &Wanted::default()).as_deref(), Some("permessage-deflate"));
-        assert_eq!(accept([], &Wanted::default()), None);
-        assert_eq!(accept(["", " , "], &Wanted::default()), None);
+        assert_eq!(chosen(&list, &MOST).as_deref(), Some("permessage-deflate"));
+        assert_eq!(accept([], &MOST), None);
+        assert_eq!(accept(["", " , "], &MOST), None);
     }
 
     /// Section 5.1: a client fails a connection whose server chose what was not offered.

@@ -20,7 +20,7 @@ use super::{
 };
 use super::{mask, utf8};
 use crate::buf::{RecvBuf, SendBuf};
-use crate::lifecycle::By;
+use crate::lifecycle::{By, State};
 use crate::time::Instant;
 
 /// Where decoding stands.
@@ -293,7 +293,7 @@ impl<R: Role> WebSocket<R> {
             return self.message(buf, header);
         }
         let step = loop {
-            if self.failed || self.close_received {
+            if self.failed || self.close_received || self.life.state() == State::Closed {
                 self.rx.discard(buf);
                 return self.poll_closed();
             }
@@ -424,15 +424,16 @@ impl<R: Role> WebSocket<R> {
         mask::apply(payload, header.key);
         let step = match header.opcode {
             Opcode::Close => return self.close_frame(payload, size),
-            Opcode::Pong => {
+            Opcode::Pong if self.is_open() => {
                 let token = <[u8; 8]>::try_from(&*payload).ok().map(u64::from_be_bytes);
                 let rtt = token.and_then(|token| self.keepalive.on_pong(self.now, token));
                 rtt.map_or(Step::Again, Step::RoundTrip)
             }
-            _ => {
+            Opcode::Ping => {
                 self.answer(payload, out);
                 Step::Again
             }
+            _ => Step::Again,
         };
         self.rx.skip(buf, size);
         Ok(step)
