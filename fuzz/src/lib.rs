@@ -26,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("client", targets::client),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),
+    ("websocket", targets::websocket),
+    ("websocket_pair", targets::websocket_pair),
 ];
 
 /// Runs `target` over each file that the command line names.

@@ -11,6 +11,8 @@ mod pair;
 mod prx1;
 mod server;
 mod session;
+mod websocket;
+mod websocket_pair;
 
 pub use client::client;
 pub use framers::framers;
@@ -23,3 +25,5 @@ pub use pair::session_pair;
 pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
+pub use websocket::websocket;
+pub use websocket_pair::websocket_pair;
