@@ -55,15 +55,19 @@ impl Line {
         }
     }
 
+    fn take(&self, octets: usize) -> Option<Vec<Vec<Vec<u8>>>> {
+        let mut script = self.0.lock().unwrap();
+        let written: usize = script.writes.iter().flatten().map(Vec::len).sum();
+        (written >= octets).then(|| std::mem::take(&mut script.writes))
+    }
+
     /// The writes, once so many octets were written.
     async fn writes(&self, octets: usize) -> Vec<Vec<Vec<u8>>> {
         let waited = async {
             loop {
-                let mut script = self.0.lock().unwrap();
-                if script.writes.iter().flatten().map(Vec::len).sum::<usize>() >= octets {
-                    return std::mem::take(&mut script.writes);
+                if let Some(writes) = self.take(octets) {
+                    return writes;
                 }
-                drop(script);
                 tokio::task::yield_now().await;
             }
         };
