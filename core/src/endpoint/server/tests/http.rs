@@ -334,6 +334,10 @@ fn frames_in_the_segment_of_the_request_are_read() {
     line.sent.clear();
     line.send(b"\x81\x81\0\0\0\0x");
     assert_eq!(line.sent[..4], [0x88, line.sent[1], 0x03, 0xeb]);
+    let told = core::iter::from_fn(|| line.server.poll_event()).last();
+    let Some(ServerEvent::Closed { dialect, code, reason, .. }) = told else { panic!("{told:?}") };
+    assert_eq!((dialect, code), (Some(Dialect::Mqtt311), Some(Code::Malformed)));
+    assert!(reason.contains("binary"), "{reason}");
     assert_eq!(line.transport, Transport::Shut);
 }
 
