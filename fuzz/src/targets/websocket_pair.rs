@@ -109,7 +109,7 @@ impl<R: Role> End<R> {
     }
 
     /// Takes in `octets` of `from`.
-    fn recv(&mut self, now: Instant, octets: &[u8], expect: &mut VecDeque<(Kind, Vec<u8>)>, eof: bool) {
+    fn recv(&mut self, now: Instant, octets: &[u8], expect: &mut VecDeque<(Kind, Vec<u8>)>) {
         assert_eq!(self.input.push(octets), octets.len(), "more is kept than a message");
         while let Some(event) = self.ws.recv(now, &mut self.input, &mut self.out) {
             assert!(self.closed.is_none(), "an event behind the last");
@@ -141,10 +141,6 @@ impl<R: Role> End<R> {
             assert!(self.stream.drain(..payload.len()).eq(payload.iter().copied()));
             expect.pop_front();
         }
-        if eof {
-            self.ws.handle_eof(now);
-        }
-        self.tick(now);
     }
 
     /// Timers, and what is owed.
@@ -155,7 +151,7 @@ impl<R: Role> End<R> {
             self.closed = Some(c.by);
         }
         self.transport = self.ws.poll_transmit(now, &mut self.out);
-        let waits = self.out.len() > 0;
+        let waits = !self.out.is_empty();
         self.ws.handle_written(now, 0, self.out.len());
         // "Now" is said only where something was not done.
         assert!(waits || self.ws.poll_timeout().is_none_or(|d| d.why != Why::Output), "it would spin");
@@ -175,8 +171,14 @@ impl<R: Role> End<R> {
 
 fn carry<A: Role, B: Role>(now: Instant, from: &mut End<A>, to: &mut End<B>, n: usize) {
     let octets = from.send(now, n);
-    let eof = from.ends_stream();
-    to.recv(now, &octets, &mut from.under_way, eof);
+    for read in octets.chunks(1 << 14) {
+        to.recv(now, read, &mut from.under_way);
+    }
+    to.recv(now, &[], &mut from.under_way);
+    if from.ends_stream() {
+        to.ws.handle_eof(now);
+    }
+    to.tick(now);
 }
 
 /// See the [module](self).
