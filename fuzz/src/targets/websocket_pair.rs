@@ -9,7 +9,9 @@ use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::entropy::Seeded;
 use bowline_core::lifecycle::{By, Transport};
 use bowline_core::time::{Instant, Why};
-use bowline_core::websocket::{Carries, Client, CloseCode, Config, Event, Kind, Role, Server, WebSocket};
+use bowline_core::websocket::{
+    Carries, Client, CloseCode, Config, Event, HEADROOM, Kind, Role, Server, WebSocket,
+};
 
 #[derive(Arbitrary, Debug)]
 enum Op<'a> {
@@ -53,7 +55,7 @@ impl<R: Role> End<R> {
             ws: WebSocket::new(Instant::ZERO, role, carries, &config),
             carries,
             input: GrowingRecvBuf::new(1 << 18),
-            out: SharedSendBuf::new(64 + usize::from(room) * 1024),
+            out: SharedSendBuf::new(HEADROOM + usize::from(room) * 1024),
             under_way: VecDeque::new(),
             fragmented: None,
             partial: Vec::new(),
