@@ -48,6 +48,7 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+mod denial;
 mod history;
 mod keep;
 mod log;
@@ -77,6 +78,7 @@ mod trie;
 mod will;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -85,6 +87,7 @@ use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
+pub use denial::Denial;
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message, Place};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
@@ -142,6 +145,7 @@ pub struct Hub {
     keys: Keys,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
+    denials: VecDeque<Denial>,
 }
 
 impl core::fmt::Debug for Hub {
@@ -178,6 +182,7 @@ impl Hub {
             keys: Keys::new(hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
+            denials: VecDeque::new(),
             retained: Retained::new(hasher.clone()),
             queues: Queues::new(hasher.clone()),
             options,
@@ -194,7 +199,7 @@ impl Hub {
     /// that were: they may take a while to drop, which can be done where it delays nobody.
     pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
         for session in self.sessions.all.items() {
-            session.owner.forget_passed();
+            session.passed.forget();
         }
         self.access.replace(access)
     }
@@ -255,14 +260,14 @@ impl Hub {
     /// A detached session waits for its next connection; without an expiry it ends.
     fn wait(&mut self, now: Instant, index: u32) {
         self.execute_will(now, index);
-        let expiry = self.sessions.all[index].expiry;
+        let expiry = self.sessions.all[index].aside.expiry;
         if expiry.is_zero() {
             return self.end(now, index);
         }
         self.begin_grace(now, index);
         if expiry < Duration::MAX {
             let timer = self.timers.set(now + expiry, Alarm::Expiry(index));
-            self.sessions.all[index].timer = Some(timer);
+            self.sessions.all[index].aside.timer = Some(timer);
         }
         self.tell_attached(index, (expiry < Duration::MAX).then(|| now + expiry));
     }
@@ -270,7 +275,7 @@ impl Hub {
     /// Has the store know whether a session is attached, or when it ends if it is not.
     fn tell_attached(&mut self, index: u32, ends: Option<Instant>) {
         if let Some(session) = self.stored(index) {
-            let expiry = self.sessions.all[index].expiry;
+            let expiry = self.sessions.all[index].aside.expiry;
             self.sessions.pool.log.push(Operation::SessionChanged { session, expiry, ends });
         }
     }
@@ -299,7 +304,7 @@ impl Hub {
         if self.sessions.all[index].attached {
             self.disconnect(index);
         }
-        if let Some(timer) = self.sessions.all[index].timer.take() {
+        if let Some(timer) = self.sessions.all[index].aside.timer.take() {
             self.timers.cancel(timer);
             self.tell_attached(index, None);
         }
@@ -309,8 +314,8 @@ impl Hub {
         s.window = in_flight.max(1);
         s.restart();
         self.sessions.counters.attached += 1;
-        for i in 0..self.sessions.all[index].subs.len() {
-            self.subs.set_attached(self.sessions.all[index].subs[i].1, true);
+        for i in 0..self.sessions.all[index].aside.subs.len() {
+            self.subs.set_attached(self.sessions.all[index].aside.subs[i].1, true);
         }
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
@@ -341,13 +346,13 @@ impl Hub {
     /// Who the session belongs to: another must not resume it.
     #[must_use]
     pub fn identity(&self, key: SessionKey) -> Option<&str> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.user())
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.user())
     }
 
     /// Who the session is for access rules; `None` when it has ended.
     #[must_use]
     pub fn who(&self, key: SessionKey) -> Option<Who<'_>> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.who())
     }
 
     /// A connection goes on with the session whose client calls itself this, and is there: access
@@ -363,14 +368,16 @@ impl Hub {
         address: Option<IpAddr>,
     ) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].owner.set_client(client_id, address);
+        let s = &mut self.sessions.all[index];
+        s.aside.owner.set_client(client_id, address);
+        s.passed.forget();
         Ok(())
     }
 
     /// How long the session outlives its connection; `None` when it has ended.
     #[must_use]
     pub fn expiry(&self, key: SessionKey) -> Option<Duration> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].expiry)
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.expiry)
     }
 
     /// Changes how long the session outlives its connection, from when that ends; at most
@@ -382,7 +389,7 @@ impl Hub {
     /// There is no such session.
     pub fn set_expiry(&mut self, key: SessionKey, expiry: Duration) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].expiry = self.limit_expiry(expiry);
+        self.sessions.all[index].aside.expiry = self.limit_expiry(expiry);
         if self.sessions.all[index].attached {
             self.tell_attached(index, None);
         }
@@ -471,7 +478,7 @@ impl Hub {
                 None => break,
                 Some(Alarm::Request(request)) => self.time_out(request),
                 Some(Alarm::Expiry(index)) => {
-                    self.sessions.all[index].timer = None;
+                    self.sessions.all[index].aside.timer = None;
                     let key = self.sessions.key(index);
                     self.end(now, index);
                     self.settle_tasks(now);
@@ -529,7 +536,7 @@ impl Hub {
         let wills = sessions().filter(|s| s.rare().will.as_ref().is_some_and(|w| w.timer.is_some())).count();
         let of_rooms = |s: &&Session| s.rare().rooms.as_ref().is_some_and(|rooms| rooms.grace.is_some());
         let of_rooms = self.rooms.timers() + sessions().filter(of_rooms).count();
-        let waiting = wills + sessions().filter(|s| s.timer.is_some()).count() + of_rooms;
+        let waiting = wills + sessions().filter(|s| s.aside.timer.is_some()).count() + of_rooms;
         if waiting + self.calls.len() != self.timers.len() {
             return Err("timers: lost count");
         }
@@ -552,35 +559,6 @@ impl Hub {
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
     }
 
-    /// The same for the action that is asked about with every message. What the server says of
-    /// itself nobody else says.
-    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
-        let topic = message.topic_octets();
-        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
-            return Err(Refusal::NotAuthorized);
-        }
-        if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
-            self.allow(index, Action::Publish, || message.topic())?;
-            self.sessions.all[index].owner.pass(topic);
-        }
-        Ok(())
-    }
-
-    fn allow<'a>(
-        &self,
-        index: u32,
-        action: Action,
-        subject: impl FnOnce() -> &'a str,
-    ) -> Result<(), Refusal> {
-        let Some(access) = &self.access else { return Ok(()) };
-        let owner = &self.sessions.all[index].owner;
-        if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
-            Ok(())
-        } else {
-            Err(Refusal::NotAuthorized)
-        }
-    }
-
     /// What the store knows this session by, if it does.
     fn stored(&self, index: u32) -> Option<StoredSession> {
         Some(self.sessions.all[index].stored).filter(|stored| *stored != 0)
@@ -596,8 +574,8 @@ impl Hub {
             s.wake = Wake::Idle;
         }
         self.sessions.counters.attached -= 1;
-        for i in 0..self.sessions.all[index].subs.len() {
-            self.subs.set_attached(self.sessions.all[index].subs[i].1, false);
+        for i in 0..self.sessions.all[index].aside.subs.len() {
+            self.subs.set_attached(self.sessions.all[index].aside.subs[i].1, false);
         }
         let lost = self.sessions.all[index].extract(|e| !e.reliable());
         for entry in lost {
@@ -634,11 +612,11 @@ impl Hub {
         if stored != 0 {
             self.sessions.pool.log.push(Operation::SessionRemoved { session: stored });
         }
-        for (_, sub) in core::mem::take(&mut self.sessions.all[index].subs) {
+        for (_, sub) in core::mem::take(&mut self.sessions.all[index].aside.subs) {
             self.subs.remove(sub);
         }
         let old = self.sessions.all.remove(index);
-        if let Some(timer) = old.timer {
+        if let Some(timer) = old.aside.timer {
             self.timers.cancel(timer);
         }
         self.sessions.all[index].generation = old.generation.wrapping_add(1);

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::status::Status;
 
+mod behind;
 mod by_messages;
 mod delivery;
 mod history;

@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::{ConnectionKey, Peer, Refused};
+use crate::access::Action;
 use crate::session::{By, Code, SessionId};
 
 /// What is spoken on a connection.
@@ -104,6 +105,21 @@ pub enum ServerEvent {
         connection: Option<ConnectionKey>,
         /// The session's name, where it outlives connections.
         session: Option<SessionName>,
+    },
+    /// The access rules denied a session something: told the first time for each action of a connection;
+    /// how often in all is counted ([`Counters::denied`](crate::hub::Counters::denied)). Who may not even
+    /// connect is told by [`Closed`](Self::Closed).
+    Denied {
+        /// The connection, if one serves the session.
+        connection: Option<ConnectionKey>,
+        /// The session's name, where it outlives connections.
+        session: Option<SessionName>,
+        /// Who it is; empty: anonymous.
+        identity: String,
+        /// What it wanted.
+        action: Action,
+        /// The topic, filter or queue; of a long one its first 256 octets.
+        subject: String,
     },
     /// A session that waited for its next connection was given up.
     Expired {

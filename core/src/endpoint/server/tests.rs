@@ -1,6 +1,7 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
 mod cross;
+mod hostile;
 mod mqtt;
 mod prx1;
 mod store;

@@ -146,7 +146,7 @@ impl<'a> PresenceChange<'a> {
         there.filter(move |(_, state)| which(state.joined, state.changed)).map(move |(index, state)| {
             let session = &sessions[*index];
             let key = SessionKey { index: *index, generation: session.generation };
-            Member { member: state.member, user: session.owner.user(), data: &state.data, session: key }
+            Member { member: state.member, user: session.aside.owner.user(), data: &state.data, session: key }
         })
     }
 }

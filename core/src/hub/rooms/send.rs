@@ -190,7 +190,7 @@ impl Hub {
 
     /// Where a key is remembered, and as what.
     fn remembered(&self, index: u32, key: PublishKey<'_>) -> (Option<u64>, u64) {
-        let user = self.sessions.all[index].owner.user();
+        let user = self.sessions.all[index].aside.owner.user();
         match key {
             PublishKey::Session(key) => (None, self.hasher.hash_one((0_u8, key))),
             PublishKey::User(key) if user.is_empty() => (None, self.hasher.hash_one((1_u8, key))),

@@ -46,6 +46,19 @@ pub(super) struct Line {
     pub(super) transport: Transport,
 }
 
+impl Line {
+    /// The server may write as much ahead.
+    pub(super) fn widen(&mut self, octets: usize) {
+        assert!(self.out.is_empty());
+        self.out = SharedSendBuf::new(octets);
+    }
+
+    /// Octets that the server wrote and the client has not taken.
+    pub(super) fn unread(&self) -> usize {
+        self.out.slices().map(<[u8]>::len).sum()
+    }
+}
+
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) server: Server,
