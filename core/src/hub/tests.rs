@@ -16,6 +16,7 @@ mod queues;
 mod requests;
 mod retained;
 mod rooms;
+mod rooms_world;
 mod sessions;
 mod sharing;
 mod slow;
