@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::message::{Message, Place};
 use super::options::Quality;
-use super::rooms::{Joined, Members, PresenceChange};
+use super::rooms::{Joined, Members, PresenceChange, PresenceMode};
 use crate::status::Status;
 use crate::topic::TopicError;
 
@@ -60,6 +60,8 @@ pub enum Delivery<'a> {
         room: &'a str,
         /// What its member learns.
         joined: Joined,
+        /// What the member wants to know of the others.
+        presence: PresenceMode,
         /// Who is there.
         members: Members<'a>,
     },

@@ -215,7 +215,9 @@ impl Server {
     pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
         // What this hub can do; queues, rooms and presence are not among it.
         let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
-        config.session.features = Features::RETAINED | history;
+        let rooms =
+            if config.hub.rooms.is_empty() { Features::NONE } else { Features::ROOMS | Features::PRESENCE };
+        config.session.features = Features::RETAINED | history | rooms;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);

@@ -9,7 +9,7 @@ use core::ops::Range;
 use super::super::connection::Turn;
 use super::Connection;
 use crate::buf::SendBuf;
-use crate::hub::{HistoryMark, HistoryQuery, HistoryRecord, Refusal, SessionKey};
+use crate::hub::{self, HistoryMark, HistoryQuery, HistoryRecord, Refusal, SessionKey};
 use crate::session::{History, Kind, Message, Properties, Property, SendError, Session};
 use crate::status::Status;
 use crate::time::Instant;
@@ -114,8 +114,20 @@ fn send(
     record: &HistoryRecord<'_>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
-    let message = record.message;
-    let recorded = Property::Recorded(record.offset, record.at);
+    send_placed(now, session, id, record.message, record.offset, record.at, out)
+}
+
+/// A message with its place in its topic's history, and when it was published in milliseconds.
+pub(super) fn send_placed(
+    now: Instant,
+    session: &mut Session,
+    id: u64,
+    message: &hub::Message,
+    offset: u64,
+    at: u64,
+    out: &mut impl SendBuf,
+) -> Result<(), SendError> {
+    let recorded = Property::Recorded(offset, at);
     let block = Properties::of_body(message.props());
     let mut list: Vec<Property<'_>> = block.iter().filter(|p| !matches!(p, Property::Recorded(..))).collect();
     let at = list.partition_point(|p| p.id() < recorded.id());

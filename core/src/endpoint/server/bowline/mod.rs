@@ -3,6 +3,7 @@
 mod held;
 mod history;
 mod recv;
+mod rooms;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use alloc::collections::VecDeque;
 pub(super) use held::{Held, Progress};
 
 use history::Asked;
+use rooms::Batch;
 use sessions::Opening;
 
 use super::connection::Turn;
@@ -37,6 +39,8 @@ pub(super) struct Connection {
     owed: Owed<()>,
     /// Parts of histories that are handed out as there is room.
     asked: VecDeque<Asked>,
+    /// Who is in rooms, as far as there was no room for it.
+    presence: Option<Box<Batch>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
     /// The event of its end is out.
@@ -57,6 +61,7 @@ impl Connection {
             opening: None,
             owed: Owed::default(),
             asked: VecDeque::new(),
+            presence: None,
             slow: false,
             told: false,
         }

@@ -1,7 +1,10 @@
 //! What a connection has to send: what its session owes, then what the hub has for it.
 
+use alloc::boxed::Box;
+
 use super::super::connection::Turn;
 use super::Connection;
+use super::rooms::{Batch, batch_of, has_place, send_joined, send_message};
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
 use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
@@ -31,11 +34,20 @@ impl Connection {
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
-        let (session, now) = (&mut self.session, turn.now);
+        let Self { session, presence, .. } = self;
+        let now = turn.now;
+        if presence.as_mut().is_some_and(|batch| !batch.flush(now, session, out)) {
+            return;
+        }
+        *presence = None;
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
         let drained = turn.server.hub.drain(now, hub, |delivery| {
-            let sent = send(now, session, delivery, out);
+            // What follows comes behind it.
+            if presence.is_some() {
+                return Take::Blocked;
+            }
+            let sent = send(now, session, delivery, presence, out);
             never = sent.is_err_and(|e| !e.is_blocked());
             match sent {
                 Ok(()) => Take::Taken,
@@ -79,9 +91,13 @@ fn send(
     now: Instant,
     session: &mut Session,
     delivery: &Delivery<'_>,
+    presence: &mut Option<Box<Batch>>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
+        Delivery::Message { sid, message, place: Some(place), .. } if has_place(session, message) => {
+            send_message(now, session, sid, message, place, out)
+        }
         Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {
                 subscription: sid,
@@ -110,7 +126,17 @@ fn send(
             session.respond(now, out, &response)
         }
         Delivery::Cancel { id } => session.cancel(now, out, id),
-        // Only of sessions that settle by ids, and of members of rooms.
-        Delivery::Release { .. } | Delivery::Joined { .. } | Delivery::Presence { .. } => Ok(()),
+        Delivery::Joined { sid, joined, members, presence: mode, .. } => {
+            let mut batch = send_joined(now, session, sid, &joined, &members, mode, out)?;
+            *presence = (!batch.flush(now, session, out)).then(|| Box::new(batch));
+            Ok(())
+        }
+        Delivery::Presence { sid, change } => {
+            let mut batch = batch_of(sid, &change);
+            *presence = (!batch.flush(now, session, out)).then(|| Box::new(batch));
+            Ok(())
+        }
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => Ok(()),
     }
 }
