@@ -19,7 +19,7 @@ ALLOWED_FLAGS |= {Kind.OFFER: PROPS, Kind.SETTLE: FLAG_1, Kind.JOIN: FLAG_1, Kin
 """FRM-4: the flags that the table of §3 gives."""
 
 CLIENT_ONLY = frozenset({Kind.HELLO, Kind.TAKE, Kind.JOIN, Kind.LEAVE, Kind.HISTORY})
-SERVER_ONLY = frozenset({Kind.WELCOME})
+SERVER_ONLY = frozenset({Kind.WELCOME, Kind.JOINED})
 CREDITED = frozenset({*_MESSAGE_LIKE, Kind.OFFER})
 """SPEC §7: the kinds whose size is counted."""
 

@@ -470,13 +470,13 @@ class Join(Frame):
         ident, room = nonzero(reader), _topic(reader)
         values = read_parameters(reader, frozenset({2, 3, 4, 5, 6, 7}))
         if (3 in values) != (4 in values):
-            raise Fault(Code.MALFORMED, "an epoch needs an offset, and an offset an epoch")
+            raise malformed("an epoch needs an offset, and an offset an epoch")
         if len(values.get(3, bytes(8))) != 8:
-            raise Fault(Code.MALFORMED, "an epoch has eight octets")
+            raise malformed("an epoch has eight octets")
         if 7 in values and (values[7] or not flags & FLAG_1):
-            raise Fault(Code.MALFORMED, "count only has no value, and is a kind of presence")
-        since = (values[3], _number(values[4])) if 3 in values else None
-        history = _number(values[5]) if 5 in values else 0
+            raise malformed("count only has no value, and is a kind of presence")
+        since = (values[3], number(values, 4, 0)) if 3 in values else None
+        history = number(values, 5, 0)
         presence, data = bool(flags & FLAG_1), values.get(6, b"")
         return cls(ident, room, _window(values), presence, since, history, data, 7 in values)
 

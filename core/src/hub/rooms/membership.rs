@@ -232,8 +232,11 @@ impl Hub {
         let Self { rooms, sessions, histories, .. } = self;
         let super::Rooms { all, member_names, members, .. } = rooms;
         let room = &mut all[number];
+        let octets = &mut room.octets;
+        let user = sessions.all[index].aside.owner.user().len();
         let state = room.members.entry(index).or_insert_with(|| {
             *members += 1;
+            *octets += user + options.data.len();
             State {
                 member: member_names.next(),
                 data: options.data.into(),
@@ -252,6 +255,7 @@ impl Hub {
         }
         state.presence = options.presence;
         if *state.data != *options.data {
+            *octets = *octets + options.data.len() - state.data.len();
             state.data = options.data.into();
             room.changes.count += 1;
             state.changed = room.changes.count;
@@ -327,9 +331,10 @@ impl Hub {
         self.unlink(index, sid);
         let room = &mut self.rooms.all[number];
         room.depart(index);
-        if let Some(state) = room.members.remove(&index)
-            && state.presence != PresenceMode::None
-        {
+        let user = self.sessions.all[index].aside.owner.user().len();
+        let state = room.members.remove(&index);
+        room.octets -= state.as_ref().map_or(0, |state| user + state.data.len());
+        if let Some(state) = state.filter(|state| state.presence != PresenceMode::None) {
             room.changes.watchers[usize::from(state.presence == PresenceMode::Full)] -= 1;
         }
         self.rooms.members -= 1;
@@ -363,6 +368,7 @@ impl Hub {
         let room = &mut self.rooms.all[number];
         let state = room.members.get_mut(&index).ok_or(Refusal::NotMember)?;
         if *state.data != *data {
+            room.octets = room.octets + data.len() - state.data.len();
             state.data = data.into();
             room.changes.count += 1;
             state.changed = room.changes.count;

@@ -373,7 +373,7 @@ impl<'a> Call<'a> {
                 let since = credit.map(|credit| (credit, id));
                 let join = Join { id, room: "room", credit, presence, since, data: b"d", ..Join::default() };
                 s.join(now, out, &join)
-            },
+            }
             Call::Leave(id) => s.leave(now, out, id),
             Call::Presence { id, member, gone } => s.presence(now, out, id, member, b"here", gone),
             Call::History { id, from, limit } => {

@@ -26,6 +26,15 @@ use crate::hub::SessionKey;
 use crate::session::{Code, Config, Event, Session, SessionId};
 use crate::time::{Deadline, Instant};
 
+/// What is handed out as there is room.
+#[derive(Debug, Default)]
+struct Later {
+    /// Parts of histories.
+    asked: VecDeque<Asked>,
+    /// Who is in a room.
+    presence: Batch,
+}
+
 /// One connection that speaks our own protocol.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -37,10 +46,8 @@ pub(super) struct Connection {
     opening: Option<Box<Opening>>,
     /// Reliable frames that are accepted once the store has what came with them.
     owed: Owed<()>,
-    /// Parts of histories that are handed out as there is room.
-    asked: VecDeque<Asked>,
-    /// Who is in rooms, as far as there was no room for it.
-    presence: Option<Box<Batch>>,
+    /// What is handed out as there is room: few have anything.
+    later: Option<Box<Later>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
     /// The event of its end is out.
@@ -60,8 +67,7 @@ impl Connection {
             id: None,
             opening: None,
             owed: Owed::default(),
-            asked: VecDeque::new(),
-            presence: None,
+            later: None,
             slow: false,
             told: false,
         }

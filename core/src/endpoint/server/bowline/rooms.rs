@@ -79,6 +79,10 @@ impl Batch {
         self.frames = VecDeque::new();
         true
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
 }
 
 /// ROO-4: it has joined; and behind that, who is there.

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 
 use super::super::connection::Turn;
-use super::Connection;
-use super::rooms::{Batch, batch_of, has_place, send_joined, send_message};
+use super::rooms::{batch_of, has_place, send_joined, send_message};
+use super::{Connection, Later};
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
 use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
@@ -34,20 +34,19 @@ impl Connection {
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
-        let Self { session, presence, .. } = self;
+        let Self { session, later, .. } = self;
         let now = turn.now;
-        if presence.as_mut().is_some_and(|batch| !batch.flush(now, session, out)) {
+        if later.as_mut().is_some_and(|later| !later.presence.flush(now, session, out)) {
             return;
         }
-        *presence = None;
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
         let drained = turn.server.hub.drain(now, hub, |delivery| {
             // What follows comes behind it.
-            if presence.is_some() {
+            if later.as_ref().is_some_and(|later| !later.presence.is_empty()) {
                 return Take::Blocked;
             }
-            let sent = send(now, session, delivery, presence, out);
+            let sent = send(now, session, delivery, later, out);
             never = sent.is_err_and(|e| !e.is_blocked());
             match sent {
                 Ok(()) => Take::Taken,
@@ -65,11 +64,12 @@ impl Connection {
 
     /// END-6: DRAIN, once, to a session that is open.
     fn say_drain(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
-        let Some(draining) = &turn.server.draining else { return };
-        if self.session.is_draining() || !self.session.is_open() {
+        if turn.server.draining.is_none() || self.session.is_draining() || !self.session.is_open() {
             return;
         }
-        let (deadline, retry_after) = (draining.until.saturating_since(turn.now), draining.retry_after);
+        let retry_after = turn.server.draw_retry().unwrap_or_default();
+        let Some(draining) = &turn.server.draining else { return };
+        let deadline = draining.until.saturating_since(turn.now);
         let drain = Drain { deadline, retry_after, endpoint: &draining.endpoint };
         // Without room it is said the next time.
         let _ = self.session.drain(turn.now, out, &drain);
@@ -91,7 +91,7 @@ fn send(
     now: Instant,
     session: &mut Session,
     delivery: &Delivery<'_>,
-    presence: &mut Option<Box<Batch>>,
+    later: &mut Option<Box<Later>>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
@@ -128,12 +128,16 @@ fn send(
         Delivery::Cancel { id } => session.cancel(now, out, id),
         Delivery::Joined { sid, joined, members, presence: mode, .. } => {
             let mut batch = send_joined(now, session, sid, &joined, &members, mode, out)?;
-            *presence = (!batch.flush(now, session, out)).then(|| Box::new(batch));
+            if !batch.flush(now, session, out) {
+                later.get_or_insert_default().presence = batch;
+            }
             Ok(())
         }
         Delivery::Presence { sid, change } => {
             let mut batch = batch_of(sid, &change);
-            *presence = (!batch.flush(now, session, out)).then(|| Box::new(batch));
+            if !batch.flush(now, session, out) {
+                later.get_or_insert_default().presence = batch;
+            }
             Ok(())
         }
         // Only of sessions that settle by ids.
