@@ -48,7 +48,7 @@ pub enum Delivery<'a> {
         retain: bool,
         /// Its place in its topic's history, if it has one. Where the offset is not the one after
         /// that of the delivery before for this member of a room, those between are lost.
-        place: Option<Place>,
+        place: Option<&'a Place>,
         /// Whether a member of a room gets it because it asked for what was, or missed it.
         historic: bool,
     },

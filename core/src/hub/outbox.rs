@@ -412,7 +412,7 @@ impl Sessions {
         let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
-            || !self.drain_rooms(now, index, tables, take, &mut out.taken)
+            || self.all[index].has_rooms_due() && !self.drain_rooms(now, index, tables, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
         let number = s.unacked.back().map(|e| e.number);
@@ -427,7 +427,7 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
-        let wants_more = s.wants_filling() || s.rare().rooms.as_ref().is_some_and(|r| !r.due.is_empty());
+        let wants_more = s.wants_filling() || s.has_rooms_due();
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
         }
@@ -794,7 +794,7 @@ impl Sessions {
 fn delivery<'a>(
     entry: Entry,
     message: &'a Message,
-    place: Option<Place>,
+    place: Option<&'a Place>,
     overlaps: &'a Slab<Box<[u64]>>,
     again: bool,
 ) -> Delivery<'a> {

@@ -35,6 +35,7 @@ pub(in crate::hub) struct Tables<'a> {
 impl Sessions {
     /// Hands out what there is of a session's rooms but for the messages in its queue; `false` when
     /// the buffer takes no more.
+    #[cold]
     pub(in crate::hub) fn drain_rooms(
         &mut self,
         now: Instant,
@@ -159,7 +160,7 @@ impl Sessions {
             id: 0,
             again: false,
             retain: false,
-            place: Some(place),
+            place: Some(&place),
             historic: place.offset <= member.until,
         });
         match result {

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::super::Hub;
 use super::super::delivery::{Refusal, SessionKey};
-use super::super::message::Place;
 use super::super::options::{MAX_ID, SubscribeOptions};
 use super::super::slab::NONE;
 use super::super::timers::Alarm;
@@ -446,12 +445,12 @@ impl Hub {
         let s = &self.sessions.all[index];
         let Some(rooms) = s.rare().rooms.as_ref() else { return };
         // The first that was queued for a member and not handed out is where it goes on.
-        let mut waiting: Vec<(u64, Place)> = Vec::new();
+        let mut waiting: Vec<(u64, u64)> = Vec::new();
         for entry in s.unsent().filter(|e| rooms.room_of(e.sid).is_some()) {
             if let Some(place) = self.sessions.pool.place(entry.message)
                 && !waiting.iter().any(|(sid, _)| *sid == entry.sid)
             {
-                waiting.push((entry.sid, place));
+                waiting.push((entry.sid, place.offset));
             }
         }
         let (rooms, histories) = (&self.rooms, &self.histories);
@@ -459,7 +458,7 @@ impl Hub {
         if let Some(own) = self.sessions.all[index].rare_mut().rooms.as_mut() {
             own.due.clear();
             for m in &mut own.list {
-                let first = waiting.iter().find(|(sid, _)| *sid == m.sid).map(|(_, place)| place.offset);
+                let first = waiting.iter().find(|(sid, _)| *sid == m.sid).map(|(_, offset)| *offset);
                 if !m.catching {
                     m.next = first.unwrap_or_else(|| histories.at(rooms.all[m.room].topic).kept().end);
                     stop.push(m.sid);

@@ -114,7 +114,7 @@ pub(super) fn send_message(
     session: &mut Session,
     id: u64,
     message: &Message,
-    place: Place,
+    place: &Place,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     send_placed(now, session, id, message, place.offset, place.stamp / 1000, out)
