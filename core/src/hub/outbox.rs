@@ -18,7 +18,7 @@ use super::operation::Operation;
 use super::options::{Policy, Quality};
 use super::queue::Outcome;
 use super::request::Calls;
-use super::rooms::{RoomPolicy, Tables};
+use super::rooms::Tables;
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
@@ -203,36 +203,6 @@ impl Sessions {
             }
         }
         None
-    }
-
-    /// Makes room in the queue of a room's member as the room says, or says no.
-    fn make_room_in(&mut self, index: u32, lane: u32) -> bool {
-        let s = &mut self.all[index];
-        let bound = s.lanes.as_ref().and_then(|lanes| lanes.all[lane as usize].bound);
-        let Some(bound) = bound else { return true };
-        let waiting = s.queue(lane).len();
-        let most = bound.most as usize;
-        let left = match bound.policy {
-            RoomPolicy::Session => return true,
-            RoomPolicy::KeepLatest => 0,
-            RoomPolicy::DropOldest => most - 1,
-            RoomPolicy::SlowPublisher if waiting < most * 2 => return true,
-            RoomPolicy::Disconnect if waiting < most => return true,
-            RoomPolicy::SlowPublisher | RoomPolicy::Disconnect => {
-                self.counters.dropped.newest += 1;
-                if bound.policy == RoomPolicy::Disconnect && !self.all[index].disconnect {
-                    self.all[index].disconnect = true;
-                    self.notice(index);
-                }
-                return false;
-            }
-        };
-        for _ in left..waiting {
-            let Some(entry) = self.all[index].queue(lane).pop_front() else { break };
-            self.drop_unsent(index, entry);
-            self.counters.dropped.oldest += 1;
-        }
-        true
     }
 
     /// Makes room for a delivery in a full queue, or says no.
@@ -746,7 +716,7 @@ impl Sessions {
     }
 
     /// Says that the adapter of a session has to learn something.
-    fn notice(&mut self, index: u32) {
+    pub(super) fn notice(&mut self, index: u32) {
         let s = &mut self.all[index];
         if !s.noticed {
             s.noticed = true;
