@@ -66,6 +66,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "requests",
     "resume",
     "retained",
+    "rooms",
     "service",
     "states",
     "status",

@@ -13,12 +13,12 @@ use hashbrown::HashSet;
 use super::counters::Counters;
 use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey, Take};
 use super::log::Log;
-use super::message::{EMPTY, Message, Pool, varint_octets};
+use super::message::{EMPTY, Message, Place, Pool, varint_octets};
 use super::operation::Operation;
 use super::options::{Policy, Quality};
 use super::queue::Outcome;
 use super::request::Calls;
-use super::retained::Retained;
+use super::rooms::Tables;
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
@@ -85,6 +85,8 @@ pub(super) struct Sessions {
     pub(super) tasks: Vec<(u32, u32, Outcome)>,
     /// The further subscriptions of deliveries that are for several.
     overlaps: Slab<Box<[u64]>>,
+    /// Members of rooms that have caught up: messages are to be queued for them again.
+    pub(super) caught_up: Vec<(u32, u64)>,
     /// Who holds whom, as in each session's `holding`.
     holds: HashSet<(SessionKey, SessionKey), RandomState>,
 }
@@ -100,6 +102,7 @@ impl Sessions {
             ready: VecDeque::new(),
             notices: VecDeque::new(),
             lost: Vec::new(),
+            caught_up: Vec::new(),
             holds: HashSet::with_hasher(hasher),
         }
     }
@@ -125,6 +128,10 @@ impl Sessions {
             self.counters.dropped.detached += 1;
             return Offer::Dropped;
         }
+        if lane != NONE && !self.make_room_in(index, lane) {
+            return Offer::Dropped;
+        }
+        let s = &self.all[index];
         if s.is_full(size) && !self.make_room(index, lane, size) {
             return Offer::Dropped;
         }
@@ -154,7 +161,10 @@ impl Sessions {
         {
             lanes.enlist(lane);
         }
-        let high = s.policy == Policy::SlowPublisher && s.attached && s.is_high();
+        let mut high = s.policy == Policy::SlowPublisher && s.attached && s.is_high();
+        if lane != NONE {
+            high |= s.is_lane_high(lane);
+        }
         if s.wake == Wake::Idle {
             self.wake(index);
         }
@@ -364,14 +374,15 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
-        retained: &Retained,
+        tables: &Tables<'_>,
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Drained {
         let mut out = Drained::default();
-        self.fill(now, index, retained);
+        self.fill(now, index, tables.retained);
         let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
+            || self.all[index].has_rooms_due() && !self.drain_rooms(now, index, tables, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
         let number = s.unacked.back().map(|e| e.number);
@@ -386,11 +397,11 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
-        let wants_filling = s.wants_filling();
+        let wants_more = s.wants_filling() || s.has_rooms_due();
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
         }
-        if wants_filling && !out.blocked {
+        if wants_more && !out.blocked {
             // Others get their turn before the next part.
             self.wake(index);
         }
@@ -464,7 +475,7 @@ impl Sessions {
             return Step::Window;
         }
         let message = pool.get(entry.message);
-        match take(&delivery(entry, message, overlaps, true)) {
+        match take(&delivery(entry, message, pool.place(entry.message), overlaps, true)) {
             Take::Taken => {}
             Take::Never if s.by_id => {
                 s.unacked.remove(s.again as usize);
@@ -604,7 +615,7 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             }
-            match take(&delivery(entry, message, overlaps, false)) {
+            match take(&delivery(entry, message, pool.place(entry.message), overlaps, false)) {
                 Take::Taken => {}
                 Take::Blocked => return Step::Refused,
                 Take::Never => return self.drop_first(index, lane, entry),
@@ -705,7 +716,7 @@ impl Sessions {
     }
 
     /// Says that the adapter of a session has to learn something.
-    fn notice(&mut self, index: u32) {
+    pub(super) fn notice(&mut self, index: u32) {
         let s = &mut self.all[index];
         if !s.noticed {
             s.noticed = true;
@@ -753,6 +764,7 @@ impl Sessions {
 fn delivery<'a>(
     entry: Entry,
     message: &'a Message,
+    place: Option<&'a Place>,
     overlaps: &'a Slab<Box<[u64]>>,
     again: bool,
 ) -> Delivery<'a> {
@@ -761,5 +773,5 @@ fn delivery<'a>(
         _ => &[],
     };
     let (sid, quality, id, retain) = (entry.sid, entry.quality, entry.id(), entry.retain());
-    Delivery::Message { sid, others, message, quality, id, again, retain }
+    Delivery::Message { sid, others, message, quality, id, again, retain, place, historic: false }
 }

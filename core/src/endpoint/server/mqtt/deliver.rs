@@ -88,7 +88,7 @@ impl Connection {
         let most = line.topic_alias_maximum().min(turn.server.config.mqtt.topic_aliases);
         let mut to = Recipient { most, aliases: &mut self.sent_aliases, line, now };
         let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
-            hub::Delivery::Message { sid, others, message, quality, id, again, retain } => {
+            hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
                 let delivery = match (quality, PacketId::new(id)) {
                     (Quality::AtLeastOnce, Some(id)) => Delivery::AtLeastOnce { id, dup: again },
                     (Quality::ExactlyOnce, Some(id)) => Delivery::ExactlyOnce { id, dup: again },
