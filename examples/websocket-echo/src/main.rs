@@ -23,7 +23,7 @@ use connection::{Connection, MAX_MESSAGE};
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).unwrap_or("0".into());
     let mut listener = Tokio.bind(format!("127.0.0.1:{port}").parse()?).await?;
-    println!("ws://{}/", listener.local_address()?);
+    println!("listening on {}", listener.local_address()?);
     // One for all: a compressor is lent to whoever has something to compress.
     let options = Options { max_message: MAX_MESSAGE, max_ratio: 1000, ..Options::default() };
     let pool = Arc::new(Mutex::new(Pool::new(options)));
