@@ -16,6 +16,7 @@
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
+//! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -38,6 +39,7 @@ pub mod endpoint;
 mod ground;
 #[cfg(feature = "alloc")]
 pub mod hub;
+mod layers;
 mod parts;
 pub mod stack;
 
@@ -45,4 +47,5 @@ pub mod stack;
 pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
+pub use layers::{http, websocket};
 pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
 use bowline_core::session::Transport as Owed;
 use bowline_core::time::{Deadline, Instant, Why};
+use bowline_core::websocket::HEADROOM;
 
 use crate::machine::{Machine, Output, Turn};
 use crate::pool::Buffers;
@@ -86,7 +87,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     /// An engine for a connection that was just made. `max_frame`: the largest frame that the
     /// machine takes, in octets.
     pub fn new(transport: T, machine: M, timer: R, max_frame: u32) -> Self {
-        let limit = (max_frame as usize + 16).max(pool::READ_SIZE);
+        let limit = (max_frame as usize + 16 + HEADROOM).max(pool::READ_SIZE);
         let state = State {
             work: true,
             eof: false,

@@ -106,3 +106,9 @@ async fn an_address_that_is_taken_is_left_out_where_that_is_allowed() {
         assert!(refused.to_string().contains("cannot listen on"), "{refused}");
     }
 }
+
+/// The driver's engine and this are one task of 256 octets; the next size is 384.
+#[test]
+fn a_transport_is_small() {
+    assert!(size_of::<bowline_tokio::Stream>() <= 48, "{}", size_of::<bowline_tokio::Stream>());
+}

@@ -17,6 +17,13 @@ pub trait RecvBuf {
     /// What has been received and not yet consumed.
     fn filled(&self) -> &[u8];
 
+    /// The same bytes, for a layer that decodes them where they are.
+    fn filled_mut(&mut self) -> &mut [u8];
+
+    /// Keeps the first `n` bytes of [`filled`](RecvBuf::filled) and forgets those behind them, which a
+    /// layer has consumed where they were; nothing where no more than `n` are filled.
+    fn truncate(&mut self, n: usize);
+
     /// Consumes the first `n` bytes of [`filled`](RecvBuf::filled) and returns them.
     ///
     /// At most what is filled is consumed: a larger `n` takes all.
@@ -35,6 +42,14 @@ pub trait SendBuf {
     /// Appends `bytes`. The machines ask [`room`](SendBuf::room) before, for a whole frame at once;
     /// an implementation without room for all of `bytes` takes none of them.
     fn put(&mut self, bytes: &[u8]);
+
+    /// Says that the next `length` bytes belong together, as one frame or packet, whatever number of
+    /// [`put`](SendBuf::put)s brings them. A layer that frames what it carries makes one frame of them;
+    /// within such a unit it means nothing.
+    #[inline]
+    fn begin(&mut self, length: usize) {
+        let _ = length;
+    }
 
     /// Appends `bytes` by reference where the implementation can, else copies them.
     #[cfg(feature = "alloc")]
@@ -100,6 +115,16 @@ impl RecvBuf for SliceRecvBuf<'_> {
     #[inline]
     fn filled(&self) -> &[u8] {
         &self.memory[self.start..self.end]
+    }
+
+    #[inline]
+    fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.end]
+    }
+
+    #[inline]
+    fn truncate(&mut self, n: usize) {
+        self.end = self.end.min(self.start.saturating_add(n));
     }
 
     #[inline]
@@ -189,6 +214,21 @@ mod tests {
         assert_eq!(buf.filled(), b"def");
         assert_eq!(buf.take(99), b"def");
         assert_eq!(buf.spare().len(), 4);
+    }
+
+    #[test]
+    fn what_was_received_is_changed_and_forgotten_where_it_is() {
+        let mut memory = [0; 6];
+        let mut buf = SliceRecvBuf::new(&mut memory);
+        buf.push(b"abcdef");
+        buf.take(1);
+        buf.filled_mut()[0] = b'B';
+        buf.truncate(9);
+        assert_eq!(buf.filled(), b"Bcdef");
+        buf.truncate(2);
+        assert_eq!(buf.filled(), b"Bc");
+        assert_eq!(buf.push(b"xyz"), 3);
+        assert_eq!(buf.filled(), b"Bcxyz");
     }
 
     #[test]

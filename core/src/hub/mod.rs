@@ -176,7 +176,7 @@ impl Hub {
     /// that were: they may take a while to drop, which can be done where it delays nobody.
     pub fn set_access(&mut self, access: Box<dyn Access + Send>) -> Option<Box<dyn Access + Send>> {
         for session in self.sessions.all.items() {
-            session.owner.forget_passed();
+            session.passed.forget();
         }
         self.access.replace(access)
     }
@@ -237,13 +237,13 @@ impl Hub {
     /// A detached session waits for its next connection; without an expiry it ends.
     fn wait(&mut self, now: Instant, index: u32) {
         self.execute_will(now, index);
-        let expiry = self.sessions.all[index].expiry;
+        let expiry = self.sessions.all[index].aside.expiry;
         if expiry.is_zero() {
             return self.end(now, index);
         }
         if expiry < Duration::MAX {
             let timer = self.timers.set(now + expiry, Alarm::Expiry(index));
-            self.sessions.all[index].timer = Some(timer);
+            self.sessions.all[index].aside.timer = Some(timer);
         }
         self.tell_attached(index, (expiry < Duration::MAX).then(|| now + expiry));
     }
@@ -251,7 +251,7 @@ impl Hub {
     /// Has the store know whether a session is attached, or when it ends if it is not.
     fn tell_attached(&mut self, index: u32, ends: Option<Instant>) {
         if let Some(session) = self.stored(index) {
-            let expiry = self.sessions.all[index].expiry;
+            let expiry = self.sessions.all[index].aside.expiry;
             self.sessions.pool.log.push(Operation::SessionChanged { session, expiry, ends });
         }
     }
@@ -280,7 +280,7 @@ impl Hub {
         if self.sessions.all[index].attached {
             self.disconnect(index);
         }
-        if let Some(timer) = self.sessions.all[index].timer.take() {
+        if let Some(timer) = self.sessions.all[index].aside.timer.take() {
             self.timers.cancel(timer);
             self.tell_attached(index, None);
         }
@@ -290,8 +290,8 @@ impl Hub {
         s.window = in_flight.max(1);
         s.restart();
         self.sessions.counters.attached += 1;
-        for i in 0..self.sessions.all[index].subs.len() {
-            self.subs.set_attached(self.sessions.all[index].subs[i].1, true);
+        for i in 0..self.sessions.all[index].aside.subs.len() {
+            self.subs.set_attached(self.sessions.all[index].aside.subs[i].1, true);
         }
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
@@ -321,13 +321,13 @@ impl Hub {
     /// Who the session belongs to: another must not resume it.
     #[must_use]
     pub fn identity(&self, key: SessionKey) -> Option<&str> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.user())
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.user())
     }
 
     /// Who the session is for access rules; `None` when it has ended.
     #[must_use]
     pub fn who(&self, key: SessionKey) -> Option<Who<'_>> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].owner.who())
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.who())
     }
 
     /// A connection goes on with the session whose client calls itself this, and is there: access
@@ -343,14 +343,16 @@ impl Hub {
         address: Option<IpAddr>,
     ) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].owner.set_client(client_id, address);
+        let s = &mut self.sessions.all[index];
+        s.aside.owner.set_client(client_id, address);
+        s.passed.forget();
         Ok(())
     }
 
     /// How long the session outlives its connection; `None` when it has ended.
     #[must_use]
     pub fn expiry(&self, key: SessionKey) -> Option<Duration> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].expiry)
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.expiry)
     }
 
     /// Changes how long the session outlives its connection, from when that ends; at most
@@ -362,7 +364,7 @@ impl Hub {
     /// There is no such session.
     pub fn set_expiry(&mut self, key: SessionKey, expiry: Duration) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        self.sessions.all[index].expiry = self.limit_expiry(expiry);
+        self.sessions.all[index].aside.expiry = self.limit_expiry(expiry);
         if self.sessions.all[index].attached {
             self.tell_attached(index, None);
         }
@@ -447,7 +449,7 @@ impl Hub {
                 None => break,
                 Some(Alarm::Request(request)) => self.time_out(request),
                 Some(Alarm::Expiry(index)) => {
-                    self.sessions.all[index].timer = None;
+                    self.sessions.all[index].aside.timer = None;
                     let key = self.sessions.key(index);
                     self.end(now, index);
                     self.settle_tasks(now);
@@ -499,7 +501,7 @@ impl Hub {
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);
         let wills = sessions().filter(|s| s.rare().will.as_ref().is_some_and(|w| w.timer.is_some())).count();
-        let waiting = wills + sessions().filter(|s| s.timer.is_some()).count();
+        let waiting = wills + sessions().filter(|s| s.aside.timer.is_some()).count();
         if waiting + self.calls.len() != self.timers.len() {
             return Err("timers: lost count");
         }
@@ -526,12 +528,12 @@ impl Hub {
     /// itself nobody else says.
     fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
         let topic = message.topic_octets();
-        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].owner.trusted {
+        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].aside.owner.trusted {
             return Err(Refusal::NotAuthorized);
         }
-        if self.access.is_some() && !self.sessions.all[index].owner.has_passed(topic) {
+        if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {
             self.allow(index, Action::Publish, || message.topic())?;
-            self.sessions.all[index].owner.pass(topic);
+            self.sessions.all[index].passed.set(topic);
         }
         Ok(())
     }
@@ -543,7 +545,7 @@ impl Hub {
         subject: impl FnOnce() -> &'a str,
     ) -> Result<(), Refusal> {
         let Some(access) = &self.access else { return Ok(()) };
-        let owner = &self.sessions.all[index].owner;
+        let owner = &self.sessions.all[index].aside.owner;
         if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
             Ok(())
         } else {
@@ -565,8 +567,8 @@ impl Hub {
             s.wake = Wake::Idle;
         }
         self.sessions.counters.attached -= 1;
-        for i in 0..self.sessions.all[index].subs.len() {
-            self.subs.set_attached(self.sessions.all[index].subs[i].1, false);
+        for i in 0..self.sessions.all[index].aside.subs.len() {
+            self.subs.set_attached(self.sessions.all[index].aside.subs[i].1, false);
         }
         let lost = self.sessions.all[index].extract(|e| !e.reliable());
         for entry in lost {
@@ -602,11 +604,11 @@ impl Hub {
         if stored != 0 {
             self.sessions.pool.log.push(Operation::SessionRemoved { session: stored });
         }
-        for (_, sub) in core::mem::take(&mut self.sessions.all[index].subs) {
+        for (_, sub) in core::mem::take(&mut self.sessions.all[index].aside.subs) {
             self.subs.remove(sub);
         }
         let old = self.sessions.all.remove(index);
-        if let Some(timer) = old.timer {
+        if let Some(timer) = old.aside.timer {
             self.timers.cancel(timer);
         }
         self.sessions.all[index].generation = old.generation.wrapping_add(1);

@@ -269,7 +269,7 @@ impl Sessions {
         self.counters.queued -= 1;
         match entry.kind() {
             Kind::Task(task) => {
-                s.tasks -= 1;
+                s.aside.tasks -= 1;
                 return self.tasks.push((task, index, outcome));
             }
             Kind::Overlap(list) => _ = self.overlaps.remove(list),

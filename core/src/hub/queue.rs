@@ -313,7 +313,7 @@ impl Hub {
                 self.pump(now, queue, None);
                 self.queues.tidy(queue);
                 // It may have room for tasks of others now.
-                if self.sessions.all[session].queues > 1 {
+                if self.sessions.all[session].aside.queues > 1 {
                     self.pump_all(now, session);
                 }
             }
@@ -383,7 +383,7 @@ impl Hub {
                 if sessions.offer(t.session(), lane, entry, size) == Offer::Dropped {
                     break;
                 }
-                sessions.all[t.session()].tasks += 1;
+                sessions.all[t.session()].aside.tasks += 1;
                 q.waiting.remove(&number);
                 q.out += 1;
             }
@@ -396,7 +396,7 @@ impl Hub {
 
     /// A consumer goes on: gives it what waits.
     pub(super) fn pump_all(&mut self, now: Instant, index: u32) {
-        let subs = &self.sessions.all[index].subs;
+        let subs = &self.sessions.all[index].aside.subs;
         let names = |(_, sub): &(u64, u32)| self.subs.queue_of(*sub, CONSUMERS);
         let filters: Vec<Box<str>> = subs.iter().filter_map(names).collect();
         for filter in filters {
@@ -408,7 +408,7 @@ impl Hub {
     /// acknowledged too, unless its numbers stand.
     pub(super) fn give_tasks_back(&mut self, index: u32) {
         let s = &mut self.sessions.all[index];
-        if s.tasks == 0 {
+        if s.aside.tasks == 0 {
             return;
         }
         let mut back = s.extract(|e| e.is_task());
@@ -442,6 +442,6 @@ impl Sessions {
     /// what it has not begun with is there for others.
     fn takes_task(&self, session: u32, size: u32) -> bool {
         let s = &self.all[session];
-        s.has_room(size) && s.tasks < s.window
+        s.has_room(size) && s.aside.tasks < s.window
     }
 }

@@ -122,14 +122,14 @@ impl Hub {
         match operation {
             Operation::SessionChanged { session, expiry, ends } => {
                 let index = r.session(session)?;
-                self.sessions.all[index].expiry = self.limit_expiry(expiry);
+                self.sessions.all[index].aside.expiry = self.limit_expiry(expiry);
                 let waits = ends.is_some() || expiry == Duration::MAX;
                 if waits {
                     r.attached.retain(|i| *i != index);
                 }
                 if let Some(at) = ends {
                     let timer = self.timers.set(at, Alarm::Expiry(index));
-                    self.sessions.all[index].timer = Some(timer);
+                    self.sessions.all[index].aside.timer = Some(timer);
                 }
             }
             Operation::WillChanged { session, will } => {
@@ -149,7 +149,8 @@ impl Hub {
                     let lane = credit.map_or(NONE, |credit| self.sessions.all[index].add_lane(sid, credit));
                     self.link(index, sid, &filter, &options, lane);
                     let s = &mut self.sessions.all[index];
-                    s.next_sub = s.next_sub.max((sid >> super::subscribe::IDENTIFIER_BITS) as u32);
+                    s.aside.next_sub =
+                        s.aside.next_sub.max((sid >> super::subscribe::IDENTIFIER_BITS) as u32);
                 }
             }
             Operation::Queued { session, number, message, sid, others, quality, retain } => {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
 use ahash::RandomState;
@@ -11,7 +12,7 @@ use hashbrown::HashSet;
 use super::delivery::SessionKey;
 use super::keep::Backlog;
 use super::options::{Policy, Quality, SessionOptions};
-use super::owner::Owner;
+use super::owner::{Owner, Passed};
 use super::slab::NONE;
 use super::timers::Timer;
 use crate::status::Status;
@@ -330,28 +331,64 @@ pub(super) struct Session {
     pub(super) told_held: bool,
     /// There is an entry for this session among the notices.
     pub(super) noticed: bool,
-    /// How many sessions hold this publisher.
-    pub(super) held_by: u32,
-    /// Subscriptions: id and number, ordered.
-    pub(super) subs: Vec<(u64, u32)>,
-    pub(super) owner: Owner,
-    pub(super) expiry: Duration,
     /// Deliveries are acknowledged one by one, by their ids, and those for overlapping
     /// subscriptions are one.
     pub(super) by_id: bool,
     /// It asks and answers by messages.
     pub(super) by_messages: bool,
+    /// How many sessions hold this publisher.
+    pub(super) held_by: u32,
     /// The number of the next delivery that is not at most once.
     pub(super) next_number: u32,
+    /// What the store knows it by, from its beginning to its end; 0: not at all.
+    pub(super) stored: u64,
+    /// Where it may publish to, as far as it was asked last.
+    pub(super) passed: Passed,
+    pub(super) aside: Aside,
+    rare: Option<Box<Rare>>,
+}
+
+/// What every session has and no delivery touches, in a block of its own: so those of many sessions
+/// are near each other.
+#[derive(Debug, Default)]
+pub(super) struct Aside(Option<Box<Standing>>);
+
+/// Who a session is, what it subscribed to, and when it ends.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Subscriptions: id and number, ordered.
+    pub(super) subs: Vec<(u64, u32)>,
+    pub(super) owner: Owner,
+    pub(super) expiry: Duration,
     /// How many subscriptions were made by their filter: their ids are never used twice.
     pub(super) next_sub: u32,
     /// Tasks of queues that it has, and how many queues it is a consumer of.
     pub(super) tasks: u32,
     pub(super) queues: u32,
-    /// What the store knows it by, from its beginning to its end; 0: not at all.
-    pub(super) stored: u64,
     pub(super) timer: Option<Timer>,
-    rare: Option<Box<Rare>>,
+}
+
+impl Standing {
+    const fn of(owner: Owner, expiry: Duration) -> Self {
+        Self { subs: Vec::new(), owner, expiry, next_sub: 0, tasks: 0, queues: 0, timer: None }
+    }
+}
+
+/// Of a freed place.
+static NOBODY: Standing = Standing::of(Owner::NONE, Duration::ZERO);
+
+impl Deref for Aside {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        self.0.as_deref().unwrap_or(&NOBODY)
+    }
+}
+
+impl DerefMut for Aside {
+    fn deref_mut(&mut self) -> &mut Standing {
+        self.0.get_or_insert_with(|| Box::new(Standing::of(Owner::NONE, Duration::ZERO)))
+    }
 }
 
 /// What few sessions have, so that the many that are idle do not pay for it.
@@ -418,8 +455,7 @@ impl Session {
             max_bytes: options.max_bytes,
             window: options.in_flight.max(1),
             by_id: options.by_id,
-            owner: Owner::new(options),
-            expiry,
+            aside: Aside(Some(Box::new(Standing::of(Owner::new(options), expiry)))),
             ..Self::default()
         }
     }
@@ -616,6 +652,6 @@ impl Session {
 
     /// The number of the subscription `sid`.
     pub(super) fn sub(&self, sid: u64) -> Option<u32> {
-        self.subs.binary_search_by_key(&sid, |s| s.0).ok().map(|i| self.subs[i].1)
+        self.aside.subs.binary_search_by_key(&sid, |s| s.0).ok().map(|i| self.aside.subs[i].1)
     }
 }

@@ -101,11 +101,11 @@ impl Hub {
         let index = self.attached(key)?;
         let options = SubscribeOptions { credit: None, serve: false, ..options };
         let parsed = queue::parse(filter)?;
-        let own = &self.sessions.all[index].subs;
+        let own = &self.sessions.all[index].aside.subs;
         let old = self.subs.of_session(index, own, &parsed).map(|sub| (sub, self.subs.get(sub).sid));
         let number = match old {
             Some((_, sid)) => sid >> IDENTIFIER_BITS,
-            None => u64::from(self.sessions.all[index].next_sub) + 1,
+            None => u64::from(self.sessions.all[index].aside.next_sub) + 1,
         };
         let sid = number << IDENTIFIER_BITS | u64::from(identifier.min(MAX_IDENTIFIER));
         self.check_subscribe(index, old.map_or(sid, |(_, sid)| sid), filter, &options)?;
@@ -113,15 +113,15 @@ impl Hub {
             let holder = self.holder(index);
             self.subs.change(sub, holder, sid, &options);
             let s = &mut self.sessions.all[index];
-            if let Ok(at) = s.subs.binary_search_by_key(&old, |s| s.0) {
+            if let Ok(at) = s.aside.subs.binary_search_by_key(&old, |s| s.0) {
                 // Its number is above the identifier, so the order stays.
-                s.subs[at].0 = sid;
+                s.aside.subs[at].0 = sid;
             }
             if let Some(session) = self.stored(index).filter(|_| sid != old) {
                 self.sessions.pool.log.push(Operation::SubscriptionRemoved { session, sid: old });
             }
         } else {
-            self.sessions.all[index].next_sub += 1;
+            self.sessions.all[index].aside.next_sub += 1;
             self.link(index, sid, &parsed, &options, NONE);
         }
         self.tell_subscription(index, sid, filter, options);
@@ -144,7 +144,7 @@ impl Hub {
     ) -> Result<bool, Refusal> {
         let index = self.sessions.find(key)?;
         let parsed = queue::parse(filter)?;
-        let own = &self.sessions.all[index].subs;
+        let own = &self.sessions.all[index].aside.subs;
         let Some(sub) = self.subs.of_session(index, own, &parsed) else { return Ok(false) };
         let sid = self.subs.get(sub).sid;
         self.unsubscribe(now, key, sid)?;
@@ -163,9 +163,9 @@ impl Hub {
         let holder = self.holder(index);
         let sub = self.subs.add(holder, sid, filter, options, lane);
         let s = &mut self.sessions.all[index];
-        let at = s.subs.partition_point(|(id, _)| *id < sid);
-        s.subs.insert(at, (sid, sub));
-        s.queues += u32::from(filter.group == Some(queue::CONSUMERS));
+        let at = s.aside.subs.partition_point(|(id, _)| *id < sid);
+        s.aside.subs.insert(at, (sid, sub));
+        s.aside.queues += u32::from(filter.group == Some(queue::CONSUMERS));
         sub
     }
 
@@ -205,7 +205,7 @@ impl Hub {
         let s = &self.sessions.all[index];
         let old = s.sub(sid);
         let new = usize::from(old.is_none());
-        if s.subs.len() + new > self.options.max_subscriptions_per_session {
+        if s.aside.subs.len() + new > self.options.max_subscriptions_per_session {
             return Err(Refusal::Quota("subscriptions of a session"));
         }
         if self.subs.len() + new > self.options.max_subscriptions {
@@ -244,16 +244,16 @@ impl Hub {
     /// Takes a subscription and what waits for it out of everything.
     fn unlink(&mut self, index: u32, sid: u64) {
         let s = &mut self.sessions.all[index];
-        let Ok(at) = s.subs.binary_search_by_key(&sid, |s| s.0) else { return };
+        let Ok(at) = s.aside.subs.binary_search_by_key(&sid, |s| s.0) else { return };
         self.sessions.forget_backlog(index, sid);
         let s = &mut self.sessions.all[index];
-        let (_, number) = s.subs.remove(at);
+        let (_, number) = s.aside.subs.remove(at);
         // What is for other subscriptions too is still theirs.
         let waiting = s.extract(|e| e.sid == sid && !matches!(e.kind(), Kind::Overlap(_)));
         let sub = self.subs.get(number);
         let (lane, group) = (sub.lane, sub.group);
         if group != NONE {
-            s.queues -= u32::from(&*self.subs.groups[group].name == queue::CONSUMERS);
+            s.aside.queues -= u32::from(&*self.subs.groups[group].name == queue::CONSUMERS);
             // What is not acknowledged stays this session's.
             for entry in s.unacked.iter_mut().filter(|e| e.sid == sid && e.kind() == Kind::Group(group)) {
                 *entry = entry.plain();

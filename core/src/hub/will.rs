@@ -56,7 +56,7 @@ impl Hub {
     /// The session's connection is gone: its will is published, now or later.
     pub(super) fn execute_will(&mut self, now: Instant, index: u32) {
         let s = &mut self.sessions.all[index];
-        let expiry = s.expiry;
+        let expiry = s.aside.expiry;
         let Some(will) = s.rare_if_any().and_then(|rare| rare.will.as_mut()) else { return };
         let delay = will.delay.min(expiry);
         if delay.is_zero() {

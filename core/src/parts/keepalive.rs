@@ -16,6 +16,68 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest interval, some 49 days (32 bits of milliseconds); what is above counts as this.
 pub const MAX_INTERVAL: Duration = Duration::from_millis(u32::MAX as u64);
 
+/// The duty to watch the peer alone, in 16 bytes: for a side of a protocol that never has to speak.
+///
+/// ```
+/// use bowline_core::keepalive::Watch;
+/// use bowline_core::time::Instant;
+/// use core::time::Duration;
+/// let at = Instant::from_millis;
+/// let mut watch = Watch::new(at(0), Some(Duration::from_secs(1)));
+/// watch.on_received(at(700));
+/// assert!(!watch.is_dead(at(2199)) && watch.is_dead(at(2200)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Watch {
+    last_received: Instant,
+    /// Milliseconds; 0: nobody asked.
+    every: u32,
+}
+
+impl Watch {
+    /// Counted from `now`; `None` and zero mean that the peer may be silent for ever. See
+    /// [`MIN_INTERVAL`] and [`MAX_INTERVAL`].
+    #[must_use]
+    pub fn new(now: Instant, every: Option<Duration>) -> Self {
+        Self { last_received: now, every: interval(every) }
+    }
+
+    /// We ask to hear from the peer so often, counted from `now`.
+    pub fn set_every(&mut self, now: Instant, every: Option<Duration>) {
+        self.every = interval(every);
+        self.on_received(now);
+    }
+
+    /// How often we want to hear from the peer.
+    #[must_use]
+    pub fn every(&self) -> Option<Duration> {
+        (self.every > 0).then(|| Duration::from_millis(self.every.into()))
+    }
+
+    /// Something arrived: call it for each batch read, whatever it holds.
+    #[inline]
+    pub fn on_received(&mut self, now: Instant) {
+        self.last_received = self.last_received.max(now);
+    }
+
+    /// Whether the peer has been silent for 1.5 times what we asked of it.
+    #[inline]
+    #[must_use]
+    pub fn is_dead(&self, now: Instant) -> bool {
+        self.dead_at().is_some_and(|at| now >= at)
+    }
+
+    /// When the peer will be dead ([`Why::PeerSilent`]).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.dead_at().map(|at| Deadline::new(at, Why::PeerSilent))
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        self.every().map(|every| self.last_received + every + every / 2)
+    }
+}
+
 /// One side's keepalive, in 56 bytes.
 ///
 /// It sends nothing itself. When [`poll_ping`](Self::poll_ping) says so, the owner writes a ping
@@ -44,14 +106,13 @@ pub const MAX_INTERVAL: Duration = Duration::from_millis(u32::MAX as u64);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Keepalive {
-    last_received: Instant,
+    watch: Watch,
     last_sent: Instant,
     /// When the ping that waits for its pong was sent.
     pinged_at: Option<Instant>,
     token: u64,
     /// Milliseconds; 0: nobody asked.
     speak_every: u32,
-    hear_every: u32,
     /// Microseconds; meaningful once `measured`.
     srtt: u32,
     rttvar: u32,
@@ -67,12 +128,11 @@ impl Keepalive {
     #[must_use]
     pub fn new(now: Instant, speak_every: Option<Duration>, hear_every: Option<Duration>) -> Self {
         Self {
-            last_received: now,
+            watch: Watch::new(now, hear_every),
             last_sent: now,
             pinged_at: None,
             token: 0,
             speak_every: interval(speak_every),
-            hear_every: interval(hear_every),
             srtt: 0,
             rttvar: 0,
             measured: false,
@@ -88,8 +148,7 @@ impl Keepalive {
 
     /// We ask to hear from the peer so often, counted from `now`.
     pub fn set_hear_every(&mut self, now: Instant, every: Option<Duration>) {
-        self.hear_every = interval(every);
-        self.on_received(now);
+        self.watch.set_every(now, every);
     }
 
     /// How often we have to speak, as the peer asked.
@@ -101,13 +160,13 @@ impl Keepalive {
     /// How often we want to hear from the peer.
     #[must_use]
     pub fn hear_every(&self) -> Option<Duration> {
-        (self.hear_every > 0).then(|| Duration::from_millis(self.hear_every.into()))
+        self.watch.every()
     }
 
     /// Something arrived: call it for each batch read, whatever it holds.
     #[inline]
     pub fn on_received(&mut self, now: Instant) {
-        self.last_received = self.last_received.max(now);
+        self.watch.on_received(now);
     }
 
     /// Something was written: call it for each batch, whatever it holds.
@@ -174,7 +233,7 @@ impl Keepalive {
     #[inline]
     #[must_use]
     pub fn is_dead(&self, now: Instant) -> bool {
-        self.dead_at().is_some_and(|at| now >= at)
+        self.watch.is_dead(now)
     }
 
     /// When a ping will be owed ([`Why::Keepalive`]; [`Why::Output`] if it already is because it
@@ -186,16 +245,12 @@ impl Keepalive {
         }
         Deadline::earliest(
             self.speak_at().map(|at| Deadline::new(at, Why::Keepalive)),
-            self.dead_at().map(|at| Deadline::new(at, Why::PeerSilent)),
+            self.watch.poll_timeout(),
         )
     }
 
     fn speak_at(&self) -> Option<Instant> {
         self.speak_every().map(|every| self.last_sent + every)
-    }
-
-    fn dead_at(&self) -> Option<Instant> {
-        self.hear_every().map(|every| self.last_received + every + every / 2)
     }
 
     /// RFC 6298, section 2, with its gains of 1/8 and 1/4.
@@ -238,6 +293,7 @@ mod tests {
     #[test]
     fn it_is_small() {
         assert!(size_of::<Keepalive>() <= 56);
+        assert_eq!(size_of::<Watch>(), 16);
     }
 
     #[test]

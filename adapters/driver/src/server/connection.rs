@@ -1,7 +1,7 @@
 //! One connection of a server, as an engine drives it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bowline_core::buf::RecvBuf;
@@ -9,18 +9,18 @@ use bowline_core::endpoint::server::ConnectionKey;
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant};
 
-use super::shared::{Phase, Shared};
+use super::shared::{Phase, Shared, Woken};
 use crate::machine::{Machine, Next, Turn};
 
 #[derive(Debug)]
 pub(super) struct Connection {
     shared: Arc<Shared>,
     key: ConnectionKey,
-    woken: Arc<AtomicBool>,
+    woken: Woken,
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, key: ConnectionKey, woken: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, key: ConnectionKey, woken: Woken) -> Self {
         Self { shared, key, woken }
     }
 }
@@ -32,7 +32,7 @@ impl Machine for Connection {
 
     #[inline]
     fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::Acquire)
+        self.woken.of(self.key).load(Ordering::Acquire)
     }
 
     /// One critical section: what came, and what is owed for it.
@@ -40,7 +40,7 @@ impl Machine for Connection {
         let key = self.key;
         let Turn { due, eof, input, output } = turn;
         let (next, again, verification) = self.shared.with(|core, wake| {
-            self.woken.store(false, Ordering::Release);
+            self.woken.of(key).store(false, Ordering::Release);
             let verified = core.slot(key).and_then(|slot| slot.verified.take());
             let (mut blocked, mut verification) = (false, None);
             let machine = &mut core.machine;
@@ -72,7 +72,7 @@ impl Machine for Connection {
             (next, again, verification)
         });
         if again {
-            self.woken.store(true, Ordering::Release);
+            self.woken.of(key).store(true, Ordering::Release);
         }
         if let Some(work) = verification {
             self.shared.verify(key, work);

@@ -26,11 +26,28 @@ pub(super) type OnEvent = Box<dyn Fn(&ServerEvent) + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Slot {
     key: ConnectionKey,
-    /// Set when its task was woken, cleared when it takes its turn.
-    woken: Arc<AtomicBool>,
     waker: Waker,
     /// What a password check found, until the connection's task takes it.
     pub(super) verified: Option<Box<Verified>>,
+}
+
+/// So many connections have their flags together: one of its own would be the least that the
+/// allocator gives.
+const TOGETHER: usize = 64;
+
+/// The flags of neighbours. Each is set when its connection's task was woken, and cleared when that
+/// takes its turn.
+type Flags = [AtomicBool; TOGETHER];
+
+/// The flag of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Woken(Arc<Flags>);
+
+impl Woken {
+    #[inline]
+    pub(super) fn of(&self, key: ConnectionKey) -> &AtomicBool {
+        &self.0[key.index() % TOGETHER]
+    }
 }
 
 /// What the server's own tasks are to do.
@@ -48,6 +65,8 @@ pub(super) struct Core {
     pub(super) machine: Machine,
     /// By [`ConnectionKey::index`].
     slots: Vec<Option<Slot>>,
+    /// By the same, each for [`TOGETHER`] of them.
+    woken: Vec<Woken>,
     pub(super) locals: HashMap<LocalKey, Waker>,
     /// Handlers' sessions that have not ended.
     pub(super) routes: usize,
@@ -69,8 +88,9 @@ impl Core {
     }
 
     pub(super) fn wake(&mut self, key: ConnectionKey, wake: &mut Vec<Waker>) {
-        if let Some(slot) = self.slot(key)
-            && !slot.woken.swap(true, Ordering::AcqRel)
+        let slot = self.slots.get(key.index()).and_then(Option::as_ref).filter(|slot| slot.key == key);
+        if let Some(slot) = slot
+            && !self.woken[key.index() / TOGETHER].of(key).swap(true, Ordering::AcqRel)
         {
             wake.push(slot.waker.clone());
         }
@@ -121,7 +141,7 @@ impl Core {
     /// Wakes the tasks of all connections.
     pub(super) fn wake_all(&mut self, wake: &mut Vec<Waker>) {
         for slot in self.slots.iter().flatten() {
-            slot.woken.store(true, Ordering::Release);
+            self.woken[slot.key.index() / TOGETHER].of(slot.key).store(true, Ordering::Release);
             wake.push(slot.waker.clone());
         }
     }
@@ -175,6 +195,7 @@ impl Shared {
         let core = Core {
             machine,
             slots: Vec::new(),
+            woken: Vec::new(),
             locals: HashMap::new(),
             routes: 0,
             deadlines: Deadlines::default(),
@@ -210,12 +231,10 @@ impl Shared {
     }
 
     /// Takes a connection; gives its key and the flag that says that it was woken.
-    pub(super) fn accept(&self, peer: Peer) -> Result<(ConnectionKey, Arc<AtomicBool>), Refused> {
+    pub(super) fn accept(&self, peer: Peer) -> Result<(ConnectionKey, Woken), Refused> {
         self.with(|core, _| {
             let key = core.machine.accept(clock::now(), peer)?;
-            let woken = Arc::new(AtomicBool::new(false));
-            let (waker, verified) = (Waker::noop().clone(), None);
-            let slot = Slot { key, woken: Arc::clone(&woken), waker, verified };
+            let slot = Slot { key, waker: Waker::noop().clone(), verified: None };
             if core.slots.len() <= key.index() {
                 // A sixteenth more, not twice as many: there may be many, and slack is memory lost.
                 let more = key.index() + 1 - core.slots.len();
@@ -223,6 +242,12 @@ impl Shared {
                 core.slots.resize_with(key.index() + 1, || None);
             }
             core.slots[key.index()] = Some(slot);
+            while core.woken.len() * TOGETHER <= key.index() {
+                core.woken.push(Woken(Arc::new([const { AtomicBool::new(false) }; TOGETHER])));
+            }
+            let woken = core.woken[key.index() / TOGETHER].clone();
+            // The last connection at this place may have been woken and have ended before its turn.
+            woken.of(key).store(false, Ordering::Release);
             Ok((key, woken))
         })
     }
@@ -293,5 +318,24 @@ impl Shared {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Engine;
+    use crate::server::connection::Connection;
+    use crate::server::deadlines::ConnectionTimer;
+
+    /// A transport as large as tokio's.
+    type Transport = [u64; 6];
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert_eq!(size_of::<Option<Slot>>(), 32);
+        // With what tokio adds, it is a task of 256 octets; the next size is 384.
+        let size = size_of::<Engine<Transport, Connection, ConnectionTimer>>();
+        assert!(size <= 160, "{size}");
     }
 }

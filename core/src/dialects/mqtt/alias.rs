@@ -104,11 +104,12 @@ impl<const COUNT: usize, const OCTETS: usize> Aliases for FixedAliases<COUNT, OC
 /// Aliases that own no memory until the peer sets one. What it may take is the peer's topic alias
 /// maximum times the longest topic.
 ///
-/// It takes 24 bytes, and none besides before it is used.
+/// It takes 8 bytes, and none besides before it is used: few connections use any.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, Default)]
 pub struct AliasTable {
-    topics: Vec<Option<Box<str>>>,
+    #[expect(clippy::box_collection, reason = "few connections use any: 8 octets of each, not 24")]
+    topics: Option<Box<Vec<Option<Box<str>>>>>,
 }
 
 #[cfg(feature = "alloc")]
@@ -116,7 +117,7 @@ impl AliasTable {
     /// None is set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { topics: Vec::new() }
+        Self { topics: None }
     }
 }
 
@@ -124,16 +125,17 @@ impl AliasTable {
 impl Aliases for AliasTable {
     #[inline]
     fn get(&self, alias: NonZeroU16) -> Option<&str> {
-        self.topics.get(usize::from(alias.get()) - 1)?.as_deref()
+        self.topics.as_ref()?.get(usize::from(alias.get()) - 1)?.as_deref()
     }
 
     fn set(&mut self, alias: NonZeroU16, topic: &str) -> bool {
         let at = usize::from(alias.get()) - 1;
-        if self.topics.len() <= at {
-            self.topics.resize(at + 1, None);
+        let topics = self.topics.get_or_insert_default();
+        if topics.len() <= at {
+            topics.resize(at + 1, None);
         }
-        if self.topics[at].as_deref() != Some(topic) {
-            self.topics[at] = Some(topic.into());
+        if topics[at].as_deref() != Some(topic) {
+            topics[at] = Some(topic.into());
         }
         true
     }
@@ -143,7 +145,7 @@ impl Aliases for AliasTable {
     }
 
     fn clear(&mut self) {
-        self.topics.clear();
+        self.topics = None;
     }
 }
 
@@ -174,6 +176,6 @@ mod tests {
         assert_eq!(fixed.get(number(1)), None);
         behaves(&mut AliasTable::new());
         assert!(!NoAliases.set(number(1), "a") && NoAliases.get(number(1)).is_none());
-        assert_eq!(size_of::<AliasTable>(), 24);
+        assert_eq!(size_of::<AliasTable>(), 8);
     }
 }

@@ -366,6 +366,7 @@ pub(super) fn put_packet(
     if total > out.room() {
         return Err(SendError::Blocked(Blocked));
     }
+    out.begin(total);
     let mut to = Gather { out, memory: [0; GATHER], len: 0 };
     to.u8(body.first());
     to.varint(size as u32);

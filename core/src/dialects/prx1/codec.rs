@@ -147,6 +147,7 @@ impl<'b> Packet<'b> {
         if out.room() < n + count.0 {
             return Err(Blocked.into());
         }
+        out.begin(n + count.0);
         out.put(&head[..n]);
         self.write(&mut Into(out));
         Ok(())
@@ -262,6 +263,7 @@ pub(super) fn encode_shared(
     if out.room() < n + size {
         return Err(Blocked.into());
     }
+    out.begin(n + size);
     out.put(&head[..n]);
     let mut to = Into(&mut *out);
     if let Some(id) = publish.id {

@@ -45,6 +45,7 @@ impl Session {
         if out.room() < PREFACE.len() + head.as_slice().len() + size {
             return Err(Blocked.into());
         }
+        out.begin(PREFACE.len() + head.as_slice().len() + size);
         out.put(&PREFACE);
         put_frame(out, Kind::Hello, 0, size, &body)?;
         session.auth_waits = matches!(connect.auth, Auth::Scram(_) | Auth::Other(..));

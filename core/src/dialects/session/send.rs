@@ -294,6 +294,7 @@ impl Session {
         if out.room() < lead.len + size {
             return Err(SendError::Blocked(Blocked));
         }
+        out.begin(lead.len + size);
         numbers.iter().for_each(|n| lead.varint(*n));
         self.tx_credit.consume(size as u64);
         self.sent += u64::from(reliable);

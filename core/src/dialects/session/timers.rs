@@ -74,6 +74,7 @@ impl Session {
         if out.room() < head.as_slice().len() + body.len() {
             return false;
         }
+        out.begin(head.as_slice().len() + body.len());
         out.put(head.as_slice());
         out.put(body);
         self.keepalive.on_sent(self.now);

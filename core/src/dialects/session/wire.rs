@@ -211,6 +211,7 @@ pub(super) fn put_frame(
     if out.room() < head.as_slice().len() + size {
         return Err(Blocked);
     }
+    out.begin(head.as_slice().len() + size);
     out.put(head.as_slice());
     body.write(&mut Into(out));
     Ok(())

@@ -1,9 +1,12 @@
-//! One connection: whichever dialect it speaks.
+//! One connection: whatever is spoken on it, and over whatever layer.
 
 use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
-use super::{ConnectionKey, Peer, Server, ServerConfig, bowline, mqtt, prx1};
+use super::http::{self, HttpRequest, HttpResponse};
+use super::spoken::Spoken;
+use super::websocket::WebSocket;
+use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::session::Code;
@@ -16,16 +19,33 @@ pub(super) struct Turn<'s> {
     pub(super) server: &'s mut Server,
     pub(super) now: Instant,
     pub(super) key: ConnectionKey,
+    /// With which code what is spoken ended in this call, if it did.
+    pub(super) ended: Option<Code>,
 }
 
-/// One connection. Each dialect has its own record, of its own size, and answers the same calls.
+impl<'s> Turn<'s> {
+    pub(super) const fn new(server: &'s mut Server, now: Instant, key: ConnectionKey) -> Self {
+        Self { server, now, key, ended: None }
+    }
+
+    /// Tells that what is spoken has ended, for logs and for the layer around it.
+    pub(super) fn tell_closed(&mut self, code: Option<Code>, event: ServerEvent) {
+        self.ended = Some(code.unwrap_or(Code::Normal));
+        self.server.events.push_back(event);
+    }
+}
+
+/// One connection. Each sort has its own record, of its own size, and answers the same calls.
 #[derive(Debug)]
 pub(super) enum Connection {
     /// It has said too little to be told from others.
     Detecting(Box<Detecting>),
-    Bowline(Box<bowline::Connection>),
-    Mqtt(Box<mqtt::Connection>),
-    Prx1(Box<prx1::Connection>),
+    /// Requests of HTTP, until one of them asks for another protocol.
+    Http(Box<http::Connection>),
+    /// A dialect, on the transport itself.
+    Spoken(Spoken),
+    /// A dialect, in the frames of a WebSocket.
+    WebSocket(Box<WebSocket>),
 }
 
 /// One that has said nothing, or hardly anything.
@@ -36,13 +56,13 @@ pub(super) struct Detecting {
 }
 
 /// The same call, whatever is spoken.
-macro_rules! spoken {
+macro_rules! each {
     ($connection:expr, $c:ident => $do:expr, $detecting:pat => $otherwise:expr) => {
         match $connection {
             Connection::Detecting($detecting) => $otherwise,
-            Connection::Bowline($c) => $do,
-            Connection::Mqtt($c) => $do,
-            Connection::Prx1($c) => $do,
+            Connection::Http($c) => $do,
+            Connection::Spoken($c) => $do,
+            Connection::WebSocket($c) => $do,
         }
     };
 }
@@ -52,19 +72,17 @@ impl Connection {
         Self::Detecting(Box::new(Detecting { since: now, peer }))
     }
 
-    /// Nobody knows the rest better than our own protocol: it says what is wrong.
     fn speak(&mut self, dialect: Dialect, config: &ServerConfig) {
         let Self::Detecting(detecting) = self else { return };
         let Detecting { since, peer } = **detecting;
         *self = match dialect {
-            Dialect::Mqtt => Self::Mqtt(Box::new(mqtt::Connection::new(since, &config.mqtt, peer))),
-            Dialect::Prx1 => Self::Prx1(Box::new(prx1::Connection::new(since, &config.prx1, peer))),
-            _ => Self::Bowline(Box::new(bowline::Connection::new(since, config, peer))),
+            Dialect::Http => Self::Http(Box::new(http::Connection::new(since, &config.http, peer))),
+            _ => Self::Spoken(Spoken::new(dialect, since, config, peer)),
         };
     }
 
     pub(super) fn peer(&self) -> &Peer {
-        spoken!(self, c => &c.peer, d => &d.peer)
+        each!(self, c => c.peer(), d => &d.peer)
     }
 
     pub(super) fn recv(
@@ -80,35 +98,50 @@ impl Connection {
                 Detection::Unknown => self.speak(Dialect::Bowline, &turn.server.config),
             }
         }
-        spoken!(self, c => c.recv(turn, buf, out), _ => false)
+        let blocked = each!(self, c => c.recv(turn, buf, out), _ => false);
+        if self.switch(turn) {
+            // What came with the request.
+            return each!(self, c => c.recv(turn, buf, out), _ => false);
+        }
+        blocked
+    }
+
+    /// Goes on with the protocol that a request has asked for, if one has.
+    fn switch(&mut self, turn: &Turn<'_>) -> bool {
+        let Self::Http(c) = self else { return false };
+        let Some(dialect) = c.switched() else { return false };
+        let (config, peer) = (&turn.server.config, *c.peer());
+        let spoken = Spoken::new(dialect, turn.now, config, peer);
+        *self = Self::WebSocket(Box::new(WebSocket::new(turn.now, &config.http, spoken)));
+        true
     }
 
     pub(super) fn poll_transmit(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) -> Transport {
-        spoken!(self, c => c.poll_transmit(turn, out), _ => Transport::Open)
+        each!(self, c => c.poll_transmit(turn, out), _ => Transport::Open)
     }
 
     pub(super) fn verified(&mut self, turn: &mut Turn<'_>, verified: Verified, out: &mut impl SendBuf) {
-        spoken!(self, c => c.verified(turn, verified, out), _ => {});
+        each!(self, c => c.verified(turn, verified, out), _ => {});
     }
 
     pub(super) fn poll_verification(&mut self) -> Option<Verification> {
-        spoken!(self, c => c.poll_verification(), _ => None)
+        each!(self, c => c.poll_verification(), _ => None)
     }
 
     pub(super) fn handle_eof(&mut self, turn: &mut Turn<'_>) {
         self.speak(Dialect::Bowline, &turn.server.config);
-        spoken!(self, c => c.handle_eof(turn), _ => {});
+        each!(self, c => c.handle_eof(turn), _ => {});
     }
 
     pub(super) fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) {
-        spoken!(self, c => c.handle_written(now, written, waiting), _ => {});
+        each!(self, c => c.handle_written(now, written, waiting), _ => {});
     }
 
     /// `config` says how long a connection may say nothing.
     pub(super) fn poll_timeout(&self, config: &ServerConfig) -> Option<Deadline> {
         let silent =
             |since: Instant| Deadline::new(since + config.session.handshake_deadline, Why::Handshake);
-        spoken!(self, c => c.poll_timeout(), d => Some(silent(d.since)))
+        each!(self, c => c.poll_timeout(), d => Some(silent(d.since)))
     }
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
@@ -118,46 +151,95 @@ impl Connection {
             return;
         }
         self.speak(Dialect::Bowline, &turn.server.config);
-        spoken!(self, c => c.handle_timeout(turn), _ => {});
+        each!(self, c => c.handle_timeout(turn), _ => {});
     }
 
     /// Its transport is gone.
     pub(super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         self.speak(Dialect::Bowline, &turn.server.config);
-        spoken!(self, c => c.disconnected(turn), _ => {});
+        each!(self, c => c.disconnected(turn), _ => {});
     }
 
     /// Ends it by this side's decision.
     pub(super) fn close(&mut self, turn: &mut Turn<'_>, code: Code, reason: &'static str) {
         self.speak(Dialect::Bowline, &turn.server.config);
-        spoken!(self, c => c.end(turn, code, reason), _ => {});
+        each!(self, c => c.end(turn, code, reason), _ => {});
+    }
+
+    /// What is spoken, over whatever layer.
+    fn spoken(&mut self) -> Option<&mut Spoken> {
+        match self {
+            Self::Spoken(c) => Some(c),
+            Self::WebSocket(c) => Some(c.spoken()),
+            Self::Detecting(_) | Self::Http(_) => None,
+        }
     }
 
     /// A slow subscriber holds this publisher, or lets it go.
     pub(super) fn hold(&mut self, hold: bool) {
-        spoken!(self, c => c.hold(hold), _ => {});
+        if let Some(c) = self.spoken() {
+            c.hold(hold);
+        }
     }
 
     /// Its queue overflowed, and its policy is to be disconnected.
     pub(super) fn overflowed(&mut self) {
-        spoken!(self, c => c.overflowed(), _ => {});
+        if let Some(c) = self.spoken() {
+            c.overflowed();
+        }
     }
 
     /// The store has committed more.
     pub(super) fn committed(&mut self) {
-        spoken!(self, c => c.committed(), _ => {});
+        if let Some(c) = self.spoken() {
+            c.committed();
+        }
     }
 
     /// Its session goes on over another connection.
     pub(super) fn taken_over(&mut self, turn: &mut Turn<'_>) {
-        spoken!(self, c => c.taken_over(turn), _ => {});
+        match self {
+            Self::Spoken(c) => c.taken_over(turn),
+            Self::WebSocket(c) => c.taken_over(turn),
+            Self::Detecting(_) | Self::Http(_) => {}
+        }
     }
 
     /// How far its client's reliable frames have come, in our own protocol.
     pub(super) fn progress(&self) -> Option<bowline::Progress> {
         match self {
-            Self::Bowline(c) => Some(c.progress()),
+            Self::Spoken(c) => c.progress(),
+            Self::WebSocket(c) => c.progress(),
+            Self::Detecting(_) | Self::Http(_) => None,
+        }
+    }
+
+    /// A request that the adapter is to answer.
+    pub(super) fn poll_request(&mut self) -> Option<HttpRequest> {
+        match self {
+            Self::Http(c) => c.poll_request(),
             _ => None,
         }
+    }
+
+    /// The answer to it. Says whether one was waited for.
+    pub(super) fn respond(&mut self, response: HttpResponse) -> bool {
+        match self {
+            Self::Http(c) => c.respond(response),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert_eq!(size_of::<Connection>(), 16);
+        let (mqtt, prx1) = (size_of::<mqtt::Connection>(), size_of::<prx1::Connection>());
+        let bowline = size_of::<bowline::Connection>();
+        assert!(mqtt <= 232 && prx1 <= 224 && bowline <= 360, "{mqtt} {prx1} {bowline}");
     }
 }

@@ -18,6 +18,8 @@ pub enum Dialect {
     Mqtt5,
     /// PRX1, the wire format of protox.
     Prx1,
+    /// HTTP, as long as nothing else was asked for.
+    Http,
 }
 
 impl fmt::Display for Dialect {
@@ -27,6 +29,7 @@ impl fmt::Display for Dialect {
             Self::Mqtt311 => "MQTT 3.1.1",
             Self::Mqtt5 => "MQTT 5.0",
             Self::Prx1 => "PRX1",
+            Self::Http => "HTTP",
         })
     }
 }

@@ -42,15 +42,18 @@ mod bowline;
 mod connection;
 mod connections;
 mod event;
+mod http;
 mod local;
 mod mqtt;
 mod owed;
 mod prx1;
 mod registry;
+mod spoken;
 mod store;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -64,6 +67,7 @@ use hashbrown::HashMap;
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
+pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
@@ -123,6 +127,8 @@ pub struct ServerConfig {
     pub mqtt: MqttConfig,
     /// Of connections that speak PRX1.
     pub prx1: Prx1Config,
+    /// Of connections that speak HTTP, and of WebSockets.
+    pub http: HttpConfig,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -148,6 +154,7 @@ impl Default for ServerConfig {
             session,
             mqtt: MqttConfig::default(),
             prx1: Prx1Config::default(),
+            http: HttpConfig::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
@@ -192,6 +199,8 @@ pub struct Server {
     draining: Option<Draining>,
     sys: Sys,
     traffic: Traffic,
+    /// What time it is in the world: milliseconds since 1970-01-01 UTC, and when.
+    calendar: Option<(Instant, u64)>,
 }
 
 /// A drain that is under way.
@@ -238,6 +247,7 @@ impl Server {
             waiting: Vec::new(),
             draining: None,
             traffic: Traffic::default(),
+            calendar: None,
         }
     }
 
@@ -255,7 +265,14 @@ impl Server {
     /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
     /// ([`Hub::set_calendar`]). Tell it at first, and again now and then.
     pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {
+        self.calendar = Some((now, unix_millis));
         self.hub.set_calendar(now, unix_millis);
+    }
+
+    /// What time it is in the world, in seconds since 1970-01-01 UTC, if it was said.
+    fn unix_seconds(&self, now: Instant) -> Option<u64> {
+        let (at, millis) = self.calendar?;
+        Some((millis + now.saturating_since(at).as_millis() as u64) / 1000)
     }
 
     /// Takes a connection that was just made.
@@ -301,7 +318,7 @@ impl Server {
         work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let mut connection = self.connections.take(key)?;
-        let done = work(&mut connection, &mut Turn { server: self, now, key });
+        let done = work(&mut connection, &mut Turn::new(self, now, key));
         self.connections.put(key, connection);
         self.after_commands();
         Some(done)
@@ -336,7 +353,7 @@ impl Server {
     /// for the next one where it may.
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
-        c.disconnected(&mut Turn { server: self, now, key });
+        c.disconnected(&mut Turn::new(self, now, key));
         let peer = c.peer();
         if let Some(address) = peer.address.filter(|_| !peer.is_local())
             && let Some(count) = self.by_address.get_mut(&address)
@@ -422,6 +439,20 @@ impl Server {
     /// A password was checked.
     pub fn verified(&mut self, now: Instant, key: ConnectionKey, verified: Verified, out: &mut impl SendBuf) {
         self.on(now, key, |c, turn| c.verified(turn, verified, out));
+    }
+
+    /// A request of HTTP that the adapter is to answer, if one waits on this connection: by
+    /// [`respond`](Server::respond), now or later. Never any unless [`HttpConfig::handled`].
+    pub fn poll_request(&mut self, key: ConnectionKey) -> Option<HttpRequest> {
+        self.connections.get_mut(key)?.poll_request()
+    }
+
+    /// The answer to the request that a connection gave out last. Where nobody waits for it any more,
+    /// it is dropped.
+    pub fn respond(&mut self, key: ConnectionKey, response: HttpResponse) {
+        if self.connections.get_mut(key).is_some_and(|c| c.respond(response)) {
+            self.ready.push_back(key);
+        }
     }
 
     /// Takes no new work: tells every client so, and closes those that have not gone by themselves

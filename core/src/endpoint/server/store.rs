@@ -97,7 +97,7 @@ impl Server {
     pub(super) fn take_over(&mut self, now: Instant, hub: SessionKey) {
         let Some(key) = self.registry.connection(hub) else { return };
         let Some(mut old) = self.connections.take(key) else { return };
-        old.taken_over(&mut Turn { server: self, now, key });
+        old.taken_over(&mut Turn::new(self, now, key));
         self.connections.put(key, old);
         self.registry.leave(hub);
         self.ready.push_back(key);

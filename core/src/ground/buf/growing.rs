@@ -94,6 +94,16 @@ impl RecvBuf for GrowingRecvBuf {
     }
 
     #[inline]
+    fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.end]
+    }
+
+    #[inline]
+    fn truncate(&mut self, n: usize) {
+        self.end = self.end.min(self.start.saturating_add(n));
+    }
+
+    #[inline]
     fn take(&mut self, n: usize) -> &[u8] {
         let at = self.start;
         self.start = at.saturating_add(n).min(self.end);

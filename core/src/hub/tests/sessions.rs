@@ -166,6 +166,8 @@ fn sizes() {
     fn sendable<T: Send>(_: &T) {}
     sendable(&Story::new().hub);
     assert!(size_of::<Message>() <= 56);
-    assert!(size_of::<Session>() <= 448, "{}", size_of::<Session>());
+    // There may be a hundred thousand of them; a block of 104 octets fills what the system's allocator
+    // leaves between blocks that are aligned to two lines of the cache, as those of runtimes are.
+    assert_eq!((size_of::<Session>(), size_of::<crate::hub::session::Standing>()), (168, 104));
     assert_eq!((size_of::<SessionKey>(), size_of::<Entry>()), (8, 24));
 }

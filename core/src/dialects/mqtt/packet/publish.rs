@@ -348,6 +348,7 @@ impl<'a> Outgoing<'a> {
         if total > out.room() {
             return Err(SendError::Blocked(Blocked));
         }
+        out.begin(total);
         let mut memory = [0; 2 * SHORT_TOPIC];
         memory[0] = self.first();
         let mut at = 1 + wire::write_varint(size as u32, &mut memory[1..]);

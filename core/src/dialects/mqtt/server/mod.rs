@@ -53,7 +53,7 @@ use core::time::Duration;
 use close::{Ending, Farewell};
 
 use super::{CLOSE_WAIT, Qos, Version};
-use crate::keepalive::Keepalive;
+use crate::keepalive::Watch;
 use crate::lifecycle::Lifecycle;
 use crate::time::Instant;
 
@@ -143,7 +143,8 @@ pub struct Server {
     life: Lifecycle<Ending>,
     /// Since when the transport takes nothing of what waits.
     stalled_since: Option<Instant>,
-    keepalive: Keepalive,
+    /// A server is silent as long as it likes: only the client has to speak.
+    watch: Watch,
     /// A digest of the authentication method of CONNECT; 0: none.
     auth_method: u64,
     /// PINGREQs that were not answered yet.
@@ -195,7 +196,7 @@ impl Server {
             now,
             life: Lifecycle::new(now, config.connect_timeout, CLOSE_WAIT),
             stalled_since: None,
-            keepalive: Keepalive::new(now, None, None),
+            watch: Watch::new(now, None),
             auth_method: 0,
             pings: 0,
             partial: 0,

@@ -71,7 +71,7 @@ impl Server {
     fn scan(&mut self, bytes: &[u8], buffer_limit: usize) -> Result<Option<Head>, Fault> {
         if bytes.len() as u32 != self.partial {
             if !bytes.is_empty() {
-                self.keepalive.on_received(self.now);
+                self.watch.on_received(self.now);
             }
             self.partial = bytes.len() as u32;
         }
@@ -261,6 +261,6 @@ impl Server {
     /// The keep alive in force begins.
     pub(super) fn begin_keep_alive(&mut self) {
         let seconds = u64::from(self.keep_alive());
-        self.keepalive.set_hear_every(self.now, Some(Duration::from_secs(seconds)));
+        self.watch.set_every(self.now, Some(Duration::from_secs(seconds)));
     }
 }

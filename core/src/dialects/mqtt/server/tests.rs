@@ -126,7 +126,7 @@ fn config() -> Config {
 
 #[test]
 fn it_is_small() {
-    assert!(size_of::<Server>() <= 256, "{}", size_of::<Server>());
+    assert!(size_of::<Server>() <= 144, "{}", size_of::<Server>());
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Server {
         if self.untold().is_some() || (self.owes() && self.stalled_since.is_none()) {
             return Some(Deadline::new(self.now, Why::Output));
         }
-        let keepalive = if self.is_open() { self.keepalive.poll_timeout() } else { None };
+        let keepalive = if self.is_open() { self.watch.poll_timeout() } else { None };
         let write = match self.life.state() {
             State::Closed if self.aborted => None,
             _ => self.stalled_since.map(|t| Deadline::new(t + self.write_timeout(), Why::Write)),
@@ -120,7 +120,7 @@ impl Server {
             Some(_) => self.abort(),
             None => {}
         }
-        if self.is_open() && self.keepalive.is_dead(now) {
+        if self.is_open() && self.watch.is_dead(now) {
             return Some(self.fail(Fault::KeepAliveTimeout)); // [MQTT-3.1.2-22]; 3.1.1 [MQTT-3.1.2-24]
         }
         self.poll_closed()

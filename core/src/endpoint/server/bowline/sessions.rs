@@ -109,7 +109,7 @@ impl Connection {
         secret: &ResumeKey,
         received: u64,
     ) -> Result<Option<Counts>, (Code, &'static str)> {
-        let Turn { server, now, key } = turn;
+        let Turn { server, now, key, .. } = turn;
         let Some(hub) = server.registry.find(Sought::Bowline(id)) else { return Ok(None) };
         let progress =
             server.registry.connection(hub).and_then(|old| server.connections.get(old)?.progress());
@@ -182,15 +182,17 @@ impl Connection {
         if core::mem::replace(&mut self.told, true) {
             return;
         }
-        turn.server.events.push_back(ServerEvent::Closed {
+        let code = closed.code;
+        let event = ServerEvent::Closed {
             connection: turn.key,
             peer: self.peer,
             dialect: Some(Dialect::Bowline),
             session: self.id.map(SessionName::Bowline),
             by: closed.by,
-            code: closed.code,
+            code,
             reason: closed.fault.map_or_else(|| String::from(closed.reason), |fault| format!("{fault}")),
-        });
+        };
+        turn.tell_closed(code, event);
     }
 }
 

@@ -126,15 +126,17 @@ impl Connection {
             return;
         }
         let session = self.hub.and_then(|hub| turn.server.registry.told(hub));
-        turn.server.events.push_back(ServerEvent::Closed {
+        let code = reason.map(code_of);
+        let event = ServerEvent::Closed {
             connection: turn.key,
             peer: self.peer,
             dialect: Some(self.dialect()),
             session,
             by,
-            code: reason.map(code_of),
+            code,
             reason: text.into(),
-        });
+        };
+        turn.tell_closed(code, event);
     }
 }
 

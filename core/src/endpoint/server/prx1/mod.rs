@@ -198,7 +198,7 @@ impl Connection {
             return;
         }
         let session = self.hub.and_then(|hub| turn.server.registry.told(hub));
-        turn.server.events.push_back(ServerEvent::Closed {
+        let event = ServerEvent::Closed {
             connection: turn.key,
             peer: self.peer,
             dialect: Some(Dialect::Prx1),
@@ -206,6 +206,7 @@ impl Connection {
             by,
             code,
             reason: reason.into(),
-        });
+        };
+        turn.tell_closed(code, event);
     }
 }

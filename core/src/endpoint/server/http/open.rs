@@ -1,0 +1,112 @@
+//! Requests that open a WebSocket.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::super::connection::Turn;
+use super::{Connection, HttpResponse};
+use crate::buf::SendBuf;
+use crate::http::{RequestHead, StatusCode};
+use crate::stack::Dialect;
+use crate::websocket::handshake::{Offer, Refusal};
+
+/// The paths where only WebSockets are: any other request is told so. A WebSocket may be opened on any
+/// other path too.
+pub(super) const WEBSOCKETS: [&str; 2] = ["/mqtt", "/ws"];
+
+/// The subprotocols, in the server's order of preference, and what is spoken by each.
+const SPOKEN: [(&str, Dialect); 4] = [
+    ("mqtt", Dialect::Mqtt),
+    ("mqttv3.1", Dialect::Mqtt),
+    ("bowline", Dialect::Bowline),
+    ("prx1", Dialect::Prx1),
+];
+
+/// The subprotocols that are spoken over WebSockets, in the server's order of preference.
+pub const PROTOCOLS: [&str; SPOKEN.len()] = {
+    let mut names = [""; SPOKEN.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = SPOKEN[i].0;
+        i += 1;
+    }
+    names
+};
+
+/// Which pages may open WebSockets. What is no browser says nothing of a page, and may always.
+///
+/// A browser lets any page connect to any server, with the rights of whoever looks at it: the server
+/// alone can refuse (RFC 6455 §10.2).
+///
+/// ```
+/// use bowline_core::endpoint::server::Origins;
+/// let origins = Origins::Listed(vec!["https://chat.example".into()]);
+/// assert!(origins.allow(Some("https://Chat.example"), "bowline.example"));
+/// assert!(!origins.allow(Some("https://evil.example"), "bowline.example"));
+/// assert!(Origins::SameHost.allow(Some("http://localhost:7790"), "localhost:7790"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// Those that come from the host and port that they ask.
+    #[default]
+    SameHost,
+    /// These, each a scheme, a host, and a port where it is not the scheme's own; and those of the same
+    /// host.
+    Listed(Vec<String>),
+    /// All.
+    Any,
+}
+
+impl Origins {
+    /// Whether a page of this origin may open a WebSocket at this host.
+    #[must_use]
+    pub fn allow(&self, origin: Option<&str>, host: &str) -> bool {
+        let Some(origin) = origin else { return true };
+        match self {
+            Self::Any => true,
+            Self::SameHost => crate::websocket::handshake::is_same_host(origin, host),
+            Self::Listed(list) => {
+                list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+                    || crate::websocket::handshake::is_same_host(origin, host)
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Opens a WebSocket, or says why not.
+    pub(super) fn open(&mut self, turn: &mut Turn<'_>, head: &RequestHead<'_>, out: &mut impl SendBuf) {
+        if let Some(draining) = &turn.server.draining {
+            let seconds = draining.retry_after.as_secs().max(1);
+            let answer = HttpResponse::text(StatusCode::SERVICE_UNAVAILABLE, "the server is going away");
+            return self.answer(answer.with("retry-after", seconds.to_string()));
+        }
+        let offer = match Offer::read(head) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_to_open(refusal),
+        };
+        let origin = offer.origin().map(|origin| core::str::from_utf8(origin).unwrap_or("?"));
+        if !turn.server.config.http.origins.allow(origin, head.host) {
+            let why = format!("pages of {} may not connect here", origin.unwrap_or_default());
+            return self.answer(HttpResponse::text(StatusCode::FORBIDDEN, &why));
+        }
+        let Some(name) = offer.choose(&PROTOCOLS) else {
+            let why = format!("offer a subprotocol that is spoken here: {}", PROTOCOLS.join(", "));
+            return self.answer(HttpResponse::text(StatusCode::BAD_REQUEST, &why));
+        };
+        // There is room: `recv` handles no request without.
+        if self.line.switch(turn.now, out, offer.accept(Some(name), None).as_slice()).is_ok() {
+            turn.server.traffic.packets_sent += 1;
+            self.switched = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
+        }
+    }
+
+    fn refuse_to_open(&mut self, refusal: Refusal) {
+        let mut answer = HttpResponse::text(refusal.status(), &refusal.to_string());
+        for (name, value) in refusal.fields() {
+            answer = answer.with(*name, *value);
+        }
+        self.answer(answer);
+    }
+}

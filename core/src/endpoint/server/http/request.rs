@@ -1,0 +1,131 @@
+//! What a request is answered by, and who asks.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::super::auth::Decision;
+use super::super::connection::Turn;
+use super::open::WEBSOCKETS;
+use super::{Connection, Exchange, HttpRequest, HttpResponse};
+use crate::buf::SendBuf;
+use crate::http::{RequestHead, StatusCode};
+use crate::session::Auth;
+use crate::websocket::handshake;
+
+/// What a request that is no upgrade is answered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// There only WebSockets are.
+    WebSocket,
+    /// The adapter, where it answers requests.
+    Adapter,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        if WEBSOCKETS.contains(&path) { Self::WebSocket } else { Self::Adapter }
+    }
+}
+
+impl Connection {
+    /// The head of a request has come.
+    pub(super) fn requested(&mut self, turn: &mut Turn<'_>, head: &RequestHead<'_>, out: &mut impl SendBuf) {
+        if handshake::is_asked(head) {
+            return self.open(turn, head, out);
+        }
+        match Route::of(head.path) {
+            Route::WebSocket => {
+                let why = "here only WebSockets are; ask with Upgrade: websocket";
+                let answer = HttpResponse::text(StatusCode::UPGRADE_REQUIRED, why);
+                self.answer(answer.with("upgrade", "websocket").with("connection", "upgrade"));
+            }
+            Route::Adapter if !turn.server.config.http.handled => {
+                self.answer(HttpResponse::text(StatusCode::NOT_FOUND, "there is nothing of that name here"));
+            }
+            Route::Adapter => {
+                self.exchange = Exchange::Coming(Box::new(HttpRequest::new(self.peer, head)));
+            }
+        }
+    }
+
+    /// The request is whole: who asks?
+    pub(super) fn complete(&mut self, turn: &mut Turn<'_>) {
+        // What needs no body was answered before.
+        let Exchange::Coming(mut request) = core::mem::replace(&mut self.exchange, Exchange::None) else {
+            return;
+        };
+        let authorization = request.authorization.take().map(Zeroizing::new);
+        let Some(credentials) = Credentials::read(authorization.as_ref().map(|a| a.as_str())) else {
+            return self.identified(turn, request, None);
+        };
+        match turn.server.config.users.decide(&self.peer, &credentials.auth()) {
+            Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
+            Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
+            // Whoever says nothing may still be told something.
+            _ if matches!(credentials, Credentials::None) => self.exchange = Exchange::Asked(request),
+            _ => self.identified(turn, request, None),
+        }
+    }
+
+    /// It is known who asks; nothing: what it says of itself is wrong.
+    pub(super) fn identified(
+        &mut self,
+        _turn: &mut Turn<'_>,
+        mut request: Box<HttpRequest>,
+        identity: Option<String>,
+    ) {
+        if identity.is_none() {
+            let why = "the credentials are wrong, or of a kind that is not taken here (Basic, Bearer)";
+            let answer = HttpResponse::text(StatusCode::UNAUTHORIZED, why);
+            return self
+                .answer(answer.with("www-authenticate", "Basic realm=\"bowline\", charset=\"UTF-8\""));
+        }
+        request.identity = identity;
+        self.exchange = Exchange::Asked(request);
+    }
+}
+
+/// What `Authorization` says (RFC 7617, RFC 6750).
+enum Credentials<'a> {
+    None,
+    Basic(Zeroizing<Vec<u8>>, usize),
+    Bearer(&'a str),
+}
+
+impl<'a> Credentials<'a> {
+    /// Nothing, where it says something that makes no sense.
+    fn read(authorization: Option<&'a str>) -> Option<Self> {
+        let Some(text) = authorization else { return Some(Self::None) };
+        let (scheme, rest) = text.split_once(' ')?;
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(Self::Bearer(rest));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let mut octets = Zeroizing::new(alloc::vec![0; rest.len()]);
+        let n = STANDARD.decode_slice(rest, &mut octets).ok()?;
+        octets.truncate(n);
+        let colon = octets.iter().position(|b| *b == b':')?;
+        core::str::from_utf8(&octets[..colon]).ok()?;
+        Some(Self::Basic(octets, colon))
+    }
+
+    fn auth(&self) -> Auth<'_> {
+        match self {
+            Self::None => Auth::None,
+            Self::Bearer(token) => Auth::Token(token.as_bytes()),
+            Self::Basic(octets, colon) => Auth::Password {
+                // It was checked when it was read.
+                user: core::str::from_utf8(&octets[..*colon]).unwrap_or_default(),
+                password: &octets[colon + 1..],
+            },
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What lies between a transport and a dialect.
+
+pub mod http;
+pub mod websocket;

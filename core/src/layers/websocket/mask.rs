@@ -1,0 +1,98 @@
+//! Masking (RFC 6455, section 5.3): an octet of the payload, exclusive or the octet of the key whose turn
+//! it is. Sixteen octets at once are one operation of any processor with vectors.
+
+/// What one step moves in registers.
+const BLOCK: usize = 64;
+
+/// The key, as often as it takes.
+#[inline]
+const fn wide(key: [u8; 4]) -> u128 {
+    u32::from_ne_bytes(key) as u128 * 0x0000_0001_0000_0001_0000_0001_0000_0001
+}
+
+/// The key as it goes on behind `n` octets.
+#[inline]
+pub(super) const fn rotate(key: [u8; 4], n: usize) -> [u8; 4] {
+    u32::from_le_bytes(key).rotate_right(8 * (n % 4) as u32).to_le_bytes()
+}
+
+/// Masks, or unmasks, in place.
+#[inline]
+pub(super) fn apply(data: &mut [u8], key: [u8; 4]) {
+    let wide = wide(key);
+    let (chunks, rest) = data.as_chunks_mut::<16>();
+    for chunk in chunks {
+        *chunk = (u128::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    let (fours, rest) = rest.as_chunks_mut::<4>();
+    for four in fours {
+        *four = (u32::from_ne_bytes(*four) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for (octet, key) in rest.iter_mut().zip(key) {
+        *octet ^= key;
+    }
+}
+
+/// Moves the `n` octets from `from` on to `to`, which is before, and masks them on the way.
+#[inline]
+pub(super) fn move_left(data: &mut [u8], from: usize, to: usize, n: usize, key: [u8; 4]) {
+    debug_assert!(to <= from && from + n <= data.len());
+    if from == to {
+        return apply(&mut data[from..from + n], key);
+    }
+    let data = &mut data[to..from + n];
+    let by = from - to;
+    let mut at = 0;
+    // A block is read whole before its place is written, and what is written lies before all that is
+    // still to be read.
+    while n - at >= BLOCK {
+        let mut block = [0; BLOCK];
+        block.copy_from_slice(&data[at + by..at + by + BLOCK]);
+        apply(&mut block, key);
+        data[at..at + BLOCK].copy_from_slice(&block);
+        at += BLOCK;
+    }
+    data.copy_within(at + by..n + by, at);
+    apply(&mut data[at..n], key);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As the section says it.
+    fn naive(data: &[u8], key: [u8; 4]) -> Vec<u8> {
+        data.iter().enumerate().map(|(i, octet)| octet ^ key[i % 4]).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_to_mask_is_that_of_section_5_3(
+            data in proptest::collection::vec(any::<u8>(), 0..400),
+            key: [u8; 4],
+            by in 0..20usize,
+            before in 0..5usize,
+            cut in 0..400usize,
+        ) {
+            let want = naive(&data, key);
+            let mut masked = data.clone();
+            apply(&mut masked, key);
+            prop_assert_eq!(&masked, &want);
+
+            let cut = cut.min(data.len());
+            let mut parts = data.clone();
+            apply(&mut parts[..cut], key);
+            apply(&mut parts[cut..], rotate(key, cut));
+            prop_assert_eq!(&parts, &want);
+
+            let mut moved = std::vec![7; before + by];
+            moved.extend_from_slice(&data);
+            move_left(&mut moved, before + by, before, data.len(), key);
+            prop_assert_eq!(&moved[before..before + data.len()], &want[..]);
+            prop_assert!(moved[..before].iter().all(|octet| *octet == 7));
+        }
+    }
+}
