@@ -139,6 +139,7 @@ impl<'a> Later<'a> {
                     Fate::Kept
                 }
             }
+            Operation::HistoryBegan { .. } => Fate::Kept,
             Operation::HistoryTrimmed { topic, first } => match self.histories.get(&**topic) {
                 Some(later) if later >= first => Fate::Void,
                 _ => {

@@ -199,11 +199,16 @@ impl<F: FnMut(Operation)> Loader<'_, F> {
     }
 
     fn history(&mut self) -> Result<(), StoreError> {
-        let sql = "SELECT topic, offset, message, published_at FROM history ORDER BY topic, offset";
+        let sql = "SELECT topic, epoch FROM history_begins WHERE epoch IS NOT NULL AND first > 0";
+        self.rows(sql, |loader, row| {
+            (loader.each)(Operation::HistoryBegan { topic: text(row, 0)?, epoch: number(row, 1)? });
+            Ok(())
+        })?;
+        let sql = "SELECT topic, offset, message, stamp FROM history ORDER BY topic, offset";
         self.rows(sql, |loader, row| {
             let (topic, offset) = (text(row, 0)?, number(row, 1)?);
-            let (message, at) = (number(row, 2)?, number(row, 3)?);
-            (loader.each)(Operation::Recorded { message, topic, offset, at });
+            let (message, stamp) = (number(row, 2)?, number(row, 3)?);
+            (loader.each)(Operation::Recorded { message, topic, offset, stamp });
             Ok(())
         })?;
         // Where something is kept, its first offset says where the history begins.

@@ -136,8 +136,17 @@ pub enum Line {
     Released { session: u64, number: u32 },
     /// The last value of a topic.
     Retained { topic: String, message: u64 },
-    /// A message in a topic's history.
-    Recorded { topic: String, offset: u64, message: u64, published_at: u64 },
+    /// A message in a topic's history, and the microseconds of when it was published.
+    Recorded {
+        topic: String,
+        offset: u64,
+        message: u64,
+        published_at: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        micros: u64,
+    },
+    /// What tells a topic's offsets from those of an earlier history.
+    HistoryEpoch { topic: String, epoch: u64 },
     /// Where an empty history goes on.
     HistoryBegins { topic: String, first: u64 },
 }
@@ -211,6 +220,11 @@ fn write_line(out: &mut dyn Write, line: &Line) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 impl Line {
     /// The line of an operation; nothing for one that [`Store::load`] never tells.
     #[must_use]
@@ -260,12 +274,16 @@ impl Line {
             Operation::TaskAdded { queue, task, message, attempts } => {
                 Self::Task { queue: queue.to_string(), task: *task, message: *message, attempts: *attempts }
             }
-            Operation::Recorded { message, topic, offset, at } => Self::Recorded {
+            Operation::Recorded { message, topic, offset, stamp } => Self::Recorded {
                 topic: topic.to_string(),
                 offset: *offset,
                 message: *message,
-                published_at: *at,
+                published_at: stamp / 1000,
+                micros: stamp % 1000,
             },
+            Operation::HistoryBegan { topic, epoch } => {
+                Self::HistoryEpoch { topic: topic.to_string(), epoch: *epoch }
+            }
             Operation::HistoryTrimmed { topic, first } => {
                 Self::HistoryBegins { topic: topic.to_string(), first: *first }
             }
@@ -338,9 +356,11 @@ impl Line {
             Self::Sent { session, number } => Operation::Sent { session, number },
             Self::Released { session, number } => Operation::Released { session, number },
             Self::Retained { topic, message } => Operation::Retained { message, topic: topic.into() },
-            Self::Recorded { topic, offset, message, published_at: at } => {
-                Operation::Recorded { message, topic: topic.into(), offset, at }
+            Self::Recorded { topic, offset, message, published_at, micros } => {
+                let stamp = published_at.saturating_mul(1000).saturating_add(micros);
+                Operation::Recorded { message, topic: topic.into(), offset, stamp }
             }
+            Self::HistoryEpoch { topic, epoch } => Operation::HistoryBegan { topic: topic.into(), epoch },
             Self::HistoryBegins { topic, first } => Operation::HistoryTrimmed { topic: topic.into(), first },
         })
     }

@@ -14,7 +14,7 @@ pub const APPLICATION_ID: i64 = 0x424f_574c;
 
 /// What makes the tables: the first of an empty database, each of the others of what those before it
 /// made. Only ever appended to.
-pub const MIGRATIONS: &[&str] = &[V1];
+pub const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// The first version.
 const V1: &str = "
@@ -118,6 +118,13 @@ CREATE VIEW waiting AS
     SELECT sessions.name, sessions.identity, count(number) AS deliveries,
            datetime(ends_at / 1000, 'unixepoch') AS ends
     FROM sessions LEFT JOIN deliveries USING (session) GROUP BY session;
+";
+
+/// Histories have epochs, and their messages stamps.
+const V2: &str = "
+ALTER TABLE history RENAME COLUMN published_at TO stamp; -- in microseconds since 1970, UTC; no other has it
+UPDATE history SET stamp = stamp * 1000 + offset % 1000;
+ALTER TABLE history_begins ADD COLUMN epoch INTEGER; -- tells the offsets from those of an earlier history; NULL: not yet
 ";
 
 /// The number of no message: that of a delivery whose message is not needed any more.

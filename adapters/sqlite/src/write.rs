@@ -37,6 +37,7 @@ enum Sql {
     ReturnTask,
     RemoveTask,
     Record,
+    NameHistory,
     BeginHistory,
     TrimHistory,
 }
@@ -89,9 +90,15 @@ impl Sql {
             Self::ReturnTask => "UPDATE tasks SET attempts = ?3 WHERE queue = ?1 AND task = ?2",
             Self::RemoveTask => "DELETE FROM tasks WHERE queue = ? AND task = ?",
             Self::Record => {
-                "INSERT OR REPLACE INTO history (topic, offset, message, published_at) VALUES (?, ?, ?, ?)"
+                "INSERT OR REPLACE INTO history (topic, offset, message, stamp) VALUES (?, ?, ?, ?)"
             }
-            Self::BeginHistory => "INSERT OR REPLACE INTO history_begins (topic, first) VALUES (?, ?)",
+            Self::NameHistory => {
+                "INSERT OR REPLACE INTO history_begins (topic, first, epoch) VALUES (?, 1, ?)"
+            }
+            Self::BeginHistory => {
+                "INSERT INTO history_begins (topic, first) VALUES (?, ?) \
+                 ON CONFLICT (topic) DO UPDATE SET first = excluded.first"
+            }
             Self::TrimHistory => "DELETE FROM history WHERE topic = ? AND offset < ?",
         }
     }
@@ -171,8 +178,11 @@ impl<'c> Writer<'c> {
             Operation::TaskRemoved { queue, task } => {
                 self.run(Sql::RemoveTask, params![&**queue, int(*task)])
             }
-            Operation::Recorded { message, topic, offset, at } => {
-                self.run(Sql::Record, params![&**topic, int(*offset), int(*message), int(*at)])
+            Operation::Recorded { message, topic, offset, stamp } => {
+                self.run(Sql::Record, params![&**topic, int(*offset), int(*message), int(*stamp)])
+            }
+            Operation::HistoryBegan { topic, epoch } => {
+                self.run(Sql::NameHistory, params![&**topic, int(*epoch)])
             }
             Operation::HistoryTrimmed { topic, first } => {
                 self.run(Sql::BeginHistory, params![&**topic, int(*first)])?;

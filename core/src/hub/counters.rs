@@ -50,6 +50,10 @@ pub struct Counters {
     pub history_bytes: u64,
     /// Messages that a history did not take: too many topics or octets in all.
     pub history_refused: u64,
+    /// Rooms that have members.
+    pub rooms: u64,
+    /// Members of all rooms.
+    pub members: u64,
     /// Messages there are for any purpose, each once.
     pub messages: u64,
     /// Octets of their bodies.

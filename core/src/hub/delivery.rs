@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use super::message::Message;
+use super::message::{Message, Place};
 use super::options::Quality;
+use super::rooms::{Joined, Members, PresenceChange};
 use crate::status::Status;
 use crate::topic::TopicError;
 
@@ -45,6 +46,29 @@ pub enum Delivery<'a> {
         again: bool,
         /// Whether to say that it is a retained message.
         retain: bool,
+        /// Its place in its topic's history, if it has one. Where the offset is not the one after
+        /// that of the delivery before for this member of a room, those between are lost.
+        place: Option<Place>,
+        /// Whether a member of a room gets it because it asked for what was, or missed it.
+        historic: bool,
+    },
+    /// A room was joined: what was asked for of the past has been handed out, what follows is new.
+    Joined {
+        /// The id that it was joined with.
+        sid: u64,
+        /// The room's name.
+        room: &'a str,
+        /// What its member learns.
+        joined: Joined,
+        /// Who is there.
+        members: Members<'a>,
+    },
+    /// What has changed about who is in a room.
+    Presence {
+        /// The id that it was joined with.
+        sid: u64,
+        /// What has changed.
+        change: PresenceChange<'a>,
     },
     /// A delivery exactly once that the peer has received: only that this is settled is owed.
     Release {
@@ -118,6 +142,9 @@ pub struct PublishOutcome {
     pub queued: u32,
     /// Whether its de-duplication id is remembered, so that it was taken and not delivered again.
     pub duplicate: bool,
+    /// Where it is in its topic's history, if it has one: of a duplicate by its key, where the first
+    /// is.
+    pub place: Option<Place>,
     /// How many operations the store must have committed ([`Hub::commits`](super::Hub::commits))
     /// before the publisher may be told that the message was accepted; `None`: at once.
     pub commit: Option<u64>,
@@ -176,6 +203,15 @@ pub enum Refusal {
     /// A request with this id is in flight.
     #[error("a request with this id is still in flight; choose another id")]
     InUse,
+    /// The session is not in that room.
+    #[error("the session is not a member of this room; join it first")]
+    NotMember,
+    /// The room takes no more messages for now.
+    #[error("too many messages for this room; try again in {} ms", retry_after.as_millis())]
+    RateLimited {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The store takes nothing at present.
     #[error("what must be stored cannot be at present; try again later")]
     Store,
@@ -199,8 +235,8 @@ impl Refusal {
             Self::NotAuthorized => Status::NotAuthorized,
             Self::Topic(_) | Self::Invalid(_) | Self::InUse | Self::BadAck { .. } => Status::Invalid,
             Self::Quota(_) => Status::Quota,
-            Self::Store => Status::Busy,
-            Self::NoSession | Self::Detached | Self::NotFound => Status::NotFound,
+            Self::Store | Self::RateLimited { .. } => Status::Busy,
+            Self::NoSession | Self::Detached | Self::NotFound | Self::NotMember => Status::NotFound,
         }
     }
 }

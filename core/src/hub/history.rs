@@ -60,6 +60,8 @@ pub enum HistoryMark {
     /// The first message that was published at this time or later: milliseconds of calendar time,
     /// as [`Hub::set_calendar`](super::Hub::set_calendar) tells it.
     Time(u64),
+    /// The first message with this stamp or a later one: its [`Place::stamp`](super::Place::stamp).
+    Stamp(u64),
 }
 
 /// Which part of a history is wanted.
@@ -109,6 +111,9 @@ pub struct HistoryRecord<'a> {
     pub offset: u64,
     /// When it was published, in milliseconds of calendar time.
     pub at: u64,
+    /// Its stamp: the same time in microseconds, or a little later where another message has that.
+    /// It is unique in the hub, and greater for what came later.
+    pub stamp: u64,
     /// The message.
     pub message: &'a Message,
 }
@@ -133,6 +138,12 @@ impl<'a> HistoryPage<'a> {
         self.topic.kept()
     }
 
+    /// What tells these offsets from those of an earlier history of the topic, which began anew.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.topic.epoch()
+    }
+
     /// The offsets that are still to come. Whoever cannot take them all now goes on from here by
     /// [`HistoryMark::Offset`].
     #[must_use]
@@ -141,9 +152,10 @@ impl<'a> HistoryPage<'a> {
     }
 
     fn record(&self, offset: u64) -> Option<HistoryRecord<'a>> {
-        let (at, value) = self.topic.get(offset)?;
+        let (stamp, value) = self.topic.get(offset)?;
         let message = self.pool.get(value);
-        (!message.expired(self.now)).then_some(HistoryRecord { offset, at, message })
+        let at = stamp / 1000;
+        (!message.expired(self.now)).then_some(HistoryRecord { offset, at, stamp, message })
     }
 }
 

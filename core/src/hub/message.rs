@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::log::Log;
 use super::operation::{Operation, StoredMessage};
 use super::options::Quality;
-use super::slab::Slab;
+use super::slab::{NONE, Slab};
 use crate::session::{Block, Property};
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
@@ -281,18 +281,33 @@ pub(super) const fn varint_octets(n: u64) -> u32 {
     leb128::encoded_len(if n > leb128::MAX { leb128::MAX } else { n }) as u32
 }
 
+/// The place of a message that was kept in the history of its topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// What tells the offsets of this history from those of an earlier one of the topic, which was
+    /// forgotten or lost: at random, from 1 to 2^63 - 1.
+    pub epoch: u64,
+    /// Its number in the history: from 1 on, without a gap.
+    pub offset: u64,
+    /// When it was published, in microseconds of calendar time, or a little later where another
+    /// message has that: it is unique in the hub, and greater for what came later.
+    pub stamp: u64,
+}
+
 /// A message in the pool, and how many queue entries refer to it.
 #[derive(Debug)]
 struct Pooled {
     message: Message,
     references: u32,
+    /// Its place in a history, in the list of places; `NONE`: it has none.
+    place: u32,
     /// What the store knows it by; 0: not at all.
     stored: StoredMessage,
 }
 
 impl Default for Pooled {
     fn default() -> Self {
-        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, stored: 0 }
+        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, place: NONE, stored: 0 }
     }
 }
 
@@ -301,6 +316,7 @@ impl Default for Pooled {
 #[derive(Debug)]
 pub(super) struct Pool {
     messages: Slab<Pooled>,
+    places: Slab<Place>,
     /// Octets of their bodies.
     bytes: u64,
     /// Told of messages that something durable refers to.
@@ -309,7 +325,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(log: Log) -> Self {
-        Self { messages: Slab::default(), bytes: 0, log }
+        Self { messages: Slab::default(), places: Slab::default(), bytes: 0, log }
     }
 
     /// Stores a message with one reference, which the caller owns.
@@ -331,12 +347,29 @@ impl Pool {
     /// A message that the store has, as it says.
     pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
         self.bytes += u64::from(message.size());
-        self.messages.insert(Pooled { message, references: 1, stored })
+        self.messages.insert(Pooled { message, references: 1, place: NONE, stored })
     }
 
     #[inline]
     pub(super) fn get(&self, index: u32) -> &Message {
         &self.messages[index].message
+    }
+
+    /// The message is kept there in its topic's history.
+    pub(super) fn set_place(&mut self, index: u32, place: Place) {
+        match self.messages[index].place {
+            NONE => self.messages[index].place = self.places.insert(place),
+            at => self.places[at] = place,
+        }
+    }
+
+    /// Where a message was kept in its topic's history, if it was.
+    #[inline]
+    pub(super) fn place(&self, index: u32) -> Option<Place> {
+        match self.messages[index].place {
+            NONE => None,
+            at => Some(self.places[at]),
+        }
     }
 
     /// One more reference.
@@ -351,7 +384,10 @@ impl Pool {
         let pooled = &mut self.messages[index];
         pooled.references -= 1;
         if pooled.references == 0 {
-            let Pooled { message, stored, .. } = self.messages.remove(index);
+            let Pooled { message, stored, place, .. } = self.messages.remove(index);
+            if place != NONE {
+                self.places.remove(place);
+            }
             self.bytes -= u64::from(message.size());
             if stored != 0 {
                 self.log.push(Operation::MessageRemoved { message: stored });

@@ -53,6 +53,7 @@ mod keep;
 mod log;
 mod matcher;
 mod message;
+mod names;
 mod operation;
 mod options;
 mod outbox;
@@ -63,6 +64,7 @@ mod reply;
 mod request;
 mod restore;
 mod retained;
+mod rooms;
 mod session;
 mod shared;
 mod slab;
@@ -84,13 +86,17 @@ use ahash::RandomState;
 pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
-pub use message::{BadLayout, Layout, Message};
+pub use message::{BadLayout, Layout, Message, Place};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
 pub use options::{
     HubOptions, MAX_ID, Policy, Quality, QueueOptions, RequestOptions, RetainHandling, SessionOptions,
     SubscribeOptions,
 };
 
+pub use rooms::{
+    JoinOptions, Joined, MAX_MEMBER_DATA, MAX_ROOM_NAME, Member, Members, PresenceChange, PresenceKey,
+    PresenceMode, PublishKey, PublishOptions, RoomInfo, RoomOptions, RoomPolicy, RoomRate,
+};
 pub use will::Will;
 
 pub use restore::BadOperation;
@@ -101,10 +107,12 @@ use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
 use log::Log;
+use names::Names;
 use outbox::Sessions;
 use queue::Queues;
 use request::Calls;
 use retained::Retained;
+use rooms::{Keys, Rooms, Tables};
 use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
 pub(crate) use slab::reserve;
@@ -130,6 +138,8 @@ pub struct Hub {
     overlap: Vec<Target>,
     retained: Retained,
     queues: Queues,
+    rooms: Rooms,
+    keys: Keys,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
 }
@@ -154,10 +164,18 @@ impl Hub {
         let mut keys = Seeded::new(seed);
         let mut key = || keys.wire_u64();
         let hasher = RandomState::with_seeds(key(), key(), key(), key());
+        let mut names = || {
+            let mut secret = [0; 16];
+            keys.secret(&mut secret);
+            Names::new(secret)
+        };
+        let (epochs, members) = (names(), names());
         Self {
             now: Instant::ZERO,
             calendar: Calendar::EPOCH,
-            histories: Histories::new(&options, hasher.clone()),
+            histories: Histories::new(&options, hasher.clone(), epochs),
+            rooms: Rooms::new(hasher.clone(), members),
+            keys: Keys::new(hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             retained: Retained::new(hasher.clone()),
@@ -241,6 +259,7 @@ impl Hub {
         if expiry.is_zero() {
             return self.end(now, index);
         }
+        self.begin_grace(now, index);
         if expiry < Duration::MAX {
             let timer = self.timers.set(now + expiry, Alarm::Expiry(index));
             self.sessions.all[index].aside.timer = Some(timer);
@@ -296,6 +315,7 @@ impl Hub {
         let acked = self.sessions.all[index].acked;
         self.sessions.ack(index, received.unwrap_or(acked));
         self.settle_tasks(now);
+        self.reattach_rooms(now, index);
         self.pump_all(now, index);
         Ok(())
     }
@@ -403,8 +423,12 @@ impl Hub {
     ) -> Result<Drained, Refusal> {
         let now = self.tick(now);
         let index = self.attached(key)?;
-        let drained =
-            self.sessions.drain(now, index, &mut self.calls, &self.retained, &mut |d| take(d).into());
+        let Self { retained, rooms, histories, .. } = self;
+        let tables = Tables { retained, rooms, histories };
+        let drained = self.sessions.drain(now, index, &mut self.calls, &tables, &mut |d| take(d).into());
+        while let Some((index, sid)) = self.sessions.caught_up.pop() {
+            self.set_catching(index, sid, false);
+        }
         self.settle_lost(Status::Rejected);
         self.settle_tasks(now);
         self.sessions.release_publishers(index, false);
@@ -461,6 +485,8 @@ impl Hub {
                     }
                     self.publish_will(now, index);
                 }
+                Some(Alarm::Grace(index)) => self.end_grace(now, index),
+                Some(Alarm::Presence(room)) => self.tell_presence(now, room),
                 Some(Alarm::Free) => {}
             }
         }
@@ -479,6 +505,8 @@ impl Hub {
             history: self.histories.len(),
             history_bytes: self.histories.bytes(),
             history_refused: self.histories.refused(),
+            rooms: self.rooms.len() as u64,
+            members: self.rooms.members,
             messages: self.sessions.pool.len() as u64,
             message_bytes: self.sessions.pool.bytes(),
             ..self.sessions.counters
@@ -501,7 +529,9 @@ impl Hub {
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);
         let wills = sessions().filter(|s| s.rare().will.as_ref().is_some_and(|w| w.timer.is_some())).count();
-        let waiting = wills + sessions().filter(|s| s.aside.timer.is_some()).count();
+        let of_rooms = |s: &&Session| s.rare().rooms.as_ref().is_some_and(|rooms| rooms.grace.is_some());
+        let of_rooms = self.rooms.timers() + sessions().filter(of_rooms).count();
+        let waiting = wills + sessions().filter(|s| s.aside.timer.is_some()).count() + of_rooms;
         if waiting + self.calls.len() != self.timers.len() {
             return Err("timers: lost count");
         }
@@ -560,6 +590,7 @@ impl Hub {
 
     /// Ends all that belongs to a connection.
     fn disconnect(&mut self, index: u32) {
+        self.detach_rooms(index);
         let s = &mut self.sessions.all[index];
         s.attached = false;
         s.disconnect = false;
@@ -589,6 +620,7 @@ impl Hub {
     /// Ends a detached session.
     fn end(&mut self, now: Instant, index: u32) {
         self.publish_will(now, index);
+        self.leave_rooms(now, index);
         // The store forgets all that is the session's at once, and after what others took over.
         let stored = core::mem::take(&mut self.sessions.all[index].stored);
         let unacked = Vec::from(core::mem::take(&mut self.sessions.all[index].unacked));

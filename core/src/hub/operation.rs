@@ -209,8 +209,16 @@ pub enum Operation {
         topic: Box<str>,
         /// Its place in the topic's history, from 1 on.
         offset: u64,
-        /// When it was published, in milliseconds of calendar time as the server was told.
-        at: u64,
+        /// When it was published, in microseconds of calendar time as the server was told: unique,
+        /// and greater for what came later.
+        stamp: u64,
+    },
+    /// The history of a topic began: told before all else of it.
+    HistoryBegan {
+        /// The topic.
+        topic: Box<str>,
+        /// What tells its offsets from those of an earlier history of the topic; at most 2^63 - 1.
+        epoch: u64,
     },
     /// The history of a topic begins at this offset now.
     HistoryTrimmed {

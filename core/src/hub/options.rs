@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::history::HistoryOptions;
+use super::rooms::RoomOptions;
 pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
@@ -59,6 +60,12 @@ pub struct HubOptions {
     /// Octets of message bodies at most in the histories of all topics. With more, the topic of a
     /// new message gives up its own oldest; where that is not enough, the new one is not kept.
     pub max_history_bytes: u64,
+    /// What rooms are like. By default all names are allowed, and a hundred messages of each kept.
+    pub rooms: Vec<RoomOptions>,
+    /// Rooms that have members at most.
+    pub max_rooms: usize,
+    /// Rooms at most that one session is in.
+    pub max_rooms_per_session: usize,
 }
 
 impl Default for HubOptions {
@@ -82,6 +89,9 @@ impl Default for HubOptions {
             history: Vec::new(),
             max_history_topics: 10_000,
             max_history_bytes: 256 << 20,
+            rooms: alloc::vec![RoomOptions::new("#")],
+            max_rooms: 10_000,
+            max_rooms_per_session: 256,
         }
     }
 }

@@ -13,12 +13,12 @@ use hashbrown::HashSet;
 use super::counters::Counters;
 use super::delivery::{Delivery, DisconnectReason, Drained, Notice, Refusal, SessionKey, Take};
 use super::log::Log;
-use super::message::{EMPTY, Message, Pool, varint_octets};
+use super::message::{EMPTY, Message, Place, Pool, varint_octets};
 use super::operation::Operation;
 use super::options::{Policy, Quality};
 use super::queue::Outcome;
 use super::request::Calls;
-use super::retained::Retained;
+use super::rooms::{RoomPolicy, Tables};
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
@@ -85,6 +85,8 @@ pub(super) struct Sessions {
     pub(super) tasks: Vec<(u32, u32, Outcome)>,
     /// The further subscriptions of deliveries that are for several.
     overlaps: Slab<Box<[u64]>>,
+    /// Members of rooms that have caught up: messages are to be queued for them again.
+    pub(super) caught_up: Vec<(u32, u64)>,
     /// Who holds whom, as in each session's `holding`.
     holds: HashSet<(SessionKey, SessionKey), RandomState>,
 }
@@ -100,6 +102,7 @@ impl Sessions {
             ready: VecDeque::new(),
             notices: VecDeque::new(),
             lost: Vec::new(),
+            caught_up: Vec::new(),
             holds: HashSet::with_hasher(hasher),
         }
     }
@@ -125,6 +128,10 @@ impl Sessions {
             self.counters.dropped.detached += 1;
             return Offer::Dropped;
         }
+        if lane != NONE && !self.make_room_in(index, lane) {
+            return Offer::Dropped;
+        }
+        let s = &self.all[index];
         if s.is_full(size) && !self.make_room(index, lane, size) {
             return Offer::Dropped;
         }
@@ -154,7 +161,10 @@ impl Sessions {
         {
             lanes.enlist(lane);
         }
-        let high = s.policy == Policy::SlowPublisher && s.attached && s.is_high();
+        let mut high = s.policy == Policy::SlowPublisher && s.attached && s.is_high();
+        if lane != NONE {
+            high |= s.is_lane_high(lane);
+        }
         if s.wake == Wake::Idle {
             self.wake(index);
         }
@@ -193,6 +203,36 @@ impl Sessions {
             }
         }
         None
+    }
+
+    /// Makes room in the queue of a room's member as the room says, or says no.
+    fn make_room_in(&mut self, index: u32, lane: u32) -> bool {
+        let s = &mut self.all[index];
+        let bound = s.lanes.as_ref().and_then(|lanes| lanes.all[lane as usize].bound);
+        let Some(bound) = bound else { return true };
+        let waiting = s.queue(lane).len();
+        let most = bound.most as usize;
+        let left = match bound.policy {
+            RoomPolicy::Session => return true,
+            RoomPolicy::KeepLatest => 0,
+            RoomPolicy::DropOldest => most - 1,
+            RoomPolicy::SlowPublisher if waiting < most * 2 => return true,
+            RoomPolicy::Disconnect if waiting < most => return true,
+            RoomPolicy::SlowPublisher | RoomPolicy::Disconnect => {
+                self.counters.dropped.newest += 1;
+                if bound.policy == RoomPolicy::Disconnect && !self.all[index].disconnect {
+                    self.all[index].disconnect = true;
+                    self.notice(index);
+                }
+                return false;
+            }
+        };
+        for _ in left..waiting {
+            let Some(entry) = self.all[index].queue(lane).pop_front() else { break };
+            self.drop_unsent(index, entry);
+            self.counters.dropped.oldest += 1;
+        }
+        true
     }
 
     /// Makes room for a delivery in a full queue, or says no.
@@ -364,14 +404,15 @@ impl Sessions {
         now: Instant,
         index: u32,
         calls: &mut Calls,
-        retained: &Retained,
+        tables: &Tables<'_>,
         take: &mut impl FnMut(&Delivery<'_>) -> Take,
     ) -> Drained {
         let mut out = Drained::default();
-        self.fill(now, index, retained);
+        self.fill(now, index, tables.retained);
         let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
+            || !self.drain_rooms(now, index, tables, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
         let number = s.unacked.back().map(|e| e.number);
@@ -386,11 +427,11 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
-        let wants_filling = s.wants_filling();
+        let wants_more = s.wants_filling() || s.rare().rooms.as_ref().is_some_and(|r| !r.due.is_empty());
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
         }
-        if wants_filling && !out.blocked {
+        if wants_more && !out.blocked {
             // Others get their turn before the next part.
             self.wake(index);
         }
@@ -464,7 +505,7 @@ impl Sessions {
             return Step::Window;
         }
         let message = pool.get(entry.message);
-        match take(&delivery(entry, message, overlaps, true)) {
+        match take(&delivery(entry, message, pool.place(entry.message), overlaps, true)) {
             Take::Taken => {}
             Take::Never if s.by_id => {
                 s.unacked.remove(s.again as usize);
@@ -604,7 +645,7 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             }
-            match take(&delivery(entry, message, overlaps, false)) {
+            match take(&delivery(entry, message, pool.place(entry.message), overlaps, false)) {
                 Take::Taken => {}
                 Take::Blocked => return Step::Refused,
                 Take::Never => return self.drop_first(index, lane, entry),
@@ -753,6 +794,7 @@ impl Sessions {
 fn delivery<'a>(
     entry: Entry,
     message: &'a Message,
+    place: Option<Place>,
     overlaps: &'a Slab<Box<[u64]>>,
     again: bool,
 ) -> Delivery<'a> {
@@ -761,5 +803,5 @@ fn delivery<'a>(
         _ => &[],
     };
     let (sid, quality, id, retain) = (entry.sid, entry.quality, entry.id(), entry.retain());
-    Delivery::Message { sid, others, message, quality, id, again, retain }
+    Delivery::Message { sid, others, message, quality, id, again, retain, place, historic: false }
 }

@@ -8,6 +8,7 @@ use super::message::Message;
 use super::operation::Operation;
 use super::outbox::{Offer, Sessions};
 use super::queue;
+use super::rooms;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscriptions::{FilterEntry, Target};
@@ -42,7 +43,7 @@ impl Hub {
                 return Ok(self.duplicate());
             }
         }
-        Ok(self.accept(now, Some(index), message))
+        Ok(self.accept(now, Way::of(index), message))
     }
 
     /// Sends a message that its publisher names by `id`, exactly once: until
@@ -66,7 +67,7 @@ impl Hub {
         };
         let index = self.check_publish(key, &message)?;
         let issued = self.sessions.pool.log.issued();
-        let mut outcome = self.accept(now, Some(index), message);
+        let mut outcome = self.accept(now, Way::of(index), message);
         self.sessions.all[index].rare_mut().received.insert(at, id);
         if let Some(session) = self.stored(index) {
             self.sessions.pool.log.push(Operation::Received { session, id });
@@ -106,10 +107,10 @@ impl Hub {
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
         }
-        Ok(self.accept(now, None, message))
+        Ok(self.accept(now, Way::OWN, message))
     }
 
-    fn check_publish(&mut self, key: SessionKey, message: &Message) -> Result<u32, Refusal> {
+    pub(super) fn check_publish(&mut self, key: SessionKey, message: &Message) -> Result<u32, Refusal> {
         let index = self.attached(key)?;
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
@@ -123,6 +124,9 @@ impl Hub {
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {
             return Err(Refusal::Store);
+        }
+        if rooms::is_topic(message.topic_octets()) {
+            self.check_rate(index, message.topic())?;
         }
         let counters = &mut self.sessions.counters;
         counters.messages_in += 1;
@@ -140,12 +144,12 @@ impl Hub {
         let kept = |f: &FilterEntry| f.targets().iter().any(durable) || f.groups().iter().any(of_group);
         message.is_retain()
             || queue::is_topic(message.topic_octets())
-            || self.histories.keeps(message.topic_octets())
+            || self.histories.stores(message.topic_octets())
             || (message.is_reliable() && filters.any(kept))
     }
 
     /// A message that is known. Its first may not be committed yet.
-    fn duplicate(&mut self) -> PublishOutcome {
+    pub(super) fn duplicate(&mut self) -> PublishOutcome {
         self.sessions.counters.duplicates += 1;
         let commit = self.commit_since(self.commits());
         PublishOutcome { duplicate: true, commit, ..PublishOutcome::default() }
@@ -158,10 +162,10 @@ impl Hub {
         (now > issued).then_some(now)
     }
 
-    fn accept(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+    pub(super) fn accept(&mut self, now: Instant, way: Way, message: Message) -> PublishOutcome {
         let issued = self.sessions.pool.log.issued();
-        let asks = publisher.and_then(|p| Some((p, self.asks(p, &message)?, message.clone())));
-        let mut outcome = self.route(now, publisher, message);
+        let asks = way.publisher.and_then(|p| Some((p, self.asks(p, &message)?, message.clone())));
+        let mut outcome = self.route(now, way, message);
         if let Some((requester, reply, message)) = asks
             && self.ask_by_message(now, requester, message, reply)
         {
@@ -173,7 +177,7 @@ impl Hub {
 
     /// Keeps a message if it is to be retained or its topic has a history, and queues it for all
     /// who want it.
-    pub(super) fn route(&mut self, now: Instant, publisher: Option<u32>, message: Message) -> PublishOutcome {
+    pub(super) fn route(&mut self, now: Instant, way: Way, message: Message) -> PublishOutcome {
         if queue::is_topic(message.topic_octets()) {
             let message = self.sessions.pool.insert(message);
             let outcome = self.offer_task(now, message);
@@ -181,23 +185,26 @@ impl Hub {
             return outcome;
         }
         let retain = message.is_retain();
-        if !(retain || self.histories.keeps(message.topic_octets())) || message.expired(now) {
-            return self.fan_out(now, publisher, Source::New(message));
+        let keeps = !way.ephemeral && self.histories.keeps(message.topic_octets());
+        if !(retain || keeps) || message.expired(now) {
+            return self.fan_out(now, way, Source::New(message));
         }
         let message = self.sessions.pool.insert(message);
         if retain {
             self.keep(message);
         }
-        let at = self.calendar.millis(now);
-        self.histories.append(&mut self.sessions.pool, message, at);
-        let outcome = self.fan_out(now, publisher, Source::Pooled(message));
+        let at = self.calendar.micros(now);
+        let place = self.histories.append(&mut self.sessions.pool, message, at);
+        let outcome = PublishOutcome { place, ..self.fan_out(now, way, Source::Pooled(message)) };
         self.sessions.pool.release(message);
         outcome
     }
 
     /// Queues a message for all subscriptions that match.
-    fn fan_out(&mut self, now: Instant, publisher: Option<u32>, source: Source) -> PublishOutcome {
+    fn fan_out(&mut self, now: Instant, way: Way, source: Source) -> PublishOutcome {
         let mut outcome = PublishOutcome::default();
+        let publisher = way.publisher;
+        let own = publisher.unwrap_or(NONE);
         let Self { subs, sessions, overlap, .. } = self;
         let message = match &source {
             Source::New(message) => message,
@@ -223,14 +230,27 @@ impl Hub {
         for filter in found {
             let filter = &subs.filters[*filter];
             for t in filter.targets() {
-                if t.no_local() && publisher == Some(t.session()) {
+                if t.session() == own && (t.no_local() || !way.echo) {
+                    continue;
+                }
+                let mut lane = NONE;
+                if t.is_special() {
+                    if t.is_catching() {
+                        // It reads this from the history; what is not there comes never, not late.
+                        outcome.count(if way.ephemeral { Offer::Dropped } else { Offer::Queued });
+                        continue;
+                    }
+                    lane = subs.subs[t.sub].lane;
+                }
+                if way.ephemeral && sessions.all[t.session()].is_half_full() {
+                    sessions.counters.dropped.newest += 1;
+                    outcome.count(Offer::Dropped);
                     continue;
                 }
                 if several && t.by_id() {
                     overlap.push(*t);
                     continue;
                 }
-                let lane = if t.has_lane() { subs.subs[t.sub].lane } else { NONE };
                 offer(sessions, &mut outcome, publisher, (t.session(), lane), entry_for(t), size);
             }
             for number in filter.groups() {
@@ -253,6 +273,26 @@ impl Hub {
             self.settle_lost(Status::Busy);
         }
         outcome
+    }
+}
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// The session that sends it, if one does.
+    pub(super) publisher: Option<u32>,
+    /// That session gets it too.
+    pub(super) echo: bool,
+    /// It is not kept, and is dropped first.
+    pub(super) ephemeral: bool,
+}
+
+impl Way {
+    /// From no session.
+    pub(super) const OWN: Self = Self { publisher: None, echo: true, ephemeral: false };
+
+    pub(super) const fn of(session: u32) -> Self {
+        Self { publisher: Some(session), ..Self::OWN }
     }
 }
 

@@ -10,6 +10,7 @@ use super::Hub;
 use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
 use super::options::{Quality, RequestOptions};
+use super::publish::Way;
 use super::request::PROBES;
 use super::subscriptions::Target;
 use crate::access::Action;
@@ -223,7 +224,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         self.allow(responder, Action::Publish, || &reply.topic)?;
         if let Some(message) = reply.message(now, status, answer) {
-            self.route(now, Some(responder), message);
+            self.route(now, Way::of(responder), message);
         }
         Ok(())
     }
@@ -232,7 +233,7 @@ impl Hub {
     pub(super) fn publish_owed(&mut self) {
         while let Some((reply, status)) = self.calls.owed.pop_front() {
             if let Some(message) = reply.message(self.now, status, &super::message::EMPTY) {
-                self.route(self.now, None, message);
+                self.route(self.now, Way::OWN, message);
             }
         }
     }

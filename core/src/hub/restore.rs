@@ -193,9 +193,12 @@ impl Hub {
                 let message = r.message(message)?;
                 self.keep(message);
             }
-            Operation::Recorded { message, offset, at, .. } => {
+            Operation::Recorded { message, offset, stamp, .. } => {
                 let message = r.message(message)?;
-                self.histories.restore(&mut self.sessions.pool, message, offset, at);
+                self.histories.restore(&mut self.sessions.pool, message, offset, stamp);
+            }
+            Operation::HistoryBegan { topic, epoch } => {
+                self.histories.restore_epoch(&mut self.sessions.pool, &topic, epoch);
             }
             Operation::HistoryTrimmed { topic, first } => {
                 self.histories.restore_first(&mut self.sessions.pool, &topic, first);

@@ -13,6 +13,7 @@ use super::delivery::SessionKey;
 use super::keep::Backlog;
 use super::options::{Policy, Quality, SessionOptions};
 use super::owner::{Owner, Passed};
+use super::rooms::{Memberships, Recent, RoomPolicy};
 use super::slab::NONE;
 use super::timers::Timer;
 use crate::status::Status;
@@ -198,7 +199,16 @@ pub(super) enum Turn {
     Parked,
 }
 
-/// The queue of a subscription with a credit of its own.
+/// What bounds the queue of a room's member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) policy: RoomPolicy,
+    /// Deliveries at most.
+    pub(super) most: u32,
+}
+
+/// The queue of a subscription with a credit of its own, or of a room that says what a member may
+/// leave waiting.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) live: bool,
@@ -208,9 +218,16 @@ pub(super) struct Lane {
     pub(super) limit: u64,
     pub(super) initial: u64,
     pub(super) turn: Turn,
+    pub(super) bound: Option<Bound>,
 }
 
 impl Lane {
+    /// Whether publishers are to be held: more than so many quarters of its bound wait.
+    fn is_above(&self, quarters: u64) -> bool {
+        let slows = self.bound.filter(|bound| bound.policy == RoomPolicy::SlowPublisher);
+        slows.is_some_and(|bound| self.queue.len() as u64 * 4 > u64::from(bound.most) * quarters)
+    }
+
     pub(super) fn may_send(&self) -> bool {
         !self.queue.is_empty() && self.used < self.limit
     }
@@ -412,6 +429,10 @@ pub(super) struct Rare {
     /// What its dialect knows it by, where the store said so.
     pub(super) name: Option<Box<str>>,
     pub(super) dedup: Option<Dedup>,
+    /// The rooms that it is in.
+    pub(super) rooms: Option<Box<Memberships>>,
+    /// What became of messages that it sent with keys.
+    pub(super) recent: Option<Box<Recent>>,
 }
 
 static NOTHING: Rare = Rare {
@@ -425,6 +446,8 @@ static NOTHING: Rare = Rare {
     will: None,
     name: None,
     dedup: None,
+    rooms: None,
+    recent: None,
 };
 
 impl Session {
@@ -473,6 +496,12 @@ impl Session {
                 && self.queued > 0)
     }
 
+    /// Whether half of its bounds is used: what nobody needs late is dropped.
+    #[inline]
+    pub(super) fn is_half_full(&self) -> bool {
+        self.queued > self.max_messages / 2 || self.bytes > self.max_bytes / 2
+    }
+
     /// Whether an answer of `size` octets exceeds the bounds, which count for answers once more.
     pub(super) fn owes_too_much(&self, size: u32) -> bool {
         let Rare { control, owed, .. } = self.rare();
@@ -486,12 +515,19 @@ impl Session {
 
     /// Whether the queue is below half of its bounds.
     pub(super) fn is_low(&self) -> bool {
-        self.queued <= self.max_messages / 2 && self.bytes <= self.max_bytes / 2
+        self.queued <= self.max_messages / 2
+            && self.bytes <= self.max_bytes / 2
+            && self.lanes.as_ref().is_none_or(|lanes| !lanes.all.iter().any(|lane| lane.is_above(2)))
     }
 
     /// Whether a shared group should choose this member.
     pub(super) fn has_room(&self, size: u32) -> bool {
         self.attached && !self.is_full(size) && !(self.policy == Policy::SlowPublisher && self.is_high())
+    }
+
+    /// Whether so much waits in a lane that publishers are to be held.
+    pub(super) fn is_lane_high(&self, lane: u32) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.all[lane as usize].is_above(3))
     }
 
     #[inline]
@@ -539,7 +575,8 @@ impl Session {
         if !self.attached {
             return false;
         }
-        if !self.rare().control.is_empty() {
+        let Rare { control, rooms, .. } = self.rare();
+        if !control.is_empty() || rooms.as_ref().is_some_and(|rooms| !rooms.due.is_empty()) {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
@@ -628,8 +665,13 @@ impl Session {
 
     /// Makes a lane and returns its number.
     pub(super) fn add_lane(&mut self, sid: u64, credit: u64) -> u32 {
+        self.add_bounded_lane(sid, credit, None)
+    }
+
+    /// Makes a lane with a bound of its own.
+    pub(super) fn add_bounded_lane(&mut self, sid: u64, credit: u64, bound: Option<Bound>) -> u32 {
         let lanes = self.lanes.get_or_insert_default();
-        let lane = Lane { live: true, sid, limit: credit, initial: credit, ..Lane::default() };
+        let lane = Lane { live: true, sid, limit: credit, initial: credit, bound, ..Lane::default() };
         if let Some(free) = lanes.all.iter().position(|l| !l.live) {
             lanes.all[free] = lane;
             return free as u32;
@@ -644,6 +686,11 @@ impl Session {
             lanes.delist(lane);
             lanes.all[lane as usize] = Lane::default();
         }
+    }
+
+    /// The lane of a subscription, if it has one.
+    pub(super) fn lane_of(&mut self, sid: u64) -> Option<&mut Lane> {
+        self.lanes.as_mut()?.all.iter_mut().find(|lane| lane.live && lane.sid == sid)
     }
 
     pub(super) fn lanes_in_use(&self) -> usize {

@@ -48,6 +48,9 @@ impl Hub {
         let now = self.tick(now);
         let index = self.attached(key)?;
         let parsed = self.check_subscribe(index, sid, filter, &options)?;
+        if let Some(room) = self.room_of(index, sid) {
+            self.leave_number(now, index, room);
+        }
         let old = self.sessions.all[index].sub(sid);
         let mut waiting = alloc::vec::Vec::new();
         if let Some(old) = old {
@@ -232,6 +235,11 @@ impl Hub {
         if self.sessions.all[index].sub(sid).is_none() {
             return Err(Refusal::NotFound);
         }
+        if let Some(room) = self.room_of(index, sid) {
+            self.leave_number(now, index, room);
+            self.sessions.wake(index);
+            return Ok(());
+        }
         self.unlink(index, sid);
         self.settle_tasks(now);
         self.sessions.wake(index);
@@ -242,7 +250,7 @@ impl Hub {
     }
 
     /// Takes a subscription and what waits for it out of everything.
-    fn unlink(&mut self, index: u32, sid: u64) {
+    pub(super) fn unlink(&mut self, index: u32, sid: u64) {
         let s = &mut self.sessions.all[index];
         let Ok(at) = s.aside.subs.binary_search_by_key(&sid, |s| s.0) else { return };
         self.sessions.forget_backlog(index, sid);
@@ -297,6 +305,9 @@ impl Hub {
             lanes.enlist(lane);
         }
         s.again_stalled = false;
+        if let Some(rooms) = s.rare_if_any().and_then(|rare| rare.rooms.as_mut()) {
+            rooms.go_on(sid);
+        }
         self.sessions.wake(index);
         Ok(())
     }

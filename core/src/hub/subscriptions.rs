@@ -19,6 +19,7 @@ const NO_LOCAL: u32 = 1 << 26;
 const LANE: u32 = 1 << 27;
 const RETAIN: u32 = 1 << 28;
 const BY_ID: u32 = 1 << 29;
+const CATCHING: u32 = 1 << 30;
 
 /// What a fan-out needs to know of a subscription: 16 octets, in a row with the others of its
 /// filter.
@@ -58,9 +59,15 @@ impl Target {
     pub(super) fn no_local(self) -> bool {
         self.session & NO_LOCAL != 0
     }
+    /// Whether it has a lane, or is that of a room's member that catches up.
     #[inline]
-    pub(super) fn has_lane(self) -> bool {
-        self.session & LANE != 0
+    pub(super) fn is_special(self) -> bool {
+        self.session & (LANE | CATCHING) != 0
+    }
+    /// Whether its messages are read from the history by the member of a room.
+    #[inline]
+    pub(super) fn is_catching(self) -> bool {
+        self.session & CATCHING != 0
     }
 }
 
@@ -123,6 +130,13 @@ impl Default for Targets {
 }
 
 impl Targets {
+    fn get_mut(&mut self, at: usize) -> Option<&mut Target> {
+        match self {
+            Self::One(target) => Some(target).filter(|_| at == 0),
+            Self::Many(targets) => targets.get_mut(at),
+        }
+    }
+
     #[inline]
     fn as_slice(&self) -> &[Target] {
         match self {
@@ -328,6 +342,15 @@ impl Subscriptions {
         if ((position as usize) < self.groups[group].attached) != attached {
             self.unlink(sub);
             self.link(target, attached);
+        }
+    }
+
+    /// Whether messages for this subscription of a room's member are queued, or read from the
+    /// history.
+    pub(super) fn set_catching(&mut self, sub: u32, catching: bool) {
+        let Sub { filter, position, .. } = self.subs[sub];
+        if let Some(target) = self.filters[filter].targets.get_mut(position as usize) {
+            target.session = target.session & !CATCHING | if catching { CATCHING } else { 0 };
         }
     }
 

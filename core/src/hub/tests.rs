@@ -14,6 +14,7 @@ mod once;
 mod queues;
 mod requests;
 mod retained;
+mod rooms;
 mod sessions;
 mod sharing;
 mod slow;
@@ -38,6 +39,19 @@ fn line(delivery: &Delivery<'_>) -> String {
         Delivery::Response { id, status, more, message } => {
             let payload = String::from_utf8_lossy(message.payload()).into_owned();
             format!("{id}: {status:?}{} {payload}", if *more { "+" } else { "" }).trim().to_string()
+        }
+        Delivery::Joined { sid, joined, .. } => {
+            let Joined { offset, recovered, count, .. } = joined;
+            format!("{sid} joined at {offset}, {recovered}, {count}")
+        }
+        Delivery::Presence { sid, change } => {
+            let user = |m: Member<'_>| format!("{}:{}", m.user, String::from_utf8_lossy(m.data));
+            let list = |all: Vec<String>| all.join(" ");
+            let (joined, changed) =
+                (change.joined().map(user).collect(), change.changed().map(user).collect());
+            let kind = if change.is_snapshot() { "=" } else { "+" };
+            let left = change.left().count();
+            format!("{sid} {kind}[{}] ~[{}] -{left} {}", list(joined), list(changed), change.count())
         }
         Delivery::Release { id } => format!("release {id}"),
         Delivery::Cancel { .. } => "cancel".to_string(),

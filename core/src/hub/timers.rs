@@ -15,6 +15,10 @@ pub(super) enum Alarm {
     Expiry(u32),
     /// The will of the detached session at this index is published.
     Will(u32),
+    /// The members of the detached session at this index go away.
+    Grace(u32),
+    /// Members of the room at this index are told who is there.
+    Presence(u32),
     /// A freed place.
     #[default]
     Free,
@@ -78,7 +82,8 @@ impl Timers {
         let Reverse((at, _, slot)) = self.heap.peek()?;
         let why = match self.slots[*slot].alarm {
             Alarm::Request(_) => Why::Request,
-            Alarm::Expiry(_) | Alarm::Will(_) | Alarm::Free => Why::Expiry,
+            Alarm::Expiry(_) | Alarm::Will(_) | Alarm::Grace(_) | Alarm::Free => Why::Expiry,
+            Alarm::Presence(_) => Why::Report,
         };
         Some(Deadline::new(*at, why))
     }

@@ -6,6 +6,7 @@ use super::Hub;
 use super::delivery::{Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
+use super::publish::Way;
 use super::session;
 use super::timers::Alarm;
 use crate::session::Properties;
@@ -76,7 +77,7 @@ impl Hub {
             None => message,
         };
         self.sessions.counters.wills += 1;
-        self.route(now, None, message);
+        self.route(now, Way::OWN, message);
         self.forget_will(index, &will);
     }
 

@@ -52,6 +52,7 @@ pub(crate) struct Model {
     tasks: BTreeMap<(Box<str>, u64), (u64, u32)>,
     history: BTreeMap<(Box<str>, u64), (u64, u64)>,
     begins: BTreeMap<Box<str>, u64>,
+    epochs: BTreeMap<Box<str>, u64>,
 }
 
 impl Model {
@@ -68,8 +69,9 @@ impl Model {
 
     /// What can be seen of it: where something is left of a history, that says where it begins.
     pub(crate) fn seen(mut self) -> Self {
-        let history = &self.history;
-        self.begins.retain(|topic, _| !history.keys().any(|(of, _)| of == topic));
+        let Self { history, begins, epochs, .. } = &mut self;
+        epochs.retain(|topic, _| begins.get(topic).is_some_and(|first| *first > 0));
+        begins.retain(|topic, _| !history.keys().any(|(of, _)| of == topic));
         self.messages.remove(&0);
         self
     }
@@ -116,8 +118,12 @@ impl Model {
                 }
             }
             Operation::TaskRemoved { queue, task } => drop(self.tasks.remove(&(queue, task))),
-            Operation::Recorded { message, topic, offset, at } => {
-                self.history.insert((topic, offset), (message, at));
+            Operation::Recorded { message, topic, offset, stamp } => {
+                self.history.insert((topic, offset), (message, stamp));
+            }
+            Operation::HistoryBegan { topic, epoch } => {
+                self.begins.insert(topic.clone(), 1);
+                self.epochs.insert(topic, epoch);
             }
             Operation::HistoryTrimmed { topic, first } => {
                 self.history.retain(|(of, offset), _| *of != topic || *offset >= first);
@@ -348,9 +354,12 @@ impl Issuer {
         let topic = topic(a);
         let last = *self.offsets.entry(topic.clone()).or_default();
         if what == 19 {
+            if last == 0 {
+                self.issue(Operation::HistoryBegan { topic: topic.clone(), epoch: u64::from(b) + 1 });
+            }
             let message = self.message(b);
             self.offsets.insert(topic.clone(), last + 1);
-            self.issue(Operation::Recorded { message, topic, offset: last + 1, at: u64::from(b) << 9 });
+            self.issue(Operation::Recorded { message, topic, offset: last + 1, stamp: u64::from(b) << 9 });
         } else {
             let first = self.model.begins.get(&topic).copied().unwrap_or(1);
             let first = first + u64::from(b) % (last + 2 - first);

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::model::CALENDAR;
-use bowline_core::hub::{Message, Operation};
+use bowline_core::hub::{HistoryOptions, Hub, HubOptions, Message, Operation, SessionOptions};
+use bowline_core::time::Instant;
+use bowline_sqlite::schema::{APPLICATION_ID, MIGRATIONS};
 use bowline_sqlite::{DATABASE, Finding, OpenError, Options, Store, StoreError};
 use rusqlite::Connection;
 
@@ -95,11 +97,52 @@ fn a_newer_store_is_not_touched() {
     drop(open(directory.path()).unwrap());
     database(directory.path(), "PRAGMA user_version = 1000");
     let text = refused(directory.path());
-    assert!(
-        text.contains("was written by a newer bowline (its schema is 1000, this program knows 1)"),
-        "{text}"
-    );
+    assert!(text.contains(&format!("its schema is 1000, this program knows {}", MIGRATIONS.len())), "{text}");
     assert!(matches!(Store::inspect(directory.path()), Err(OpenError::Newer { found: 1000, .. })));
+}
+
+/// A store of the first version: its history goes on, with stamps in place of milliseconds.
+#[test]
+fn an_older_store_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    database(
+        directory.path(),
+        &format!(
+            "{}; INSERT INTO messages VALUES (1, 't', x'78', NULL, 0, 0, 0, NULL), (2, 't', x'79', NULL, 0, 0, 0, NULL);
+             INSERT INTO history VALUES ('t', 7, 1, 1700000000000), ('t', 8, 2, 1700000000000);
+             INSERT INTO history_begins VALUES ('t', 7), ('empty', 3);
+             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;",
+            MIGRATIONS[0]
+        ),
+    );
+    let older = Store::inspect(directory.path()).map(drop).unwrap_err().to_string();
+    assert!(older.contains("its schema is 1, this program's 2; start a server on it once"), "{older}");
+    let told = held(&mut open(directory.path()).unwrap());
+    let recorded = |message, offset| Operation::Recorded {
+        message,
+        topic: "t".into(),
+        offset,
+        stamp: 1_700_000_000_000_000 + offset,
+    };
+    assert_eq!(told[2..4], [recorded(1, 7), recorded(2, 8)]);
+    assert_eq!(told[4..], [Operation::HistoryTrimmed { topic: "empty".into(), first: 3 }], "no epoch yet");
+
+    // The hub gives each topic one, which the store then has.
+    let mut store = open(directory.path()).unwrap();
+    let begins = vec![HistoryOptions::new("#")];
+    let mut hub = Hub::new(HubOptions { durable: true, history: begins, ..HubOptions::default() }, 1);
+    let now = Instant::from_millis(1);
+    for operation in told {
+        hub.restore(now, operation, &SessionOptions::default()).unwrap();
+    }
+    hub.restored(now);
+    let named: Vec<Operation> = std::iter::from_fn(|| hub.poll_operation()).collect();
+    assert!(
+        matches!(&named[..], [Operation::HistoryBegan { .. }, Operation::HistoryBegan { .. }]),
+        "{named:?}"
+    );
+    store.apply(CALENDAR, &named).unwrap();
+    assert_eq!(held(&mut store).iter().filter(|o| named.contains(o)).count(), 2);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) struct Tables {
     tasks: BTreeMap<(Box<str>, u64), (u64, u32)>,
     history: BTreeMap<(Box<str>, u64), (u64, u64)>,
     begins: BTreeMap<Box<str>, u64>,
+    epochs: BTreeMap<Box<str>, u64>,
     /// An operation referred to a session that there is not.
     pub(super) stray: Option<String>,
 }
@@ -80,10 +81,12 @@ impl Tables {
                 }
             }
             Operation::TaskRemoved { queue, task } => _ = self.tasks.remove(&(queue, task)),
-            Operation::Recorded { message, topic, offset, at } => {
-                self.history.insert((topic, offset), (message, at));
+            Operation::Recorded { message, topic, offset, stamp } => {
+                self.history.insert((topic, offset), (message, stamp));
             }
+            Operation::HistoryBegan { topic, epoch } => _ = self.epochs.insert(topic, epoch),
             Operation::HistoryTrimmed { topic, first: 0 } => {
+                self.epochs.remove(&topic);
                 self.history.retain(|(of, _), _| *of != topic);
                 self.begins.remove(&topic);
             }
@@ -165,9 +168,12 @@ impl Tables {
         for (topic, message) in &self.retained {
             out.push(Operation::Retained { message: *message, topic: topic.clone() });
         }
-        for ((topic, offset), (message, at)) in &self.history {
-            let (topic, offset, message, at) = (topic.clone(), *offset, *message, *at);
-            out.push(Operation::Recorded { message, topic, offset, at });
+        for (topic, epoch) in &self.epochs {
+            out.push(Operation::HistoryBegan { topic: topic.clone(), epoch: *epoch });
+        }
+        for ((topic, offset), (message, stamp)) in &self.history {
+            let (topic, offset, message, stamp) = (topic.clone(), *offset, *message, *stamp);
+            out.push(Operation::Recorded { message, topic, offset, stamp });
         }
         for (topic, first) in &self.begins {
             if !self.history.keys().any(|(of, _)| of == topic) {

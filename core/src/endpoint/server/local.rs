@@ -228,7 +228,7 @@ fn owned(delivery: &Delivery<'_>) -> Option<LocalEvent> {
             LocalEvent::Response { id, status, more, message: message.clone() }
         }
         Delivery::Cancel { id } => LocalEvent::Cancel { id },
-        // Only of sessions that settle by ids.
-        Delivery::Release { .. } => return None,
+        // Only of sessions that settle by ids, and of members of rooms.
+        Delivery::Release { .. } | Delivery::Joined { .. } | Delivery::Presence { .. } => return None,
     })
 }

@@ -28,6 +28,13 @@ impl Calendar {
         self.millis.saturating_sub(back).saturating_add(now.saturating_since(self.at).as_millis() as u64)
     }
 
+    /// The same in microseconds.
+    pub(in crate::hub) fn micros(self, now: Instant) -> u64 {
+        let back = self.at.saturating_since(now).as_micros() as u64;
+        let ahead = now.saturating_since(self.at).as_micros() as u64;
+        self.millis.saturating_mul(1000).saturating_sub(back).saturating_add(ahead)
+    }
+
     /// When it is this time in the world, not earlier.
     pub(in crate::hub) fn instant(self, millis: u64) -> Instant {
         let ahead = millis.saturating_sub(self.millis);

@@ -10,9 +10,11 @@ use core::time::Duration;
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use super::super::message::Pool;
+use super::super::message::{Place, Pool};
+use super::super::names::Names;
 use super::super::operation::Operation;
 use super::super::options::HubOptions;
+use super::super::rooms;
 use super::super::slab::Slab;
 use super::{HistoryMark, HistoryOptions, HistoryQuery};
 use crate::topic;
@@ -34,23 +36,49 @@ pub(in crate::hub) struct Topic {
     ages: bool,
     /// Whether it is in the queue of what is empty.
     idle: bool,
+    /// What tells these offsets from those of an earlier history of this name.
+    epoch: u64,
+    /// Whether a store knows the epoch.
+    told: bool,
+    /// A room that has members: it stays, and counts on, even with nothing kept.
+    pinned: bool,
 }
 
 #[derive(Debug)]
 struct Record {
-    at: u64,
+    /// In microseconds of calendar time; no other record has it.
+    stamp: u64,
     value: u32,
 }
 
+impl Record {
+    const fn millis(&self) -> u64 {
+        self.stamp / 1000
+    }
+}
+
+/// Of which topics so much is kept.
+#[derive(Debug)]
+struct Rule {
+    options: HistoryOptions,
+    /// A store is told of it.
+    durable: bool,
+}
+
 impl Topic {
-    pub(super) fn kept(&self) -> Range<u64> {
+    /// The offsets that are kept, or twice the next one.
+    pub(in crate::hub) fn kept(&self) -> Range<u64> {
         self.first..self.first + self.records.len() as u64
     }
 
-    /// When a message was published, and the message.
-    pub(super) fn get(&self, offset: u64) -> Option<(u64, u32)> {
+    pub(in crate::hub) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The stamp of a message, and the message.
+    pub(in crate::hub) fn get(&self, offset: u64) -> Option<(u64, u32)> {
         let at = usize::try_from(offset.checked_sub(self.first)?).ok()?;
-        self.records.get(at).map(|record| (record.at, record.value))
+        self.records.get(at).map(|record| (record.stamp, record.value))
     }
 
     /// The offsets that a query asks for.
@@ -59,7 +87,10 @@ impl Topic {
         let offset = |mark| match mark {
             HistoryMark::Offset(offset) => offset.clamp(kept.start, kept.end),
             HistoryMark::Time(time) => {
-                self.first + self.records.partition_point(|record| record.at < time) as u64
+                self.first + self.records.partition_point(|record| record.millis() < time) as u64
+            }
+            HistoryMark::Stamp(stamp) => {
+                self.first + self.records.partition_point(|record| record.stamp < stamp) as u64
             }
         };
         let end = query.before.map_or(kept.end, offset);
@@ -80,7 +111,10 @@ struct Key {
 /// what a store has to do.
 #[derive(Debug)]
 pub(in crate::hub) struct Histories {
-    rules: Vec<HistoryOptions>,
+    /// Those of topics, then those of rooms.
+    rules: Vec<Rule>,
+    /// How many of them are of topics.
+    of_topics: usize,
     max_topics: usize,
     max_bytes: u64,
     topics: Slab<Topic>,
@@ -97,12 +131,20 @@ pub(in crate::hub) struct Histories {
     left_out: Vec<(Box<str>, u64)>,
     /// What is dropped at the moment.
     gone: Vec<u32>,
+    /// The last stamp that was given.
+    stamp: u64,
+    epochs: Names,
 }
 
 impl Histories {
-    pub(in crate::hub) fn new(options: &HubOptions, hasher: RandomState) -> Self {
+    pub(in crate::hub) fn new(options: &HubOptions, hasher: RandomState, epochs: Names) -> Self {
+        let of_topics = options.history.iter().map(|o| Rule { options: o.clone(), durable: true });
+        let of_rooms = options.rooms.iter().map(|o| Rule { options: o.history(), durable: false });
         Self {
-            rules: options.history.clone(),
+            rules: of_topics.chain(of_rooms).collect(),
+            of_topics: options.history.len(),
+            stamp: 0,
+            epochs,
             max_topics: options.max_history_topics,
             max_bytes: options.max_history_bytes,
             topics: Slab::default(),
@@ -136,7 +178,47 @@ impl Histories {
     /// Whether messages of `topic` are kept.
     #[inline]
     pub(in crate::hub) fn keeps(&self, topic: &[u8]) -> bool {
-        !self.rules.is_empty() && (self.find(topic).is_some() || self.rule(topic).is_some())
+        (self.of_topics > 0 || rooms::is_topic(topic))
+            && (self.find(topic).is_some() || self.rule(topic).is_some())
+    }
+
+    /// Whether a store is told of messages of `topic`.
+    pub(in crate::hub) fn stores(&self, topic: &[u8]) -> bool {
+        let rule = self.find(topic).map(|slot| self.topics[slot].rule).or_else(|| self.rule(topic));
+        self.of_topics > 0 && rule.is_some_and(|rule| self.rules[rule].durable)
+    }
+
+    /// Has a room's topic stay while it has members, and says its number; `None` when there are
+    /// too many topics.
+    pub(in crate::hub) fn pin(&mut self, pool: &mut Pool, topic: &str) -> Option<u32> {
+        let slot = match self.find(topic.as_bytes()) {
+            Some(slot) => slot,
+            None => self.begin(pool, topic.into(), self.rule(topic.as_bytes())?, 1)?,
+        };
+        self.topics[slot].pinned = true;
+        Some(slot)
+    }
+
+    /// The room has no members any more: where nothing is kept it is forgotten.
+    pub(in crate::hub) fn unpin(&mut self, pool: &mut Pool, slot: u32) {
+        self.topics[slot].pinned = false;
+        if self.topics[slot].records.is_empty() {
+            self.rest(slot);
+            if !self.rules[self.topics[slot].rule].durable {
+                self.forget_idle(pool, slot);
+            }
+        }
+    }
+
+    /// What is kept of the topic at this place.
+    pub(in crate::hub) fn at(&self, slot: u32) -> &Topic {
+        &self.topics[slot]
+    }
+
+    /// A stamp for now: later than all before.
+    fn next_stamp(&mut self, micros: u64) -> u64 {
+        self.stamp = micros.max(self.stamp + 1);
+        self.stamp
     }
 
     /// What is kept of `topic`.
@@ -144,11 +226,11 @@ impl Histories {
         self.find(topic).map(|slot| &self.topics[slot])
     }
 
-    /// Keeps a message that was published at `at`, where its topic has a history, and says its
-    /// offset.
+    /// Keeps a message that is published now, at `micros` of calendar time, where its topic has a
+    /// history, and says its place, which the message has from now on.
     ///
-    /// Time does not go back within a topic: a message is at least as late as the one before.
-    pub(in crate::hub) fn append(&mut self, pool: &mut Pool, value: u32, at: u64) -> Option<u64> {
+    /// Stamps do not go back, even if the time does: each is later than all before.
+    pub(in crate::hub) fn append(&mut self, pool: &mut Pool, value: u32, micros: u64) -> Option<Place> {
         if self.rules.is_empty() {
             return None;
         }
@@ -156,30 +238,57 @@ impl Histories {
         let (size, topic) = (u64::from(message.size()), message.topic_octets());
         let found = self.find(topic);
         let rule = found.map_or_else(|| self.rule(topic), |slot| Some(self.topics[slot].rule))?;
+        let max_messages = self.rules[rule].options.max_messages as usize;
         let others = self.bytes - found.map_or(0, |slot| self.topics[slot].bytes);
-        if others + size > self.max_bytes {
-            self.refused += 1;
-            return None;
+        let is_too_much = others + size > self.max_bytes;
+        self.refused += u64::from(is_too_much);
+        if is_too_much || max_messages == 0 {
+            // Members of a room count on it that none is missing between two that have numbers.
+            let slot = found.filter(|slot| self.topics[*slot].pinned)?;
+            return Some(self.pass_by(pool, slot, value, micros));
         }
         let slot = match found {
             Some(slot) => slot,
             None => self.begin(pool, pool.get(value).topic().into(), rule, 1)?,
         };
-        let max_messages = self.rules[rule].max_messages as usize;
-        let most = self.rules[rule].max_bytes.min(self.max_bytes - others);
+        let most = self.rules[rule].options.max_bytes.min(self.max_bytes - others);
         self.trim(pool, slot, |t| t.records.len() >= max_messages || t.bytes + size > most);
         pool.share(value);
-        let (offset, at) = self.push(slot, value, size, at);
-        if pool.log.is_on() {
+        let stamp = self.next_stamp(micros);
+        let offset = self.push(slot, value, size, stamp);
+        if self.rules[rule].durable && pool.log.is_on() {
             let (message, topic) = (pool.stored(value), self.topics[slot].name.clone());
-            pool.log.push(Operation::Recorded { message, topic, offset, at });
+            pool.log.push(Operation::Recorded { message, topic, offset, stamp });
         }
-        Some(offset)
+        let place = Place { epoch: self.topics[slot].epoch, offset, stamp };
+        pool.set_place(value, place);
+        Some(place)
+    }
+
+    /// Gives a message a number without keeping it, nor what was before it.
+    fn pass_by(&mut self, pool: &mut Pool, slot: u32, value: u32, micros: u64) -> Place {
+        self.trim(pool, slot, |_| true);
+        let stamp = self.next_stamp(micros);
+        let t = &mut self.topics[slot];
+        let (epoch, offset) = (t.epoch, t.first);
+        t.first += 1;
+        self.tell_first(pool, slot);
+        let place = Place { epoch, offset, stamp };
+        pool.set_place(value, place);
+        place
+    }
+
+    /// Has the store know where the history of a topic begins.
+    fn tell_first(&self, pool: &mut Pool, slot: u32) {
+        let t = &self.topics[slot];
+        if self.rules[t.rule].durable && pool.log.is_on() {
+            pool.log.push(Operation::HistoryTrimmed { topic: t.name.clone(), first: t.first });
+        }
     }
 
     /// A message that a store has kept. Each topic's are told in order; what the options or limits
     /// do not allow any more is not kept, which [`restored`](Self::restored) has the store know.
-    pub(in crate::hub) fn restore(&mut self, pool: &mut Pool, value: u32, offset: u64, at: u64) {
+    pub(in crate::hub) fn restore(&mut self, pool: &mut Pool, value: u32, offset: u64, stamp: u64) {
         let message = pool.get(value).clone();
         if offset > LAST_OFFSET {
             return;
@@ -200,7 +309,22 @@ impl Histories {
             self.topics[slot].first = offset;
         }
         pool.share(value);
-        self.push(slot, value, u64::from(message.size()), at);
+        let last = self.topics[slot].records.back().map_or(0, |last| last.stamp);
+        let stamp = stamp.max(last + 1);
+        self.stamp = self.stamp.max(stamp);
+        self.push(slot, value, u64::from(message.size()), stamp);
+        pool.set_place(value, Place { epoch: self.topics[slot].epoch, offset, stamp });
+    }
+
+    /// What a store says of a topic's epoch: told before all else of the topic.
+    pub(in crate::hub) fn restore_epoch(&mut self, pool: &mut Pool, topic: &str, epoch: u64) {
+        if let Some(slot) = self.restore_topic(pool, topic, 1) {
+            let t = &mut self.topics[slot];
+            (t.epoch, t.told) = (epoch, true);
+            if t.records.is_empty() {
+                self.rest(slot);
+            }
+        }
     }
 
     /// Where the history of a topic begins in the store: of one of which nothing is left, what its
@@ -224,9 +348,11 @@ impl Histories {
         for (topic, first) in core::mem::take(&mut self.left_out) {
             pool.log.push(Operation::HistoryTrimmed { topic, first });
         }
-        let all: Vec<u32> = self.names.iter().map(|key| key.slot).collect();
+        let mut all: Vec<u32> = self.names.iter().map(|key| key.slot).collect();
+        all.sort_unstable();
         for slot in all {
-            let rule = &self.rules[self.topics[slot].rule];
+            self.tell_epoch(pool, slot);
+            let rule = &self.rules[self.topics[slot].rule].options;
             let (max_messages, max_bytes) = (rule.max_messages as usize, rule.max_bytes);
             let over = self.bytes.saturating_sub(self.max_bytes);
             let most = max_bytes.min(self.topics[slot].bytes.saturating_sub(over));
@@ -253,11 +379,17 @@ impl Histories {
             self.topics[slot].ages = false;
             let age = self.age(slot);
             self.trim(pool, slot, |t| {
-                let old = t.records.front().is_some_and(|r| r.at.saturating_add(age) <= now) && left > 0;
+                let old =
+                    t.records.front().is_some_and(|r| r.millis().saturating_add(age) <= now) && left > 0;
                 left -= usize::from(old);
                 old
             });
-            self.watch(slot);
+            let t = &self.topics[slot];
+            if t.records.is_empty() && !t.pinned && !self.rules[t.rule].durable {
+                self.forget_idle(pool, slot);
+            } else {
+                self.watch(slot);
+            }
         }
     }
 
@@ -269,14 +401,32 @@ impl Histories {
                 return None;
             };
             self.topics[slot].idle = false;
-            if self.topics[slot].records.is_empty() {
+            if self.topics[slot].records.is_empty() && !self.topics[slot].pinned {
                 self.forget(pool, slot);
             }
         }
         let hash = self.hasher.hash_one(name.as_bytes());
-        let slot = self.topics.insert(Topic { name, rule, first, ..Topic::default() });
+        // As a varint has room for.
+        let epoch = (self.epochs.next() >> 1).max(1);
+        let slot = self.topics.insert(Topic { name, rule, first, epoch, ..Topic::default() });
         self.names.insert_unique(hash, Key { hash, slot }, |key| key.hash);
+        self.tell_epoch(pool, slot);
         Some(slot)
+    }
+
+    /// Has the store know a topic's epoch, if it is on and does not.
+    fn tell_epoch(&mut self, pool: &mut Pool, slot: u32) {
+        let t = &mut self.topics[slot];
+        if !t.told && self.rules[t.rule].durable && pool.log.is_on() {
+            t.told = true;
+            pool.log.push(Operation::HistoryBegan { topic: t.name.clone(), epoch: t.epoch });
+        }
+    }
+
+    /// Forgets a topic that is in the queue of what is empty.
+    fn forget_idle(&mut self, pool: &mut Pool, slot: u32) {
+        self.idle.retain(|s| *s != slot);
+        self.forget(pool, slot);
     }
 
     fn restore_topic(&mut self, pool: &mut Pool, name: &str, first: u64) -> Option<u32> {
@@ -296,20 +446,21 @@ impl Histories {
         if self.topics[slot].ages {
             self.ages.retain(|Reverse((_, s))| *s != slot);
         }
-        let topic = self.topics.remove(slot).name;
-        pool.log.push(Operation::HistoryTrimmed { topic, first: 0 });
+        let Topic { name: topic, rule, .. } = self.topics.remove(slot);
+        if self.rules[rule].durable {
+            pool.log.push(Operation::HistoryTrimmed { topic, first: 0 });
+        }
     }
 
-    fn push(&mut self, slot: u32, value: u32, size: u64, at: u64) -> (u64, u64) {
+    fn push(&mut self, slot: u32, value: u32, size: u64, stamp: u64) -> u64 {
         let t = &mut self.topics[slot];
-        let at = t.records.back().map_or(at, |last| last.at.max(at));
         let offset = t.kept().end;
-        t.records.push_back(Record { at, value });
+        t.records.push_back(Record { stamp, value });
         t.bytes += size;
         self.bytes += size;
         self.messages += 1;
         self.watch(slot);
-        (offset, at)
+        offset
     }
 
     /// Drops the oldest of a topic while `is_over` says so, and tells the store.
@@ -332,11 +483,9 @@ impl Histories {
             t.records.shrink_to(t.records.len() * 2);
         }
         // The store must not lose a message that it still has in a history.
-        if pool.log.is_on() {
-            pool.log.push(Operation::HistoryTrimmed { topic: t.name.clone(), first: t.first });
-        }
+        self.tell_first(pool, slot);
         self.gone.drain(..).for_each(|value| pool.release(value));
-        if t.records.is_empty() {
+        if self.topics[slot].records.is_empty() {
             self.rest(slot);
         }
     }
@@ -357,20 +506,23 @@ impl Histories {
             && !t.ages
         {
             t.ages = true;
-            self.ages.push(Reverse((oldest.at.saturating_add(age), slot)));
+            self.ages.push(Reverse((oldest.millis().saturating_add(age), slot)));
         }
     }
 
     /// How old messages of a topic may get, in milliseconds.
     fn age(&self, slot: u32) -> u64 {
-        let age = self.rules[self.topics[slot].rule].max_age;
+        let age = self.rules[self.topics[slot].rule].options.max_age;
         if age == Duration::MAX { u64::MAX } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// The options that a topic follows, if it has a history.
     fn rule(&self, topic: &[u8]) -> Option<usize> {
-        let rule = self.rules.iter().position(|rule| topic::is_match(rule.filter.as_bytes(), topic))?;
-        (self.rules[rule].max_messages > 0).then_some(rule)
+        let is_room = rooms::is_topic(topic);
+        let rules = if is_room { &self.rules[..] } else { &self.rules[..self.of_topics] };
+        let rule = rules.iter().position(|rule| topic::is_match(rule.options.filter.as_bytes(), topic))?;
+        // Those of a room are counted even where none is kept.
+        (is_room || self.rules[rule].options.max_messages > 0).then_some(rule)
     }
 
     fn find(&self, topic: &[u8]) -> Option<u32> {
@@ -396,13 +548,13 @@ impl Histories {
             if t.records.iter().any(|record| pool.get(record.value).topic() != &*t.name) {
                 return Err("history: a message is not of its topic");
             }
-            if !t.records.iter().is_sorted_by_key(|record| record.at) {
+            if !t.records.iter().is_sorted_by(|a, b| a.stamp < b.stamp) {
                 return Err("history: time goes back");
             }
             if self.find(t.name.as_bytes()) != Some(slot) {
                 return Err("history: a topic is not found");
             }
-            if t.records.is_empty() && !t.idle
+            if t.records.is_empty() && !t.idle && !t.pinned
                 || self.age(slot) < u64::MAX && !t.records.is_empty() && !t.ages
             {
                 return Err("history: a topic is forgotten in a queue");

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::super::HubOptions;
 use super::super::log::Log;
+use super::super::names::Names;
 use super::super::operation::Operation;
 use super::*;
 
@@ -21,7 +22,7 @@ struct World {
 
 impl World {
     fn new(options: &HubOptions) -> Self {
-        let all = Histories::new(options, RandomState::with_seeds(1, 2, 3, 4));
+        let all = Histories::new(options, RandomState::with_seeds(1, 2, 3, 4), Names::new([1; 16]));
         Self { pool: Pool::new(Log::new(true)), all, at: 1000 }
     }
 
@@ -31,10 +32,10 @@ impl World {
 
     fn publish(&mut self, topic: &str, payload: &str) -> Option<u64> {
         let value = self.pool.insert(Message::new(topic, payload.as_bytes()).unwrap());
-        let offset = self.all.append(&mut self.pool, value, self.at);
+        let place = self.all.append(&mut self.pool, value, self.at * 1000);
         self.pool.release(value);
         self.check();
-        offset
+        place.map(|place| place.offset)
     }
 
     fn check(&self) {
@@ -70,9 +71,10 @@ impl World {
         let line = |operation| match operation {
             Operation::MessageAdded { message, .. } => format!("message {message}"),
             Operation::MessageRemoved { message } => format!("no message {message}"),
-            Operation::Recorded { message, topic, offset, at } => {
-                format!("{topic} {offset}@{at}: {message}")
+            Operation::Recorded { message, topic, offset, stamp } => {
+                format!("{topic} {offset}@{stamp}: {message}")
             }
+            Operation::HistoryBegan { topic, .. } => format!("{topic} begins"),
             Operation::HistoryTrimmed { topic, first } => format!("{topic} from {first}"),
             other => panic!("{other:?}"),
         };
@@ -143,7 +145,15 @@ fn a_store_is_told_in_an_order_that_loses_nothing() {
     let mut w = World::of(vec![few("t", 1)]);
     w.publish("t", "1");
     w.publish("t", "2");
-    let want = ["message 1", "t 1@1000: 1", "t from 2", "no message 1", "message 2", "t 2@1000: 2"];
+    let want = [
+        "t begins",
+        "message 1",
+        "t 1@1000000: 1",
+        "t from 2",
+        "no message 1",
+        "message 2",
+        "t 2@1000001: 2",
+    ];
     assert_eq!(w.operations(), want);
 }
 
@@ -184,7 +194,7 @@ fn bounds_of_all_topics() {
     assert_eq!(w.page("a", &HistoryQuery::default()).kept(), 3..3);
     w.operations();
     assert_eq!(w.publish("c", ""), Some(1));
-    assert_eq!(w.operations()[0], "a from 0");
+    assert_eq!(w.operations()[..2], ["a from 0", "c begins"]);
     assert!(w.all.topic(b"a").is_none());
 }
 
@@ -225,7 +235,7 @@ fn expired_messages_are_left_out() {
     w.publish("t", "1");
     let message = Message::new("t", b"2").unwrap().with_expiry(Instant::from_millis(5));
     let value = w.pool.insert(message);
-    assert_eq!(w.all.append(&mut w.pool, value, 1), Some(2));
+    assert_eq!(w.all.append(&mut w.pool, value, 1).map(|place| place.offset), Some(2));
     w.pool.release(value);
     w.publish("t", "3");
     let page = |now| HistoryPage { now, ..w.page("t", &HistoryQuery::default()) };
@@ -239,6 +249,7 @@ fn restored(operations: Vec<Operation>, options: &HubOptions, at: u64) -> World 
     let mut messages = BTreeMap::new();
     let mut rows: BTreeMap<(Box<str>, u64), (u64, u64)> = BTreeMap::new();
     let mut firsts = BTreeMap::new();
+    let mut epochs = BTreeMap::new();
     let mut last = 0;
     for operation in operations {
         match operation {
@@ -250,9 +261,14 @@ fn restored(operations: Vec<Operation>, options: &HubOptions, at: u64) -> World 
                 assert!(rows.values().all(|row| row.0 != message), "still in a history");
                 messages.remove(&message);
             }
-            Operation::Recorded { message, topic, offset, at } => {
+            Operation::Recorded { message, topic, offset, stamp } => {
                 assert!(messages.contains_key(&message), "told before");
-                assert!(rows.insert((topic, offset), (message, at)).is_none(), "an offset twice");
+                assert!(rows.insert((topic, offset), (message, stamp)).is_none(), "an offset twice");
+            }
+            Operation::HistoryBegan { topic, epoch } => {
+                assert!(!rows.keys().any(|(t, _)| *t == topic), "told before all else");
+                firsts.remove(&topic);
+                epochs.insert(topic, epoch);
             }
             Operation::HistoryTrimmed { topic, first } => {
                 rows.retain(|(t, offset), _| *t != topic || *offset >= first);
@@ -266,9 +282,12 @@ fn restored(operations: Vec<Operation>, options: &HubOptions, at: u64) -> World 
     w.at = at;
     let on = w.pool.log.pause();
     w.pool.log.messages = last;
-    for ((topic, offset), (message, at)) in rows {
+    for (topic, epoch) in epochs.iter().filter(|(topic, _)| firsts.get(*topic) != Some(&0)) {
+        w.all.restore_epoch(&mut w.pool, topic, *epoch);
+    }
+    for ((topic, offset), (message, stamp)) in rows {
         let value = w.pool.insert_stored(messages.remove(&message).unwrap(), message);
-        w.all.restore(&mut w.pool, value, offset, at);
+        w.all.restore(&mut w.pool, value, offset, stamp);
         w.pool.release(value);
         firsts.remove(&topic);
     }
@@ -277,6 +296,8 @@ fn restored(operations: Vec<Operation>, options: &HubOptions, at: u64) -> World 
     }
     w.pool.log.resume(on);
     w.all.restored(&mut w.pool);
+    let epoch_of = |topic: &str| w.all.topic(topic.as_bytes()).map(kept::Topic::epoch);
+    assert!(epochs.iter().all(|(topic, epoch)| epoch_of(topic).is_none_or(|now| now == *epoch)));
     w.check();
     w
 }
@@ -308,6 +329,7 @@ fn mark() -> impl Strategy<Value = Option<HistoryMark>> {
     prop::option::of(prop_oneof![
         (0u64..30).prop_map(HistoryMark::Offset),
         (900u64..1600).prop_map(HistoryMark::Time),
+        (900_000u64..1_600_000).prop_map(HistoryMark::Stamp),
     ])
 }
 
@@ -330,7 +352,8 @@ const TOPICS: [&str; 5] = ["a", "b", "c/a", "c/b", "none"];
 fn plain(rows: &[(u64, u64)], query: &HistoryQuery) -> Vec<u64> {
     let before = |mark: HistoryMark, row: &(u64, u64)| match mark {
         HistoryMark::Offset(offset) => row.0 < offset,
-        HistoryMark::Time(time) => row.1 < time,
+        HistoryMark::Time(time) => row.1 / 1000 < time,
+        HistoryMark::Stamp(stamp) => row.1 < stamp,
     };
     let after = |row: &&(u64, u64)| query.from.is_none_or(|mark| !before(mark, row));
     let until = |row: &&(u64, u64)| query.before.is_none_or(|mark| before(mark, row));
@@ -359,6 +382,7 @@ proptest! {
         let mut w = World::new(&options);
         let mut told = Vec::new();
         let mut lists: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut last_stamp = 0;
         let mut sizes: BTreeMap<(usize, u64), u64> = BTreeMap::new();
         for step in steps {
             match step {
@@ -372,11 +396,11 @@ proptest! {
                             list.clear();
                         }
                         prop_assert_eq!(list.last().map_or(1, |last| last.0 + 1), offset);
-                        let at = list.last().map_or(0, |last| last.1).max(w.at);
-                        // Where nothing was left, nobody knows how late it was.
-                        let at = w.all.topic(TOPICS[t].as_bytes()).unwrap().get(offset).map_or(at, |r| r.0);
-                        prop_assert!(at >= w.at);
-                        list.push((offset, at));
+                        let stamp = w.all.topic(TOPICS[t].as_bytes()).unwrap().get(offset).unwrap().0;
+                        prop_assert!(stamp >= w.at * 1000);
+                        prop_assert!(stamp > last_stamp, "unique in the hub");
+                        last_stamp = stamp;
+                        list.push((offset, stamp));
                         sizes.insert((t, offset), (1 + TOPICS[t].len() + size) as u64);
                     }
                 }
@@ -393,6 +417,8 @@ proptest! {
                         }
                     }
                     w = again;
+                    // What is not kept any more is not known.
+                    last_stamp = 0;
                 }
                 Step::Read(t, query) => {
                     let Some(topic) = w.all.topic(TOPICS[t].as_bytes()) else { continue };

@@ -399,7 +399,9 @@ impl Peer {
                     self.requests.remove(id);
                 }
             }
-            Delivery::Release { .. } => unreachable!("nothing is settled by ids here"),
+            Delivery::Release { .. } | Delivery::Joined { .. } | Delivery::Presence { .. } => {
+                unreachable!("nothing is settled by ids here, nobody is in a room")
+            }
             Delivery::Cancel { id } => self.serving.retain(|serving| serving != id),
         }
     }

@@ -75,6 +75,11 @@ impl Rate {
         Err(when)
     }
 
+    /// Gives a token back that was taken in vain.
+    pub fn give_back(&mut self) {
+        self.level = (self.level + TOKEN).min(self.full());
+    }
+
     /// Whole tokens that can be taken at `now`.
     #[must_use]
     pub fn available(&self, now: Instant) -> u32 {

@@ -110,7 +110,7 @@ fn send(
             session.respond(now, out, &response)
         }
         Delivery::Cancel { id } => session.cancel(now, out, id),
-        // Only of sessions that settle by ids.
-        Delivery::Release { .. } => Ok(()),
+        // Only of sessions that settle by ids, and of members of rooms.
+        Delivery::Release { .. } | Delivery::Joined { .. } | Delivery::Presence { .. } => Ok(()),
     }
 }

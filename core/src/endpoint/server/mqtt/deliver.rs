@@ -85,7 +85,7 @@ impl Connection {
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
         let (line, now, replies) = (&mut self.line, turn.now, turn.server.replies);
         let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
-            hub::Delivery::Message { sid, others, message, quality, id, again, retain } => {
+            hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
                 let delivery = match (quality, PacketId::new(id)) {
                     (Quality::AtLeastOnce, Some(id)) => Delivery::AtLeastOnce { id, dup: again },
                     (Quality::ExactlyOnce, Some(id)) => Delivery::ExactlyOnce { id, dup: again },
