@@ -103,6 +103,7 @@ pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 
 use crate::access::{Access, Action, Decision, Who};
+use crate::json;
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
@@ -556,8 +557,18 @@ impl Hub {
 
     /// The same for the action that is asked about with every message. What the server says of
     /// itself nobody else says.
-    fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+    ///
+    /// `event`: it is a room's event as the server itself writes it, which says who sent it. Nobody
+    /// else may say that.
+    fn allow_publish(&mut self, index: u32, message: &Message, event: bool) -> Result<(), Refusal> {
         let topic = message.topic_octets();
+        if rooms::is_topic(topic)
+            && !event
+            && message.payload().starts_with(json::OWN_PREFIX.as_bytes())
+            && !self.sessions.all[index].aside.owner.trusted
+        {
+            return Err(Refusal::NotAuthorized);
+        }
         if topic.starts_with(b"$SYS/") && !self.sessions.all[index].aside.owner.trusted {
             return Err(Refusal::NotAuthorized);
         }

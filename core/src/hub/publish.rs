@@ -34,7 +34,7 @@ impl Hub {
         dedup: Option<&[u8]>,
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
-        let index = self.check_publish(key, &message)?;
+        let index = self.check_publish(key, &message, false)?;
         if let Some(id) = dedup {
             let hash = self.hasher.hash_one(id);
             let remembered = &mut self.sessions.all[index].rare_mut().dedup;
@@ -65,7 +65,7 @@ impl Hub {
         let Err(at) = self.sessions.all[index].rare().received.binary_search(&id) else {
             return Ok(self.duplicate());
         };
-        let index = self.check_publish(key, &message)?;
+        let index = self.check_publish(key, &message, false)?;
         let issued = self.sessions.pool.log.issued();
         let mut outcome = self.accept(now, Way::of(index), message);
         self.sessions.all[index].rare_mut().received.insert(at, id);
@@ -110,7 +110,12 @@ impl Hub {
         Ok(self.accept(now, Way::OWN, message))
     }
 
-    pub(super) fn check_publish(&mut self, key: SessionKey, message: &Message) -> Result<u32, Refusal> {
+    pub(super) fn check_publish(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        event: bool,
+    ) -> Result<u32, Refusal> {
         let index = self.attached(key)?;
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
@@ -119,7 +124,7 @@ impl Hub {
             let name = queue::name_of(message.topic()).unwrap_or_default();
             self.check_offer(index, message, name)?;
         } else {
-            self.allow_publish(index, message)?;
+            self.allow_publish(index, message, event)?;
             self.check_keep(self.now, message)?;
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {

@@ -349,8 +349,7 @@ fn content<'a>(source: Source<'a>, payload: &'a str) -> Result<Content<'a>, Faul
 }
 
 fn join<'a>(source: Source<'a>, payload: &'a str, room: &'a str) -> Result<Command<'a>, Fault> {
-    let [since, history, presence, data] =
-        pick(source, payload, ["since", "history", "presence", "data"])?;
+    let [since, history, presence, data] = pick(source, payload, ["since", "history", "presence", "data"])?;
     let presence = match presence {
         None => Presence::None,
         Some(raw) => match &*source.text("presence", raw)? {

@@ -57,11 +57,7 @@ impl<'a> Source<'a> {
     }
 
     /// Calls `each` with every member of the object that `part` of this text is, in order.
-    pub(super) fn members(
-        self,
-        part: &'a str,
-        each: impl FnMut(&str, &'a str),
-    ) -> Result<(), Fault> {
+    pub(super) fn members(self, part: &'a str, each: impl FnMut(&str, &'a str)) -> Result<(), Fault> {
         read(part, Members(each)).map_err(|error| self.syntax(part, &error))
     }
 

@@ -28,7 +28,10 @@ fn jsn_2_what_is_wrong_is_named_with_its_place() {
         ("{\"type\":\"a\",\"payload\":null}", "malformed at octet 22: 'payload' must be an object"),
         ("{\"type\":\"a\",\"id\":1}", "malformed at octet 17: 'id' must be a string"),
         ("{\"type\":\"a\",\"room\":{}}", "malformed at octet 19: 'room' must be a string"),
-        ("{\"type\":\"a\",\"kind\":\"system\"}", "malformed at octet 19: 'kind' must be 'event' or 'ephemeral'"),
+        (
+            "{\"type\":\"a\",\"kind\":\"system\"}",
+            "malformed at octet 19: 'kind' must be 'event' or 'ephemeral'",
+        ),
         ("{\"type\":\"a\",\"echo\":0}", "malformed at octet 19: 'echo' must be true or false"),
         ("{\"type\":\"\\ud800\"}", "malformed at octet 8: 'type' must be a string of Unicode characters"),
         ("{\"type\":\"$join\"}", "malformed at octet 0: 'room' is missing: which one?"),
@@ -102,7 +105,9 @@ fn jsn_3_the_last_one_counts_and_the_payload_stays() {
 
 #[test]
 fn jsn_4_types() {
-    for text in ["{}", "{\"type\":\"\"}", "{\"type\":\"$joined\"}", "{\"type\":\"$\"}", "{\"type\":\"$Join\"}"] {
+    for text in
+        ["{}", "{\"type\":\"\"}", "{\"type\":\"$joined\"}", "{\"type\":\"$\"}", "{\"type\":\"$Join\"}"]
+    {
         assert!(fault(text).starts_with("unknown_type "), "{text}");
     }
     let fault = Envelope::decode("{\"id\":\"7\",\"room\":0,\"type\":\"a\"}").unwrap_err();
@@ -112,7 +117,9 @@ fn jsn_4_types() {
 #[test]
 fn jsn_5_where_a_message_goes() {
     let command = |text: &str| format!("{:?}", Command::parse(&Envelope::decode(text).unwrap()).unwrap());
-    assert!(command(r#"{"type":"a","room":"r","payload":{"room":"q"}}"#).starts_with("Send(Send { room: \"r\""));
+    assert!(
+        command(r#"{"type":"a","room":"r","payload":{"room":"q"}}"#).starts_with("Send(Send { room: \"r\"")
+    );
     assert!(command(r#"{"type":"a","payload":{"room":"q"}}"#).starts_with("Send(Send { room: \"q\""));
     assert!(command(r#"{"type":"a","payload":{"room":7}}"#).starts_with("Type("));
     assert!(command(r#"{"type":"a"}"#).starts_with("Type("));
@@ -219,9 +226,8 @@ fn object() -> impl Strategy<Value = Value> {
 
 /// What the oracle says of a whole text.
 fn is_envelope(value: &Value) -> bool {
-    let text = |name: &str, max: usize| {
-        value.get(name).is_none_or(|v| v.as_str().is_some_and(|s| s.len() <= max))
-    };
+    let text =
+        |name: &str, max: usize| value.get(name).is_none_or(|v| v.as_str().is_some_and(|s| s.len() <= max));
     value.is_object()
         && value.get("type").and_then(Value::as_str).is_some_and(|s| !s.is_empty())
         && text("type", MAX_NAME)

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
-use super::http::{self, HttpRequest, HttpResponse};
+use super::http::{self, HttpRequest, HttpResponse, Switched};
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
-use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline};
+use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::session::Code;
@@ -109,8 +109,14 @@ impl Connection {
     /// Goes on with the protocol that a request has asked for, if one has.
     fn switch(&mut self, turn: &Turn<'_>) -> bool {
         let Self::Http(c) = self else { return false };
-        let Some(dialect) = c.switched() else { return false };
+        let Some(Switched { dialect, authorization }) = c.switched() else { return false };
         let (config, peer) = (&turn.server.config, *c.peer());
+        if dialect == Dialect::Json {
+            let (line, config) = (&config.http.websocket, &config.json);
+            let c = json::Connection::new(turn.now, line, config, peer, authorization);
+            *self = Self::Spoken(Spoken::Json(Box::new(c)));
+            return true;
+        }
         let spoken = Spoken::new(dialect, turn.now, config, peer);
         *self = Self::WebSocket(Box::new(WebSocket::new(turn.now, &config.http, spoken)));
         true

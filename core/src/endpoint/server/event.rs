@@ -18,6 +18,8 @@ pub enum Dialect {
     Mqtt5,
     /// PRX1, the wire format of protox.
     Prx1,
+    /// Typed JSON.
+    Json,
     /// HTTP, as long as nothing else was asked for.
     Http,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Dialect {
             Self::Mqtt311 => "MQTT 3.1.1",
             Self::Mqtt5 => "MQTT 5.0",
             Self::Prx1 => "PRX1",
+            Self::Json => "typed JSON",
             Self::Http => "HTTP",
         })
     }
@@ -44,12 +47,14 @@ pub enum SessionName {
     Mqtt(String),
     /// By PRX1: the user.
     Prx1(String),
+    /// By typed JSON: drawn by the server.
+    Json(SessionId),
 }
 
 impl fmt::Display for SessionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bowline(id) => id.fmt(f),
+            Self::Bowline(id) | Self::Json(id) => id.fmt(f),
             Self::Mqtt(name) | Self::Prx1(name) => f.write_str(name),
         }
     }

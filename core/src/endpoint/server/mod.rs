@@ -43,6 +43,7 @@ mod connection;
 mod connections;
 mod event;
 mod http;
+mod json;
 mod local;
 mod mqtt;
 mod owed;
@@ -68,6 +69,7 @@ pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
+pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
@@ -129,6 +131,8 @@ pub struct ServerConfig {
     pub prx1: Prx1Config,
     /// Of connections that speak HTTP, and of WebSockets.
     pub http: HttpConfig,
+    /// Of clients that speak typed JSON.
+    pub json: JsonConfig,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -155,6 +159,7 @@ impl Default for ServerConfig {
             mqtt: MqttConfig::default(),
             prx1: Prx1Config::default(),
             http: HttpConfig::default(),
+            json: JsonConfig::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
@@ -199,6 +204,8 @@ pub struct Server {
     draining: Option<Draining>,
     sys: Sys,
     traffic: Traffic,
+    /// What many clients of typed JSON are told alike.
+    json: json::Shared,
     /// What time it is in the world: milliseconds since 1970-01-01 UTC, and when.
     calendar: Option<(Instant, u64)>,
 }
@@ -247,6 +254,7 @@ impl Server {
             waiting: Vec::new(),
             draining: None,
             traffic: Traffic::default(),
+            json: json::Shared::default(),
             calendar: None,
         }
     }
@@ -489,6 +497,12 @@ impl Server {
     #[must_use]
     pub const fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// How many messages were encoded for clients of typed JSON, for tests.
+    #[cfg(test)]
+    const fn encoded(&self) -> u64 {
+        self.json.encoded()
     }
 
     /// The settings.

@@ -1,7 +1,9 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
 mod cross;
+mod json;
 mod mqtt;
 mod prx1;
 mod store;
+mod web;
 mod world;

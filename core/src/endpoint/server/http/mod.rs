@@ -22,9 +22,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 pub use message::{HttpRequest, HttpResponse};
 pub use open::{Origins, PROTOCOLS};
+pub(super) use request::Credentials;
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
@@ -61,9 +63,17 @@ pub(in super::super) struct Connection {
     /// The request that is received or answered.
     exchange: Exchange,
     /// What is spoken from here on.
-    switched: Option<stack::Dialect>,
+    switched: Option<Switched>,
     /// The event of its end is out.
     told: bool,
+}
+
+/// What a request has asked for in place of HTTP.
+#[derive(Debug)]
+pub(in super::super) struct Switched {
+    pub(in super::super) dialect: stack::Dialect,
+    /// What `Authorization` said of who asks, for a dialect that goes by that.
+    pub(in super::super) authorization: Option<Zeroizing<String>>,
 }
 
 /// Where the one request that is handled at a time stands.
@@ -187,8 +197,8 @@ impl Connection {
     }
 
     /// What is spoken from here on, once the answer that says so is out.
-    pub(in super::super) const fn switched(&self) -> Option<stack::Dialect> {
-        self.switched
+    pub(in super::super) const fn switched(&mut self) -> Option<Switched> {
+        self.switched.take()
     }
 
     pub(in super::super) fn poll_request(&mut self) -> Option<HttpRequest> {

@@ -91,7 +91,7 @@ impl Connection {
 }
 
 /// What `Authorization` says (RFC 7617, RFC 6750).
-enum Credentials<'a> {
+pub(in super::super) enum Credentials<'a> {
     None,
     Basic(Zeroizing<Vec<u8>>, usize),
     Bearer(&'a str),
@@ -99,7 +99,7 @@ enum Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// Nothing, where it says something that makes no sense.
-    fn read(authorization: Option<&'a str>) -> Option<Self> {
+    pub(in super::super) fn read(authorization: Option<&'a str>) -> Option<Self> {
         let Some(text) = authorization else { return Some(Self::None) };
         let (scheme, rest) = text.split_once(' ')?;
         let rest = rest.trim();
@@ -117,7 +117,7 @@ impl<'a> Credentials<'a> {
         Some(Self::Basic(octets, colon))
     }
 
-    fn auth(&self) -> Auth<'_> {
+    pub(in super::super) fn auth(&self) -> Auth<'_> {
         match self {
             Self::None => Auth::None,
             Self::Bearer(token) => Auth::Token(token.as_bytes()),

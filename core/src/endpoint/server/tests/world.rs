@@ -7,6 +7,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::web::Page;
 use crate::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
 use crate::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent};
 use crate::entropy::Seeded;
@@ -25,11 +26,15 @@ pub(super) enum Tongue {
     Mqtt(Version),
     Prx1,
     Bowline(Box<Session>),
+    /// Typed JSON, in a WebSocket.
+    Web(Box<Page>),
+    /// Requests of HTTP; all that is answered is one text.
+    Http,
 }
 
 pub(super) struct Line {
     pub(super) connection: ConnectionKey,
-    tongue: Tongue,
+    pub(super) tongue: Tongue,
     /// What the server has not read yet.
     input: GrowingRecvBuf,
     /// What the server wrote.
@@ -267,6 +272,13 @@ impl World {
             Tongue::Prx1 => {
                 while let Some(packet) = take_prx1(&mut line.received) {
                     line.log.push(packet);
+                }
+            }
+            Tongue::Web(page) => page.hear(now, &mut line.received, &mut line.input, &mut line.log),
+            Tongue::Http => {
+                let text = line.received.take(usize::MAX).to_vec();
+                if !text.is_empty() {
+                    line.log.push(String::from_utf8(text).unwrap());
                 }
             }
             Tongue::Bowline(session) => {
