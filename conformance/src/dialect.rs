@@ -74,6 +74,11 @@ impl Dialect {
     pub fn check_call(self, name: &str, arguments: &Map<String, Value>) -> Result<(), String> {
         match self {
             Dialect::Bowline => Call::read(name, arguments).map(drop),
+            // Its operator wants the server to go.
+            Dialect::Mqtt3 | Dialect::Mqtt5 if name == "drain" => match arguments.get("endpoint") {
+                Some(Value::String(_)) if arguments.len() == 1 => Ok(()),
+                _ => Err("drain says where clients are to go, `endpoint`, and nothing else".to_owned()),
+            },
             Dialect::Mqtt3 | Dialect::Mqtt5 => Err(format!("{} has no call {name}", self.name())),
             Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
         }

@@ -21,6 +21,9 @@ use crate::whitebox;
 /// What a connection may have waiting: more than any vector sends.
 const BUFFER: usize = 4 << 20;
 
+/// How long clients have to go once the operator wants the server to drain.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// More rounds than any vector needs: a server that always has something to do ends here, and fails.
 const ROUNDS: usize = 10_000;
 
@@ -86,6 +89,11 @@ impl Implementation for Service {
                 if let Some(line) = self.lines.get(conn) {
                     self.server.handle_eof(self.now, line.key);
                 }
+            }
+            Input::Call { name: "drain", arguments } => {
+                let endpoint =
+                    arguments.get("endpoint").and_then(serde_json::Value::as_str).unwrap_or_default();
+                self.server.drain(self.now, DRAIN, Duration::ZERO, endpoint);
             }
             Input::Call { .. } => {
                 return Err(Trouble::Unsupported("a server has no application that calls".into()));

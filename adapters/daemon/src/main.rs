@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod config;
 mod failure;
+mod http;
 mod log;
 mod net;
 mod output;

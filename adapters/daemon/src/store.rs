@@ -18,7 +18,8 @@ use crate::output;
 
 /// Opens the store of a server.
 pub(crate) fn open(store: &config::Store) -> Result<bowline_sqlite::Store, Failure> {
-    let options = Options { quick_check: store.check, ..Options::default() };
+    let max_size = store.max_size.map(|size| size.0);
+    let options = Options { quick_check: store.check, max_size, ..Options::default() };
     bowline_sqlite::Store::open(&store.path, &options).map_err(|error| {
         let memory = match error {
             OpenError::ReadOnly { .. } | OpenError::InUse { .. } => "; --memory serves without a store",

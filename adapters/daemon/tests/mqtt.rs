@@ -130,6 +130,33 @@ fn requests_cross_over_to_our_own_protocol() {
 }
 
 #[test]
+fn one_url_says_where_as_whom_and_what() {
+    let users = r#"[{name = "ann", plain_password = "p@ss"}]"#;
+    let server = Server::start_with(&[("BOWLINE_AUTH__USERS", users)]);
+    let url = format!("mqtt://ann:p@ss@localhost:{}/url/a", server.port);
+    let sub = start(&["sub", "--mqtt", "-L", &url, "-t", "url/b", "-d", "-C", "2", "-v"]);
+    sub.err_line("subscribed to url/b, url/a");
+    let anonymous = format!("mqtt://127.0.0.1:{}/url/a", server.port);
+    run(&["pub", "--mqtt", "-L", &anonymous, "-m", "1", "-q", "1"]).expect(0);
+    run(&args(&server, &["pub", "-t", "url/b", "-m", "2", "-A", "127.0.0.1"])).expect(0);
+    assert_eq!(sub.ended().out, "url/a 1\nurl/b 2\n");
+    for (line, why) in [
+        (&["-L", "mqtts://h/t", "-m", "x"][..], "TLS is not supported"),
+        (&["-L", "http://h/t", "-m", "x"], "it must begin with mqtt://"),
+        (&["-L", "mqtt://h", "-m", "x"], "the topic is missing"),
+        (&["-L", "mqtt:///t", "-m", "x"], "it has no host"),
+        (&["-L", "mqtt://h:0/t", "-m", "x"], "the port is not a number"),
+        (&["-L", "mqtt://h/t", "-m", "x", "-h", "other"], "cannot be used with"),
+        (&["-L", "mqtt://h/t", "-m", "x", "-t", "t"], "cannot be used with"),
+        (&["-t", "t", "-m", "x", "-A", "192.0.2.1"], "-A 192.0.2.1: this machine has no such address"),
+        (&["-t", "t", "-m", "x", "-A", "here"], "invalid IP address"),
+    ] {
+        let refused = run(&[&["pub", "--mqtt"], line].concat()).expect(2);
+        assert!(refused.err.contains(why), "{line:?}: {}", refused.err);
+    }
+}
+
+#[test]
 fn what_is_wrong_says_what_to_do() {
     let nobody = run(&["pub", "--mqtt", "-p", "1", "-t", "a", "-m", "b"]).expect(1);
     assert!(nobody.err.contains("cannot connect to 127.0.0.1:1: no server listens there"), "{}", nobody.err);

@@ -1,8 +1,8 @@
 //! Packets that came against packets as they are written.
 
 use super::decode::{self, describe};
-use super::property::{self, SUBSCRIPTION, USER, Value};
-use super::{Id, Kind, Packet};
+use super::property::{self, ALIAS, SUBSCRIPTION, USER, Value};
+use super::{Aliases, Id, Kind, Packet};
 use crate::pattern::{Captures, Matched};
 
 pub(super) fn packet(wanted: &Packet, bytes: &[u8], captures: &mut Captures) -> Matched {
@@ -27,12 +27,31 @@ fn compare(wanted: &Packet, found: &Packet, captures: &mut Captures) -> Result<(
     same("RETAIN", &wanted.retain, &found.retain)?;
     same("session present", &wanted.present, &found.present)?;
     if wanted.kind == Kind::Publish {
-        same("topic", &wanted.topic, &found.topic)?;
+        match &wanted.aliases {
+            Some(aliases) => same("topic", &wanted.topic, &aliased(aliases, found, captures)?)?,
+            None => same("topic", &wanted.topic, &found.topic)?,
+        }
         same("payload", &wanted.payload, &found.payload)?;
     }
     codes(wanted, found)?;
     properties(wanted, found)?;
     identifier(wanted, found, captures)
+}
+
+/// The topic as a client that knows the connection's aliases reads it; remembers one that is set.
+fn aliased(aliases: &Aliases, found: &Packet, captures: &mut Captures) -> Result<Vec<u8>, String> {
+    let Some((_, Value::Number(alias))) = found.properties.iter().find(|(id, _)| *id == ALIAS) else {
+        return Ok(found.topic.clone());
+    };
+    if !(1..=aliases.most).contains(alias) {
+        return Err(format!("alias {alias}, where 1 to {} are taken", aliases.most));
+    }
+    let name = format!("alias {alias} of {}", aliases.of);
+    if found.topic.is_empty() {
+        return captures.get(&name).cloned().ok_or_else(|| format!("alias {alias} was not set"));
+    }
+    captures.insert(name, found.topic.clone());
+    Ok(found.topic.clone())
 }
 
 /// A code that is not written is any that says success; in `SUBACK` and `UNSUBACK` each has its place.
@@ -82,7 +101,9 @@ fn properties(wanted: &Packet, found: &Packet) -> Result<(), String> {
             return Err(format!("it has no {}", name(*id)));
         }
     }
-    let known = |id: u8| wanted.some.contains(&id) || wanted.properties.iter().any(|(i, _)| *i == id);
+    let alias = |id: u8| id == ALIAS && wanted.aliases.is_some();
+    let known =
+        |id: u8| alias(id) || wanted.some.contains(&id) || wanted.properties.iter().any(|(i, _)| *i == id);
     for (id, _) in &found.properties {
         if wanted.none.contains(id) || wanted.kind == Kind::Publish && !known(*id) {
             return Err(format!("it has {}", name(*id)));

@@ -146,12 +146,23 @@ pub struct Packet {
     pub some: Vec<u8>,
     /// In a pattern: properties that must not be there.
     pub none: Vec<u8>,
+    /// In a pattern of PUBLISH: the aliases that may stand for the topic.
+    pub aliases: Option<Aliases>,
     /// In `in`: nothing is left out.
     pub long: bool,
     /// In a pattern: the specification leaves it open whether it is sent before the end.
     pub maybe: bool,
     /// Of CONNECT.
     pub connect: Connect,
+}
+
+/// The topic aliases that a server may use (§3.3.2.3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aliases {
+    /// The connection, under whose name those that were set are remembered.
+    pub of: String,
+    /// The largest.
+    pub most: u32,
 }
 
 /// What only CONNECT has.
@@ -194,6 +205,7 @@ impl Packet {
             properties: Vec::new(),
             some: Vec::new(),
             none: Vec::new(),
+            aliases: None,
             long: false,
             maybe: false,
             connect: Connect::default(),
@@ -314,6 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn aliases_stand_for_the_topics_that_were_set() {
+        let wanted =
+            |topic: &str, of: &str| Packet::parse(&format!("PUBLISH {topic} hi aliases={of}:2"), 5).unwrap();
+        let (set, used) =
+            (&b"\x30\x09\x00\x01t\x03\x23\x00\x02hi"[..], &b"\x30\x08\x00\x00\x03\x23\x00\x02hi"[..]);
+        let mut captures = Captures::new();
+        assert_eq!(wanted("t", "b").matches(b"\x30\x06\x00\x01t\x00hi", &mut captures), Matched::All(8));
+        assert!(matches!(wanted("t", "b").matches(used, &mut captures), Matched::Not(_)), "not set yet");
+        assert_eq!(wanted("t", "b").matches(set, &mut captures), Matched::All(11));
+        assert_eq!(wanted("t", "b").matches(used, &mut captures), Matched::All(10));
+        assert!(matches!(wanted("u", "b").matches(used, &mut captures), Matched::Not(_)), "another topic");
+        assert!(
+            matches!(wanted("t", "c").matches(used, &mut captures), Matched::Not(_)),
+            "another connection"
+        );
+        for alias in [b"\x00", b"\x03"] {
+            let wrong = [&b"\x30\x09\x00\x01t\x03\x23\x00"[..], alias, b"hi"].concat();
+            assert!(matches!(wanted("t", "b").matches(&wrong, &mut captures), Matched::Not(_)));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         for wrong in [
             "",
@@ -323,6 +357,7 @@ mod tests {
             "SUBACK #1 300",
             "CONNACK nonsense",
             "PUBLISH 'a",
+            "PUBLISH t x aliases=b",
         ] {
             assert!(Packet::parse(wrong, 5).is_err(), "{wrong}");
         }

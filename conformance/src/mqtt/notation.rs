@@ -1,7 +1,7 @@
 //! Packets from the words of a vector.
 
 use super::property::{self, Form, Property, Value};
-use super::{Id, Kind, NAMES, Packet};
+use super::{Aliases, Id, Kind, NAMES, Packet};
 
 pub(super) fn parse(text: &str, version: u8) -> Result<Packet, String> {
     let all = words(text)?;
@@ -116,6 +116,10 @@ fn named(packet: &mut Packet, name: &str, given: &str) -> Result<(), String> {
     let connect = &mut packet.connect;
     match (packet.kind, name) {
         (_, "v") => packet.version = number(given)?,
+        (Kind::Publish, "aliases") => {
+            let (of, most) = given.split_once(':').ok_or("a name and the largest are divided by `:`")?;
+            packet.aliases = Some(Aliases { of: of.to_owned(), most: number(most)? });
+        }
         (Kind::Connect, "keepalive") => connect.keepalive = number(given)?,
         (Kind::Connect, "login") => connect.login = Some(value(given)?),
         (Kind::Connect, "password") => connect.password = Some(value(given)?),

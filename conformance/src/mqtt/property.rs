@@ -121,6 +121,7 @@ pub(super) const TABLE: [Property; 27] = [
 
 /// The user property: the only one that may repeat everywhere.
 pub(super) const USER: u8 = 38;
+pub(super) const ALIAS: u8 = 35;
 /// The subscription identifier: repeats in a PUBLISH.
 pub(super) const SUBSCRIPTION: u8 = 11;
 

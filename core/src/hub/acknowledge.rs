@@ -80,6 +80,21 @@ impl Hub {
         self.sessions.committed();
     }
 
+    /// Whether the store has fallen so far behind ([`HubOptions::max_store_operations`],
+    /// [`HubOptions::max_store_bytes`]) that no client's words are to be read until it has
+    /// [taken](Self::poll_operation) some of what waits for it. Never of a store that
+    /// [takes nothing](Self::set_store_available): then what would have to be stored is refused, and
+    /// nobody has to be slowed down.
+    ///
+    /// [`HubOptions::max_store_operations`]: super::HubOptions::max_store_operations
+    /// [`HubOptions::max_store_bytes`]: super::HubOptions::max_store_bytes
+    #[must_use]
+    #[inline]
+    pub fn is_store_behind(&self) -> bool {
+        let log = &self.sessions.pool.log;
+        log.exceeds(self.options.max_store_operations, self.options.max_store_bytes) && !log.stalled
+    }
+
     /// Whether the store takes anything at present. While it does not, messages that would have to
     /// be stored are refused ([`Refusal::Store`]), and all else goes on.
     pub fn set_store_available(&mut self, available: bool) {

@@ -18,6 +18,8 @@ pub struct Counters {
     pub wills: u64,
     /// Deliveries dropped.
     pub dropped: Drops,
+    /// What the access rules denied: publishes, subscriptions, requests, queues.
+    pub denied: u64,
     /// Requests made.
     pub requests: u64,
     /// Responses handed out, those of the hub included.

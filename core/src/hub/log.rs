@@ -11,6 +11,8 @@ pub(super) struct Log {
     /// Whether anything is stored at all.
     on: bool,
     operations: VecDeque<Operation>,
+    /// What they carry.
+    octets: u64,
     issued: u64,
     pub(super) committed: u64,
     /// The store takes nothing at present: nothing new may need it.
@@ -33,13 +35,21 @@ impl Log {
 
     pub(super) fn push(&mut self, operation: Operation) {
         if self.on {
+            self.octets += operation.octets();
             self.operations.push_back(operation);
             self.issued += 1;
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Operation> {
-        self.operations.pop_front()
+        let operation = self.operations.pop_front()?;
+        self.octets -= operation.octets();
+        Some(operation)
+    }
+
+    /// Whether more operations wait to be taken than this, or more octets in them.
+    pub(super) fn exceeds(&self, operations: u64, octets: u64) -> bool {
+        self.operations.len() as u64 > operations || self.octets > octets
     }
 
     pub(super) const fn issued(&self) -> u64 {

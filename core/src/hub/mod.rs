@@ -48,6 +48,7 @@
 mod acknowledge;
 mod counters;
 mod delivery;
+mod denial;
 mod history;
 mod keep;
 mod log;
@@ -77,6 +78,7 @@ mod trie;
 mod will;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -85,6 +87,7 @@ use ahash::RandomState;
 
 pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
+pub use denial::Denial;
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
 pub use message::{BadLayout, Layout, Message, Place};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
@@ -103,7 +106,6 @@ pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 
 use crate::access::{Access, Action, Decision, Who};
-use crate::json;
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
@@ -143,6 +145,7 @@ pub struct Hub {
     keys: Keys,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
+    denials: VecDeque<Denial>,
 }
 
 impl core::fmt::Debug for Hub {
@@ -179,6 +182,7 @@ impl Hub {
             keys: Keys::new(hasher.clone()),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
+            denials: VecDeque::new(),
             retained: Retained::new(hasher.clone()),
             queues: Queues::new(hasher.clone()),
             options,
@@ -553,45 +557,6 @@ impl Hub {
     fn attached(&self, key: SessionKey) -> Result<u32, Refusal> {
         let index = self.sessions.find(key)?;
         if self.sessions.all[index].attached { Ok(index) } else { Err(Refusal::Detached) }
-    }
-
-    /// The same for the action that is asked about with every message. What the server says of
-    /// itself nobody else says.
-    ///
-    /// `event`: it is a room's event as the server itself writes it, which says who sent it. Nobody
-    /// else may say that.
-    fn allow_publish(&mut self, index: u32, message: &Message, event: bool) -> Result<(), Refusal> {
-        let topic = message.topic_octets();
-        if rooms::is_topic(topic)
-            && !event
-            && message.payload().starts_with(json::OWN_PREFIX.as_bytes())
-            && !self.sessions.all[index].aside.owner.trusted
-        {
-            return Err(Refusal::NotAuthorized);
-        }
-        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].aside.owner.trusted {
-            return Err(Refusal::NotAuthorized);
-        }
-        if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {
-            self.allow(index, Action::Publish, || message.topic())?;
-            self.sessions.all[index].passed.set(topic);
-        }
-        Ok(())
-    }
-
-    fn allow<'a>(
-        &self,
-        index: u32,
-        action: Action,
-        subject: impl FnOnce() -> &'a str,
-    ) -> Result<(), Refusal> {
-        let Some(access) = &self.access else { return Ok(()) };
-        let owner = &self.sessions.all[index].aside.owner;
-        if owner.trusted || access.decide(&owner.who(), action, subject()).allowed {
-            Ok(())
-        } else {
-            Err(Refusal::NotAuthorized)
-        }
     }
 
     /// What the store knows this session by, if it does.

@@ -229,3 +229,36 @@ pub enum Operation {
         first: u64,
     },
 }
+
+impl Operation {
+    /// The octets that it carries beside its fixed fields.
+    pub(super) fn octets(&self) -> u64 {
+        let octets = match self {
+            Self::MessageAdded { content, .. } => return content.size().into(),
+            Self::SessionCreated { name, identity, .. } => name.len() + identity.len(),
+            Self::SubscriptionAdded { filter, .. } => filter.len(),
+            Self::Queued { others, .. } => size_of_val(&**others),
+            Self::Retained { topic, .. }
+            | Self::RetainedRemoved { topic }
+            | Self::Recorded { topic, .. }
+            | Self::HistoryBegan { topic, .. }
+            | Self::HistoryTrimmed { topic, .. } => topic.len(),
+            Self::QueueAdded { queue, .. }
+            | Self::QueueRemoved { queue }
+            | Self::TaskAdded { queue, .. }
+            | Self::TaskReturned { queue, .. }
+            | Self::TaskRemoved { queue, .. } => queue.len(),
+            Self::SessionChanged { .. }
+            | Self::SessionRemoved { .. }
+            | Self::WillChanged { .. }
+            | Self::SubscriptionRemoved { .. }
+            | Self::MessageRemoved { .. }
+            | Self::Dequeued { .. }
+            | Self::Sent { .. }
+            | Self::Released { .. }
+            | Self::Received { .. }
+            | Self::Forgotten { .. } => 0,
+        };
+        octets as u64
+    }
+}

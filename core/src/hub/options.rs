@@ -52,6 +52,12 @@ pub struct HubOptions {
     /// Whether sessions that outlive connections, and their subscriptions, are also stored:
     /// [`Hub::poll_operation`](super::Hub::poll_operation) then gives out what to store.
     pub durable: bool,
+    /// With more operations than this that the store has not taken yet, nothing more is to be read from
+    /// clients until it has: [`Hub::is_store_behind`](super::Hub::is_store_behind). Some 160 octets of
+    /// memory each, what they carry not counted.
+    pub max_store_operations: u64,
+    /// The same with more octets than this in what they carry: bodies of messages, topics, filters, names.
+    pub max_store_bytes: u64,
     /// Which topics have a history; none by default.
     pub history: Vec<HistoryOptions>,
     /// Topics with a history at most in all. With more, one of which nothing is left makes room;
@@ -86,6 +92,8 @@ impl Default for HubOptions {
             max_retained_bytes: 1 << 30,
             dedup_window: 1024,
             durable: false,
+            max_store_operations: 65_536,
+            max_store_bytes: 64 << 20,
             history: Vec::new(),
             max_history_topics: 10_000,
             max_history_bytes: 256 << 20,

@@ -122,7 +122,7 @@ impl Hub {
         message: Message,
         reply: Box<Reply>,
     ) -> bool {
-        if self.allow(requester, Action::Request, || message.topic()).is_err() {
+        if !self.permits(requester, Action::Request, || message.topic()) {
             return false; // it is a message all the same
         }
         if self.requests_full(requester).is_some() {

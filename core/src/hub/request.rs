@@ -208,7 +208,7 @@ impl Hub {
         (self.calls.len() >= self.options.max_requests).then_some("requests in flight")
     }
 
-    fn check_request(&self, key: SessionKey, id: u64, message: &Message) -> Result<u32, Refusal> {
+    fn check_request(&mut self, key: SessionKey, id: u64, message: &Message) -> Result<u32, Refusal> {
         let requester = self.attached(key)?;
         if id == 0 || id > MAX_ID {
             return Err(Refusal::Invalid("a request's id is from 1 to 2^63 - 1"));

@@ -344,6 +344,8 @@ pub(super) struct Session {
     /// Deliveries were dropped since the queue was last drained; and the adapter is to be told.
     pub(super) overflows: bool,
     pub(super) tell_overflow: bool,
+    /// The actions of which a denial was told, one bit each.
+    pub(super) denied: u8,
     /// The adapter knows this publisher to be held.
     pub(super) told_held: bool,
     /// There is an entry for this session among the notices.
@@ -651,7 +653,7 @@ impl Session {
 
     /// Starts all credits and lanes anew, for a new connection.
     pub(super) fn restart(&mut self) {
-        (self.again, self.again_stalled) = (0, false);
+        (self.again, self.again_stalled, self.denied) = (0, false, 0);
         if let Some(lanes) = &mut self.lanes {
             lanes.ring.clear();
             lanes.parked.clear();

@@ -185,7 +185,7 @@ impl Hub {
     }
 
     fn check_subscribe<'a>(
-        &self,
+        &mut self,
         index: u32,
         sid: u64,
         filter: &'a str,

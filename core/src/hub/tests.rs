@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::status::Status;
 
+mod behind;
 mod by_messages;
 mod delivery;
 mod history;
@@ -15,6 +16,7 @@ mod queues;
 mod requests;
 mod retained;
 mod rooms;
+mod rooms_world;
 mod sessions;
 mod sharing;
 mod slow;

@@ -18,6 +18,11 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     /// Reads `host`, `host:port`, `[::1]:port`, `bowline://host:port`, `unix:/path`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, PORT)
+    }
+
+    /// The same, with another port for a host without one.
+    pub(super) fn parse_with(text: &str, default: u16) -> Result<Self, String> {
         let complaint = |why: &str| {
             Err(format!(
                 "`{text}` is not a server ({why}); write bowline://host:port, host:port or unix:/path"
@@ -51,7 +56,7 @@ impl Endpoint {
             return complaint("the host is missing or wrong");
         }
         let port = match port.map(str::parse) {
-            None => PORT,
+            None => default,
             Some(Ok(port)) if port != 0 => port,
             Some(_) => return complaint("the port is not a number from 1 to 65535"),
         };

@@ -3,13 +3,16 @@
 //! They are command lines of their own: `-s`, `-c`, `-q` and others mean something else there.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bowline_driver::mqtt::{Qos, Version};
 use clap::Args;
 
-use super::Content;
+use super::{Content, Endpoint};
+use crate::config::MQTT_PORT;
 use crate::failure::Failure;
 use crate::text::parse_seconds;
 
@@ -22,6 +25,7 @@ With quality 1 and 2 it waits until the server has acknowledged every message, o
 Examples:
   bowline pub --mqtt -t demo/hello -m hi
   bowline pub --mqtt -h broker.example -u ann -P secret --insecure -t a -m b -q 2
+  bowline pub --mqtt -L mqtt://ann:secret@localhost:1883/a -m b
   bowline pub --mqtt -t demo/door -r -m open           retained; -r -n clears it
   tail -f log | bowline pub --mqtt -t demo/log -l      each line a message
   bowline pub --mqtt -t a -m '{}' -D publish content-type application/json -D publish user-property k v";
@@ -36,6 +40,7 @@ With -W it ends after that time with 27, as mosquitto_sub does.
 
 Examples:
   bowline sub --mqtt -t 'demo/#' -v
+  bowline sub --mqtt -L 'mqtt://localhost/demo/#'
   bowline sub --mqtt -t 'demo/#' -C 1 -W 5 -F '%I %t %q %p'
   bowline sub --mqtt -c -i meter-log -q 1 -t 'meter/+'   what came meanwhile comes first
   bowline sub --mqtt -t 'old/#' --remove-retained --retained-only -W 2";
@@ -56,12 +61,21 @@ pub(crate) struct MqttArgs {
     pub(crate) host: String,
 
     /// The server's port
-    #[arg(short, long, value_name = "PORT", default_value_t = crate::config::MQTT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "PORT", default_value_t = MQTT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
 
     /// The server's Unix socket
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
     pub(crate) unix: Option<PathBuf>,
+
+    /// User, password, host, port and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC; each is taken
+    /// as it is written, without %-escapes
+    #[arg(short = 'L', long, value_name = "URL", value_parser = MqttUrl::parse, conflicts_with_all = ["host", "port", "unix", "username", "password"])]
+    pub(crate) url: Option<MqttUrl>,
+
+    /// Connect from this address of this machine
+    #[arg(short = 'A', value_name = "ADDRESS", conflicts_with = "unix")]
+    pub(crate) bind: Option<IpAddr>,
 
     /// Log in as this user [env: BOWLINE_USER]
     #[arg(short, long, value_name = "USER")]
@@ -130,12 +144,61 @@ pub(crate) struct MqttArgs {
     pub(crate) quiet: bool,
 }
 
+/// What `-L` says.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct MqttUrl {
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) topic: String,
+}
+
+impl MqttUrl {
+    /// Reads it as `mosquitto_pub` does.
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("mqtt://") else {
+            let secure = text.starts_with("mqtts://");
+            let why = if secure { "TLS is not supported: use mqtt://" } else { "it must begin with mqtt://" };
+            return Err(why.to_owned());
+        };
+        let (server, topic) = rest.split_once('/').unwrap_or((rest, ""));
+        if topic.is_empty() {
+            return Err("the topic is missing: mqtt://HOST/TOPIC".to_owned());
+        }
+        // A password may have an @ in it, a host has none.
+        let (login, host) =
+            server.rsplit_once('@').map_or((None, server), |(login, host)| (Some(login), host));
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+            None => (None, None),
+            Some((user, password)) => (some(user), some(password)),
+        };
+        match Endpoint::parse_with(host, MQTT_PORT) {
+            Ok(Endpoint::Tcp { host, port }) => {
+                Ok(Self { user, password, host, port, topic: topic.to_owned() })
+            }
+            _ => Err("it has no host, or the port is not a number from 1 to 65535".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for MqttUrl {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mqtt://{}:{}/{}", self.host, self.port, self.topic)
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
 /// What is published.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MqttContent {
     /// The topic
-    #[arg(short, long, value_name = "TOPIC")]
-    pub(crate) topic: String,
+    #[arg(short, long, value_name = "TOPIC", required_unless_present = "url", conflicts_with = "url")]
+    topic: Option<String>,
 
     /// The payload
     #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true, group = "content")]
@@ -163,6 +226,12 @@ pub(crate) struct MqttContent {
 }
 
 impl MqttContent {
+    /// The topic, which may stand in the URL.
+    pub(crate) fn topic<'a>(&'a self, connect: &'a MqttArgs) -> &'a str {
+        let url = connect.url.as_ref().map(|url| &url.topic);
+        self.topic.as_ref().or(url).map_or("", String::as_str)
+    }
+
     fn content(&self) -> Option<Content> {
         if let Some(text) = &self.message {
             return Some(Content::Text(text.clone()));
@@ -242,7 +311,7 @@ pub(crate) struct MqttOutput {
 #[command(override_usage = "bowline sub --mqtt [OPTIONS] --topic <FILTER>", after_help = SUB_EXAMPLES)]
 pub(crate) struct MqttSubArgs {
     /// A topic filter; may be repeated
-    #[arg(short, long = "topic", value_name = "FILTER", required_unless_present = "unsubscribe")]
+    #[arg(short, long = "topic", value_name = "FILTER", required_unless_present_any = ["unsubscribe", "url"])]
     pub(crate) topics: Vec<String>,
 
     /// Leave out topics that match; may be repeated

@@ -103,11 +103,12 @@ fn listed(names: &[&str], last_word: &str) -> String {
 /// What serde calls a type, as an operator calls it.
 fn plain_type(expected: &str) -> &str {
     match expected {
-        "a string" => "text in quotes",
+        "a string" | "string only" => "text in quotes",
         "a boolean" => "true or false",
         "a sequence" => "a list: [[...]] sections, or [ ... ]",
         "usize" | "u64" => "a whole number, 0 or more",
         "u32" => "a whole number from 0 to 4294967295",
+        "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
         "socket address" => "an address with a port, such as \"127.0.0.1:7790\" or \"[::]:7790\"",
         "path string" => "a path in quotes",

@@ -12,6 +12,7 @@ mod verify;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bowline_core::hub::HubOptions;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
@@ -33,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     pub(crate) limits: Limits,
     pub(crate) session: Session,
+    pub(crate) mqtt: Mqtt,
+    pub(crate) prx1: Prx1,
+    pub(crate) http: Http,
+    pub(crate) sys: Sys,
     pub(crate) store: Store,
     /// Topics whose messages are kept to be read back; the first whose filter matches counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -98,6 +103,69 @@ pub(crate) struct Session {
     pub(crate) write_timeout: Span,
 }
 
+/// What clients of MQTT may do, beside the limits of all.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mqtt {
+    /// The largest packet it takes; without one as large as `limits.frame`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) packet: Option<Size>,
+    /// Messages with QoS 1 and 2 that a client may send ahead, and those that it is sent.
+    pub(crate) receive_max: u16,
+    pub(crate) in_flight: u16,
+    /// Topic aliases that a client may set, and those that it is sent.
+    pub(crate) topic_aliases: u16,
+    pub(crate) sent_topic_aliases: u16,
+    /// The longest keep alive; without one any, and none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keepalive_max: Option<Span>,
+    /// The longest client identifier, in octets.
+    pub(crate) client_id: usize,
+    pub(crate) max_qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) wildcards: bool,
+    pub(crate) shared: bool,
+    /// Whether payloads have to be of the format that they say.
+    pub(crate) check_payload: bool,
+}
+
+/// What clients of PRX1 may do, beside the limits of all.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Prx1 {
+    /// Messages with QoS 1 that a client is sent ahead.
+    pub(crate) in_flight: u16,
+    /// How long CONNECT may take to come.
+    pub(crate) handshake: Span,
+    /// How long a user's session outlives its connection.
+    pub(crate) expiry: Span,
+    pub(crate) success: Prx1Success,
+}
+
+/// Which result of PRX1 says success.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Prx1Success {
+    Documented,
+    Published,
+}
+
+/// Requests of HTTP, and WebSockets.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Pages that may open WebSockets beside those of the same host; `*`: all.
+    pub(crate) origins: Vec<String>,
+}
+
+/// What the server says of itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sys {
+    /// How often; zero: never.
+    pub(crate) interval: Span,
+}
+
 /// Where it keeps what outlives it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -108,6 +176,13 @@ pub(crate) struct Store {
     pub(crate) memory: bool,
     /// Whether it looks through all of it at the start.
     pub(crate) check: bool,
+    /// How large the database may become; without one as large as its disk allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_size: Option<Size>,
+    /// Operations at most that wait for it before clients are held back.
+    pub(crate) backlog: u64,
+    /// Octets at most in what they carry.
+    pub(crate) backlog_bytes: Size,
 }
 
 /// What is kept of each topic that matches a filter.
@@ -207,6 +282,10 @@ impl Default for Config {
             listen: vec![loopback(PORT), loopback(MQTT_PORT)],
             limits: Limits::default(),
             session: Session::default(),
+            mqtt: Mqtt::default(),
+            prx1: Prx1::default(),
+            http: Http::default(),
+            sys: Sys::default(),
             store: Store::default(),
             history: Vec::new(),
             auth: Auth::default(),
@@ -244,9 +323,53 @@ impl Default for Session {
     }
 }
 
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            packet: None,
+            receive_max: 1_024,
+            in_flight: 1_024,
+            topic_aliases: 10,
+            sent_topic_aliases: 16,
+            keepalive_max: None,
+            client_id: 1_024,
+            max_qos: 2,
+            retain: true,
+            wildcards: true,
+            shared: true,
+            check_payload: false,
+        }
+    }
+}
+
+impl Default for Prx1 {
+    fn default() -> Self {
+        Self {
+            in_flight: 1_024,
+            handshake: Span::from_secs(1),
+            expiry: Span::from_secs(3_600),
+            success: Prx1Success::Documented,
+        }
+    }
+}
+
+impl Default for Sys {
+    fn default() -> Self {
+        Self { interval: Span::from_secs(10) }
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
-        Self { path: "bowline-data".into(), memory: false, check: false }
+        let hub = HubOptions::default();
+        Self {
+            path: "bowline-data".into(),
+            memory: false,
+            check: false,
+            max_size: None,
+            backlog: hub.max_store_operations,
+            backlog_bytes: Size(hub.max_store_bytes),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::iter::empty;
 
 use super::complaint::Complaint;
 use super::load::{Loaded, read};
-use super::{Anonymous, Config, Listen, QueuePolicy, Span, report};
+use super::{Anonymous, Config, Listen, Prx1Success, QueuePolicy, Span, report};
 
 const EXAMPLE: &str = include_str!("../../bowline.example.toml");
 
@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, store, history, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, sys, store, history, auth, drain and log"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -139,6 +139,24 @@ fn values_out_of_range_say_the_range() {
             "2:1: log.level: `loud` is not a level; use error, warn, info, debug, trace, off, or levels by part: \
              info,bowline=debug",
         ),
+        ("[mqtt]\nreceive_max = 0", "2:1: mqtt.receive_max: 0 is not allowed; use 1 to 65535"),
+        ("[mqtt]\nmax_qos = 3", "2:1: mqtt.max_qos: 3 is not allowed; use 0 to 2"),
+        ("[mqtt]\npacket = 100", "2:1: mqtt.packet: 100 is not allowed; use 256 to 16MiB"),
+        ("[mqtt]\npacket = \"2MiB\"", "2:1: mqtt.packet: 2MiB is more than limits.frame, which is 1MiB"),
+        (
+            "[mqtt]\nkeepalive_max = \"1500ms\"",
+            "2:1: mqtt.keepalive_max: 1500ms is not allowed; use whole seconds",
+        ),
+        ("[mqtt]\nclient_id = 5", "2:1: mqtt.client_id: 5 is not allowed; use 23 to 65535"),
+        ("[prx1]\nin_flight = 0", "2:1: prx1.in_flight: 0 is not allowed; use 1 to 65535"),
+        ("[prx1]\nhandshake = \"1ms\"", "2:1: prx1.handshake: 1ms is not allowed; use 100ms to 5m"),
+        (
+            "[http]\norigins = [\"chat.example\"]",
+            "2:1: http.origins: `chat.example` is no origin; write it as browsers do: https://chat.example, or * for all",
+        ),
+        ("[sys]\ninterval = \"2d\"", "2:1: sys.interval: 2d is not allowed; use 0s to 1d"),
+        ("[store]\nmax_size = 4096", "2:1: store.max_size: 4KiB is not allowed; use 1MiB to 16384GiB"),
+        ("[store]\nbacklog = 0", "2:1: store.backlog: 0 is not allowed; use 1 to 1073741824"),
         ("listen = []", "1:1: listen: there must be at least one listener"),
         (
             "[[listen]]\ntcp = \"[::]:1\"\nunix = \"/a\"",
@@ -202,6 +220,10 @@ fn the_environment_lies_over_the_file() {
             ("BOWLINE_LIMITS__QUEUE_POLICY", "disconnect"),
             ("BOWLINE_LISTEN", "0.0.0.0:7791, unix:/run/bowline.sock"),
             ("BOWLINE_SESSION__KEEPALIVE", "5s"),
+            ("BOWLINE_MQTT__KEEPALIVE_MAX", "5m"),
+            ("BOWLINE_PRX1__SUCCESS", "published"),
+            ("BOWLINE_SYS__INTERVAL", "1m"),
+            ("BOWLINE_STORE__MAX_SIZE", "1GiB"),
             ("BOWLINE_AUTH__ANONYMOUS", "never"),
             ("BOWLINE_AUTH__USERS", "[{name = \"a\", plain_password = \"b\"}]"),
             ("BOWLINE_SERVER", "is not a setting"),
@@ -213,6 +235,9 @@ fn the_environment_lies_over_the_file() {
     assert_eq!((config.limits.frame.0, config.limits.connections), (65_536, 7));
     assert_eq!(config.limits.queue_policy, QueuePolicy::Disconnect);
     assert_eq!(config.session.keepalive, Span::from_secs(5));
+    assert_eq!(config.mqtt.keepalive_max, Some(Span::from_secs(300)));
+    assert_eq!((config.prx1.success, config.sys.interval), (Prx1Success::Published, Span::from_secs(60)));
+    assert_eq!(config.store.max_size.map(|size| size.0), Some(1 << 30));
     assert_eq!((config.auth.anonymous, config.auth.users.len()), (Anonymous::Never, 1));
     let listen = [
         Listen { tcp: Some("0.0.0.0:7791".parse().unwrap()), unix: None },
@@ -233,6 +258,9 @@ fn variables_that_are_wrong_are_named() {
             "x",
             "limits.credit: `x` is not a size; write one such as 4096, 64KiB or 1MiB",
         ),
+        ("BOWLINE_MQTT__MAX_QOS", "x", "mqtt.max_qos: it must be a whole number from 0 to 255"),
+        ("BOWLINE_PRX1__SUCCESS", "any", "prx1.success: `any` is not allowed; use documented or published"),
+        ("BOWLINE_PRX1__SUCCESS", "2", "prx1.success: it must be text in quotes"),
         ("BOWLINE_LIMITS__IN_FLIGHT", "0", "limits.in_flight: 0 is not allowed; use 1 to 65535"),
         (
             "BOWLINE_LOG__LEVL",

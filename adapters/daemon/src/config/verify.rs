@@ -11,7 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::complaint::Complaint;
 use super::origin::Origins;
-use super::{Config, Limits, Size, Span, Store};
+use super::{Config, Limits, Mqtt, Size, Span, Store};
 
 /// No keepalive or drain is longer.
 const DAY: Span = Span::from_secs(86_400);
@@ -30,6 +30,13 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
         &session.write_timeout,
         &(Span::from_millis(100)..=Span::from_secs(3_600)),
     );
+    mqtt(&config.mqtt, &config.limits, &mut check);
+    check.within("prx1.in_flight", &config.prx1.in_flight, &(1..=u16::MAX));
+    let handshakes = Span::from_millis(100)..=Span::from_secs(300);
+    check.within("prx1.handshake", &config.prx1.handshake, &handshakes);
+    check.within("prx1.expiry", &config.prx1.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
+    origins_of_pages(&config.http.origins, &mut check);
+    check.within("sys.interval", &config.sys.interval, &(Span::from_secs(0)..=DAY));
     store(&config.store, &mut check);
     history(config, &mut check);
     check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
@@ -40,6 +47,17 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     }
     users(config, &mut check);
     tokens(config, &mut check);
+}
+
+/// Origins as browsers send them (RFC 6454 §6.1): a scheme, a host, and no path.
+fn origins_of_pages(origins: &[String], check: &mut Check<'_>) {
+    for origin in origins.iter().filter(|origin| *origin != "*") {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', ' '])) {
+            let how = "write it as browsers do: https://chat.example, or * for all";
+            check.complain("http.origins", format!("`{origin}` is no origin; {how}"));
+        }
+    }
 }
 
 /// Collects complaints with their places.
@@ -93,7 +111,34 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
     }
 }
 
+fn mqtt(mqtt: &Mqtt, limits: &Limits, check: &mut Check<'_>) {
+    if let Some(packet) = &mqtt.packet {
+        check.within("mqtt.packet", packet, &(Size(256)..=Size(u64::from(MAX_FRAME_CEILING))));
+        if packet > &limits.frame {
+            let frame = limits.frame;
+            check.complain("mqtt.packet", format!("{packet} is more than limits.frame, which is {frame}"));
+        }
+    }
+    check.within("mqtt.receive_max", &mqtt.receive_max, &(1..=u16::MAX));
+    check.within("mqtt.in_flight", &mqtt.in_flight, &(1..=u16::MAX));
+    if let Some(longest) = &mqtt.keepalive_max {
+        let seconds = Span::from_secs(1)..=Span::from_secs(u64::from(u16::MAX));
+        check.within("mqtt.keepalive_max", longest, &seconds);
+        if longest.0.subsec_nanos() != 0 {
+            check.complain("mqtt.keepalive_max", format!("{longest} is not allowed; use whole seconds"));
+        }
+    }
+    // A server takes identifiers of 23 octets ([MQTT-3.1.3-5]).
+    check.within("mqtt.client_id", &mqtt.client_id, &(23..=65_535));
+    check.within("mqtt.max_qos", &mqtt.max_qos, &(0..=2));
+}
+
 fn store(store: &Store, check: &mut Check<'_>) {
+    if let Some(size) = &store.max_size {
+        check.within("store.max_size", size, &(Size(1 << 20)..=Size(1 << 44)));
+    }
+    check.within("store.backlog", &store.backlog, &(1..=1 << 30));
+    check.within("store.backlog_bytes", &store.backlog_bytes, &(Size(1 << 16)..=Size(1 << 40)));
     if store.memory {
         return;
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod outbound;
 mod server;
 
 use std::time::Duration;
@@ -11,7 +12,14 @@ use bytes::Bytes;
 
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
+
+/// The client of `--mqtt`.
+pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;
+
+/// Its subscriptions.
+pub(crate) type MqttSubscription = bowline_driver::mqtt::Subscription<Outbound>;
 
 pub(crate) use bowline_driver::{DEFAULT_PORT as PORT, MQTT_PORT};
 

@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    ConnectionKey, Peer, QueueLimits, ServerConfig, ServerEvent, SessionName, Users,
+    ConnectionKey, HttpConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig, ServerEvent,
+    SessionName, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy};
+use bowline_core::mqtt::{self, Qos};
+use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_tokio::server::StartError;
 use tracing::{info, warn};
 
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{Config, Drain, History, Listen, QueuePolicy};
+use crate::config::{Config, Drain, History, Listen, Prx1Success, QueuePolicy};
 use crate::failure::Failure;
+use crate::http;
 use crate::store;
 
 /// A running server; a handle.
@@ -33,7 +37,10 @@ impl Server {
     /// Listens where the configuration says, and serves from then on. With `if_free`, addresses where
     /// another program listens are left out, as long as one is left.
     pub(crate) async fn bind(config: &Config, auth: auth::Loaded, if_free: bool) -> Result<Self, Failure> {
-        let mut builder = bowline_tokio::Server::builder().config(options(config, auth.users)).on_event(log);
+        let mut builder = bowline_tokio::Server::builder()
+            .config(options(config, auth.users))
+            .http(http::answer)
+            .on_event(log);
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
@@ -138,6 +145,23 @@ fn not_started(error: &StartError) -> Failure {
     Failure::new(format!("cannot listen on {address}: {advice}"))
 }
 
+/// The settings of HTTP and of WebSockets.
+fn http_of(config: &Config) -> HttpConfig {
+    let (limits, session) = (&config.limits, &config.session);
+    let origins = match &config.http.origins[..] {
+        [] => Origins::SameHost,
+        list if list.iter().any(|origin| origin == "*") => Origins::Any,
+        list => Origins::Listed(list.to_vec()),
+    };
+    let mut http = HttpConfig { origins, ..HttpConfig::default() };
+    http.line.head_timeout = session.handshake.0;
+    http.line.write_timeout = session.write_timeout.0;
+    http.line.max_body = limits.frame.0;
+    http.websocket.write_timeout = session.write_timeout.0;
+    http.websocket.ping_interval = Some(session.keepalive.0);
+    http
+}
+
 /// The core's options, as the configuration says.
 fn options(config: &Config, users: Users) -> ServerConfig {
     let limits = &config.limits;
@@ -159,6 +183,8 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_requests_per_session: limits.requests,
         max_expiry: config.session.expiry.0,
         history: config.history.iter().map(history).collect(),
+        max_store_operations: config.store.backlog,
+        max_store_bytes: config.store.backlog_bytes.0,
         ..HubOptions::default()
     };
     let policy = match limits.queue_policy {
@@ -170,6 +196,10 @@ fn options(config: &Config, users: Users) -> ServerConfig {
     ServerConfig {
         name: format!("bowline {}", env!("CARGO_PKG_VERSION")),
         session,
+        mqtt: mqtt(config),
+        prx1: prx1(config),
+        http: http_of(config),
+        sys_interval: config.sys.interval.0,
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -179,8 +209,49 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_connections: limits.connections,
         max_per_address: limits.per_address,
         users,
-        ..ServerConfig::default()
     }
+}
+
+fn mqtt(config: &Config) -> MqttConfig {
+    let given = &config.mqtt;
+    let longest = given.keepalive_max.map(|span| u16::try_from(span.0.as_secs()).unwrap_or(u16::MAX));
+    // No more is announced than what the buffers take.
+    let max_packet = u32::try_from(given.packet.unwrap_or(config.limits.frame).0).unwrap_or(u32::MAX);
+    let line = mqtt::server::Config {
+        max_packet,
+        receive_maximum: given.receive_max,
+        topic_alias_maximum: given.topic_aliases,
+        maximum_qos: Qos::from_number(given.max_qos).unwrap_or(Qos::ExactlyOnce),
+        retain_available: given.retain,
+        wildcard_subscriptions: given.wildcards,
+        shared_subscriptions: given.shared,
+        max_keep_alive: longest,
+        connect_timeout: config.session.handshake.0,
+        write_timeout: config.session.write_timeout.0,
+        ..mqtt::server::Config::default()
+    };
+    MqttConfig {
+        line,
+        max_client_id: given.client_id,
+        in_flight: given.in_flight,
+        topic_aliases: given.sent_topic_aliases,
+        check_payload_format: given.check_payload,
+    }
+}
+
+fn prx1(config: &Config) -> Prx1Config {
+    let given = &config.prx1;
+    let success = match given.success {
+        Prx1Success::Documented => prx1::Success::Documented,
+        Prx1Success::Published => prx1::Success::Published,
+    };
+    let line = prx1::Config {
+        handshake_deadline: given.handshake.0,
+        write_timeout: config.session.write_timeout.0,
+        success,
+        ..prx1::Config::default()
+    };
+    Prx1Config { line, expiry: given.expiry.0, in_flight: given.in_flight }
 }
 
 fn history(history: &History) -> HistoryOptions {
@@ -219,6 +290,14 @@ fn log(event: &ServerEvent) {
             session = session.as_ref().map(short),
             "a client takes less than it is sent: messages for it are dropped; raise limits.queue_messages, \
              or choose another limits.queue_policy"
+        ),
+        ServerEvent::Denied { connection, session, identity, action, subject } => warn!(
+            connection = connection.map(ConnectionKey::number),
+            session = session.as_ref().map(short),
+            user = some(identity),
+            ?action,
+            subject,
+            "denied by the access rules; more of this action on this connection is only counted"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),
         other => info!(event = ?other, "event"),
@@ -265,6 +344,37 @@ mod tests {
         assert_eq!((options.session.limits.max_frame, options.max_connections), (4_096, 7));
         assert_eq!((options.queue.policy, options.queue.max_bytes), (Policy::SlowPublisher, 4 << 20));
         assert_eq!((options.hub.max_expiry.as_secs(), options.hub.max_sessions), (60, 14));
+        assert_eq!(options.mqtt.line.max_packet, 4_096, "no more than a frame");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_core() {
+        let (ours, core) = (options(&Config::default(), Users::default()), ServerConfig::default());
+        assert_eq!((ours.mqtt, ours.prx1, ours.sys_interval), (core.mqtt, core.prx1, core.sys_interval));
+        assert_eq!(ours.queue, core.queue);
+    }
+
+    #[test]
+    fn settings_of_mqtt_and_prx1_reach_the_core() {
+        let text = "[mqtt]\npacket = \"64KiB\"\nreceive_max = 5\nin_flight = 6\ntopic_aliases = 7\n\
+                    sent_topic_aliases = 8\nkeepalive_max = \"5m\"\nclient_id = 23\nmax_qos = 1\nretain = false\n\
+                    wildcards = false\nshared = false\ncheck_payload = true\n[prx1]\nin_flight = 9\n\
+                    handshake = \"2s\"\nexpiry = \"1m\"\nsuccess = \"published\"\n[sys]\ninterval = \"0s\"\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let options = options(&config, Users::default());
+        let (mqtt, prx1) = (options.mqtt, options.prx1);
+        let line = mqtt.line;
+        assert_eq!((line.max_packet, line.receive_maximum, line.topic_alias_maximum), (65_536, 5, 7));
+        assert_eq!((line.max_keep_alive, line.maximum_qos), (Some(300), Qos::AtLeastOnce));
+        let offered = [line.retain_available, line.wildcard_subscriptions, line.shared_subscriptions];
+        assert_eq!((offered, mqtt.check_payload_format), ([false; 3], true));
+        assert_eq!((mqtt.in_flight, mqtt.topic_aliases, mqtt.max_client_id), (6, 8, 23));
+        assert_eq!((prx1.in_flight, prx1.expiry.as_secs()), (9, 60));
+        assert_eq!(
+            (prx1.line.handshake_deadline.as_secs(), prx1.line.success),
+            (2, prx1::Success::Published)
+        );
+        assert_eq!(options.sys_interval, Duration::ZERO);
     }
 
     #[test]

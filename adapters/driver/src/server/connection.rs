@@ -39,7 +39,7 @@ impl Machine for Connection {
     fn turn(&mut self, now: Instant, turn: Turn<'_>) -> Next {
         let key = self.key;
         let Turn { due, eof, input, output } = turn;
-        let (next, again, verification) = self.shared.with(|core, wake| {
+        let (next, again, verification, request) = self.shared.with(|core, wake| {
             self.woken.of(key).store(false, Ordering::Release);
             let verified = core.slot(key).and_then(|slot| slot.verified.take());
             let (mut blocked, mut verification) = (false, None);
@@ -54,6 +54,7 @@ impl Machine for Connection {
                 blocked = machine.recv(now, key, input, output);
                 verification = machine.poll_verification(key);
             }
+            let request = machine.poll_request(key);
             if eof {
                 machine.handle_eof(now, key);
             }
@@ -66,16 +67,21 @@ impl Machine for Connection {
             }
             let deadline = core.machine.poll_timeout(key);
             // A store that lags behind slows those down who give it work.
-            let issued = core.machine.hub().issued();
-            let reads = !core.storing.as_mut().is_some_and(|storing| storing.holds(issued));
+            let reads = !core.machine.hub().is_store_behind();
+            if let Some(storing) = core.storing.as_mut().filter(|_| !reads) {
+                storing.hold();
+            }
             let next = Next { transport, deadline, blocked, reads, yields: !wake.is_empty() };
-            (next, again, verification)
+            (next, again, verification, request)
         });
         if again {
             self.woken.of(key).store(true, Ordering::Release);
         }
         if let Some(work) = verification {
             self.shared.verify(key, work);
+        }
+        if let Some(request) = request {
+            self.shared.answer(key, &request);
         }
         next
     }

@@ -20,8 +20,13 @@ pub use bowline_core::endpoint::server::{
     Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
     Users,
 };
+pub use bowline_core::endpoint::server::{
+    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, ServerCounters,
+};
+pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
+pub use shared::Overview;
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::runtime::{Listener, Runtime, Timer, Transport};
@@ -30,7 +35,8 @@ use crate::{Address, AddressError, Engine, OsEntropy, clock};
 use connection::Connection;
 use deadlines::ConnectionTimer;
 use local::{Route, Speaker, Voice};
-use shared::{OnEvent, Phase, Shared};
+use shared::{OnEvent, OnRequest, Phase, Shared};
+
 use storing::OnStoreEvent;
 
 /// Why a server does not start.
@@ -78,6 +84,7 @@ pub struct Builder<R, S = ()> {
     listen: Vec<(Result<Address, AddressError>, bool)>,
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
+    on_request: Option<OnRequest>,
     handlers: Vec<Attached<S>>,
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
@@ -96,7 +103,7 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
-        let (storage, on_store_event) = (self.storage, self.on_store_event);
+        let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
             let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
@@ -110,6 +117,7 @@ impl<R: Runtime> Builder<R> {
             listen,
             access,
             on_event,
+            on_request,
             handlers,
             concurrency,
             storage,
@@ -152,6 +160,34 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn on_event(mut self, tell: impl Fn(&ServerEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Box::new(tell));
+        self
+    }
+
+    /// Answers requests of HTTP with what `handler` returns, on the ports where all else is spoken.
+    /// Default: they are answered with 404.
+    ///
+    /// It runs in the task of the connection, so it should not take long; one that panics is answered
+    /// with 500. Who asks is known ([`HttpRequest::identity`]); whether that one may have what it asks
+    /// for is the handler's to decide.
+    ///
+    /// ```
+    /// # use bowline_driver::{Runtime, server::{Builder, HttpResponse, StatusCode}};
+    /// # fn with<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.http(|request, server| match &*request.path {
+    ///     "/connections" => {
+    ///         let count = server.counters().connections;
+    ///         HttpResponse::new(StatusCode::OK, "text/plain", format!("{count}\n"))
+    ///     }
+    ///     _ => HttpResponse::text(StatusCode::NOT_FOUND, "there are only /connections"),
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn http(
+        mut self,
+        handler: impl Fn(&HttpRequest, &Overview<'_>) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.on_request = Some(Box::new(handler));
         self
     }
 
@@ -227,6 +263,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         let max_frame = self.config.session.limits.max_frame;
         self.config.hub.durable |= self.storage.is_some();
+        self.config.http.handled = self.on_request.is_some();
         let mut machine = Machine::new(self.config, Box::new(OsEntropy));
         if let Some(access) = self.access {
             machine.set_access(access);
@@ -240,7 +277,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         let runtime = self.runtime;
         let offload_to = runtime.clone();
         let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| offload_to.spawn_blocking(work));
-        let shared = Arc::new(Shared::new(machine, offload, self.on_event));
+        let shared = Arc::new(Shared::new(machine, offload, self.on_event, self.on_request));
         let voice = Voice::open(&shared)?;
         let hub = Hub::new(Speaker(Arc::clone(&voice)));
         let mut routes = Vec::new();
@@ -311,6 +348,7 @@ impl<R: Runtime> Server<R> {
             listen: Vec::new(),
             access: None,
             on_event: None,
+            on_request: None,
             handlers: Vec::new(),
             concurrency: CONCURRENCY,
             storage: None,

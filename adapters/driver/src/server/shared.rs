@@ -3,13 +3,16 @@
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use bowline_core::endpoint::server::{
-    ConnectionKey, LocalKey, Peer, Refused, Server as Machine, ServerEvent, Verification, Verified,
+    ConnectionKey, HttpRequest, HttpResponse, LocalKey, Peer, Refused, Server as Machine, ServerCounters,
+    ServerEvent, Verification, Verified,
 };
+use bowline_core::http::StatusCode;
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
@@ -19,6 +22,8 @@ use crate::clock;
 
 /// Runs what takes long elsewhere.
 pub(super) type Offload = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+/// Answers requests of HTTP.
+pub(super) type OnRequest = Box<dyn Fn(&HttpRequest, &Overview<'_>) -> HttpResponse + Send + Sync>;
 /// Is told what is worth a line in a log.
 pub(super) type OnEvent = Box<dyn Fn(&ServerEvent) + Send + Sync>;
 
@@ -177,6 +182,25 @@ pub(super) struct Shared {
     checks: Mutex<Checks>,
     offload: Offload,
     on_event: Option<OnEvent>,
+    on_request: Option<OnRequest>,
+}
+
+/// The server as a handler of requests sees it.
+#[derive(Debug)]
+pub struct Overview<'a>(&'a Shared);
+
+impl Overview<'_> {
+    /// What is counted, as it is now.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        self.0.with(|core, _| core.machine.counters())
+    }
+
+    /// Whether the server takes new work: it is not draining.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.with(|core, _| core.phase == Phase::Running)
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -191,7 +215,12 @@ thread_local! {
 }
 
 impl Shared {
-    pub(super) fn new(machine: Machine, offload: Offload, on_event: Option<OnEvent>) -> Self {
+    pub(super) fn new(
+        machine: Machine,
+        offload: Offload,
+        on_event: Option<OnEvent>,
+        on_request: Option<OnRequest>,
+    ) -> Self {
         let core = Core {
             machine,
             slots: Vec::new(),
@@ -205,7 +234,7 @@ impl Shared {
             phase: Phase::Running,
             storing: None,
         };
-        Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event }
+        Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event, on_request }
     }
 
     /// Works under the lock; then, without it, wakes whom that made ready. `work` may add to them.
@@ -280,6 +309,19 @@ impl Shared {
                 wake.append(&mut core.watchers);
                 wake.extend(core.storing.as_ref().map(Storing::waker));
             }
+        });
+    }
+
+    /// Answers a request of HTTP, without the lock.
+    pub(super) fn answer(&self, key: ConnectionKey, request: &HttpRequest) {
+        let Some(on_request) = &self.on_request else { return };
+        let handled = catch_unwind(AssertUnwindSafe(|| on_request(request, &Overview(self))));
+        let response = handled.unwrap_or_else(|_| {
+            HttpResponse::text(StatusCode::INTERNAL_SERVER_ERROR, "the handler of this request panicked")
+        });
+        self.with(|core, wake| {
+            core.machine.respond(key, response);
+            core.wake(key, wake);
         });
     }
 

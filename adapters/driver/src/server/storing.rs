@@ -22,10 +22,6 @@ use crate::store::{Calendar, Storage, StorageError, StoreEvent};
 /// Is told what is worth a line in a log.
 pub(super) type OnStoreEvent = Box<dyn Fn(&StoreEvent) + Send>;
 
-/// With more operations than this that the store has not begun to carry out, nothing is read from
-/// connections until it does: some 10 MiB of memory, the messages themselves not counted.
-const LAG: u64 = 65_536;
-
 /// How long a store that failed is left alone: doubled each time.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -43,8 +39,6 @@ pub(super) struct Storing {
     taken: u64,
     /// Connections wait until it takes more.
     holding: bool,
-    /// The store fails: what would have to be stored is refused, so nobody has to be slowed down.
-    failing: bool,
 }
 
 impl Storing {
@@ -61,12 +55,10 @@ impl Storing {
         }
     }
 
-    /// Whether a connection is not to be read from: it is woken when that has changed.
+    /// A connection is not read from, as the store is behind: it is woken when that has changed.
     #[inline]
-    pub(super) fn holds(&mut self, issued: u64) -> bool {
-        let holds = issued - self.taken > LAG && !self.failing;
-        self.holding |= holds;
-        holds
+    pub(super) fn hold(&mut self) {
+        self.holding = true;
     }
 }
 
@@ -184,7 +176,7 @@ impl Store {
             stopped: None,
             batch: Vec::new(),
         };
-        let storing = Storing { signal, idle: false, taken: 0, holding: false, failing: false };
+        let storing = Storing { signal, idle: false, taken: 0, holding: false };
         shared.with(|core, _| core.storing = Some(storing));
         let spawned = thread::Builder::new().name("bowline-store".to_owned()).spawn(move || worker.run());
         spawned.map(drop).map_err(|error| StartError::Store(Box::new(error)))
@@ -210,7 +202,9 @@ impl Drop for Worker {
         let Some(shared) = self.shared.upgrade() else { return };
         shared.with(|core, wake| {
             core.machine.set_store_available(false);
-            core.storing = None;
+            if core.storing.take().is_some_and(|storing| storing.holding) {
+                core.wake_all(wake);
+            }
             wake.append(&mut core.watchers);
         });
     }
@@ -320,11 +314,8 @@ impl Worker {
         let Some(shared) = self.shared.upgrade() else { return };
         shared.with(|core, wake| {
             core.machine.set_store_available(!failing);
-            if let Some(storing) = &mut core.storing {
-                storing.failing = failing;
-                if std::mem::take(&mut storing.holding) {
-                    core.wake_all(wake);
-                }
+            if core.storing.as_mut().is_some_and(|storing| std::mem::take(&mut storing.holding)) {
+                core.wake_all(wake);
             }
         });
     }

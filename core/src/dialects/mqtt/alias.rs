@@ -108,9 +108,12 @@ impl<const COUNT: usize, const OCTETS: usize> Aliases for FixedAliases<COUNT, OC
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, Default)]
 pub struct AliasTable {
-    #[expect(clippy::box_collection, reason = "few connections use any: 8 octets of each, not 24")]
-    topics: Option<Box<Vec<Option<Box<str>>>>>,
+    topics: Option<Box<Topics>>,
 }
+
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug, Default)]
+struct Topics(Vec<Option<Box<str>>>);
 
 #[cfg(feature = "alloc")]
 impl AliasTable {
@@ -125,12 +128,12 @@ impl AliasTable {
 impl Aliases for AliasTable {
     #[inline]
     fn get(&self, alias: NonZeroU16) -> Option<&str> {
-        self.topics.as_ref()?.get(usize::from(alias.get()) - 1)?.as_deref()
+        self.topics.as_ref()?.0.get(usize::from(alias.get()) - 1)?.as_deref()
     }
 
     fn set(&mut self, alias: NonZeroU16, topic: &str) -> bool {
+        let topics = &mut self.topics.get_or_insert_default().0;
         let at = usize::from(alias.get()) - 1;
-        let topics = self.topics.get_or_insert_default();
         if topics.len() <= at {
             topics.resize(at + 1, None);
         }

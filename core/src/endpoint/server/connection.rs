@@ -220,6 +220,16 @@ impl Connection {
         }
     }
 
+    /// What is spoken, and whether it is over a WebSocket; nothing as long as that is not known.
+    pub(super) fn dialect(&self) -> Option<(super::Dialect, bool)> {
+        match self {
+            Self::Detecting(_) => None,
+            Self::Http(_) => Some((super::Dialect::Http, false)),
+            Self::Spoken(c) => Some((c.dialect(), false)),
+            Self::WebSocket(c) => Some((c.dialect(), true)),
+        }
+    }
+
     /// A request that the adapter is to answer.
     pub(super) fn poll_request(&mut self) -> Option<HttpRequest> {
         match self {
@@ -240,12 +250,14 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::server::{mqtt, prx1};
 
     #[test]
     fn an_idle_connection_is_small() {
         assert_eq!(size_of::<Connection>(), 16);
         let (mqtt, prx1) = (size_of::<mqtt::Connection>(), size_of::<prx1::Connection>());
-        let bowline = size_of::<bowline::Connection>();
-        assert!(mqtt <= 232 && prx1 <= 224 && bowline <= 360, "{mqtt} {prx1} {bowline}");
+        let (bowline, json) = (size_of::<bowline::Connection>(), size_of::<json::Connection>());
+        assert!(json <= 528, "{json}");
+        assert!(mqtt <= 240 && prx1 <= 224 && bowline <= 360, "{mqtt} {prx1} {bowline}");
     }
 }

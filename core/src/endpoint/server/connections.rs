@@ -85,6 +85,11 @@ impl Connections {
         self.slot(key)?.connection.as_mut()
     }
 
+    /// All that are not lent out.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().filter_map(|slot| slot.connection.as_ref())
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = ConnectionKey> {
         let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.connection.is_some());
         slots.map(|(i, slot)| ConnectionKey { index: i as u32, generation: slot.generation })

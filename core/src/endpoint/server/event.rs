@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::{ConnectionKey, Peer, Refused};
+use crate::access::Action;
 use crate::session::{By, Code, SessionId};
 
 /// What is spoken on a connection.
@@ -22,6 +23,30 @@ pub enum Dialect {
     Json,
     /// HTTP, as long as nothing else was asked for.
     Http,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Dialect; 6] =
+        [Dialect::Bowline, Dialect::Mqtt311, Dialect::Mqtt5, Dialect::Prx1, Dialect::Json, Dialect::Http];
+
+    /// Its place among [all](Self::ALL).
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// In short, as it stands in metrics: `bowline`, `mqtt311`, `mqtt5`, `prx1`, `json`, `http`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bowline => "bowline",
+            Self::Mqtt311 => "mqtt311",
+            Self::Mqtt5 => "mqtt5",
+            Self::Prx1 => "prx1",
+            Self::Json => "json",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl fmt::Display for Dialect {
@@ -112,6 +137,21 @@ pub enum ServerEvent {
         connection: Option<ConnectionKey>,
         /// The session's name, where it outlives connections.
         session: Option<SessionName>,
+    },
+    /// The access rules denied a session something: told the first time for each action of a connection;
+    /// how often in all is counted ([`Counters::denied`](crate::hub::Counters::denied)). Who may not even
+    /// connect is told by [`Closed`](Self::Closed).
+    Denied {
+        /// The connection, if one serves the session.
+        connection: Option<ConnectionKey>,
+        /// The session's name, where it outlives connections.
+        session: Option<SessionName>,
+        /// Who it is; empty: anonymous.
+        identity: String,
+        /// What it wanted.
+        action: Action,
+        /// The topic, filter or queue; of a long one its first 256 octets.
+        subject: String,
     },
     /// A session that waited for its next connection was given up.
     Expired {

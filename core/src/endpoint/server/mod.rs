@@ -41,6 +41,7 @@ mod auth;
 mod bowline;
 mod connection;
 mod connections;
+mod counters;
 mod event;
 mod http;
 mod json;
@@ -67,6 +68,7 @@ use hashbrown::HashMap;
 
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
+pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
 pub use json::JsonConfig;
@@ -83,7 +85,7 @@ use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
@@ -517,6 +519,15 @@ impl Server {
         while let Some(notice) = self.hub.poll_notice() {
             self.notice(notice);
         }
+        while let Some(Denial { session, action, subject }) = self.hub.poll_denial() {
+            self.events.push_back(ServerEvent::Denied {
+                connection: self.registry.connection(session),
+                identity: self.hub.identity(session).unwrap_or_default().into(),
+                session: self.registry.told(session),
+                action,
+                subject,
+            });
+        }
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -531,7 +542,7 @@ impl Server {
             Notice::Expired(hub) => {
                 self.traffic.expired += 1;
                 let name = self.registry.told(hub);
-                self.registry.forget(hub);
+                self.registry.end(hub, self.hub.commit_since(self.hub.commits()));
                 self.events.extend(name.map(|session| ServerEvent::Expired { session }));
             }
         }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use super::ConnectionKey;
 use super::bowline::Held;
@@ -111,6 +111,8 @@ pub(super) struct Registry {
     /// Places of the sessions that have names.
     names: HashTable<u32>,
     hasher: RandomState,
+    /// Of sessions that have ended, by the hashes of their names: when the store knows it.
+    ended: HashMap<u64, u64>,
 }
 
 impl Registry {
@@ -119,7 +121,7 @@ impl Registry {
         let mut keys = Seeded::new(seed);
         let mut key = || keys.wire_u64();
         let hasher = RandomState::with_seeds(key(), key(), key(), key());
-        Self { slots: Vec::new(), names: HashTable::new(), hasher }
+        Self { slots: Vec::new(), names: HashTable::new(), hasher, ended: HashMap::new() }
     }
 
     fn slot(&self, session: SessionKey) -> Option<&Slot> {
@@ -195,6 +197,32 @@ impl Registry {
     pub(super) fn forget(&mut self, session: SessionKey) {
         if self.slot(session).is_some() {
             self.vacate(session.index());
+        }
+    }
+
+    /// The session has ended, and a store knows it once so many operations are committed: a crash before
+    /// that would bring it back.
+    pub(super) fn end(&mut self, session: SessionKey, commit: Option<u64>) {
+        let name = self.slot(session).and_then(|slot| slot.name.as_ref());
+        if let Some((name, commit)) = name.zip(commit) {
+            self.ended.insert(self.hasher.hash_one(name.sought()), commit);
+        }
+        self.forget(session);
+    }
+
+    /// What must be committed before a session with this name may be said to be new.
+    pub(super) fn ended(&self, sought: Sought<'_>) -> Option<u64> {
+        if self.ended.is_empty() {
+            return None;
+        }
+        self.ended.get(&self.hasher.hash_one(sought)).copied()
+    }
+
+    /// The store has committed so many operations.
+    pub(super) fn committed(&mut self, count: u64) {
+        self.ended.retain(|_, commit| *commit > count);
+        if self.ended.is_empty() {
+            self.ended = HashMap::new();
         }
     }
 

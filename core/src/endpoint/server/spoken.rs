@@ -113,6 +113,15 @@ impl Spoken {
         each!(self, c => c.taken_over(turn));
     }
 
+    pub(super) fn dialect(&self) -> super::Dialect {
+        match self {
+            Self::Bowline(_) => super::Dialect::Bowline,
+            Self::Mqtt(c) => c.dialect(),
+            Self::Prx1(_) => super::Dialect::Prx1,
+            Self::Json(_) => super::Dialect::Json,
+        }
+    }
+
     pub(super) fn progress(&self) -> Option<bowline::Progress> {
         match self {
             Self::Bowline(c) => Some(c.progress()),

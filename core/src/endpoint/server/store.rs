@@ -24,6 +24,7 @@ impl Server {
     /// [`poll_operation`](Self::poll_operation) gave: answers that waited for that go out.
     pub fn committed(&mut self, now: Instant, count: u64) {
         self.hub.committed(now, count);
+        self.registry.committed(self.hub.commits());
         for key in core::mem::take(&mut self.waiting) {
             if let Some(c) = self.connections.get_mut(key) {
                 c.committed();
@@ -80,17 +81,19 @@ impl Server {
 
     /// No connection serves the session any more: it waits for the next one, or ends.
     pub(super) fn release(&mut self, now: Instant, hub: SessionKey) {
+        let issued = self.hub.issued();
         self.registry.leave(hub);
         let _ = self.hub.detach(now, hub);
         if self.hub.is_attached(hub).is_none() {
-            self.registry.forget(hub);
+            self.registry.end(hub, self.hub.commit_since(issued));
         }
     }
 
     /// Ends a session.
     pub(super) fn remove(&mut self, now: Instant, hub: SessionKey) {
+        let issued = self.hub.issued();
         let _ = self.hub.remove(now, hub);
-        self.registry.forget(hub);
+        self.registry.end(hub, self.hub.commit_since(issued));
     }
 
     /// The session is to go on over another connection: the one that serves it is closed.

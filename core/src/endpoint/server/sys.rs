@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::event::Dialect;
 use crate::hub::{Counters, Hub, Message};
 use crate::time::{Deadline, Instant, Why};
 
@@ -32,9 +33,24 @@ pub(super) struct Traffic {
     pub(super) expired: u64,
     /// The most clients that there were at a time, connected or not.
     pub(super) most_clients: u64,
+    /// Messages in and out, by dialect.
+    pub(super) messages: [(u64, u64); Dialect::ALL.len()],
 }
 
 impl Traffic {
+    /// A client has published.
+    #[inline]
+    pub(super) fn published(&mut self, dialect: Dialect) {
+        self.messages[dialect.index()].0 += 1;
+    }
+
+    /// So much was handed out to a client.
+    #[inline]
+    pub(super) fn delivered(&mut self, dialect: Dialect, count: u32) {
+        self.messages[dialect.index()].1 += u64::from(count);
+        self.packets_sent += u64::from(count);
+    }
+
     /// A session was opened or resumed.
     pub(super) fn opened(&mut self, hub: &Hub, locals: usize) {
         self.connections += 1;

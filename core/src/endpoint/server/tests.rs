@@ -1,8 +1,11 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
 mod cross;
+mod hostile;
+mod http;
 mod json;
 mod mqtt;
+mod over_websocket;
 mod prx1;
 mod store;
 mod web;

@@ -24,13 +24,15 @@ pub(super) struct WebSocket {
     ended: Option<Code>,
     /// The layer has ended: the dialect is told once it has read what came before.
     eof: bool,
+    /// The dialect leaves octets unread, so nothing more is read of the peer.
+    blocked: bool,
 }
 
 impl WebSocket {
     /// A connection whose opening handshake ended at `now`.
     pub(super) fn new(now: Instant, config: &HttpConfig, spoken: Spoken) -> Self {
         let layer = Layer::new(now, Role, Carries::Stream, &config.websocket);
-        Self { layer, spoken, ended: None, eof: false }
+        Self { layer, spoken, ended: None, eof: false, blocked: false }
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -70,10 +72,18 @@ impl WebSocket {
             let (mut decoded, mut framed) = c.layer.carry(buf, out);
             c.spoken.recv(turn, &mut decoded, &mut framed)
         });
+        if core::mem::replace(&mut self.blocked, blocked) {
+            self.layer.excuse_silence(turn.now);
+        }
         if !blocked {
             self.end_stream(turn);
         }
         blocked
+    }
+
+    /// Nothing is heard of one that is not read, and its silence means nothing.
+    fn is_deaf(&self) -> bool {
+        self.blocked && self.layer.is_open()
     }
 
     /// Tells the dialect that nothing more comes, where that is so.
@@ -123,12 +133,15 @@ impl WebSocket {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
-        Deadline::earliest(self.spoken.poll_timeout(), self.layer.poll_timeout())
+        let layer = if self.is_deaf() { None } else { self.layer.poll_timeout() };
+        Deadline::earliest(self.spoken.poll_timeout(), layer)
     }
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
         self.on(turn, |c, turn| c.spoken.handle_timeout(turn));
-        if let Some(Event::Closed(_)) = self.layer.handle_timeout(turn.now) {
+        if !self.is_deaf()
+            && let Some(Event::Closed(_)) = self.layer.handle_timeout(turn.now)
+        {
             self.eof = true;
             self.end_stream(turn);
         }
@@ -146,6 +159,10 @@ impl WebSocket {
     pub(super) fn taken_over(&mut self, turn: &mut Turn<'_>) {
         self.on(turn, |c, turn| c.spoken.taken_over(turn));
         self.ended = self.ended.or(Some(Code::TakenOver));
+    }
+
+    pub(super) fn dialect(&self) -> super::Dialect {
+        self.spoken.dialect()
     }
 
     pub(super) fn progress(&self) -> Option<bowline::Progress> {

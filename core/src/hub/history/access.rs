@@ -70,7 +70,9 @@ impl Hub {
     ) -> Result<HistoryPage<'_>, Refusal> {
         let index = self.sessions.find(key)?;
         validate_topic(topic)?;
-        self.allow(index, Action::Subscribe, || topic)?;
+        if !self.permits(index, Action::Subscribe, || topic) {
+            return Err(Refusal::NotAuthorized);
+        }
         let topic = self.histories.topic(topic.as_bytes()).ok_or(Refusal::NotFound)?;
         let range = topic.select(query);
         Ok(HistoryPage { topic, pool: &self.sessions.pool, now: self.now, range })

@@ -96,7 +96,7 @@ impl Hub {
 
     /// Which of the options the room follows.
     fn check_join(
-        &self,
+        &mut self,
         index: u32,
         sid: u64,
         room: &str,
@@ -411,7 +411,9 @@ impl Hub {
         let is_member = number.is_some_and(|number| self.rooms.all[number].members.contains_key(&index));
         if !is_member {
             let topic = format!("{PREFIX}{room}");
-            self.allow(index, Action::Subscribe, || &topic)?;
+            if !self.permits(index, Action::Subscribe, || &topic) {
+                return Err(Refusal::NotAuthorized);
+            }
         }
         let number = number.ok_or(Refusal::NotFound)?;
         Ok(Members::new(&self.rooms.all[number], &self.sessions.all))

@@ -19,7 +19,7 @@ fn user(s: &mut Story, identity: &'static str) -> SessionKey {
 }
 
 impl Story {
-    fn join(&mut self, key: SessionKey, sid: u64, room: &str, options: JoinOptions<'_>) -> Joined {
+    pub(super) fn join(&mut self, key: SessionKey, sid: u64, room: &str, options: JoinOptions<'_>) -> Joined {
         self.hub.join(self.now, key, sid, room, &options).unwrap()
     }
 

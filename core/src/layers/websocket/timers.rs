@@ -106,6 +106,12 @@ impl<R: Role> WebSocket<R> {
         self.poll_closed()
     }
 
+    /// Takes the peer's silence so far for nothing: it was not read, so nobody knows whether it was silent.
+    pub fn excuse_silence(&mut self, now: Instant) {
+        self.tick(now);
+        self.keepalive.on_received(self.now);
+    }
+
     /// The peer has had its time.
     fn give_up(&mut self) {
         self.life.ended(Ending { by: By::Local, code: CloseCode::ABNORMAL });

@@ -7,7 +7,6 @@ mod run;
 use std::time::Duration;
 
 use bowline_driver::mqtt::{ClientConfig, ClientEvent, QueueLimits, Reason, ReasonCode, Version, Will};
-use bowline_tokio::mqtt::Client;
 use tokio::task::JoinHandle;
 
 pub(crate) use run::{publish, request, subscribe};
@@ -15,7 +14,7 @@ pub(crate) use run::{publish, request, subscribe};
 use super::after;
 use crate::cli::{Endpoint, MqttArgs};
 use crate::failure::Failure;
-use crate::net::diagnose;
+use crate::net::{MqttClient as Client, Outbound, diagnose, is_ours};
 use crate::output;
 use crate::text::format_duration;
 use properties::{Command, Given};
@@ -37,13 +36,17 @@ impl Connection {
     /// Connects; only a connection that stood once is made again.
     async fn open(args: &MqttArgs, what: &str, limit: Option<Duration>) -> Result<Self, Failure> {
         let given = Given::read(&args.properties, args.protocol_version)?;
-        let endpoint = match &args.unix {
-            Some(path) => Endpoint::Unix(path.clone()),
-            None => Endpoint::Tcp { host: args.host.clone(), port: args.port },
+        let endpoint = match (&args.unix, &args.url) {
+            (Some(path), _) => Endpoint::Unix(path.clone()),
+            (None, Some(url)) => Endpoint::Tcp { host: url.host.clone(), port: url.port },
+            (None, None) => Endpoint::Tcp { host: args.host.clone(), port: args.port },
         };
+        if let Some(address) = args.bind.filter(|address| !is_ours(*address)) {
+            return Err(Failure::usage(format!("-A {address}: this machine has no such address")));
+        }
         let config = config(args, &given, what, &endpoint)?;
         let debug = args.debug;
-        let builder = Client::builder(&endpoint.to_string()).config(config);
+        let builder = Client::builder_on(Outbound { from: args.bind }, &endpoint.to_string()).config(config);
         let client = builder.start().map_err(|error| Failure::usage(error.to_string()))?;
         let client = tokio::select! {
             done = welcomed(&client, &endpoint, debug) => done.map(|()| client)?,
@@ -117,8 +120,17 @@ fn tell(event: &ClientEvent, debug: bool, quiet: bool) {
 
 fn config(args: &MqttArgs, given: &Given, what: &str, endpoint: &Endpoint) -> Result<ClientConfig, Failure> {
     let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = args.username.clone().or_else(|| read("BOWLINE_USER"));
-    let password = args.password.clone().or_else(|| user.as_ref().and_then(|_| read("BOWLINE_PASSWORD")));
+    let (of_url, secret) = match &args.url {
+        Some(url) => (url.user.as_ref(), url.password.as_ref()),
+        None => (None, None),
+    };
+    let user = args.username.as_ref().or(of_url).cloned().or_else(|| read("BOWLINE_USER"));
+    let password = args
+        .password
+        .as_ref()
+        .or(secret)
+        .cloned()
+        .or_else(|| user.as_ref().and_then(|_| read("BOWLINE_PASSWORD")));
     if password.is_some() && !args.insecure && !endpoint.is_local() {
         return Err(Failure::usage(format!(
             "the connection to {endpoint} is not encrypted: whoever sees it could read your password; \

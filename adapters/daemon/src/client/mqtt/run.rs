@@ -8,7 +8,6 @@ use bowline_driver::mqtt::{
     Error, Filter, Message, Property, PropertyBlock, Publish, Qos, ReasonCode, RetainHandling, Subscribe,
     SubscriptionOptions, Version,
 };
-use bowline_tokio::mqtt::{Client, Subscription};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -21,6 +20,7 @@ use crate::cli::{MqttPubArgs, MqttReqArgs, MqttSubArgs};
 use crate::client::publish::Source;
 use crate::client::{after, interrupted, print};
 use crate::failure::Failure;
+use crate::net::{MqttClient as Client, MqttSubscription as Subscription};
 use crate::output;
 use crate::text::format_duration;
 
@@ -48,7 +48,8 @@ pub(crate) async fn publish(args: MqttPubArgs) -> Result<(), Failure> {
 }
 
 async fn publish_all(args: &MqttPubArgs, connection: &Connection, mut source: Source) -> Result<(), Failure> {
-    let (topic, properties) = (&args.content.topic, connection.given.block(Command::Publish)?);
+    let to = args.content.topic(&args.connect);
+    let properties = connection.given.block(Command::Publish)?;
     let alias = connection.given.alias();
     let mut open: FuturesUnordered<Pending> = FuturesUnordered::new();
     let mut published = 0;
@@ -57,24 +58,24 @@ async fn publish_all(args: &MqttPubArgs, connection: &Connection, mut source: So
             sleep(args.repeat_delay).await;
         }
         published += 1;
-        let (client, topic, properties) = (connection.client.clone(), topic.clone(), properties.clone());
+        let (client, topic, properties) = (connection.client.clone(), to.to_owned(), properties.clone());
         let (qos, retain) = (args.content.qos, args.content.retain);
         let mut publish: Pending = Box::pin(async move {
             client.publish(Publish { qos, retain, properties, alias, ..Publish::new(&topic, payload) }).await
         });
         // The first step queues it: messages keep their order.
         match (&mut publish).now_or_never() {
-            Some(done) => acknowledged(&args.content.topic, done)?,
+            Some(done) => acknowledged(to, done)?,
             None => open.push(publish),
         }
         while open.len() >= WINDOW {
             if let Some(done) = open.next().await {
-                acknowledged(&args.content.topic, done)?;
+                acknowledged(to, done)?;
             }
         }
     }
     while let Some(done) = open.next().await {
-        acknowledged(&args.content.topic, done)?;
+        acknowledged(to, done)?;
     }
     Ok(())
 }
@@ -84,7 +85,8 @@ fn acknowledged(topic: &str, done: Result<ReasonCode, Error>) -> Result<(), Fail
 }
 
 /// `bowline sub --mqtt`.
-pub(crate) async fn subscribe(args: MqttSubArgs) -> Result<(), Failure> {
+pub(crate) async fn subscribe(mut args: MqttSubArgs) -> Result<(), Failure> {
+    args.topics.extend(args.connect.url.as_ref().map(|url| url.topic.clone()));
     let format = Format::new(&args.output)?;
     for filter in args.topics.iter().chain(&args.filter_out).chain(&args.unsubscribe) {
         parse_filter(filter).map_err(|error| Failure::usage(format!("`{filter}`: {error}")))?;
@@ -204,7 +206,9 @@ pub(crate) async fn request(args: MqttReqArgs) -> Result<(), Failure> {
         tokio::select! {
             outcome = asking => outcome,
             limit = after(Some(args.timeout)) => Err(Failure::mqtt_timeout(format!(
-                "no answer on {} within {}; -W gives it longer", args.content.topic, format_duration(limit)
+                "no answer on {} within {}; -W gives it longer",
+                args.content.topic(&args.connect),
+                format_duration(limit)
             ))),
             () = interrupted() => Err(Failure::new("interrupted")),
         }
@@ -235,7 +239,7 @@ async fn ask(
     let properties = PropertyBlock::of_message(&list).map_err(|error| Failure::usage(error.to_string()))?;
     // So that the server says when nobody is there to answer.
     let qos = args.content.qos.max(Qos::AtLeastOnce);
-    let (topic, retain) = (&args.content.topic, args.content.retain);
+    let (topic, retain) = (args.content.topic(&args.connect), args.content.retain);
     let asked = client.publish(Publish { qos, retain, properties, ..Publish::new(topic, payload) }).await;
     match asked {
         Ok(ReasonCode::NoMatchingSubscribers) => {

@@ -180,6 +180,7 @@ pub struct Client<S, A> {
     rx_in_flight: u16,
     /// In seconds.
     keep_alive: u16,
+    /// Identifiers are looked for behind this one.
     latest_id: PacketId,
     phase: Phase,
     step: Step,
@@ -212,7 +213,10 @@ impl<S: Store, A: Aliases> Client<S, A> {
     /// A client without a connection. What `store` holds already is its session.
     #[must_use]
     pub fn new(config: &Config, store: S, aliases: A) -> Self {
+        let latest = store.len().checked_sub(1).and_then(|place| store.at(place));
         Client {
+            // A session goes on behind what it has, not through all of it.
+            latest_id: latest.map_or(PacketId::MAX, |entry| entry.id),
             store,
             aliases,
             config: *config,
@@ -234,7 +238,6 @@ impl<S: Store, A: Aliases> Client<S, A> {
             rx_maximum: u16::MAX,
             rx_in_flight: 0,
             keep_alive: 0,
-            latest_id: PacketId::MAX,
             phase: Phase::Idle,
             step: Step::None,
             maximum_qos: Qos::ExactlyOnce,

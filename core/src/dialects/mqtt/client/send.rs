@@ -273,14 +273,17 @@ impl<S: Store, A: Aliases> Client<S, A> {
         }
     }
 
-    /// An identifier that is not in use ([MQTT-2.2.1-3], [MQTT-2.2.1-4]).
-    fn free_id(&self) -> Result<PacketId, SendError> {
-        let mut id = self.latest_id;
+    /// An identifier that is not in use ([MQTT-2.2.1-3], [MQTT-2.2.1-4]). Those that are in use are passed
+    /// once, not at each call: a store that is full may be asked again and again.
+    fn free_id(&mut self) -> Result<PacketId, SendError> {
+        let mut before = self.latest_id;
         for _ in 0..=self.store.len().min(u16::MAX.into()) {
-            id = id.checked_add(1).unwrap_or(PacketId::MIN);
+            let id = before.checked_add(1).unwrap_or(PacketId::MIN);
             if self.store.find(id).is_none() {
+                self.latest_id = before;
                 return Ok(id);
             }
+            before = id;
         }
         Err(SendError::InFlight)
     }

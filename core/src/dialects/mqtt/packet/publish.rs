@@ -321,25 +321,26 @@ impl<'a> Outgoing<'a> {
         limit: u32,
         out: &mut impl SendBuf,
     ) -> Result<(), SendError> {
-        if self.topic.len() <= SHORT_TOPIC && (self.is_plain() || !version.is_v5()) {
-            return self.put_plain(version, limit, out);
+        if self.topic.len() <= SHORT_TOPIC && (self.is_bare() || !version.is_v5()) {
+            return self.put_bare(version, limit, out);
         }
         wire::put_packet(self, version, limit, out)
     }
 
-    /// Whether it has no properties.
+    /// Whether it has no properties but an alias perhaps.
     #[inline]
-    fn is_plain(&self) -> bool {
-        let nothing = self.expiry.is_none() && self.topic_alias.is_none();
-        nothing && self.properties.is_empty() && self.subscriptions.is_empty()
+    fn is_bare(&self) -> bool {
+        self.expiry.is_none() && self.properties.is_empty() && self.subscriptions.is_empty()
     }
 
-    /// As [`wire::put_packet`], of a message without properties and with a short topic: nearly all are.
+    /// As [`wire::put_packet`], of a message without properties but an alias perhaps, and with a short
+    /// topic: nearly all are.
     #[inline]
-    fn put_plain(&self, version: Version, limit: u32, out: &mut impl SendBuf) -> Result<(), SendError> {
+    fn put_bare(&self, version: Version, limit: u32, out: &mut impl SendBuf) -> Result<(), SendError> {
         let (id, v5) = (self.delivery.id(), version.is_v5());
-        let size =
-            2 + self.topic.len() + 2 * usize::from(id.is_some()) + usize::from(v5) + self.payload.len();
+        let alias = self.topic_alias.filter(|_| v5);
+        let head = 2 + self.topic.len() + 2 * usize::from(id.is_some());
+        let size = head + usize::from(v5) + 3 * usize::from(alias.is_some()) + self.payload.len();
         let most = limit.min(wire::PACKET_MAX);
         let total = 1 + wire::varint_len(u32::try_from(size).unwrap_or(u32::MAX)) + size;
         if total > most as usize {
@@ -361,7 +362,10 @@ impl<'a> Outgoing<'a> {
         if let Some(id) = id {
             copy(&id.get().to_be_bytes());
         }
-        if v5 {
+        if let Some(alias) = alias {
+            let [high, low] = alias.to_be_bytes();
+            copy(&[3, PropertyId::TopicAlias.number(), high, low]);
+        } else if v5 {
             copy(&[0]);
         }
         match self.payload {
@@ -411,7 +415,7 @@ impl Body for Outgoing<'_> {
             to.u16(id.get());
         }
         if version.is_v5() {
-            if self.is_plain() {
+            if self.is_bare() && self.topic_alias.is_none() {
                 to.u8(0);
             } else {
                 self.write_properties(to);

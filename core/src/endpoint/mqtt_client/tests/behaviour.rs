@@ -449,3 +449,44 @@ fn names_and_secrets_stay_out_of_debug() {
     let shown = std::format!("{config:?}");
     assert!(shown.contains("ann") && !shown.contains("pencil") && !shown.contains("112"), "{shown}");
 }
+
+/// §4.11: 0x9C and 0x9D, in CONNACK and in DISCONNECT, name other servers; the client tells its application, and
+/// its next attempt goes to the first of them.
+#[test]
+fn a_server_may_send_the_client_elsewhere() {
+    use crate::buf::{GrowingRecvBuf, SharedSendBuf};
+    use crate::entropy::Seeded;
+    use crate::mqtt::{ConnAck, Disconnect, Packet, Properties, Property, Version};
+    let list = [Property::ServerReference("mqtt.example:1884 other.example")];
+    let properties = Properties::list(&list);
+    let now = crate::time::Instant::from_millis(1);
+    for reason in [ReasonCode::UseAnotherServer, ReasonCode::ServerMoved] {
+        let welcome =
+            ConnAck { reason: ReasonCode::Success, session_present: false, properties: Properties::NONE };
+        let refused = [Packet::ConnAck(ConnAck { reason, session_present: false, properties })];
+        let dismissed = [Packet::ConnAck(welcome), Packet::Disconnect(Disconnect { reason, properties })];
+        for packets in [&refused[..], &dismissed[..]] {
+            let entropy = std::boxed::Box::new(Seeded::new(1));
+            let mut client = Client::new(now, ClientConfig::default(), entropy);
+            assert_eq!(client.poll_connect(now).expect("at once").address, None);
+            client.handle_connected(now);
+            let mut out = SharedSendBuf::new(1 << 16);
+            let _ = client.poll_transmit(now, &mut out);
+            let (mut sent, mut received) = (SharedSendBuf::new(1 << 16), GrowingRecvBuf::new(1 << 16));
+            packets.iter().for_each(|packet| packet.encode(Version::V5, &mut sent).unwrap());
+            sent.slices().for_each(|octets| assert_eq!(received.push(octets), octets.len()));
+            client.recv(now, &mut received);
+            client.handle_transport_gone(now);
+            let events: std::vec::Vec<ClientEvent> = core::iter::from_fn(|| client.poll_event()).collect();
+            let told = events.iter().find_map(|event| match event {
+                ClientEvent::Disconnected { reason, .. } => Some(reason.code()),
+                _ => None,
+            });
+            assert_eq!(told, Some(Some(reason)), "{events:?}");
+            let later = now + 120 * SECOND;
+            client.handle_timeout(later);
+            let dial = client.poll_connect(later).expect("it tries again");
+            assert_eq!(dial.address.as_deref(), Some("mqtt.example:1884"));
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::sessions::Opening;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::endpoint::server::connection::Turn;
+use crate::endpoint::server::event::Dialect;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
 use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
@@ -102,6 +103,7 @@ impl Connection {
     fn published(&mut self, turn: &mut Turn<'_>, m: &Received<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
         let Some(message) = message::verbatim(turn.now, m) else { return };
+        turn.server.traffic.published(Dialect::Bowline);
         let done = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication());
         if m.reliable && turn.server.config.hub.durable {
             self.accept(turn, done.ok().and_then(|outcome| outcome.commit));

@@ -571,7 +571,7 @@ fn garbage_and_silence_are_closed_with_a_reason() {
     let mut w = World::new(ServerConfig::default());
     let c = w.server.accept(w.now, Peer::default()).unwrap();
     let (mut received, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
-    received.push(b"GET / HTTP/1.1\r\n");
+    received.push(b"SSH-2.0-x\r\n");
     w.server.recv(w.now, c, &mut received, &mut out);
     assert!(matches!(&w.events()[..], [ServerEvent::Closed { code: Some(Code::BadPreface), .. }]));
     assert_eq!(w.server.poll_transmit(w.now, c, &mut out), Transport::Shut);

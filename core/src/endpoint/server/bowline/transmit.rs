@@ -1,6 +1,7 @@
 //! What a connection has to send: what its session owes, then what the hub has for it.
 
 use super::super::connection::Turn;
+use super::super::event::Dialect;
 use super::Connection;
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
@@ -44,7 +45,7 @@ impl Connection {
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
+        turn.server.traffic.delivered(Dialect::Bowline, drained.map_or(0, |d| d.taken));
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
             self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");

@@ -167,7 +167,7 @@ impl Connection {
         });
     }
 
-    pub(super) fn dialect(&self) -> Dialect {
+    pub(in super::super) fn dialect(&self) -> Dialect {
         match self.line.version() {
             Version::V311 => Dialect::Mqtt311,
             Version::V5 => Dialect::Mqtt5,

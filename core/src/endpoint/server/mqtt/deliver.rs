@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::connection::Turn;
 use super::Connection;
+use super::aliases::{SHORTEST, SentAliases};
 use super::connect::ConnAck;
 use crate::buf::{SendBuf, SharedSendBuf};
 use crate::endpoint::bridge::ToMqtt;
@@ -84,6 +85,8 @@ impl Connection {
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
         let (line, now, replies) = (&mut self.line, turn.now, turn.server.replies);
+        let most = line.topic_alias_maximum().min(turn.server.config.mqtt.topic_aliases);
+        let mut to = Recipient { most, aliases: &mut self.sent_aliases, line, now };
         let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
             hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
                 let delivery = match (quality, PacketId::new(id)) {
@@ -91,23 +94,52 @@ impl Connection {
                     (Quality::ExactlyOnce, Some(id)) => Delivery::ExactlyOnce { id, dup: again },
                     _ => Delivery::AtMostOnce,
                 };
-                taken(publish(line, now, (sid, others), message, delivery, retain, out))
+                let plain =
+                    Outgoing { delivery, retain, ..Outgoing::new(message.topic_octets(), message.payload()) };
+                taken(publish(&mut to, (sid, others), message, &plain, out))
             }
             // [MQTT-4.4.0-1]
             hub::Delivery::Release { id } => match PacketId::new(id) {
-                Some(id) => taken(line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
+                Some(id) => taken(to.line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
                 None => Take::Never,
             },
             hub::Delivery::Request { id, sid, timeout, message } => {
                 let asked = ToMqtt::request(now, message, replies, id, timeout);
                 let plain = Outgoing::new(message.topic_octets(), message.payload());
-                taken(publish_specially(line, now, (sid, &[]), message, &asked, &plain, out))
+                taken(publish_specially(&mut to, (sid, &[]), message, &asked, &plain, out))
             }
             // Answers come as messages, and there is no word for the end of a request.
             _ => Take::Taken,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
+        let dialect = self.dialect();
+        turn.server.traffic.delivered(dialect, drained.map_or(0, |d| d.taken));
+    }
+}
+
+/// To whom messages go.
+struct Recipient<'a> {
+    line: &'a mut Line,
+    now: Instant,
+    /// Topic aliases at most; 0: none.
+    most: u16,
+    aliases: &'a mut Option<Box<SentAliases>>,
+}
+
+impl Recipient<'_> {
+    #[inline]
+    fn send(&mut self, message: &Outgoing<'_>, out: &mut impl SendBuf) -> Result<(), SendError> {
+        if self.most == 0 || message.topic.len() < SHORTEST {
+            return self.line.publish(self.now, out, message);
+        }
+        self.send_aliased(message, out)
+    }
+
+    #[inline(never)]
+    fn send_aliased(&mut self, message: &Outgoing<'_>, out: &mut impl SendBuf) -> Result<(), SendError> {
+        let Self { line, now, most, aliases } = self;
+        let aliases = aliases.get_or_insert_with(|| Box::new(SentAliases::new(*most)));
+        aliases.send(message, |outgoing| line.publish(*now, out, outgoing))
     }
 }
 
@@ -122,29 +154,24 @@ fn taken(sent: Result<(), SendError>) -> Take {
 
 #[inline]
 fn publish(
-    line: &mut Line,
-    now: Instant,
+    to: &mut Recipient<'_>,
     (sid, others): (u64, &[u64]),
     message: &Message,
-    delivery: Delivery,
-    retain: bool,
+    plain: &Outgoing<'_>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
-    let payload = message.payload();
-    let plain = Outgoing { delivery, retain, ..Outgoing::new(message.topic_octets(), payload) };
     let identified = identifier_of(sid) != 0 || !others.is_empty();
     let special = identified || message.has_props();
-    if payload.len() < SharedSendBuf::SHARE_FROM && !(special && line.version() == Version::V5) {
-        return line.publish(now, out, &plain);
+    if plain.payload.len() < SharedSendBuf::SHARE_FROM && !(special && to.line.version() == Version::V5) {
+        return to.send(plain, out);
     }
-    publish_specially(line, now, (sid, others), message, &ToMqtt::new(now, message), &plain, out)
+    publish_specially(to, (sid, others), message, &ToMqtt::new(to.now, message), plain, out)
 }
 
 /// A message with properties, or a large one.
 #[inline(never)]
 fn publish_specially(
-    line: &mut Line,
-    now: Instant,
+    to: &mut Recipient<'_>,
     (sid, others): (u64, &[u64]),
     message: &Message,
     properties: &ToMqtt<'_>,
@@ -164,7 +191,7 @@ fn publish_specially(
         properties: properties.properties(),
         ..*plain
     };
-    line.publish(now, out, &outgoing)
+    to.send(&outgoing, out)
 }
 
 /// Whether an answer went out, or never will.

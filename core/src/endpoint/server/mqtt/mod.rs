@@ -12,10 +12,12 @@
 //!   all, of either version.
 //! - Clients of 5.0 ask and answer by messages, those of 3.1.1 not at all: the
 //!   [bridge](crate::endpoint::bridge) says how.
+//! - A client that takes topic aliases is sent them, for topics that come again and are worth it.
 //! - The answer to a publication, a subscription or its end waits for the store where that has to
 //!   keep what is acknowledged; answers keep their order. So does CONNACK where the client had a
 //!   session of which it wants to know no more: a crash must not bring that back.
 
+mod aliases;
 mod auth;
 mod close;
 mod connect;
@@ -36,6 +38,7 @@ use crate::hub::SessionKey;
 use crate::mqtt::server::{Config as LineConfig, Event};
 use crate::mqtt::{AliasTable, Server as Line};
 use crate::time::{Deadline, Instant, Why};
+use aliases::SentAliases;
 use auth::Reauthentication;
 use connect::{Opening, WRONG};
 use deliver::Answer;
@@ -51,6 +54,9 @@ pub struct MqttConfig {
     /// Messages with QoS 1 and 2 at most that a client has not acknowledged, where it takes that
     /// many; 1,024.
     pub in_flight: u16,
+    /// Topic aliases at most that a 5.0 client is sent, where it takes that many; 16. Each keeps a topic
+    /// of at most 1,024 octets for the connection, once it was used. 0: none are sent.
+    pub topic_aliases: u16,
     /// Whether a payload that is said to be UTF-8 has to be (reason code 0x99).
     pub check_payload_format: bool,
 }
@@ -58,7 +64,7 @@ pub struct MqttConfig {
 impl Default for MqttConfig {
     fn default() -> Self {
         let line = LineConfig { topic_alias_maximum: 10, ..LineConfig::default() };
-        Self { line, max_client_id: 1024, in_flight: 1024, check_payload_format: false }
+        Self { line, max_client_id: 1024, in_flight: 1024, topic_aliases: 16, check_payload_format: false }
     }
 }
 
@@ -69,7 +75,10 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// The session in the hub that it serves.
     hub: Option<SessionKey>,
+    /// Those of the client.
     aliases: AliasTable,
+    /// Those that it was sent.
+    sent_aliases: Option<Box<SentAliases>>,
     opening: Option<Box<Opening>>,
     again: Option<Box<Reauthentication>>,
     owed: Owed<Answer>,
@@ -95,6 +104,7 @@ impl Connection {
             peer,
             hub: None,
             aliases: AliasTable::new(),
+            sent_aliases: None,
             opening: None,
             again: None,
             owed: Owed::default(),

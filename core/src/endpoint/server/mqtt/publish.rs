@@ -13,6 +13,7 @@ impl Connection {
     #[inline]
     pub(super) fn published(&mut self, turn: &mut Turn<'_>, publish: &Publish<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
+        turn.server.traffic.published(self.dialect());
         let done = self.offer(turn, hub, publish);
         let Some(id) = publish.id() else { return };
         let kind = if publish.qos() == Qos::ExactlyOnce { AckKind::PubRec } else { AckKind::PubAck };

@@ -28,17 +28,15 @@ impl Connection {
         }
         // The session may have ended with its connection.
         let old = turn.server.registry.find(sought);
-        let mut commit = None;
-        let (hub, resumed) = match old {
-            Some(old) if !wish.clean_start => (self.go_on_with(turn, old, who, wish)?, true),
+        let (hub, resumed, commit) = match old {
+            Some(old) if !wish.clean_start => (self.go_on_with(turn, old, who, wish)?, true, None),
             old => {
-                // [MQTT-3.1.2-4]. A crash must not bring it back to a client that has forgotten it.
                 if let Some(old) = old {
-                    let issued = turn.server.hub.issued();
-                    turn.server.remove(turn.now, old);
-                    commit = turn.server.hub.commit_since(issued);
+                    turn.server.remove(turn.now, old); // [MQTT-3.1.2-4]
                 }
-                (self.begin(turn, who, wish)?, false)
+                // However one has ended, a crash must not bring it back to a client that has forgotten it.
+                let commit = turn.server.registry.ended(sought);
+                (self.begin(turn, who, wish)?, false, commit)
             }
         };
         turn.server.registry.serve(hub, turn.key);

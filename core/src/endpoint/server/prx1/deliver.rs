@@ -1,6 +1,7 @@
 //! What a connection has to send: answers that were owed, then what the hub has for it.
 
 use super::super::connection::Turn;
+use super::super::event::Dialect;
 use super::queue::PREFIX;
 use super::{Acknowledgement, Connection};
 use crate::buf::SendBuf;
@@ -77,7 +78,7 @@ impl Connection {
             _ => Take::Never,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        turn.server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
+        turn.server.traffic.delivered(Dialect::Prx1, drained.map_or(0, |d| d.taken));
     }
 
     /// A server that drains lets a client go that has acknowledged all.

@@ -4,6 +4,7 @@ use alloc::string::ToString;
 
 use super::super::REPLY_ROOM;
 use super::super::connection::Turn;
+use super::super::event::Dialect;
 use super::deliver::{STAND_IN, put};
 use super::{Acknowledgement, Connection};
 use crate::buf::{RecvBuf, SendBuf};
@@ -48,6 +49,7 @@ impl Connection {
 
     fn published(&mut self, turn: &mut Turn<'_>, publish: &Publish<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
+        turn.server.traffic.published(Dialect::Prx1);
         let Some(message) = message::compose(turn.now, Properties::NONE, publish.topic, publish.payload)
         else {
             return;

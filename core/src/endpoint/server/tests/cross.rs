@@ -34,7 +34,7 @@ fn listen(w: &mut World, [five, three, prx1, own]: [usize; 4]) {
 
 /// Any dialect to every dialect.
 #[test]
-fn messages_reach_all_dialects() {
+pub(super) fn messages_reach_all_dialects() {
     let (mut w, lines) = world();
     let [five, three, prx1, own] = lines;
     listen(&mut w, lines);
@@ -62,7 +62,7 @@ fn messages_reach_all_dialects() {
 
 /// What one dialect has retained, the others get when they subscribe.
 #[test]
-fn retained_messages_reach_all_dialects() {
+pub(super) fn retained_messages_reach_all_dialects() {
     let (mut w, lines) = world();
     let [_, three, ..] = lines;
     w.send(three, &Packet::Publish(Publish { retain: true, ..publish("t/1", "kept", Qos::AtMostOnce, 0) }));
@@ -77,7 +77,7 @@ fn retained_messages_reach_all_dialects() {
 
 /// Logs say who speaks what, and who was refused.
 #[test]
-fn events_tell_the_dialects() {
+pub(super) fn events_tell_the_dialects() {
     let (mut w, _) = world();
     let opened = w.events().into_iter().filter_map(|event| match event {
         ServerEvent::Opened { dialect, .. } => Some(dialect),
@@ -95,7 +95,7 @@ fn events_tell_the_dialects() {
 
 /// What MQTT 5 says beside a message goes along, in its order; expiry is counted down.
 #[test]
-fn properties_go_along() {
+pub(super) fn properties_go_along() {
     let (mut w, [five, three, ..]) = world();
     let b = w.v5("b");
     w.subscribe(b, "t", Qos::AtLeastOnce);
@@ -136,7 +136,7 @@ fn properties_go_along() {
 
 /// A client of our own protocol asks, one of MQTT 5 answers; and the other way round.
 #[test]
-fn requests_cross_dialects() {
+pub(super) fn requests_cross_dialects() {
     let (mut w, [five, .., own]) = world();
     w.subscribe(five, "calc/add", Qos::AtMostOnce);
     let request = Request { id: 1, topic: "calc/add", payload: b"1+2", ..request() };
@@ -195,7 +195,7 @@ fn request() -> Request<'static> {
 
 /// §3.1.3.2.4: the expiry of a will counts from when it is published.
 #[test]
-fn a_will_expires_from_its_publication_on() {
+pub(super) fn a_will_expires_from_its_publication_on() {
     let (mut w, [_, _, _, own]) = world();
     let list = [Property::WillDelay(60), Property::MessageExpiry(10), Property::User("a", "b")];
     let will = Will {

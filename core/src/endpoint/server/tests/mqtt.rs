@@ -26,7 +26,7 @@ fn world() -> World {
 
 /// [MQTT-3.3.1-9], [MQTT-4.3.1-1]: a message reaches who subscribed, of either version.
 #[test]
-fn messages_reach_subscribers() {
+pub(super) fn messages_reach_subscribers() {
     let mut w = world();
     let (a, b, c) = (w.v5("a"), w.v3("b"), w.v5("c"));
     w.subscribe(b, "home/+", Q0);
@@ -39,7 +39,7 @@ fn messages_reach_subscribers() {
 
 /// [MQTT-3.8.4-8]: the lower of both; §4.3.2, §4.3.3.
 #[test]
-fn each_quality_is_acknowledged_in_its_way() {
+pub(super) fn each_quality_is_acknowledged_in_its_way() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v5("b"));
     w.subscribe(b, "one", Q1);
@@ -64,7 +64,7 @@ fn each_quality_is_acknowledged_in_its_way() {
 /// [MQTT-4.3.3-10], [MQTT-4.3.3-11]: one that is known is acknowledged and not delivered again, over
 /// another connection too; [MQTT-3.7.2-1] for what is not known, which is no error where a session goes on.
 #[test]
-fn exactly_once_in_is_exactly_once() {
+pub(super) fn exactly_once_in_is_exactly_once() {
     let mut w = world();
     let (a, _) = w.stay(Version::V5, "a");
     let b = w.v5("b");
@@ -88,7 +88,7 @@ fn exactly_once_in_is_exactly_once() {
 /// [MQTT-4.4.0-1]: what was not acknowledged comes again, with DUP, its identifier and in order; of
 /// what was received only the release.
 #[test]
-fn what_was_not_settled_comes_again() {
+pub(super) fn what_was_not_settled_comes_again() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.stay(Version::V5, "b").0);
     w.subscribe(b, "#", Q2);
@@ -120,7 +120,7 @@ fn what_was_not_settled_comes_again() {
 
 /// [MQTT-3.3.4-9]: no more than the client's receive maximum is in flight.
 #[test]
-fn the_clients_receive_maximum_is_kept() {
+pub(super) fn the_clients_receive_maximum_is_kept() {
     let mut w = world();
     let a = w.v5("a");
     let list = [Property::ReceiveMaximum(2)];
@@ -141,7 +141,7 @@ fn the_clients_receive_maximum_is_kept() {
 
 /// [MQTT-3.3.4-7]: more than announced ends the connection.
 #[test]
-fn the_servers_receive_maximum_is_enforced() {
+pub(super) fn the_servers_receive_maximum_is_enforced() {
     let mut config = ServerConfig::default();
     config.mqtt.line.receive_maximum = 2;
     let mut w = World::new(config);
@@ -162,7 +162,7 @@ fn the_servers_receive_maximum_is_enforced() {
 
 /// [MQTT-3.1.2-25]: what is too large for a client is not sent to it, and the rest comes.
 #[test]
-fn what_a_client_cannot_take_is_left_out() {
+pub(super) fn what_a_client_cannot_take_is_left_out() {
     let mut w = world();
     let a = w.v5("a");
     let list = [Property::MaximumPacketSize(64)];
@@ -182,7 +182,7 @@ fn what_a_client_cannot_take_is_left_out() {
 
 /// §3.4.2.1: nobody was there. [MQTT-3.10.4-4] and §3.11.3: nothing was there.
 #[test]
-fn nobody_and_nothing_are_told() {
+pub(super) fn nobody_and_nothing_are_told() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v3("b"));
     w.publish(a, "t", "x", Q1, 1);
@@ -209,7 +209,7 @@ fn nobody_and_nothing_are_told() {
 
 /// [MQTT-3.1.4-3]: who comes with the same client identifier takes over.
 #[test]
-fn a_client_identifier_is_taken_over() {
+pub(super) fn a_client_identifier_is_taken_over() {
     let mut w = world();
     for version in [Version::V311, Version::V5] {
         let (old, _) = w.stay(version, "me");
@@ -235,7 +235,7 @@ fn a_client_identifier_is_taken_over() {
 
 /// [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16]; 3.1.1: [MQTT-3.1.3-8], [MQTT-3.1.3-9].
 #[test]
-fn who_has_no_identifier_gets_one_or_is_refused() {
+pub(super) fn who_has_no_identifier_gets_one_or_is_refused() {
     let mut w = world();
     let (_, told) = w.mqtt(&Connect::new(Version::V5, ""));
     let Some(given) = told[0].strip_prefix("CONNACK Success id=auto-") else { panic!("{told:?}") };
@@ -252,7 +252,7 @@ fn who_has_no_identifier_gets_one_or_is_refused() {
 
 /// A session belongs to who began it.
 #[test]
-fn another_user_does_not_get_a_session() {
+pub(super) fn another_user_does_not_get_a_session() {
     let mut users = Users::new(Anonymous::Never);
     users.add_token(b"s3cr3t-of-a", "alice");
     users.add_token(b"s3cr3t-of-b", "bob");
@@ -273,7 +273,7 @@ fn will<'a>(payload: &'a str, properties: Properties<'a>) -> Option<Will<'a>> {
 
 /// [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.14.4-3].
 #[test]
-fn a_will_is_published_unless_its_client_leaves() {
+pub(super) fn a_will_is_published_unless_its_client_leaves() {
     let mut w = world();
     let b = w.v5("b");
     w.subscribe(b, "will", Q1);
@@ -304,7 +304,7 @@ fn a_will_is_published_unless_its_client_leaves() {
 /// [MQTT-3.1.3-9]: a will waits for its delay, but not longer than the session, and is forgotten
 /// when the client comes back before.
 #[test]
-fn a_will_waits() {
+pub(super) fn a_will_waits() {
     let mut w = world();
     let b = w.v5("b");
     w.subscribe(b, "will", Q0);
@@ -347,7 +347,7 @@ fn a_will_waits() {
 
 /// [MQTT-3.1.2-23], §3.14.2.2.2: how long a session stays, and DISCONNECT that changes it.
 #[test]
-fn sessions_stay_as_long_as_they_are_to() {
+pub(super) fn sessions_stay_as_long_as_they_are_to() {
     let mut config = ServerConfig::default();
     config.hub.max_expiry = Duration::from_secs(100);
     let mut w = World::new(config);
@@ -380,7 +380,7 @@ fn sessions_stay_as_long_as_they_are_to() {
 
 /// §3.8.3.1, [MQTT-3.8.4-4], §3.3.1.3: retained messages and the options that say what comes.
 #[test]
-fn retained_messages_come_as_they_are_asked_for() {
+pub(super) fn retained_messages_come_as_they_are_asked_for() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v5("b"));
     let keep = |payload: &'static str| Publish { retain: true, ..publish("t/1", payload, Q1, 1) };
@@ -418,7 +418,7 @@ fn retained_messages_come_as_they_are_asked_for() {
 
 /// [MQTT-3.3.4-2] to [MQTT-3.3.4-5]: one message, with all identifiers; no local.
 #[test]
-fn overlapping_subscriptions_get_one_message() {
+pub(super) fn overlapping_subscriptions_get_one_message() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v5("b"));
     for (filter, qos, list) in [
@@ -446,7 +446,7 @@ fn overlapping_subscriptions_get_one_message() {
 
 /// §4.8.2: each message of a shared subscription goes to one of its members.
 #[test]
-fn shared_subscriptions_are_balanced() {
+pub(super) fn shared_subscriptions_are_balanced() {
     let mut w = world();
     let (a, b, c) = (w.v5("a"), w.v5("b"), w.v3("c"));
     w.subscribe(b, "$share/g/t", Q0);
@@ -460,7 +460,7 @@ fn shared_subscriptions_are_balanced() {
 
 /// [MQTT-4.7.2-1], [MQTT-3.3.2-2] and filters that are none.
 #[test]
-fn topics_and_filters_are_checked() {
+pub(super) fn topics_and_filters_are_checked() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v5("b"));
     w.subscribe(b, "#", Q0);
@@ -476,7 +476,7 @@ fn topics_and_filters_are_checked() {
 
 /// [MQTT-3.1.2-22]; [MQTT-3.1.2-21].
 #[test]
-fn silence_ends_a_connection() {
+pub(super) fn silence_ends_a_connection() {
     let mut config = ServerConfig::default();
     config.mqtt.line.max_keep_alive = Some(20);
     let mut w = World::new(config);
@@ -493,7 +493,7 @@ fn silence_ends_a_connection() {
 
 /// [MQTT-3.3.2-7], §3.3.2.3.4: the aliases of a client, which its next connection does not have.
 #[test]
-fn topic_aliases_are_resolved() {
+pub(super) fn topic_aliases_are_resolved() {
     let mut w = world();
     let (a, b) = (w.v5("a"), w.v5("b"));
     w.subscribe(b, "#", Q0);
@@ -514,7 +514,7 @@ fn topic_aliases_are_resolved() {
 
 /// [MQTT-4.11.0-1], §4.13: a server that goes tells where to; what is in flight is finished before.
 #[test]
-fn a_draining_server_redirects() {
+pub(super) fn a_draining_server_redirects() {
     let mut w = world();
     let (a, b, c) = (w.v5("a"), w.v5("b"), w.v3("c"));
     w.subscribe(b, "t", Q1);
@@ -546,7 +546,7 @@ fn a_draining_server_redirects() {
 
 /// Closed by an administrator; and by its own slowness.
 #[test]
-fn the_server_says_why_it_ends() {
+pub(super) fn the_server_says_why_it_ends() {
     let mut w = world();
     let a = w.v5("a");
     w.server.close(w.now, w.lines[a].connection, crate::session::Code::Normal, "by the administrator");
@@ -556,7 +556,7 @@ fn the_server_says_why_it_ends() {
 
 /// [MQTT-3.1.2-2], [MQTT-3.1.0-1]; a stranger's octets harm nobody.
 #[test]
-fn what_does_not_begin_well_ends() {
+pub(super) fn what_does_not_begin_well_ends() {
     let mut w = world();
     let a = w.open(Peer::default(), Tongue::Mqtt(Version::V311));
     w.octets(a, b"\x10\x0c\0\x04MQTT\x03\x02\0\0\0\0");
@@ -571,7 +571,7 @@ fn what_does_not_begin_well_ends() {
 /// §4.12: SCRAM-SHA-256 in CONNECT and AUTH, and again while the connection is open; nobody becomes
 /// somebody else by that ([MQTT-4.12.1-2]).
 #[test]
-fn enhanced_authentication() {
+pub(super) fn enhanced_authentication() {
     let mut users = Users::new(Anonymous::Never);
     for user in ["alice", "bob"] {
         users.add_password(user, Credential::derive("pw", b"0123456789abcdef", MIN_ITERATIONS).unwrap());
@@ -625,7 +625,7 @@ fn scram(w: &mut World, open: Option<usize>, user: &str, password: &str) -> (usi
 
 /// A queue that is full, where its policy is to be disconnected.
 #[test]
-fn a_client_that_takes_too_little_is_told() {
+pub(super) fn a_client_that_takes_too_little_is_told() {
     let queue = QueueLimits { max_messages: 2, policy: Policy::Disconnect, ..QueueLimits::default() };
     let mut w = World::new(ServerConfig { queue, ..ServerConfig::default() });
     let a = w.v5("a");

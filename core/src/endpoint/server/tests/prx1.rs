@@ -46,7 +46,7 @@ fn queue<'a>(
 }
 
 #[test]
-fn who_proves_who_it_is_comes_in() {
+pub(super) fn who_proves_who_it_is_comes_in() {
     let mut w = world();
     let (a, told) = w.prx1(Some("test"), false);
     assert_eq!(told, ["CONNACK None"]);
@@ -69,7 +69,7 @@ fn who_proves_who_it_is_comes_in() {
 }
 
 #[test]
-fn messages_and_their_acknowledgements() {
+pub(super) fn messages_and_their_acknowledgements() {
     let mut w = world();
     let (a, b) = (w.prx1(None, true).0, w.prx1(None, true).0);
     w.say(b, &subscribe("a/*", 2));
@@ -90,7 +90,7 @@ fn messages_and_their_acknowledgements() {
 }
 
 #[test]
-fn the_last_value_is_kept() {
+pub(super) fn the_last_value_is_kept() {
     let mut w = world();
     let (a, b) = (w.prx1(None, true).0, w.prx1(None, true).0);
     let keep = |payload| Packet::Publish(Publish { retain: true, ..Publish::new("t", payload) });
@@ -104,7 +104,7 @@ fn the_last_value_is_kept() {
 }
 
 #[test]
-fn the_same_user_again_goes_on_with_its_session() {
+pub(super) fn the_same_user_again_goes_on_with_its_session() {
     let mut w = world();
     let (a, _) = w.prx1(Some("test"), false);
     w.say(a, &subscribe("t", 1));
@@ -128,7 +128,7 @@ fn the_same_user_again_goes_on_with_its_session() {
 }
 
 #[test]
-fn silence_and_nonsense_close() {
+pub(super) fn silence_and_nonsense_close() {
     let mut w = world();
     let a = w.open(Peer::default(), Tongue::Prx1);
     w.octets(a, b"\x18\x12\x00\x04PRX1\x0f\x00\x01");
@@ -148,7 +148,7 @@ fn silence_and_nonsense_close() {
 }
 
 #[test]
-fn queues_hand_out_what_waits_when_they_are_drained() {
+pub(super) fn queues_hand_out_what_waits_when_they_are_drained() {
     let mut w = world();
     let (a, b) = (w.prx1(None, true).0, w.prx1(None, true).0);
     w.say(a, &queue(QueueAction::Drain, "jobs", None, None));
@@ -175,7 +175,7 @@ fn queues_hand_out_what_waits_when_they_are_drained() {
 }
 
 #[test]
-fn a_draining_server_lets_go_who_has_acknowledged() {
+pub(super) fn a_draining_server_lets_go_who_has_acknowledged() {
     let mut w = world();
     let (a, b) = (w.prx1(None, true).0, w.prx1(None, true).0);
     w.say(b, &subscribe("t", 1));

@@ -8,7 +8,9 @@ use super::world::World;
 use crate::endpoint::server::{Anonymous, ServerConfig, ServerEvent, Users};
 use crate::hub::HubOptions;
 use crate::lifecycle::Transport;
-use crate::mqtt::{AckKind, Connect, Packet, Properties, Property, Qos, Subscription, Version};
+use crate::mqtt::{
+    AckKind, Connect, Disconnect, Packet, Properties, Property, Qos, ReasonCode, Subscription, Version,
+};
 use crate::prx1::{self, Filter};
 use crate::session::{Code, Connect as Hello, Counts, Message, Resume, Subscribe};
 
@@ -30,7 +32,7 @@ fn durable_subscriber(w: &mut World) -> usize {
 }
 
 #[test]
-fn what_is_acknowledged_is_stored_before() {
+pub(super) fn what_is_acknowledged_is_stored_before() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, c) = (w.v5("a"), w.v5("c"));
@@ -56,7 +58,7 @@ fn what_is_acknowledged_is_stored_before() {
 }
 
 #[test]
-fn what_is_said_again_is_answered_no_sooner() {
+pub(super) fn what_is_said_again_is_answered_no_sooner() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let a = w.v5("a");
@@ -87,7 +89,7 @@ fn what_is_said_again_is_answered_no_sooner() {
 
 /// [MQTT-3.1.2-4]
 #[test]
-fn a_session_that_is_discarded_does_not_come_back() {
+pub(super) fn a_session_that_is_discarded_does_not_come_back() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     w.publish(b, "other", "x", Qos::ExactlyOnce, 5);
@@ -112,8 +114,61 @@ fn a_session_that_is_discarded_does_not_come_back() {
     assert_eq!(w.take(a), ["PUBREC 1 No matching subscribers"], "its subscriptions are gone");
 }
 
+/// However a session has ended, its client is not told that it has a new one before the store knows.
 #[test]
-fn our_own_protocol_and_prx1_wait_as_well() {
+fn a_session_that_has_ended_does_not_come_back() {
+    let mut w = world();
+    let list = [Property::SessionExpiry(60)];
+    let minute =
+        Connect { clean_start: false, properties: Properties::list(&list), ..Connect::new(Version::V5, "b") };
+    let ends: [fn(&mut World, usize); 3] = [
+        // It expires.
+        |w, b| {
+            w.cut(b);
+            w.commit();
+            w.advance(Duration::from_secs(61));
+        },
+        // Its client ends it with its connection.
+        |w, b| {
+            let list = [Property::SessionExpiry(0)];
+            let properties = Properties::list(&list);
+            w.send(b, &Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties }));
+        },
+        // A clean connection takes its place, and goes with its own session.
+        |w, b| {
+            w.cut(b);
+            let (clean, _) = w.mqtt(&Connect::new(Version::V5, "b"));
+            w.cut(clean);
+        },
+    ];
+    for end in ends {
+        let (b, said) = w.mqtt(&minute);
+        assert_eq!(said, ["CONNACK Success"]);
+        w.publish(b, "other", "x", Qos::ExactlyOnce, 5);
+        w.commit();
+        end(&mut w, b);
+        let (other, said) = w.mqtt(&Connect { client_id: "c", ..minute });
+        assert_eq!(said, ["CONNACK Success"], "who has another name waits for nothing");
+        w.cut(other);
+        let (b, said) = w.mqtt(&minute);
+        assert_eq!(said, NOTHING, "a crash now would have it go on");
+        w.commit();
+        assert_eq!(w.take(b), ["CONNACK Success"]);
+        w.publish(b, "other", "y", Qos::ExactlyOnce, 5);
+        w.commit();
+        assert_eq!(w.take(b), ["PUBREC 5 No matching subscribers"]);
+        let list = [Property::SessionExpiry(0)];
+        let properties = Properties::list(&list);
+        w.send(b, &Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties }));
+        w.commit();
+        let (c, _) = w.mqtt(&Connect { clean_start: true, client_id: "c", ..Connect::new(Version::V5, "c") });
+        w.commit();
+        w.cut(c);
+    }
+}
+
+#[test]
+pub(super) fn our_own_protocol_and_prx1_wait_as_well() {
     let mut w = world();
     durable_subscriber(&mut w);
     let (own, prx1) = (w.bowline(), w.prx1(None, true).0);
@@ -132,7 +187,7 @@ fn our_own_protocol_and_prx1_wait_as_well() {
 
 /// END-2: who leaves at once still learns what was accepted.
 #[test]
-fn a_close_waits_for_what_came_before_it() {
+pub(super) fn a_close_waits_for_what_came_before_it() {
     let mut w = world();
     durable_subscriber(&mut w);
     let own = w.bowline();
@@ -148,7 +203,7 @@ fn a_close_waits_for_what_came_before_it() {
 }
 
 #[test]
-fn a_store_that_takes_nothing_is_told_where_there_are_words() {
+pub(super) fn a_store_that_takes_nothing_is_told_where_there_are_words() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, old, prx1) = (w.v5("a"), w.v3("old"), w.prx1(None, true).0);
@@ -166,8 +221,66 @@ fn a_store_that_takes_nothing_is_told_where_there_are_words() {
     assert_eq!(w.take(b), ["t=plain"], "the rest goes on");
 }
 
+/// [MQTT-4.6.0-5]: the order is that of what was accepted. A refusal settles a message; where it is lost
+/// with the connection, the client says the message again, which is then taken, behind those that were
+/// taken meanwhile. Nothing is lost, and nothing comes twice.
 #[test]
-fn sessions_of_mqtt_outlive_the_server() {
+fn a_message_whose_refusal_was_lost_is_taken_when_it_is_said_again() {
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        let mut w = world();
+        let b = durable_subscriber(&mut w);
+        let (a, _) = w.stay(Version::V5, "a");
+        w.commit();
+        w.server.set_store_available(false);
+        w.publish(a, "t", "first", qos, 1);
+        w.server.set_store_available(true);
+        w.publish(a, "t", "second", qos, 2);
+        w.commit();
+        // Neither answer reaches it: it says both again, in their order.
+        w.cut(a);
+        let (a, resumed) = w.stay(Version::V5, "a");
+        assert!(resumed);
+        w.publish(a, "t", "first", qos, 1);
+        w.publish(a, "t", "second", qos, 2);
+        w.commit();
+        let came = w.take(b);
+        let told = w.take(a);
+        if qos == Qos::ExactlyOnce {
+            assert_eq!(came, ["t=second q2#1", "t=first q2#2"]);
+            assert_eq!(told, ["PUBREC 1", "PUBREC 2"], "the second is known");
+        } else {
+            assert_eq!(
+                came,
+                ["t=second q1#1", "t=first q1#2", "t=second q1#3"],
+                "in order from the repetition on"
+            );
+            assert_eq!(told, ["PUBACK 1", "PUBACK 2"]);
+        }
+    }
+}
+
+/// One who may have one message in flight at a time has no order to lose, whatever is lost.
+#[test]
+fn who_has_one_message_in_flight_keeps_the_order_over_lost_refusals() {
+    let mut w = world();
+    let b = durable_subscriber(&mut w);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.commit();
+    w.server.set_store_available(false);
+    w.publish(a, "t", "first", Qos::ExactlyOnce, 1);
+    w.cut(a);
+    w.server.set_store_available(true);
+    let (a, _) = w.stay(Version::V5, "a");
+    w.publish(a, "t", "first", Qos::ExactlyOnce, 1);
+    w.commit();
+    assert_eq!(w.take(a), ["PUBREC 1"]);
+    w.publish(a, "t", "second", Qos::ExactlyOnce, 2);
+    w.commit();
+    assert_eq!(w.take(b), ["t=first q2#1", "t=second q2#2"]);
+}
+
+#[test]
+pub(super) fn sessions_of_mqtt_outlive_the_server() {
     let mut w = world();
     let b = durable_subscriber(&mut w);
     let (a, _) = w.stay(Version::V311, "a");
@@ -196,7 +309,7 @@ fn sessions_of_mqtt_outlive_the_server() {
 }
 
 #[test]
-fn sessions_of_our_own_protocol_outlive_the_server() {
+pub(super) fn sessions_of_our_own_protocol_outlive_the_server() {
     let mut w = world();
     let hello = Hello { expiry: Duration::from_secs(600), ..Hello::default() };
     let b = w.bowline_as(&hello);
@@ -222,7 +335,7 @@ fn sessions_of_our_own_protocol_outlive_the_server() {
 }
 
 #[test]
-fn sessions_of_prx1_outlive_the_server() {
+pub(super) fn sessions_of_prx1_outlive_the_server() {
     let mut w = world();
     let mut users = Users::new(Anonymous::Always);
     let salt = b"0123456789abcdef";
@@ -245,7 +358,7 @@ fn sessions_of_prx1_outlive_the_server() {
 
 /// Of a client that is owed too many answers nothing more is read until the store has caught up.
 #[test]
-fn a_store_that_is_behind_slows_its_publishers() {
+pub(super) fn a_store_that_is_behind_slows_its_publishers() {
     let mut w = world();
     durable_subscriber(&mut w);
     let a = w.v3("a");

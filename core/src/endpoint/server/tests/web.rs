@@ -53,16 +53,17 @@ impl Page {
                 _ => {}
             }
         }
-        self.layer.poll_transmit(now, &mut out);
+        let _ = self.layer.poll_transmit(now, &mut out);
         back.push(&out.slices().collect::<Vec<_>>().concat());
     }
 }
 
 impl World {
     /// A connection that asks for `/ws`, with these fields beside.
-    pub(super) fn upgrade(&mut self, peer: Peer, fields: &str) -> usize {
+    pub(super) fn open_page(&mut self, peer: Peer, fields: &str) -> usize {
         let page = Box::new(Page::new(self.now));
         let i = self.open(peer, Tongue::Web(page));
+        self.lines[i].out = SharedSendBuf::new(1 << 20);
         let head = format!(
             "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
@@ -73,7 +74,7 @@ impl World {
 
     /// A page that was welcomed.
     pub(super) fn page(&mut self) -> (usize, Session) {
-        let i = self.upgrade(Peer::default(), "Sec-WebSocket-Protocol: bowline.json.v1\r\n");
+        let i = self.open_page(Peer::default(), "Sec-WebSocket-Protocol: bowline.json.v1\r\n");
         let told = self.told(i);
         assert_eq!(told.len(), 1, "{told:?}");
         (i, Session::of(&told[0]))
@@ -99,7 +100,7 @@ impl World {
         let now = self.now;
         let Tongue::Web(page) = &mut self.lines[i].tongue else { panic!("it speaks another tongue") };
         f(&mut page.layer, now, &mut out);
-        page.layer.poll_transmit(now, &mut out);
+        let _ = page.layer.poll_transmit(now, &mut out);
         let octets = out.slices().collect::<Vec<_>>().concat();
         self.octets(i, &octets);
     }

@@ -8,7 +8,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::web::Page;
-use crate::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
+use crate::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use crate::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent};
 use crate::entropy::Seeded;
 use crate::hub::Operation;
@@ -20,6 +20,8 @@ use crate::mqtt::{
 use crate::prx1;
 use crate::session::{Config, Connect as Hello, Event, ResumeKey, Session, SessionId};
 use crate::time::Instant;
+use crate::websocket::handshake::Opening;
+use crate::websocket::{self, Carries, Client, Closed, WebSocket};
 
 /// What a client speaks.
 pub(super) enum Tongue {
@@ -38,9 +40,11 @@ pub(super) struct Line {
     /// What the server has not read yet.
     input: GrowingRecvBuf,
     /// What the server wrote.
-    out: SharedSendBuf,
+    pub(super) out: SharedSendBuf,
     /// What the client has of that.
     received: GrowingRecvBuf,
+    /// What is around it.
+    layer: Option<Box<Layer>>,
     log: Vec<String>,
     /// What resumes a session of our own protocol.
     pub(super) credentials: Option<(SessionId, ResumeKey)>,
@@ -49,6 +53,40 @@ pub(super) struct Line {
     /// The client reads nothing.
     pub(super) stalled: bool,
     pub(super) transport: Transport,
+}
+
+impl Line {
+    /// The server may write as much ahead.
+    pub(super) fn widen(&mut self, octets: usize) {
+        assert!(self.out.is_empty());
+        self.out = SharedSendBuf::new(octets);
+    }
+
+    /// Octets that the server wrote and the client has not taken.
+    pub(super) fn unread(&self) -> usize {
+        self.out.slices().map(<[u8]>::len).sum()
+    }
+}
+
+/// A WebSocket around a line.
+struct Layer {
+    machine: WebSocket<Client<Seeded>>,
+    /// What came of it.
+    raw: GrowingRecvBuf,
+    /// The close code of the server.
+    closed: Option<(u16, String)>,
+}
+
+std::thread_local! {
+    /// Whether lines of this thread's worlds are over WebSockets.
+    static OVER_WEBSOCKET: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+}
+
+/// Tells a story again, with every line over a WebSocket.
+pub(super) fn over_websocket(story: impl FnOnce()) {
+    OVER_WEBSOCKET.set(true);
+    story();
+    OVER_WEBSOCKET.set(false);
 }
 
 pub(super) struct World {
@@ -95,6 +133,36 @@ impl World {
     }
 
     pub(super) fn open(&mut self, peer: Peer, tongue: Tongue) -> usize {
+        let protocol = match &tongue {
+            Tongue::Mqtt(_) => "mqtt",
+            Tongue::Prx1 => "prx1",
+            Tongue::Bowline(_) => "bowline",
+            // They open what they need by themselves.
+            Tongue::Web(_) | Tongue::Http => return self.accept(peer, tongue),
+        };
+        let i = self.accept(peer, tongue);
+        if OVER_WEBSOCKET.get() {
+            self.upgrade(i, protocol);
+        }
+        i
+    }
+
+    /// Has a WebSocket opened on a line.
+    fn upgrade(&mut self, i: usize, protocols: &str) {
+        let opening = Opening { host: "localhost", target: "/mqtt", protocols, ..Opening::default() };
+        let mut request = SharedSendBuf::new(4096);
+        opening.put(&mut Seeded::new(3), &mut request).unwrap();
+        let request = request.slices().flatten().copied().collect::<Vec<u8>>();
+        self.octets(i, &request);
+        let (now, line) = (self.now, &mut self.lines[i]);
+        let answer = line.received.take(usize::MAX);
+        assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(b"\r\n\r\n"));
+        let config = websocket::Config { max_message: 1 << 24, ..websocket::Config::default() };
+        let machine = WebSocket::new(now, Client::new(Seeded::new(4)), Carries::Stream, &config);
+        line.layer = Some(Box::new(Layer { machine, raw: GrowingRecvBuf::new(1 << 21), closed: None }));
+    }
+
+    fn accept(&mut self, peer: Peer, tongue: Tongue) -> usize {
         let connection = self.server.accept(self.now, peer).unwrap();
         self.lines.push(Line {
             connection,
@@ -102,6 +170,7 @@ impl World {
             input: GrowingRecvBuf::new(1 << 21),
             out: SharedSendBuf::new(64 << 10),
             received: GrowingRecvBuf::new(1 << 21),
+            layer: None,
             log: Vec::new(),
             credentials: None,
             auth_data: Vec::new(),
@@ -209,8 +278,25 @@ impl World {
 
     /// Octets of a client reach the server, and all that follows from that happens.
     pub(super) fn octets(&mut self, i: usize, octets: &[u8]) {
-        assert_eq!(self.lines[i].input.push(octets), octets.len());
+        let line = &mut self.lines[i];
+        let octets = match &mut line.layer {
+            None => octets.to_vec(),
+            Some(layer) => {
+                let mut out = SharedSendBuf::new(1 << 22);
+                // Borders mean nothing: packets are cut, and several are in one.
+                for part in octets.chunks(1 + octets.len() / 3) {
+                    SendBuf::put(&mut layer.machine.framed(&mut out), part);
+                }
+                out.slices().flatten().copied().collect()
+            }
+        };
+        assert_eq!(line.input.push(&octets), octets.len());
         self.run();
+    }
+
+    /// With which code and reason the server closed a WebSocket.
+    pub(super) fn closed(&self, i: usize) -> Option<(u16, &str)> {
+        self.lines[i].layer.as_ref()?.closed.as_ref().map(|(code, reason)| (*code, &**reason))
     }
 
     /// Moves octets both ways until nothing moves.
@@ -251,8 +337,14 @@ impl World {
         }
         let bytes: Vec<u8> = line.out.slices().flatten().copied().collect();
         line.out.sent(bytes.len());
-        line.received.push(&bytes);
+        match &mut line.layer {
+            None => _ = line.received.push(&bytes),
+            Some(layer) => layer.carry(now, &bytes, &mut line.received, &mut line.input),
+        }
         match &mut line.tongue {
+            // The answer to the request for a WebSocket.
+            Tongue::Mqtt(_) | Tongue::Prx1 | Tongue::Bowline(_)
+                if line.received.filled().starts_with(b"HTTP") => {}
             Tongue::Mqtt(version) => {
                 while let Ok(Some(head)) = Head::read(line.received.filled()) {
                     if line.received.filled().len() < head.total() {
@@ -330,7 +422,23 @@ impl World {
     }
 
     pub(super) fn advance(&mut self, by: Duration) {
-        self.now = self.now + by;
+        let until = self.now + by;
+        // A WebSocket's peer is pinged on the way.
+        while let Some(at) = self.next_ping().filter(|at| *at < until) {
+            self.advance_to(at);
+        }
+        self.advance_to(until);
+    }
+
+    /// When the next is due on a line over a WebSocket.
+    fn next_ping(&self) -> Option<Instant> {
+        let over = self.lines.iter().filter(|line| line.layer.is_some());
+        let deadlines = over.filter_map(|line| self.server.poll_timeout(line.connection));
+        deadlines.map(|deadline| deadline.at).filter(|at| *at > self.now).min()
+    }
+
+    fn advance_to(&mut self, at: Instant) {
+        self.now = at;
         while self.server.poll_hub_timeout().is_some_and(|deadline| deadline.at <= self.now) {
             self.server.handle_hub_timeout(self.now);
         }
@@ -344,6 +452,24 @@ impl World {
 
     pub(super) fn events(&mut self) -> Vec<ServerEvent> {
         core::iter::from_fn(|| self.server.poll_event()).collect()
+    }
+}
+
+impl Layer {
+    /// What came of the server goes to what is within; what the layer itself answers goes back.
+    fn carry(&mut self, now: Instant, octets: &[u8], within: &mut GrowingRecvBuf, back: &mut GrowingRecvBuf) {
+        self.raw.push(octets);
+        let mut out = SharedSendBuf::new(1 << 16);
+        while let Some(event) = self.machine.recv(now, &mut self.raw, &mut out) {
+            if let websocket::Event::Closed(Closed { code, reason, .. }) = event {
+                self.closed = Some((code.0, reason.into()));
+            }
+        }
+        within.push(self.machine.decoded(&mut self.raw).take(usize::MAX));
+        let _ = self.machine.poll_transmit(now, &mut out);
+        for piece in out.slices() {
+            back.push(piece);
+        }
     }
 }
 

@@ -245,6 +245,92 @@ fn a_full_store_says_so() {
     assert_eq!(world.publish(&message), Ok(Some(id(3))));
 }
 
+/// An arena that counts how often an identifier is looked for.
+struct Counting(Arena<Vec<u8>, Vec<u16>>, core::cell::Cell<usize>);
+
+impl Store for Counting {
+    fn push(&mut self, id: PacketId, kept: Kept, len: usize) -> Option<&mut [u8]> {
+        self.0.push(id, kept, len)
+    }
+    fn find(&self, id: PacketId) -> Option<(usize, Kept)> {
+        self.1.set(self.1.get() + 1);
+        self.0.find(id)
+    }
+    fn at(&self, place: usize) -> Option<Entry<'_>> {
+        self.0.at(place)
+    }
+    fn packet_mut(&mut self, place: usize) -> Option<&mut [u8]> {
+        self.0.packet_mut(place)
+    }
+    fn release(&mut self, id: PacketId) {
+        self.0.release(id);
+    }
+    fn remove(&mut self, id: PacketId) {
+        self.0.remove(id);
+    }
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn receive(&mut self, id: PacketId) -> bool {
+        self.0.receive(id)
+    }
+    fn has_received(&self, id: PacketId) -> bool {
+        self.0.has_received(id)
+    }
+    fn forget_received(&mut self, id: PacketId) -> bool {
+        self.0.forget_received(id)
+    }
+    fn clear_received(&mut self) {
+        self.0.clear_received();
+    }
+    fn receive_capacity(&self) -> u16 {
+        self.0.receive_capacity()
+    }
+}
+
+/// Once it took as many looks as the session has messages, at each call, full or not.
+#[test]
+fn a_session_that_is_taken_up_again_finds_identifiers_at_once() {
+    // The last identifiers before they begin anew, and the first.
+    for first in [1, 100, 65_000] {
+        let mut store = Counting(Arena::new(vec![0; 1000 * (7 + 2)], vec![0; 4]), core::cell::Cell::new(0));
+        let mut next = first;
+        while let Some(packet) = store.0.push(id(next), Kept::AtLeastOnce, 2) {
+            packet.fill(0);
+            next = next.checked_add(1).unwrap_or(1);
+        }
+        let mut client = Client::new(&Config::default(), store, FixedAliases::<2, 16>::new());
+        let mut out = SharedSendBuf::new(1 << 20);
+        let message = Message::new("a", b"").with_qos(Qos::AtLeastOnce);
+        for _ in 0..100 {
+            assert_eq!(client.publish(at(0), &mut out, &message), Err(SendError::InFlight));
+        }
+        assert_eq!(client.store().1.get(), 100, "one look for each");
+    }
+}
+
+/// Those who are in the way of identifiers that began anew are passed once.
+#[test]
+fn identifiers_in_use_are_passed_once() {
+    let mut store = Counting(Arena::new(vec![0; 1000 * (7 + 2)], vec![0; 4]), core::cell::Cell::new(0));
+    // The oldest were never acknowledged, while all identifiers were used once; then it is full.
+    for n in (1..900).chain([65_535]) {
+        store.0.push(id(n), Kept::AtLeastOnce, 2).unwrap();
+    }
+    while store.0.push(id(40_000 + store.0.len() as u16), Kept::AtLeastOnce, 2).is_some() {}
+    let last = store.0.len() - 1;
+    let (mut config, mut out) = (Config::default(), SharedSendBuf::new(1 << 20));
+    config.version = Version::V311;
+    let mut client = Client::new(&config, store, FixedAliases::<2, 16>::new());
+    client.latest_id = id(65_535);
+    let message = Message::new("a", b"").with_qos(Qos::AtLeastOnce);
+    for _ in 0..100 {
+        assert_eq!(client.publish(at(0), &mut out, &message), Err(SendError::InFlight));
+    }
+    assert_eq!(client.store().1.get(), 900 + 99);
+    assert_eq!(client.store().len(), last + 1, "nothing was kept of what was refused");
+}
+
 #[test]
 fn limits_of_the_server_are_respected() {
     let limits = [
