@@ -46,6 +46,8 @@ pub(super) enum Connection {
     Spoken(Spoken),
     /// A dialect, in the frames of a WebSocket.
     WebSocket(Box<WebSocket>),
+    /// No connection of its own: a client that polls by requests on others.
+    Poller(Box<json::Poller>),
 }
 
 /// One that has said nothing, or hardly anything.
@@ -63,6 +65,7 @@ macro_rules! each {
             Connection::Http($c) => $do,
             Connection::Spoken($c) => $do,
             Connection::WebSocket($c) => $do,
+            Connection::Poller($c) => $do,
         }
     };
 }
@@ -177,12 +180,20 @@ impl Connection {
         match self {
             Self::Spoken(c) => Some(c),
             Self::WebSocket(c) => Some(c.spoken()),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
+    }
+
+    /// Whether it is a client that polls, and has no transport.
+    pub(super) const fn is_poller(&self) -> bool {
+        matches!(self, Self::Poller(_))
     }
 
     /// A slow subscriber holds this publisher, or lets it go.
     pub(super) fn hold(&mut self, hold: bool) {
+        if let Self::Poller(c) = self {
+            c.hold(hold);
+        }
         if let Some(c) = self.spoken() {
             c.hold(hold);
         }
@@ -190,6 +201,9 @@ impl Connection {
 
     /// Its queue overflowed, and its policy is to be disconnected.
     pub(super) fn overflowed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.overflowed();
+        }
         if let Some(c) = self.spoken() {
             c.overflowed();
         }
@@ -197,6 +211,9 @@ impl Connection {
 
     /// The store has committed more.
     pub(super) fn committed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.committed();
+        }
         if let Some(c) = self.spoken() {
             c.committed();
         }
@@ -207,6 +224,10 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.taken_over(turn),
             Self::WebSocket(c) => c.taken_over(turn),
+            Self::Poller(c) => {
+                c.taken_over(turn);
+                turn.server.ready.push_back(turn.key);
+            }
             Self::Detecting(_) | Self::Http(_) => {}
         }
     }
@@ -216,7 +237,7 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.progress(),
             Self::WebSocket(c) => c.progress(),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
     }
 
@@ -225,7 +246,8 @@ impl Connection {
         match self {
             Self::Detecting(_) => None,
             Self::Http(_) => Some((super::Dialect::Http, false)),
-            Self::Spoken(c) => Some((c.dialect(), false)),
+            Self::Spoken(c) => Some((c.dialect(), matches!(c, Spoken::Json(_)))),
+            Self::Poller(_) => Some((super::Dialect::Json, false)),
             Self::WebSocket(c) => Some((c.dialect(), true)),
         }
     }

@@ -4,6 +4,7 @@ mod cross;
 mod hostile;
 mod http;
 mod json;
+mod json_requests;
 mod mqtt;
 mod over_websocket;
 mod prx1;
