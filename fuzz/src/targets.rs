@@ -2,6 +2,7 @@
 
 mod client;
 mod framers;
+mod http;
 mod hub;
 mod mqtt_codec;
 mod mqtt_pair;
@@ -10,9 +11,12 @@ mod pair;
 mod prx1;
 mod server;
 mod session;
+mod websocket;
+mod websocket_pair;
 
 pub use client::client;
 pub use framers::framers;
+pub use http::http;
 pub use hub::hub;
 pub use mqtt_codec::mqtt_codec;
 pub use mqtt_pair::mqtt_pair;
@@ -21,3 +25,5 @@ pub use pair::session_pair;
 pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
+pub use websocket::websocket;
+pub use websocket_pair::websocket_pair;
