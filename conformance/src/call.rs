@@ -299,6 +299,22 @@ pub enum Call {
         credit: Option<u64>,
         #[serde(default)]
         presence: bool,
+        since: Option<(String, u64)>,
+        #[serde(default)]
+        history: u64,
+        #[serde(default)]
+        data: String,
+        #[serde(default)]
+        count_only: bool,
+    },
+    Joined {
+        id: u64,
+        epoch: String,
+        offset: u64,
+        count: u64,
+        member: String,
+        #[serde(default)]
+        recovered: bool,
     },
     Leave {
         id: u64,

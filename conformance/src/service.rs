@@ -63,6 +63,8 @@ impl Implementation for Service {
         let mut config = ServerConfig { users: users(&vector.config)?, ..ServerConfig::default() };
         // What it says of itself every ten seconds is no part of any vector, and some wait for days.
         config.sys_interval = Duration::ZERO;
+        // Nor is it said how long a client is to stay away.
+        config.retry_spread = Duration::ZERO;
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.http.handled = true;

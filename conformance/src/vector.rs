@@ -69,6 +69,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "requests",
     "resume",
     "retained",
+    "rooms",
     "service",
     "states",
     "status",

@@ -6,6 +6,7 @@
 //! | `~GET / HTTP/1.1~` | this text, without an end |
 //! | `{HTTP 404}` | in `out`: a whole response with this status, whatever its fields and its body |
 //! | `{HTTP 426 upgrade=websocket}` | the same, and a field of that name has this value |
+//! | `{HTTP 101 -x}` | the same, and there is no field of that name |
 //! | `{HTTP 404 bodiless}` | the same without its body, as a HEAD is answered |
 //! | `` `{"type":"$ping"}` `` | in `in`: this text as a message of a client, whatever it is; `${s}` in it is what was remembered as `s` |
 //! | `` `{"type":"$pong","ref":"*"}` `` | in `out`: a message of a server that is JSON, and has these members: others may be there, `null` is none, `"*"` is anything, `"?s"` is remembered as `s`, and the same where it came before |
@@ -20,6 +21,7 @@ use crate::pattern::{Captures, Matched, Token};
 pub struct ResponsePattern {
     status: u16,
     fields: Vec<(String, String)>,
+    absent: Vec<String>,
     bodiless: bool,
 }
 
@@ -45,7 +47,10 @@ pub(crate) fn braced(inner: &str) -> Result<Option<Token>, String> {
                 match word.split_once('=') {
                     Some((name, value)) => pattern.fields.push((name.to_lowercase(), value.to_owned())),
                     None if word == "bodiless" => pattern.bodiless = true,
-                    None => return Err(format!("`{word}` is neither FIELD=VALUE nor bodiless")),
+                    None => match word.strip_prefix('-') {
+                        Some(name) => pattern.absent.push(name.to_lowercase()),
+                        None => return Err(format!("`{word}` is neither FIELD=VALUE, -FIELD nor bodiless")),
+                    },
                 }
             }
             Ok(Some(Token::Response(pattern)))
@@ -75,6 +80,9 @@ impl ResponsePattern {
                 return not(&format!("{name} is {:?} instead of {value:?}", field(name)));
             }
         }
+        if let Some(name) = self.absent.iter().find(|name| field(name).is_some()) {
+            return not(&format!("there is a field {name}"));
+        }
         let never = self.bodiless || matches!(self.status, 100..=199 | 204 | 304);
         let length = match field("content-length").map(str::parse::<usize>) {
             _ if never => 0,
@@ -91,6 +99,9 @@ impl ResponsePattern {
             let mut changed = self.clone();
             changed.fields[i].1.push('x');
             all.push(changed);
+        }
+        for name in &self.absent {
+            all.push(Self { fields: vec![(name.clone(), String::new())], ..self.clone() });
         }
         all
     }
@@ -259,7 +270,8 @@ mod tests {
         assert_eq!(matched("{HTTP 426}", &response[..40]), Matched::More);
         assert_eq!(matched("{HTTP 426}", &response[..response.len() - 1]), Matched::More);
         assert_eq!(matched("{HTTP 426 bodiless}", response), Matched::All(response.len() - 2));
-        for wrong in ["{HTTP 400}", "{HTTP 426 upgrade=h2c}", "{HTTP 426 allow=GET}"] {
+        assert_eq!(matched("{HTTP 426 -allow}", response), Matched::All(response.len()));
+        for wrong in ["{HTTP 426 -upgrade}", "{HTTP 400}", "{HTTP 426 upgrade=h2c}", "{HTTP 426 allow=GET}"] {
             assert!(matches!(matched(wrong, response), Matched::Not(_)), "{wrong}");
         }
         assert!(matches!(matched("{HTTP 200}", b"\x20\x02"), Matched::Not(_)));

@@ -17,7 +17,7 @@ pub(crate) const REQUEST: u8 = 14;
 pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 27] = [
     "HELLO",
     "WELCOME",
     "AUTH",
@@ -44,6 +44,7 @@ const KINDS: [&str; 26] = [
     "HISTORY",
     "RETAIN",
     "RETAINED",
+    "JOINED",
 ];
 
 /// The close codes' names, by number (SPEC §9).

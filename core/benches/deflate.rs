@@ -68,8 +68,8 @@ fn ours(params: &Params, frames: &[Vec<u8>]) -> usize {
         buf.push(frame);
         while let Some(Event::Message(m)) = ws.recv(NOW, &mut buf, &mut out) {
             let m = deflate.inflate(&mut pool, m).expect("right");
-            let text = m.payload.to_vec(); // the pool is needed for the answer
-            ws.send_deflated(NOW, &mut out, &mut deflate, &mut pool, m.kind, &text).expect("room");
+            let (kind, text) = (m.kind, m.payload.to_vec()); // the pool is needed for the answer
+            ws.send_deflated(NOW, &mut out, &mut deflate, &mut pool, kind, &text).expect("room");
         }
         sent += out.len();
         out.sent(out.len());

@@ -446,19 +446,63 @@ class Join(Frame):
     room: str = ""
     credit: int | None = None
     presence: bool = False
+    since: tuple[bytes, int] | None = None
+    history: int = 0
+    data: bytes = b""
+    count_only: bool = False
 
     def flags(self) -> int:
         return int(self.presence)
 
     def body(self) -> bytes:
-        credit = None if self.credit is None else varint(self.credit)
-        return varint(self.id) + string(self.room) + put_parameters({2: credit})
+        numbers = {
+            2: None if self.credit is None else varint(self.credit),
+            3: None if self.since is None else self.since[0],
+            4: None if self.since is None else varint(self.since[1]),
+            5: varint(self.history) if self.history else None,
+            6: self.data or None,
+            7: b"" if self.count_only else None,
+        }
+        return varint(self.id) + string(self.room) + put_parameters(numbers)
 
     @classmethod
     def read(cls, flags: int, reader: Reader) -> Join:
         ident, room = nonzero(reader), _topic(reader)
-        values = read_parameters(reader, frozenset({2}))
-        return cls(ident, room, _window(values), bool(flags & FLAG_1))
+        values = read_parameters(reader, frozenset({2, 3, 4, 5, 6, 7}))
+        if (3 in values) != (4 in values):
+            raise malformed("an epoch needs an offset, and an offset an epoch")
+        if len(values.get(3, bytes(8))) != 8:
+            raise malformed("an epoch has eight octets")
+        if 7 in values and (values[7] or not flags & FLAG_1):
+            raise malformed("count only has no value, and is a kind of presence")
+        since = (values[3], number(values, 4, 0)) if 3 in values else None
+        history = number(values, 5, 0)
+        presence, data = bool(flags & FLAG_1), values.get(6, b"")
+        return cls(ident, room, _window(values), presence, since, history, data, 7 in values)
+
+
+@dataclass
+class Joined(Frame):
+    """Says that a room was entered."""
+
+    kind = Kind.JOINED
+    id: int = 0
+    epoch: bytes = bytes(8)
+    offset: int = 0
+    count: int = 0
+    member: str = ""
+    recovered: bool = False
+
+    def flags(self) -> int:
+        return int(self.recovered)
+
+    def body(self) -> bytes:
+        return varint(self.id) + self.epoch + varint(self.offset) + varint(self.count) + string(self.member)
+
+    @classmethod
+    def read(cls, flags: int, reader: Reader) -> Joined:
+        ident, epoch, offset = reader.varint(), reader.take(8), reader.varint()
+        return cls(ident, epoch, offset, reader.varint(), reader.string(), bool(flags & FLAG_1))
 
 
 @dataclass
@@ -509,7 +553,7 @@ CLASSES: dict[int, type[Frame]] = {
     cls.kind: cls
     for cls in (
         Hello, Welcome, Auth, Close, Drain, Ping, Pong, Ack, Credit, Result, Publish, Message, Subscribe,
-        Unsubscribe, Request, Response, Cancel, Offer, Take, Settle, Join, Leave, Presence, History, Retain,
+        Unsubscribe, Request, Response, Cancel, Offer, Take, Settle, Join, Leave, Presence, History, Retain, Joined,
         Retained,
     )
 }  # fmt: skip

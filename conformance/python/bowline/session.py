@@ -18,6 +18,7 @@ from .frames import (
     Drain,
     History,
     Join,
+    Joined,
     Leave,
     Message,
     Offer,
@@ -42,8 +43,8 @@ from .wire import Code, Fault, Feature, Kind, Reader, Status
 
 FEATURE_OF = {
     Kind.OFFER: Feature.QUEUES, Kind.TAKE: Feature.QUEUES, Kind.SETTLE: Feature.QUEUES, Kind.JOIN: Feature.ROOMS,
-    Kind.LEAVE: Feature.ROOMS, Kind.PRESENCE: Feature.PRESENCE, Kind.HISTORY: Feature.HISTORY,
-    Kind.RETAIN: Feature.RETAINED, Kind.RETAINED: Feature.RETAINED,
+    Kind.LEAVE: Feature.ROOMS, Kind.JOINED: Feature.ROOMS, Kind.PRESENCE: Feature.PRESENCE,
+    Kind.HISTORY: Feature.HISTORY, Kind.RETAIN: Feature.RETAINED, Kind.RETAINED: Feature.RETAINED,
 }  # fmt: skip
 """SPEC §4.1."""
 
@@ -391,7 +392,7 @@ class Session(Opening):
     def _wait(self, kind: int, ident: int, sub: Subscription | None) -> None:
         self._waiting.setdefault((kind, ident), deque()).append(sub)
 
-    def operate(self, now: float, frame: Offer | Take | Settle | Presence | History) -> None:
+    def operate(self, now: float, frame: Offer | Take | Settle | Joined | Presence | History) -> None:
         """The frames of SPEC §5.4 that are neither JOIN nor LEAVE."""
         self.tick(now)
         self._send(frame)

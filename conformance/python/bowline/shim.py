@@ -17,6 +17,7 @@ from .frames import (
     Cancel,
     History,
     Join,
+    Joined,
     Leave,
     Offer,
     Presence,
@@ -253,7 +254,13 @@ class Shim:
 
     def call_join(self, args: dict[str, Any]) -> None:
         """JOIN."""
+        since = args.get("since")
+        args = {**args, "data": unhex(args.get("data")), "since": since and (unhex(since[0]), since[1])}
         self.session.subscribe(self.now, Join(**args))
+
+    def call_joined(self, args: dict[str, Any]) -> None:
+        """JOINED."""
+        self.session.operate(self.now, Joined(**{**args, "epoch": unhex(args["epoch"])}))
 
     def call_unsubscribe(self, args: dict[str, Any]) -> None:
         """UNSUBSCRIBE."""

@@ -52,6 +52,7 @@ class Kind(IntEnum):
     HISTORY = 23
     RETAIN = 24
     RETAINED = 25
+    JOINED = 26
 
 
 class Code(IntEnum):

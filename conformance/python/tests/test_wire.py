@@ -23,7 +23,8 @@ SAMPLES: list[Frame] = [
     frames.Subscribe(1, "a/+/#", 1, 100, True, True), frames.Subscribe(1, "a", retained=2, retain_as_published=True), frames.Subscribe(1, "a"), frames.Unsubscribe(1),
     frames.Request(1, 2, 3, "svc", b"q", True, PROPS), frames.Response(1, 0, True, b"r", PROPS), frames.Cancel(4),
     frames.Offer(1, "queue", b"task", PROPS), frames.Take(1, "queue", 5), frames.Settle(1, True),
-    frames.Join(1, "room", 10, True), frames.Leave(1), frames.Presence(1, "bob", b"here", True),
+    frames.Join(1, "room", 10, True), frames.Join(1, "room", None, True, (bytes(8), 5), 50, b"here", True),
+    frames.Joined(1, bytes(range(8)), 5, 2, "ann", True), frames.Leave(1), frames.Presence(1, "bob", b"here", True),
     frames.History(1, "room", 1, 2, 3),
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::message::{Message, Place};
 use super::options::Quality;
-use super::rooms::{Joined, Members, PresenceChange};
+use super::rooms::{Joined, Members, PresenceChange, PresenceMode};
 use crate::status::Status;
 use crate::topic::TopicError;
 
@@ -48,7 +48,7 @@ pub enum Delivery<'a> {
         retain: bool,
         /// Its place in its topic's history, if it has one. Where the offset is not the one after
         /// that of the delivery before for this member of a room, those between are lost.
-        place: Option<Place>,
+        place: Option<&'a Place>,
         /// Whether a member of a room gets it because it asked for what was, or missed it.
         historic: bool,
     },
@@ -60,6 +60,8 @@ pub enum Delivery<'a> {
         room: &'a str,
         /// What its member learns.
         joined: Joined,
+        /// What the member wants to know of the others.
+        presence: PresenceMode,
         /// Who is there.
         members: Members<'a>,
     },

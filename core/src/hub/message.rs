@@ -365,10 +365,10 @@ impl Pool {
 
     /// Where a message was kept in its topic's history, if it was.
     #[inline]
-    pub(super) fn place(&self, index: u32) -> Option<Place> {
+    pub(super) fn place(&self, index: u32) -> Option<&Place> {
         match self.messages[index].place {
             NONE => None,
-            at => Some(self.places[at]),
+            at => Some(&self.places[at]),
         }
     }
 

@@ -530,6 +530,7 @@ impl Hub {
         self.queues.check()?;
         self.retained.check(&self.sessions.pool)?;
         self.histories.check(&self.sessions.pool)?;
+        self.rooms.check(&self.sessions.all)?;
         self.subs.check()?;
         self.check_calls()?;
         let sessions = || self.sessions.all.places().map(|(_, s)| s);

@@ -18,7 +18,7 @@ use super::operation::Operation;
 use super::options::{Policy, Quality};
 use super::queue::Outcome;
 use super::request::Calls;
-use super::rooms::{RoomPolicy, Tables};
+use super::rooms::Tables;
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
 use crate::time::Instant;
@@ -205,36 +205,6 @@ impl Sessions {
         None
     }
 
-    /// Makes room in the queue of a room's member as the room says, or says no.
-    fn make_room_in(&mut self, index: u32, lane: u32) -> bool {
-        let s = &mut self.all[index];
-        let bound = s.lanes.as_ref().and_then(|lanes| lanes.all[lane as usize].bound);
-        let Some(bound) = bound else { return true };
-        let waiting = s.queue(lane).len();
-        let most = bound.most as usize;
-        let left = match bound.policy {
-            RoomPolicy::Session => return true,
-            RoomPolicy::KeepLatest => 0,
-            RoomPolicy::DropOldest => most - 1,
-            RoomPolicy::SlowPublisher if waiting < most * 2 => return true,
-            RoomPolicy::Disconnect if waiting < most => return true,
-            RoomPolicy::SlowPublisher | RoomPolicy::Disconnect => {
-                self.counters.dropped.newest += 1;
-                if bound.policy == RoomPolicy::Disconnect && !self.all[index].disconnect {
-                    self.all[index].disconnect = true;
-                    self.notice(index);
-                }
-                return false;
-            }
-        };
-        for _ in left..waiting {
-            let Some(entry) = self.all[index].queue(lane).pop_front() else { break };
-            self.drop_unsent(index, entry);
-            self.counters.dropped.oldest += 1;
-        }
-        true
-    }
-
     /// Makes room for a delivery in a full queue, or says no.
     #[cold]
     fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
@@ -412,7 +382,7 @@ impl Sessions {
         let sent = self.all[index].unacked.back().map(|e| e.number);
         out.blocked = !self.drain_control(index, take, &mut out.taken)
             || !self.drain_again(index, take, &mut out.taken)
-            || !self.drain_rooms(now, index, tables, take, &mut out.taken)
+            || self.all[index].has_rooms_due() && !self.drain_rooms(now, index, tables, take, &mut out.taken)
             || !self.drain_queues(now, index, calls, take, &mut out.taken);
         let s = &mut self.all[index];
         let number = s.unacked.back().map(|e| e.number);
@@ -427,7 +397,7 @@ impl Sessions {
         } else if s.wake == Wake::Told {
             s.wake = Wake::Idle;
         }
-        let wants_more = s.wants_filling() || s.rare().rooms.as_ref().is_some_and(|r| !r.due.is_empty());
+        let wants_more = s.wants_filling() || s.has_rooms_due();
         if s.main.is_empty() && s.main.capacity() > KEEP {
             s.main = VecDeque::new();
         }
@@ -746,7 +716,7 @@ impl Sessions {
     }
 
     /// Says that the adapter of a session has to learn something.
-    fn notice(&mut self, index: u32) {
+    pub(super) fn notice(&mut self, index: u32) {
         let s = &mut self.all[index];
         if !s.noticed {
             s.noticed = true;
@@ -794,7 +764,7 @@ impl Sessions {
 fn delivery<'a>(
     entry: Entry,
     message: &'a Message,
-    place: Option<Place>,
+    place: Option<&'a Place>,
     overlaps: &'a Slab<Box<[u64]>>,
     again: bool,
 ) -> Delivery<'a> {

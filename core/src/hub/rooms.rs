@@ -24,6 +24,7 @@
 mod catch_up;
 mod membership;
 mod options;
+mod policy;
 mod presence;
 mod send;
 mod table;

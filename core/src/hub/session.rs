@@ -577,8 +577,7 @@ impl Session {
         if !self.attached {
             return false;
         }
-        let Rare { control, rooms, .. } = self.rare();
-        if !control.is_empty() || rooms.as_ref().is_some_and(|rooms| !rooms.due.is_empty()) {
+        if self.rare.as_deref().is_some_and(|rare| !rare.control.is_empty()) || self.has_rooms_due() {
             return true;
         }
         if (self.again as usize) < self.unacked.len() {
@@ -587,6 +586,13 @@ impl Session {
         self.wants_filling()
             || self.main.front().is_some_and(|e| self.may_send(*e))
             || self.lanes.as_ref().is_some_and(|lanes| !lanes.ring.is_empty())
+    }
+
+    /// Whether something of a room is to be handed out that is not in the queue.
+    #[inline]
+    pub(super) fn has_rooms_due(&self) -> bool {
+        let rooms = self.rare.as_deref().and_then(|rare| rare.rooms.as_deref());
+        rooms.is_some_and(|rooms| !rooms.due.is_empty())
     }
 
     /// The queue of a lane, or with `NONE` the main one.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::hub::{
-    Delivery, Hub, HubOptions, Message, Notice, Operation, Policy, Quality, Refusal, RequestOptions,
-    SessionKey, SessionOptions, StoredSession, SubscribeOptions, Take,
+    Delivery, HistoryQuery, Hub, HubOptions, JoinOptions, Message, Notice, Operation, Policy, PresenceMode,
+    PublishKey, PublishOptions, Quality, Refusal, RequestOptions, RoomOptions, RoomPolicy, SessionKey,
+    SessionOptions, StoredSession, SubscribeOptions, Take,
 };
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -25,6 +26,8 @@ const MANY: u64 = 1 << 40;
 
 const FILTERS: [&str; 10] =
     ["a", "a/b", "+", "#", "a/#", "+/b", "$share/g/a", "$share/g/#", "$share/h/a/+", "a/#/b"];
+/// One keeps a few messages, the other none and its members' latest.
+const ROOMS: [&str; 2] = ["$room/few", "$room/none"];
 const TOPICS: [&str; 5] = ["a", "a/b", "b", "a/c", "a/+"];
 
 #[derive(Arbitrary, Debug)]
@@ -51,6 +54,9 @@ enum Step {
     Respond { which: u8, more: bool, size: u8 },
     Cancel(u8),
     Pass(u16),
+    Join { sid: u8, room: bool, since: Option<u8>, history: u8, presence: u8, credit: Option<u8> },
+    Leave(bool),
+    Say { room: bool, size: u8, key: Option<u8>, ephemeral: bool, echo: bool, data: bool },
 }
 
 /// A subscription as its subscriber knows it.
@@ -125,6 +131,11 @@ pub fn hub(data: &[u8]) {
         max_expiry: EXPIRY,
         dedup_window: 3,
         durable: plan.durable,
+        rooms: vec![
+            RoomOptions { max_messages: 4, max_age: Duration::MAX, ..RoomOptions::new("few") },
+            RoomOptions { max_messages: 0, policy: RoomPolicy::KeepLatest, ..RoomOptions::new("none") },
+        ],
+        max_rooms_per_session: 2,
         ..HubOptions::default()
     };
     let mut hub = Hub::new(options, 1);
@@ -204,6 +215,9 @@ impl World {
             }
             Step::Credit { sid, more } => self.credit(who, u64::from(sid % 8), more),
             Step::Request { .. } | Step::Respond { .. } | Step::Cancel(_) => self.call(who, step),
+            Step::Join { .. } => self.join(who, step),
+            Step::Leave(room) => self.leave(who, ROOMS[usize::from(room)]),
+            Step::Say { .. } => self.say(who, step),
         }
     }
 
@@ -337,6 +351,60 @@ impl World {
             }
         }
         assert!(outcome.queued <= outcome.matched);
+    }
+
+    fn join(&mut self, who: usize, step: &Step) {
+        let Step::Join { sid, room, since, history, presence, credit } = *step else { return };
+        let (sid, filter) = (u64::from(sid % 8), ROOMS[usize::from(room)]);
+        let key = self.peers[who].key;
+        let query = HistoryQuery::default();
+        let epoch = self.hub.history(key, filter, &query).map_or(7, |page| page.epoch());
+        let options = JoinOptions {
+            since: since.map(|offset| (epoch, offset.into())),
+            history: history.into(),
+            presence: [PresenceMode::None, PresenceMode::Count, PresenceMode::Full]
+                [usize::from(presence % 3)],
+            data: b"here",
+            credit: credit.map(u64::from),
+        };
+        let joined = self.hub.join(self.now, key, sid, &filter[6..], &options);
+        let peer = &mut self.peers[who];
+        let Ok(joined) = joined else { return };
+        assert!(peer.alive && peer.attached && sid > 0 && credit != Some(0) && joined.count > 0);
+        peer.subs.retain(|_, sub| sub.filter != filter);
+        let credit = options.credit.map(|c| (c, c, 0));
+        peer.subs.insert(sid, Sub { filter, serve: false, credit, last: 0 });
+        assert!(peer.subs.len() <= 8 && self.hub.is_member(key, &filter[6..]));
+    }
+
+    fn leave(&mut self, who: usize, filter: &'static str) {
+        let peer = &mut self.peers[who];
+        let left = self.hub.leave(self.now, peer.key, &filter[6..]);
+        assert_eq!(left.is_ok(), peer.alive);
+        let before = peer.subs.len();
+        peer.subs.retain(|_, sub| sub.filter != filter);
+        assert_eq!(left.unwrap_or(false), peer.subs.len() < before);
+    }
+
+    fn say(&mut self, who: usize, step: &Step) {
+        let Step::Say { room, size, key, ephemeral, echo, data } = *step else { return };
+        let topic = ROOMS[usize::from(room)];
+        let Some(message) = self.message(topic, size) else { return };
+        let id = key.map(|key| [key % 4]);
+        let key =
+            id.as_ref().map(|id| if id[0] > 1 { PublishKey::User(id) } else { PublishKey::Session(id) });
+        let peer = &self.peers[who];
+        if data {
+            let _ = self.hub.set_member_data(self.now, peer.key, &topic[6..], &[size]);
+        }
+        let outcome =
+            self.hub.publish_with(self.now, peer.key, message, &PublishOptions { key, echo, ephemeral });
+        assert_eq!(outcome.is_ok(), peer.alive && peer.attached, "{outcome:?}");
+        if let Ok(outcome) = outcome {
+            assert!(outcome.queued <= outcome.matched);
+            assert!(!outcome.duplicate || key.is_some());
+            assert!(outcome.place.is_none_or(|place| place.offset > 0 && (!ephemeral || outcome.duplicate)));
+        }
     }
 
     /// A message that no other is like.

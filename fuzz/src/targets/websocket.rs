@@ -3,7 +3,8 @@
 //!
 //! What may differ, and why:
 //!
-//! - tungstenite takes lengths that are not minimal (RFC 6455, section 5.2);
+//! - tungstenite takes lengths that are not minimal (RFC 6455, section 5.2), so also those of control frames
+//!   in more than 7 bits;
 //! - it looks at a frame when that is whole, ours at each octet as it comes (at text by section 8.1), so ours
 //!   may refuse a frame that theirs still waits for;
 //! - it hands out a Close frame whose code none may carry, and answers it with 1002; ours refuses it;
@@ -195,7 +196,12 @@ fn their_decode(role: TheirRole, wire: &[u8]) -> (Told, bool) {
 fn same(wire: &[u8], ours: &Told, theirs: &Told, refused: bool) {
     match ours.fault {
         // They go on.
-        Some(Fault::LengthNotMinimal { .. } | Fault::CloseCode(_) | Fault::TooBig { .. }) => {
+        Some(
+            Fault::LengthNotMinimal { .. }
+            | Fault::ControlTooLong(_)
+            | Fault::CloseCode(_)
+            | Fault::TooBig { .. },
+        ) => {
             assert!(theirs.messages.starts_with(&ours.messages), "{wire:02x?}");
             return;
         }

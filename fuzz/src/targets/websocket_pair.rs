@@ -9,7 +9,9 @@ use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::entropy::Seeded;
 use bowline_core::lifecycle::{By, Transport};
 use bowline_core::time::{Instant, Why};
-use bowline_core::websocket::{Carries, Client, CloseCode, Config, Event, Kind, Role, Server, WebSocket};
+use bowline_core::websocket::{
+    Carries, Client, CloseCode, Config, Event, HEADROOM, Kind, Role, Server, WebSocket,
+};
 
 #[derive(Arbitrary, Debug)]
 enum Op<'a> {
@@ -53,7 +55,7 @@ impl<R: Role> End<R> {
             ws: WebSocket::new(Instant::ZERO, role, carries, &config),
             carries,
             input: GrowingRecvBuf::new(1 << 18),
-            out: SharedSendBuf::new(64 + usize::from(room) * 1024),
+            out: SharedSendBuf::new(HEADROOM + usize::from(room) * 1024),
             under_way: VecDeque::new(),
             fragmented: None,
             partial: Vec::new(),
@@ -109,7 +111,7 @@ impl<R: Role> End<R> {
     }
 
     /// Takes in `octets` of `from`.
-    fn recv(&mut self, now: Instant, octets: &[u8], expect: &mut VecDeque<(Kind, Vec<u8>)>, eof: bool) {
+    fn recv(&mut self, now: Instant, octets: &[u8], expect: &mut VecDeque<(Kind, Vec<u8>)>) {
         assert_eq!(self.input.push(octets), octets.len(), "more is kept than a message");
         while let Some(event) = self.ws.recv(now, &mut self.input, &mut self.out) {
             assert!(self.closed.is_none(), "an event behind the last");
@@ -141,10 +143,6 @@ impl<R: Role> End<R> {
             assert!(self.stream.drain(..payload.len()).eq(payload.iter().copied()));
             expect.pop_front();
         }
-        if eof {
-            self.ws.handle_eof(now);
-        }
-        self.tick(now);
     }
 
     /// Timers, and what is owed.
@@ -155,7 +153,7 @@ impl<R: Role> End<R> {
             self.closed = Some(c.by);
         }
         self.transport = self.ws.poll_transmit(now, &mut self.out);
-        let waits = self.out.len() > 0;
+        let waits = !self.out.is_empty();
         self.ws.handle_written(now, 0, self.out.len());
         // "Now" is said only where something was not done.
         assert!(waits || self.ws.poll_timeout().is_none_or(|d| d.why != Why::Output), "it would spin");
@@ -175,8 +173,14 @@ impl<R: Role> End<R> {
 
 fn carry<A: Role, B: Role>(now: Instant, from: &mut End<A>, to: &mut End<B>, n: usize) {
     let octets = from.send(now, n);
-    let eof = from.ends_stream();
-    to.recv(now, &octets, &mut from.under_way, eof);
+    for read in octets.chunks(1 << 14) {
+        to.recv(now, read, &mut from.under_way);
+    }
+    to.recv(now, &[], &mut from.under_way);
+    if from.ends_stream() {
+        to.ws.handle_eof(now);
+    }
+    to.tick(now);
 }
 
 /// See the [module](self).

@@ -42,6 +42,9 @@ pub(crate) struct Config {
     /// Topics whose messages are kept to be read back; the first whose filter matches counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) history: Vec<History>,
+    /// What rooms are like; the first whose filter matches counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rooms: Vec<Room>,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -200,6 +203,44 @@ pub(crate) struct History {
     pub(crate) age: Option<Span>,
 }
 
+/// What rooms are like whose names match a filter.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Room {
+    pub(crate) filter: String,
+    /// Kept of each at most, in memory; 0: nothing.
+    #[serde(default = "Room::messages")]
+    pub(crate) messages: u32,
+    #[serde(default = "Room::bytes")]
+    pub(crate) bytes: Size,
+    #[serde(default = "Room::age")]
+    pub(crate) age: Span,
+    #[serde(default = "Room::members")]
+    pub(crate) members: u32,
+    #[serde(default)]
+    pub(crate) policy: RoomPolicy,
+    /// Messages that wait for one member at most, by policies other than the session's.
+    #[serde(default = "Room::waiting")]
+    pub(crate) waiting: u32,
+    /// Messages a second of one session, and of all; without them as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session_rate: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) room_rate: Option<u32>,
+}
+
+/// What happens to a member of a room that takes less than it is sent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RoomPolicy {
+    #[default]
+    Session,
+    DropOldest,
+    KeepLatest,
+    Disconnect,
+    SlowPublisher,
+}
+
 /// Who may connect.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -254,6 +295,8 @@ pub(crate) struct Drain {
     pub(crate) deadline: Span,
     /// How long they should wait before they connect again, and where (empty: here).
     pub(crate) retry_after: Span,
+    /// Up to so much longer, drawn for each.
+    pub(crate) retry_spread: Span,
     pub(crate) endpoint: String,
 }
 
@@ -288,6 +331,7 @@ impl Default for Config {
             sys: Sys::default(),
             store: Store::default(),
             history: Vec::new(),
+            rooms: Vec::new(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
@@ -383,6 +427,28 @@ impl History {
     }
 }
 
+impl Room {
+    const fn messages() -> u32 {
+        100
+    }
+
+    const fn bytes() -> Size {
+        Size(256 << 10)
+    }
+
+    const fn age() -> Span {
+        Span::from_secs(24 * 3600)
+    }
+
+    const fn members() -> u32 {
+        100_000
+    }
+
+    const fn waiting() -> u32 {
+        256
+    }
+}
+
 impl Default for Auth {
     fn default() -> Self {
         Self {
@@ -397,7 +463,12 @@ impl Default for Auth {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { deadline: Span::from_secs(10), retry_after: Span::from_secs(1), endpoint: String::new() }
+        Self {
+            deadline: Span::from_secs(10),
+            retry_after: Span::from_secs(1),
+            retry_spread: Span::from_secs(5),
+            endpoint: String::new(),
+        }
     }
 }
 

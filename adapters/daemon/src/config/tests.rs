@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, sys, store, history, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, sys, store, history, rooms, auth, drain and log"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -301,6 +301,19 @@ fn the_report_says_where_each_value_came_from() {
     let frame = &report["settings"]["limits.frame"];
     assert_eq!((frame["value"].as_str(), frame["from"]["line"].as_u64()), (Some("2MiB"), Some(2)));
     assert_eq!(report["settings"]["listen[0].tcp"]["from"]["kind"].as_str(), Some("default"));
+}
+
+#[test]
+fn rooms_are_as_the_first_that_matches_says() {
+    let text =
+        "[[rooms]]\nfilter = \"cursors/#\"\nmessages = 0\npolicy = \"keep-latest\"\nsession_rate = 30\n";
+    let rooms = from_text(text).unwrap().config.rooms;
+    assert_eq!((rooms[0].messages, rooms[0].policy), (0, super::RoomPolicy::KeepLatest));
+    assert_eq!((rooms[0].session_rate, rooms[0].room_rate, rooms[0].waiting), (Some(30), None, 256));
+    let wrong = complaint("[[rooms]]\nfilter = \"a/#/b\"\n");
+    assert!(wrong.starts_with("bowline.toml:2:1: rooms[0].filter: `a/#/b` is not a filter"), "{wrong}");
+    let wrong = complaint("[[rooms]]\nfilter = \"a\"\nroom_rate = 0\n");
+    assert!(wrong.starts_with("bowline.toml:3:1: rooms[0].room_rate: 0 is not allowed"), "{wrong}");
 }
 
 #[test]

@@ -39,8 +39,10 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     check.within("sys.interval", &config.sys.interval, &(Span::from_secs(0)..=DAY));
     store(&config.store, &mut check);
     history(config, &mut check);
+    rooms(config, &mut check);
     check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
     check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
+    check.within("drain.retry_spread", &config.drain.retry_spread, &(Span::from_secs(0)..=DAY));
     if !is_level_list(&config.log.level) {
         let allowed = "use error, warn, info, debug, trace, off, or levels by part: info,bowline=debug";
         check.complain("log.level", format!("`{}` is not a level; {allowed}", config.log.level));
@@ -158,6 +160,23 @@ fn history(config: &Config, check: &mut Check<'_>) {
         }
         if let Some(age) = &history.age {
             check.within(&format!("{key}.age"), age, &(Span::from_secs(1)..=Span::from_secs(3650 * 86_400)));
+        }
+    }
+}
+
+fn rooms(config: &Config, check: &mut Check<'_>) {
+    for (index, room) in config.rooms.iter().enumerate() {
+        let key = |name: &str| format!("rooms[{index}].{name}");
+        if let Err(error) = parse_filter(&room.filter) {
+            check.complain(&key("filter"), format!("`{}` is not a filter: {error}", room.filter));
+        }
+        check.within(&key("age"), &room.age, &(Span::from_secs(1)..=Span::from_secs(3650 * 86_400)));
+        check.within(&key("members"), &room.members, &(1..=10_000_000));
+        check.within(&key("waiting"), &room.waiting, &(1..=1_000_000));
+        for (name, rate) in [("session_rate", room.session_rate), ("room_rate", room.room_rate)] {
+            if let Some(rate) = rate {
+                check.within(&key(name), &rate, &(1..=10_000_000));
+            }
         }
     }
 }

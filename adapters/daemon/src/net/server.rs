@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    ConnectionKey, HttpConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig, ServerEvent,
-    SessionName, Users,
+    ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig,
+    ServerEvent, SessionName, Users,
 };
-use bowline_core::hub::{HistoryOptions, HubOptions, Policy};
+use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{Config, Drain, History, Listen, Prx1Success, QueuePolicy};
+use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room};
 use crate::failure::Failure;
 use crate::http;
 use crate::store;
@@ -183,6 +183,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_requests_per_session: limits.requests,
         max_expiry: config.session.expiry.0,
         history: config.history.iter().map(history).collect(),
+        rooms: config.rooms.iter().map(room).chain([RoomOptions::new("#")]).collect(),
         max_store_operations: config.store.backlog,
         max_store_bytes: config.store.backlog_bytes.0,
         ..HubOptions::default()
@@ -198,8 +199,10 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         session,
         mqtt: mqtt(config),
         prx1: prx1(config),
+        json: JsonConfig::default(),
         http: http_of(config),
         sys_interval: config.sys.interval.0,
+        retry_spread: config.drain.retry_spread.0,
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -260,6 +263,28 @@ fn history(history: &History) -> HistoryOptions {
         max_messages: history.messages,
         max_bytes: history.bytes.0,
         max_age: history.age.map_or(Duration::MAX, |age| age.0),
+    }
+}
+
+fn room(room: &Room) -> RoomOptions {
+    // Twice as many at once.
+    let rate = |per_second: u32| RoomRate { per_second, burst: per_second.saturating_mul(2) };
+    RoomOptions {
+        max_messages: room.messages,
+        max_bytes: room.bytes.0,
+        max_age: room.age.0,
+        max_members: room.members,
+        policy: match room.policy {
+            config::RoomPolicy::Session => RoomPolicy::Session,
+            config::RoomPolicy::DropOldest => RoomPolicy::DropOldest,
+            config::RoomPolicy::KeepLatest => RoomPolicy::KeepLatest,
+            config::RoomPolicy::Disconnect => RoomPolicy::Disconnect,
+            config::RoomPolicy::SlowPublisher => RoomPolicy::SlowPublisher,
+        },
+        max_waiting: room.waiting,
+        session_rate: room.session_rate.map(rate),
+        room_rate: room.room_rate.map(rate),
+        ..RoomOptions::new(&room.filter)
     }
 }
 

@@ -4,8 +4,8 @@ use bowline_core::entropy::Scripted;
 use bowline_core::retain::RetainHandling;
 use bowline_core::scram::{self, ScramClient};
 use bowline_core::session::{
-    Auth, Code, Connect, Counts, Drain, History, Kind, Message, Offer, Outcome, Properties, Property,
-    Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
+    Auth, Code, Connect, Counts, Drain, History, Join, Joined, Kind, Message, Offer, Outcome, Properties,
+    Property, Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
 };
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -212,7 +212,17 @@ fn rooms_and_queues(s: &mut Session, now: Instant, out: &mut Output, call: &Call
         }
         Call::Take { id, queue, count } => s.take(now, out, *id, queue, *count),
         Call::Settle { id, reject } => s.settle(now, out, *id, *reject),
-        Call::Join { id, room, credit, presence } => s.join(now, out, *id, room, *credit, *presence),
+        Call::Join { id, room, credit, presence, since, history, data, count_only } => {
+            let since = since.as_ref().map(|(epoch, offset)| Ok((epoch_of(epoch)?, *offset))).transpose()?;
+            let (data, room) = (octets(data)?, room.as_str());
+            let (id, credit, history) = (*id, *credit, *history);
+            let (presence, count_only) = (*presence, *count_only);
+            s.join(now, out, &Join { id, room, credit, since, history, data: &data, presence, count_only })
+        }
+        Call::Joined { id, epoch, offset, count, member, recovered } => {
+            let (id, epoch, offset, count) = (*id, epoch_of(epoch)?, *offset, *count);
+            s.joined(now, out, &Joined { id, epoch, offset, count, member, recovered: *recovered })
+        }
         Call::Leave { id } => s.leave(now, out, *id),
         Call::Presence { id, member, data, gone } => s.presence(now, out, *id, member, &octets(data)?, *gone),
         Call::History { id, room, from, before, limit } => {
@@ -220,6 +230,12 @@ fn rooms_and_queues(s: &mut Session, now: Instant, out: &mut Output, call: &Call
         }
         other => return Err(wrong(format!("{other:?} was not expected here"))),
     })
+}
+
+/// An epoch: eight octets.
+fn epoch_of(text: &str) -> Result<u64, Trouble> {
+    let octets: [u8; 8] = octets(text)?.try_into().map_err(|_| wrong("an epoch has eight octets"))?;
+    Ok(u64::from_be_bytes(octets))
 }
 
 fn subscribe(c: &call::Subscribe) -> Result<Subscribe<'_>, Trouble> {

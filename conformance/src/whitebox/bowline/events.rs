@@ -37,9 +37,13 @@ pub(super) fn describe(event: &Event<'_>) -> Value {
         Event::Offer(o) => json!({ "offer": offer(o) }),
         Event::Take { id, queue, count } => json!({ "take": { "id": id, "queue": queue, "count": count } }),
         Event::Settle { id, reject } => json!({ "settle": { "id": id, "reject": reject } }),
-        Event::Join { id, room, credit, presence } => {
-            json!({ "join": { "id": id, "room": room, "credit": credit, "presence": presence } })
-        }
+        Event::Join(j) => json!({ "join": {
+            "id": j.id, "room": j.room, "credit": j.credit, "presence": j.presence,
+            "since": j.since.map(|(epoch, offset)| json!([hex(&epoch.to_be_bytes()), offset])),
+            "history": j.history, "data": hex(j.data), "count_only": j.count_only } }),
+        Event::Joined(j) => json!({ "joined": {
+            "id": j.id, "epoch": hex(&j.epoch.to_be_bytes()), "offset": j.offset, "count": j.count,
+            "member": j.member, "recovered": j.recovered } }),
         Event::Leave(id) => json!({ "leave": { "id": id } }),
         Event::Presence { id, member, data, gone } => {
             json!({ "presence": { "id": id, "member": member, "data": hex(data), "gone": gone } })

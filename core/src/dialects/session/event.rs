@@ -70,16 +70,9 @@ pub enum Event<'b> {
         reject: bool,
     },
     /// The peer enters a room.
-    Join {
-        /// Answer with this id; messages of the room carry it too.
-        id: u64,
-        /// The room.
-        room: &'b str,
-        /// The first credit of the room's messages.
-        credit: Option<u64>,
-        /// Whether it wants to know who is there.
-        presence: bool,
-    },
+    Join(Join<'b>),
+    /// This side has entered a room.
+    Joined(Joined<'b>),
     /// The peer leaves the room that it joined with this id.
     Leave(u64),
     /// Who is in a room.
@@ -97,6 +90,45 @@ pub enum Event<'b> {
     History(History<'b>),
     /// The session has ended, once and for all: the last event.
     Closed(Closed<'b>),
+}
+
+/// What is asked for when entering a room (SPEC §5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Join<'b> {
+    /// Answer with this id; messages of the room carry it too.
+    pub id: u64,
+    /// The room.
+    pub room: &'b str,
+    /// The first credit of the room's messages.
+    pub credit: Option<u64>,
+    /// The epoch, and the last offset of it that this side has: what came after it is wanted.
+    pub since: Option<(u64, u64)>,
+    /// How many of the newest messages are wanted, where not all after `since` can be had.
+    pub history: u64,
+    /// What others see of this side.
+    pub data: &'b [u8],
+    /// Whether it wants to know who is there. It needs
+    /// [`Features::PRESENCE`](super::Features::PRESENCE).
+    pub presence: bool,
+    /// Of those who are there, only how many.
+    pub count_only: bool,
+}
+
+/// A room was entered: what was asked for of the past has come, what follows is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joined<'b> {
+    /// The id of the JOIN.
+    pub id: u64,
+    /// What tells the room's offsets from those of an earlier room of this name.
+    pub epoch: u64,
+    /// The newest message's, when this side entered; 0: there was none.
+    pub offset: u64,
+    /// How many are there.
+    pub count: u64,
+    /// The name of this side in the room.
+    pub member: &'b str,
+    /// Whether all messages after what was asked for came.
+    pub recovered: bool,
 }
 
 /// A message.

@@ -65,10 +65,12 @@ pub enum Kind {
     Retain = 24,
     /// A message because of a subscription, which its topic keeps.
     Retained = 25,
+    /// A room was entered.
+    Joined = 26,
 }
 
 /// Every kind, at the index of its number.
-const KINDS: [Kind; 26] = [
+const KINDS: [Kind; 27] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Auth,
@@ -95,6 +97,7 @@ const KINDS: [Kind; 26] = [
     Kind::History,
     Kind::Retain,
     Kind::Retained,
+    Kind::Joined,
 ];
 
 /// The first kind that a receiver skips where it does not know it (FRM-1).
@@ -112,6 +115,8 @@ pub(super) const MORE: u8 = 1;
 pub(super) const REJECT: u8 = 1;
 /// JOIN wants presence.
 pub(super) const PRESENCE: u8 = 1;
+/// JOINED: nothing was missed.
+pub(super) const RECOVERED: u8 = 1;
 /// PRESENCE: the member is no longer there.
 pub(super) const GONE: u8 = 1;
 
@@ -158,6 +163,7 @@ impl Kind {
             Kind::History => "HISTORY",
             Kind::Retain => "RETAIN",
             Kind::Retained => "RETAINED",
+            Kind::Joined => "JOINED",
         }
     }
 
@@ -171,6 +177,7 @@ impl Kind {
             Kind::Settle => REJECT,
             Kind::Join => PRESENCE,
             Kind::Presence => GONE,
+            Kind::Joined => RECOVERED,
             _ => 0,
         }
     }
@@ -237,7 +244,7 @@ mod tests {
     #[test]
     fn kinds_stand_at_their_numbers() {
         for n in 0..=255 {
-            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 26).then_some(n));
+            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 27).then_some(n));
         }
     }
 }

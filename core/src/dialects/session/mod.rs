@@ -74,7 +74,8 @@ pub use crate::lifecycle::{By, Transport};
 pub use close::{CLOSE_WAIT, REASON_MAX};
 pub use code::Code;
 pub use event::{
-    Closed, Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe,
+    Closed, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, Response,
+    Subscribe,
 };
 pub use fault::Fault;
 pub use frame::{Kind, PREFACE};

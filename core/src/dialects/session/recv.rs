@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::event::{Drain, Event, History, Message, Offer, Outcome, Received, Request, Response, Subscribe};
+use super::event::{
+    Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, Response, Subscribe,
+};
 use super::fault::{Broken, Fault};
 use super::frame::{self, FIRST_OPTIONAL, Head, Kind, PREFACE};
 use super::hello::{Features, parameters};
@@ -209,7 +211,7 @@ impl Session {
         let wrong = |context| Err(Fault::UnexpectedFrame { kind, context });
         match (self.role, kind) {
             (_, Kind::Close) => return Ok(()),
-            (Role::Server, Kind::Welcome) => return wrong(FROM_SERVERS),
+            (Role::Server, Kind::Welcome | Kind::Joined) => return wrong(FROM_SERVERS),
             (Role::Client, Kind::Hello | Kind::Take | Kind::Join | Kind::Leave | Kind::History) => {
                 return wrong(FROM_CLIENTS);
             }
@@ -228,7 +230,7 @@ impl Session {
         let needs = match kind {
             Kind::Offer | Kind::Take | Kind::Settle => Features::QUEUES,
             Kind::Join if flags & frame::PRESENCE != 0 => Features::ROOMS | Features::PRESENCE,
-            Kind::Join | Kind::Leave => Features::ROOMS,
+            Kind::Join | Kind::Leave | Kind::Joined => Features::ROOMS,
             Kind::Presence => Features::PRESENCE,
             Kind::History => Features::HISTORY,
             Kind::Retain | Kind::Retained => Features::RETAINED,
@@ -449,7 +451,15 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
         }
         Kind::Take => Event::Take { id: r.varint()?, queue: r.topic()?, count: r.varint()? },
         Kind::Settle => Event::Settle { id: r.varint()?, reject: flags & frame::REJECT != 0 },
-        Kind::Join => return join(flags, r),
+        Kind::Join => return join(flags, r).map(Event::Join),
+        Kind::Joined => Event::Joined(Joined {
+            id: r.varint()?,
+            epoch: u64::from_be_bytes(r.array()?),
+            offset: r.varint()?,
+            count: r.varint()?,
+            member: r.string()?,
+            recovered: flags & frame::RECOVERED != 0,
+        }),
         Kind::Presence => {
             let (id, member, data) = (r.varint()?, r.string()?, r.rest());
             Event::Presence { id, member, data, gone: flags & frame::GONE != 0 }
@@ -508,19 +518,33 @@ fn first_credit(value: &[u8]) -> Result<u64, Broken> {
     }
 }
 
-fn join(flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Broken> {
+/// ROO-1 to ROO-3 and the parameters of SPEC §5.4.
+fn join(flags: u8, mut r: Reader<'_>) -> Result<Join<'_>, Broken> {
     let (id, room) = (r.varint()?, r.topic()?);
     if id == 0 {
         return Err(Broken::Malformed("subscription ids begin at 1"));
     }
-    let mut credit = None;
+    let mut join = Join { id, room, presence: flags & frame::PRESENCE != 0, ..Join::default() };
+    let (mut epoch, mut offset) = (None, None);
     parameters(r, |id, value| {
-        if id == 2 {
-            credit = Some(first_credit(value)?);
+        match id {
+            2 => join.credit = Some(first_credit(value)?),
+            3 => epoch = Some(u64::from_be_bytes(Reader(value).whole()?)),
+            4 => offset = Some(number(value)?),
+            5 => join.history = number(value)?,
+            6 => join.data = value,
+            7 if !value.is_empty() => return Err(Broken::Malformed("this parameter has no value")),
+            7 if !join.presence => return Err(Broken::Malformed("count alone needs the flag of presence")),
+            7 => join.count_only = true,
+            _ => return Ok(false),
         }
-        Ok(id == 2)
+        Ok(true)
     })?;
-    Ok(Event::Join { id, room, credit, presence: flags & frame::PRESENCE != 0 })
+    if epoch.is_some() != offset.is_some() {
+        return Err(Broken::Malformed("an epoch needs an offset, and an offset an epoch"));
+    }
+    join.since = epoch.zip(offset);
+    Ok(join)
 }
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {

@@ -1,6 +1,6 @@
 //! The application's frames.
 
-use super::event::{Drain, Message, Offer, Outcome, Request, Response, Subscribe};
+use super::event::{Drain, Join, Joined, Message, Offer, Outcome, Request, Response, Subscribe};
 use super::frame::{self, Kind};
 use super::hello::Features;
 use super::props::Properties;
@@ -563,19 +563,15 @@ impl Session {
     /// # Errors
     ///
     /// See [`SendError`].
-    pub fn join(
-        &mut self,
-        now: Instant,
-        out: &mut impl SendBuf,
-        id: u64,
-        room: &str,
-        credit: Option<u64>,
-        presence: bool,
-    ) -> Result<(), SendError> {
+    pub fn join(&mut self, now: Instant, out: &mut impl SendBuf, join: &Join<'_>) -> Result<(), SendError> {
+        let Join { id, room, credit, since, history, data, presence, count_only } = *join;
         self.needs(if presence { Features::ROOMS | Features::PRESENCE } else { Features::ROOMS })?;
         topic::validate_topic(room)?;
         if id == 0 || credit == Some(0) {
             return Err(SendError::Invalid("subscription ids and their credit begin at 1"));
+        }
+        if count_only && !presence {
+            return Err(SendError::Invalid("how many are there is told only with presence"));
         }
         let flags = if presence { frame::PRESENCE } else { 0 };
         self.put(now, out, Kind::Join, flags, &|to: &mut dyn Sink| {
@@ -584,6 +580,45 @@ impl Session {
             if let Some(credit) = credit {
                 to.parameter(2, credit);
             }
+            if let Some((epoch, offset)) = since {
+                to.varint(3);
+                to.bytes(&epoch.to_be_bytes());
+                to.parameter(4, offset);
+            }
+            if history > 0 {
+                to.parameter(5, history);
+            }
+            if !data.is_empty() {
+                to.varint(6);
+                to.bytes(data);
+            }
+            if count_only {
+                to.varint(7);
+                to.bytes(&[]);
+            }
+        })
+    }
+
+    /// Says that the peer has entered a room.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn joined(
+        &mut self,
+        now: Instant,
+        out: &mut impl SendBuf,
+        joined: &Joined<'_>,
+    ) -> Result<(), SendError> {
+        self.needs(Features::ROOMS)?;
+        check_string(joined.member)?;
+        let flags = if joined.recovered { frame::RECOVERED } else { 0 };
+        self.put(now, out, Kind::Joined, flags, &|to: &mut dyn Sink| {
+            to.varint(joined.id);
+            to.put(&joined.epoch.to_be_bytes());
+            to.varint(joined.offset);
+            to.varint(joined.count);
+            to.bytes(joined.member.as_bytes());
         })
     }
 

@@ -53,6 +53,13 @@ impl<'b> Reader<'b> {
     }
 
     #[inline]
+    /// All that is left, which is so many octets.
+    pub(super) fn whole<const N: usize>(mut self) -> Result<[u8; N], Broken> {
+        let octets = self.array()?;
+        self.end()?;
+        Ok(octets)
+    }
+
     pub(super) fn bytes(&mut self) -> Result<&'b [u8], Broken> {
         let n = self.varint()?;
         self.take(usize::try_from(n).map_err(|_| ENDS)?)

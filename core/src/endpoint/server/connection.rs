@@ -112,7 +112,8 @@ impl Connection {
     /// Goes on with the protocol that a request has asked for, if one has.
     fn switch(&mut self, turn: &Turn<'_>) -> bool {
         let Self::Http(c) = self else { return false };
-        let Some(Switched { dialect, authorization }) = c.switched() else { return false };
+        let Some(switched) = c.switched() else { return false };
+        let Switched { dialect, authorization } = *switched;
         let (config, peer) = (&turn.server.config, *c.peer());
         if dialect == Dialect::Json {
             let (line, config) = (&config.http.websocket, &config.json);

@@ -149,6 +149,9 @@ pub struct ServerConfig {
     /// How often `$SYS/` topics are published; zero: never. They say what brokers say of themselves,
     /// as the users of mosquitto know it: versions, clients, messages, octets, loads.
     pub sys_interval: Duration,
+    /// When the server drains, each client is told to stay away for up to so much longer than it has to,
+    /// drawn for each, so that they do not all come back at once.
+    pub retry_spread: Duration,
 }
 
 impl Default for ServerConfig {
@@ -168,6 +171,7 @@ impl Default for ServerConfig {
             max_per_address: 1000,
             users: Users::default(),
             sys_interval: Duration::from_secs(10),
+            retry_spread: Duration::from_secs(5),
         }
     }
 }
@@ -235,7 +239,9 @@ impl Server {
     pub fn new(mut config: ServerConfig, mut entropy: Box<dyn Entropy + Send>) -> Server {
         // What this hub can do; queues, rooms and presence are not among it.
         let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
-        config.session.features = Features::RETAINED | history;
+        let rooms =
+            if config.hub.rooms.is_empty() { Features::NONE } else { Features::ROOMS | Features::PRESENCE };
+        config.session.features = Features::RETAINED | history | rooms;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -481,14 +487,21 @@ impl Server {
     }
 
     /// Takes no new work: tells every client so, and closes those that have not gone by themselves
-    /// after `deadline`. They are told to wait `retry_after` before they connect again,
-    /// and where (empty: here).
+    /// after `deadline`. They are told to wait `retry_after` before they connect again, and up to
+    /// [`retry_spread`](ServerConfig::retry_spread) longer, and where (empty: here).
     pub fn drain(&mut self, now: Instant, deadline: Duration, retry_after: Duration, endpoint: &str) {
         if self.draining.is_some() {
             return;
         }
         self.draining = Some(Draining { until: now + deadline, retry_after, endpoint: endpoint.into() });
         self.ready.extend(self.connections.keys());
+    }
+
+    /// How long the next client that is told of the drain is to stay away: drawn for each.
+    fn draw_retry(&mut self) -> Option<Duration> {
+        let least = self.draining.as_ref()?.retry_after;
+        let spread = u64::try_from(self.config.retry_spread.as_millis()).unwrap_or(u64::MAX);
+        Some(least.saturating_add(Duration::from_millis(self.entropy.wire_up_to(spread))))
     }
 
     /// Whether a drain has ended: no connection is left.

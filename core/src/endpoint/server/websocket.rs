@@ -13,7 +13,7 @@ use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::session::Code;
 use crate::time::{Deadline, Instant};
-use crate::websocket::{Carries, CloseCode, Event, Server as Role, WebSocket as Layer};
+use crate::websocket::{Carries, CloseCode, Event, Fault, Server as Role, WebSocket as Layer};
 
 /// One connection of a WebSocket.
 #[derive(Debug)]
@@ -57,15 +57,10 @@ impl WebSocket {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
-        loop {
-            let event = match self.layer.recv(turn.now, buf, out) {
-                Some(Event::Closed(_)) => Some(true),
-                Some(_) => Some(false),
-                None => None,
-            };
-            self.eof |= event == Some(true);
-            if event != Some(false) {
-                break;
+        let mut fault = None;
+        while let Some(event) = self.layer.recv(turn.now, buf, out) {
+            if let Event::Closed(closed) = event {
+                (self.eof, fault) = (true, closed.fault);
             }
         }
         let blocked = self.on(turn, |c, turn| {
@@ -75,10 +70,21 @@ impl WebSocket {
         if core::mem::replace(&mut self.blocked, blocked) {
             self.layer.excuse_silence(turn.now);
         }
+        self.broken(turn, fault);
         if !blocked {
             self.end_stream(turn);
         }
         blocked
+    }
+
+    /// The peer broke a rule of the layer: that is what ends the dialect, where nothing else has.
+    fn broken(&mut self, turn: &mut Turn<'_>, fault: Option<Fault>) {
+        let Some(fault) = fault else { return };
+        let code = match fault {
+            Fault::PeerSilent | Fault::WriteTimeout => Code::KeepaliveTimeout,
+            _ => Code::Malformed,
+        };
+        self.on(turn, |c, turn| c.spoken.end(turn, code, fault.reason()));
     }
 
     /// Nothing is heard of one that is not read, and its silence means nothing.
@@ -140,9 +146,10 @@ impl WebSocket {
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
         self.on(turn, |c, turn| c.spoken.handle_timeout(turn));
         if !self.is_deaf()
-            && let Some(Event::Closed(_)) = self.layer.handle_timeout(turn.now)
+            && let Some(Event::Closed(closed)) = self.layer.handle_timeout(turn.now)
         {
             self.eof = true;
+            self.broken(turn, closed.fault);
             self.end_stream(turn);
         }
     }

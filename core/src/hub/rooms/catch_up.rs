@@ -35,6 +35,7 @@ pub(in crate::hub) struct Tables<'a> {
 impl Sessions {
     /// Hands out what there is of a session's rooms but for the messages in its queue; `false` when
     /// the buffer takes no more.
+    #[cold]
     pub(in crate::hub) fn drain_rooms(
         &mut self,
         now: Instant,
@@ -80,15 +81,17 @@ impl Sessions {
             member.next = member.next.max(kept.start);
             if member.tell && (!member.catching || member.next > member.until) {
                 let members = Members::new(room, &self.all);
+                let Some(state) = room.members.get(&index) else { return Step::Done };
                 let joined = Joined {
                     epoch: topic.epoch(),
                     offset: member.until,
                     recovered: member.recovered,
-                    member: room.members.get(&index).map_or(0, |state| state.member),
+                    member: state.member,
                     count: members.count(),
                 };
-                let sid = member.sid;
-                if take(&Delivery::Joined { sid, room: &room.name, joined, members }) == Take::Blocked {
+                let (sid, presence) = (member.sid, state.presence);
+                let delivery = Delivery::Joined { sid, room: &room.name, joined, presence, members };
+                if take(&delivery) == Take::Blocked {
                     return Step::Blocked;
                 }
                 *taken += 1;
@@ -157,7 +160,7 @@ impl Sessions {
             id: 0,
             again: false,
             retain: false,
-            place: Some(place),
+            place: Some(&place),
             historic: place.offset <= member.until,
         });
         match result {

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::super::Hub;
 use super::super::delivery::{Refusal, SessionKey};
-use super::super::message::Place;
 use super::super::options::{MAX_ID, SubscribeOptions};
 use super::super::slab::NONE;
 use super::super::timers::Alarm;
@@ -232,8 +231,11 @@ impl Hub {
         let Self { rooms, sessions, histories, .. } = self;
         let super::Rooms { all, member_names, members, .. } = rooms;
         let room = &mut all[number];
+        let octets = &mut room.octets;
+        let user = sessions.all[index].aside.owner.user().len();
         let state = room.members.entry(index).or_insert_with(|| {
             *members += 1;
+            *octets += user + options.data.len();
             State {
                 member: member_names.next(),
                 data: options.data.into(),
@@ -252,6 +254,7 @@ impl Hub {
         }
         state.presence = options.presence;
         if *state.data != *options.data {
+            *octets = *octets + options.data.len() - state.data.len();
             state.data = options.data.into();
             room.changes.count += 1;
             state.changed = room.changes.count;
@@ -327,9 +330,10 @@ impl Hub {
         self.unlink(index, sid);
         let room = &mut self.rooms.all[number];
         room.depart(index);
-        if let Some(state) = room.members.remove(&index)
-            && state.presence != PresenceMode::None
-        {
+        let user = self.sessions.all[index].aside.owner.user().len();
+        let state = room.members.remove(&index);
+        room.octets -= state.as_ref().map_or(0, |state| user + state.data.len());
+        if let Some(state) = state.filter(|state| state.presence != PresenceMode::None) {
             room.changes.watchers[usize::from(state.presence == PresenceMode::Full)] -= 1;
         }
         self.rooms.members -= 1;
@@ -363,6 +367,7 @@ impl Hub {
         let room = &mut self.rooms.all[number];
         let state = room.members.get_mut(&index).ok_or(Refusal::NotMember)?;
         if *state.data != *data {
+            room.octets = room.octets + data.len() - state.data.len();
             state.data = data.into();
             room.changes.count += 1;
             state.changed = room.changes.count;
@@ -440,12 +445,12 @@ impl Hub {
         let s = &self.sessions.all[index];
         let Some(rooms) = s.rare().rooms.as_ref() else { return };
         // The first that was queued for a member and not handed out is where it goes on.
-        let mut waiting: Vec<(u64, Place)> = Vec::new();
+        let mut waiting: Vec<(u64, u64)> = Vec::new();
         for entry in s.unsent().filter(|e| rooms.room_of(e.sid).is_some()) {
             if let Some(place) = self.sessions.pool.place(entry.message)
                 && !waiting.iter().any(|(sid, _)| *sid == entry.sid)
             {
-                waiting.push((entry.sid, place));
+                waiting.push((entry.sid, place.offset));
             }
         }
         let (rooms, histories) = (&self.rooms, &self.histories);
@@ -453,7 +458,7 @@ impl Hub {
         if let Some(own) = self.sessions.all[index].rare_mut().rooms.as_mut() {
             own.due.clear();
             for m in &mut own.list {
-                let first = waiting.iter().find(|(sid, _)| *sid == m.sid).map(|(_, place)| place.offset);
+                let first = waiting.iter().find(|(sid, _)| *sid == m.sid).map(|(_, offset)| *offset);
                 if !m.catching {
                     m.next = first.unwrap_or_else(|| histories.at(rooms.all[m.room].topic).kept().end);
                     stop.push(m.sid);

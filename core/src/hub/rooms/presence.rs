@@ -11,8 +11,9 @@ use super::table::{Left, Room};
 use crate::hub::SessionKey;
 use crate::time::Instant;
 
-/// Rooms with more members tell the number alone.
+/// Rooms with more members, or whose members show more octets, tell the number alone.
 const LISTED: u32 = 1000;
+const LISTED_OCTETS: usize = 256 << 10;
 /// How often members are told at most: the number alone, and all.
 const EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
 /// How long a member stays whose connection is gone.
@@ -51,10 +52,10 @@ impl<'a> Members<'a> {
         self.room.present
     }
 
-    /// Whether they are listed: not where there are more than 1,000.
+    /// Whether they are listed: not where there are more than 1,000, or where they show more than 256 KiB.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
-        self.room.present <= LISTED
+        self.room.is_listed()
     }
 
     /// All of them, whether [listed](Self::is_listed) or not.
@@ -105,7 +106,8 @@ impl<'a> PresenceChange<'a> {
     }
 
     /// Whether it says who, and not only how many: not where that is all that was asked for, or
-    /// where there are more than 1,000.
+    /// where there are
+    /// [too many](Members::is_listed).
     #[must_use]
     pub const fn is_listed(&self) -> bool {
         self.listed
@@ -152,6 +154,11 @@ impl<'a> PresenceChange<'a> {
 }
 
 impl Room {
+    /// Whether it is small enough to say who is there.
+    const fn is_listed(&self) -> bool {
+        self.present <= LISTED && self.octets <= LISTED_OCTETS
+    }
+
     /// What a member is told that knows the changes up to `seen`.
     pub(super) fn change_since<'a>(
         &'a self,
@@ -159,7 +166,7 @@ impl Room {
         seen: u64,
         presence: PresenceMode,
     ) -> PresenceChange<'a> {
-        let listed = presence == PresenceMode::Full && self.present <= LISTED;
+        let listed = presence == PresenceMode::Full && self.is_listed();
         let from = if seen < self.changes.forgotten || !listed { 0 } else { seen };
         PresenceChange { room: self, sessions, from, listed }
     }
@@ -176,11 +183,12 @@ impl Room {
 
     /// A member is not there any more.
     pub(super) fn depart(&mut self, session: u32) {
+        let is_told = self.is_listed() && self.changes.watchers[1] > 0;
         let Self { members, changes, present, .. } = self;
         let Some(state) = members.get_mut(&session).filter(|state| state.present) else { return };
         (changes.count, state.present) = (changes.count + 1, false);
         *present -= 1;
-        if changes.watchers[1] == 0 || *present > LISTED {
+        if !is_told {
             changes.left.clear();
             changes.forgotten = changes.count;
             return;
@@ -205,7 +213,7 @@ impl Room {
 
     /// In a large room those who want to know all are told the number, as often as that.
     const fn every(&self, of: usize) -> Duration {
-        if self.present > LISTED { EVERY[0] } else { EVERY[of] }
+        if self.is_listed() { EVERY[of] } else { EVERY[0] }
     }
 }
 
@@ -248,7 +256,7 @@ impl Hub {
             let Some(memberships) = rare.rooms.as_mut() else { continue };
             let Some(m) = memberships.of(number) else { continue };
             let full = state.presence == PresenceMode::Full;
-            let listed = full && room.present <= LISTED;
+            let listed = full && room.is_listed();
             if full && m.seen > 0 {
                 known = known.min(m.seen);
             }

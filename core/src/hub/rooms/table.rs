@@ -8,6 +8,7 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use super::super::names::Names;
+use super::super::session::Session;
 use super::super::slab::Slab;
 use super::super::timers::Timer;
 use super::options::PresenceMode;
@@ -28,6 +29,8 @@ pub(in crate::hub) struct Room {
     pub(super) members: BTreeMap<u32, State>,
     /// How many of them are there, or were within the grace time.
     pub(super) present: u32,
+    /// Octets that all of them show, their users included.
+    pub(super) octets: usize,
     pub(super) rate: Option<Rate>,
     pub(super) changes: Changes,
 }
@@ -184,5 +187,43 @@ impl Rooms {
     /// How many timers run for rooms, for the invariants.
     pub(in crate::hub) fn timers(&self) -> usize {
         self.all.places().filter(|(_, room)| room.changes.timer.is_some()).count()
+    }
+}
+
+impl Rooms {
+    /// Checks the tables of rooms and those of sessions against each other, for the hub's invariants.
+    pub(in crate::hub) fn check(&self, sessions: &Slab<Session>) -> Result<(), &'static str> {
+        let mut members = 0;
+        for (number, room) in self.all.places().filter(|(_, room)| !room.name.is_empty()) {
+            let watch = |mode| room.members.values().filter(|state| state.presence == mode).count() as u32;
+            if room.changes.watchers != [watch(PresenceMode::Count), watch(PresenceMode::Full)] {
+                return Err("room: lost count of those who want to know");
+            }
+            if room.members.values().filter(|state| state.present).count() != room.present as usize {
+                return Err("room: lost count of those who are there");
+            }
+            let user = |session: &u32| sessions[*session].aside.owner.user().len();
+            let shows = room.members.iter().map(|(session, state)| user(session) + state.data.len());
+            if shows.sum::<usize>() != room.octets {
+                return Err("room: lost count of the octets that members show");
+            }
+            let knows = |session: &u32| {
+                let own = sessions[*session].rare().rooms.as_ref();
+                own.is_some_and(|own| own.find(number).is_ok())
+            };
+            if room.members.is_empty() || !room.members.keys().all(knows) {
+                return Err("room: a member does not know of it");
+            }
+            members += room.members.len();
+        }
+        let rooms = || sessions.places().filter_map(|(_, s)| s.rare().rooms.as_ref());
+        if members as u64 != self.members || rooms().map(|own| own.list.len()).sum::<usize>() != members {
+            return Err("rooms: lost count of members");
+        }
+        let listed = |own: &Memberships| {
+            own.due.len() == own.list.iter().filter(|m| m.listed).count()
+                && own.list.is_sorted_by_key(|m| m.room)
+        };
+        if rooms().all(|own| listed(own)) { Ok(()) } else { Err("rooms: what is due is not listed") }
     }
 }

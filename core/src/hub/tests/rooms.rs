@@ -412,6 +412,22 @@ fn large_rooms_tell_the_number_alone() {
     assert!(told[0].starts_with("1 =[") && told[0].ends_with("1000"), "a snapshot again");
 }
 
+/// However few they are: what is told of them at once stays small.
+#[test]
+fn members_that_show_much_are_counted_alone() {
+    let mut s = story();
+    let data = [b'x'; MAX_MEMBER_DATA];
+    let full = JoinOptions { presence: PresenceMode::Full, data: &data, ..NOTHING };
+    let all: Vec<_> = (0..65).map(|_| s.session()).collect();
+    for key in &all {
+        s.join(*key, 1, "r", full);
+    }
+    assert!(!s.hub.members(all[0], "r").unwrap().is_listed());
+    s.hub.set_member_data(s.now, all[0], "r", b"").unwrap();
+    assert!(s.hub.members(all[0], "r").unwrap().is_listed());
+    s.hub.check_invariants().unwrap();
+}
+
 #[test]
 fn what_is_ephemeral_is_not_kept_and_never_late() {
     let mut s = story();

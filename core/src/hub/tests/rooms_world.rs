@@ -307,9 +307,9 @@ impl Client {
                 room.next = place.offset + 1;
                 self.seen.insert(number, (place.epoch, place.offset));
             }
-            Delivery::Joined { sid, room: name, joined, members } => {
+            Delivery::Joined { sid, room: name, joined, presence, members } => {
                 let room = self.rooms.get_mut(&(sid as usize - 1)).unwrap();
-                assert_eq!(name, ROOMS[sid as usize - 1]);
+                assert_eq!((name, presence), (ROOMS[sid as usize - 1], room.presence));
                 let promised = room.joins.take().expect("told once");
                 assert_eq!(Joined { count: promised.count, ..joined }, promised);
                 assert!(

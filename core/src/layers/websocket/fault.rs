@@ -24,8 +24,8 @@ pub enum Fault {
     /// Section 5.5: a control frame must not be fragmented.
     #[error("{0} frame is fragmented")]
     FragmentedControl(Opcode),
-    /// Section 5.5: a control frame has at most 125 octets of payload.
-    #[error("{0} frame has more than 125 octets of payload")]
+    /// Section 5.5: a control frame has at most 125 octets of payload, so its length is said in 7 bits.
+    #[error("{0} frame whose length is not one of 0 to 125, said in 7 bits")]
     ControlTooLong(Opcode),
     /// Section 5.2: the length takes as few octets as it can.
     #[error("{opcode} frame says its length of {length} with more octets than that takes")]

@@ -87,7 +87,8 @@ use crate::lifecycle::Lifecycle;
 use crate::time::Instant;
 
 /// How many octets more than what it carries a receive buffer has to hold at once: the largest control
-/// frame, which may come in the middle of anything and is taken whole.
+/// frame, which may come in the middle of anything and is taken whole. An output buffer has to be able to
+/// hold as much, or a pong or a Close frame would never have room.
 pub const HEADROOM: usize = HEADER_MAX + CONTROL_MAX;
 
 /// What a connection carries.

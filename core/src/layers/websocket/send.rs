@@ -44,7 +44,7 @@ impl SendError {
 ///     let mut server = WebSocket::new(now, Server, Carries::Messages, &Config::default());
 ///     let mut out = SharedSendBuf::new(1 << 16);
 ///     server.send_frame(now, &mut out, &frame)?;
-///     assert_eq!(out.slices().concat(), b"\x81\x06to all");
+///     assert_eq!(out.slices().collect::<Vec<_>>().concat(), b"\x81\x06to all");
 /// }
 /// # Ok::<(), bowline_core::websocket::SendError>(())
 /// ```

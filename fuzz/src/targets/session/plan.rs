@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use bowline_core::buf::SliceSendBuf;
 use bowline_core::retain::RetainHandling;
 use bowline_core::session::{
-    Auth, Code, Config, Connect, Counts, Drain, Event, Fault, Features, Forward, History, Kind, Limits,
+    Auth, Code, Config, Connect, Counts, Drain, Event, Fault, Features, Forward, History, Join, Kind, Limits,
     Message, Offer, Outcome, PREFACE, Properties, Property, Request, Response, Resume, ResumeKey, SendError,
     Session, SessionId, Subscribe, Welcome,
 };
@@ -369,7 +369,11 @@ impl<'a> Call<'a> {
             }
             Call::Take(id, count) => s.take(now, out, id, "jobs", count),
             Call::Settle(id, reject) => s.settle(now, out, id, reject),
-            Call::Join { id, credit, presence } => s.join(now, out, id, "room", credit, presence),
+            Call::Join { id, credit, presence } => {
+                let since = credit.map(|credit| (credit, id));
+                let join = Join { id, room: "room", credit, presence, since, data: b"d", ..Join::default() };
+                s.join(now, out, &join)
+            }
             Call::Leave(id) => s.leave(now, out, id),
             Call::Presence { id, member, gone } => s.presence(now, out, id, member, b"here", gone),
             Call::History { id, from, limit } => {

@@ -1,7 +1,6 @@
 //! HISTORY: messages of the past, handed out as the connection takes them.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -9,7 +8,7 @@ use core::ops::Range;
 use super::super::connection::Turn;
 use super::Connection;
 use crate::buf::SendBuf;
-use crate::hub::{HistoryMark, HistoryQuery, HistoryRecord, Refusal, SessionKey};
+use crate::hub::{self, HistoryMark, HistoryQuery, HistoryRecord, Refusal, SessionKey};
 use crate::session::{History, Kind, Message, Properties, Property, SendError, Session};
 use crate::status::Status;
 use crate::time::Instant;
@@ -40,12 +39,17 @@ impl Connection {
             newest: h.from.is_none(),
         };
         let range = match self.hub {
-            Some(_) if self.asked.len() >= MAX_ASKED => Err(Refusal::Quota("histories asked for")),
+            Some(_) if self.later.as_ref().is_some_and(|later| later.asked.len() >= MAX_ASKED) => {
+                Err(Refusal::Quota("histories asked for"))
+            }
             Some(hub) => turn.server.hub.history(hub, h.room, &query).map(|page| page.range()),
             None => Err(Refusal::NoSession),
         };
         match range {
-            Ok(range) => self.asked.push_back(Asked { id: h.id, topic: h.room.into(), range }),
+            Ok(range) => {
+                let asked = Asked { id: h.id, topic: h.room.into(), range };
+                self.later.get_or_insert_default().asked.push_back(asked);
+            }
             Err(refusal) => self.answer(turn, out, Kind::History, h.id, Err(refusal)),
         }
     }
@@ -53,7 +57,9 @@ impl Connection {
     /// Hands out what was asked for of the past, as far as there is room.
     pub(super) fn replay(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
         let mut left = PER_CALL;
-        while let Some(asked) = self.asked.front_mut() {
+        while let Some(later) = self.later.as_mut()
+            && let Some(asked) = later.asked.front_mut()
+        {
             let done = hand_out(&mut self.session, turn, hub, asked, &mut left, out);
             if done == Ok(false) {
                 if left == 0 {
@@ -66,12 +72,10 @@ impl Connection {
                 return;
             }
             let id = asked.id;
-            self.asked.pop_front();
+            later.asked.pop_front();
             self.answer(turn, out, Kind::History, id, done.map(|_| ()));
         }
-        if self.asked.capacity() > MAX_ASKED {
-            self.asked = VecDeque::new();
-        }
+        self.later.take_if(|later| later.presence.is_empty());
     }
 }
 
@@ -114,8 +118,20 @@ fn send(
     record: &HistoryRecord<'_>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
-    let message = record.message;
-    let recorded = Property::Recorded(record.offset, record.at);
+    send_placed(now, session, id, record.message, record.offset, record.at, out)
+}
+
+/// A message with its place in its topic's history, and when it was published in milliseconds.
+pub(super) fn send_placed(
+    now: Instant,
+    session: &mut Session,
+    id: u64,
+    message: &hub::Message,
+    offset: u64,
+    at: u64,
+    out: &mut impl SendBuf,
+) -> Result<(), SendError> {
+    let recorded = Property::Recorded(offset, at);
     let block = Properties::of_body(message.props());
     let mut list: Vec<Property<'_>> = block.iter().filter(|p| !matches!(p, Property::Recorded(..))).collect();
     let at = list.partition_point(|p| p.id() < recorded.id());

@@ -3,6 +3,7 @@
 mod held;
 mod history;
 mod recv;
+mod rooms;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use alloc::collections::VecDeque;
 pub(super) use held::{Held, Progress, parse_hex};
 
 use history::Asked;
+use rooms::Batch;
 use sessions::Opening;
 
 use super::connection::Turn;
@@ -23,6 +25,15 @@ use crate::buf::SendBuf;
 use crate::hub::SessionKey;
 use crate::session::{Code, Config, Event, Session, SessionId};
 use crate::time::{Deadline, Instant};
+
+/// What is handed out as there is room.
+#[derive(Debug, Default)]
+struct Later {
+    /// Parts of histories.
+    asked: VecDeque<Asked>,
+    /// Who is in a room.
+    presence: Batch,
+}
 
 /// One connection that speaks our own protocol.
 #[derive(Debug)]
@@ -35,8 +46,8 @@ pub(super) struct Connection {
     opening: Option<Box<Opening>>,
     /// Reliable frames that are accepted once the store has what came with them.
     owed: Owed<()>,
-    /// Parts of histories that are handed out as there is room.
-    asked: VecDeque<Asked>,
+    /// What is handed out as there is room: few have anything.
+    later: Option<Box<Later>>,
     /// Its queue overflowed, and its policy is to be disconnected.
     slow: bool,
     /// The event of its end is out.
@@ -56,7 +67,7 @@ impl Connection {
             id: None,
             opening: None,
             owed: Owed::default(),
-            asked: VecDeque::new(),
+            later: None,
             slow: false,
             told: false,
         }

@@ -93,6 +93,9 @@ impl Connection {
                 self.authenticate(turn, &hello.auth, out);
             }
             Event::Auth(data) => self.authenticate_further(turn, data, out),
+            Event::Join(join) => self.join(turn, join, out),
+            Event::Leave(id) => self.leave(turn, *id, out),
+            Event::Presence { id, data, .. } => self.show(turn, *id, data, out),
             Event::History(h) => self.history(turn, h, out),
             Event::Closed(closed) => self.closed(turn, closed),
             // Answers to nothing that was asked, and what needs features that are not offered.

@@ -19,6 +19,7 @@ use crate::session::{
 };
 
 mod kept;
+mod rooms;
 
 /// One client: its session, what it wrote, what it received, what it was told.
 struct Client {
@@ -229,6 +230,10 @@ fn describe(event: &Event<'_>) -> String {
         }
         Event::Closed(c) => {
             format!("closed {:?} {}", c.by, c.code.map_or("-".to_string(), |c| c.to_string()))
+        }
+        Event::Joined(j) => format!("{} joined at {}, {}", j.id, j.offset, j.count),
+        Event::Presence { id, data, gone, .. } => {
+            format!("{id} {} {}", if *gone { "gone" } else { "there" }, text(data))
         }
         other => format!("{other:?}"),
     }

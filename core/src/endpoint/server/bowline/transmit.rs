@@ -1,8 +1,11 @@
 //! What a connection has to send: what its session owes, then what the hub has for it.
 
+use alloc::boxed::Box;
+
 use super::super::connection::Turn;
 use super::super::event::Dialect;
-use super::Connection;
+use super::rooms::{batch_of, has_place, send_joined, send_message};
+use super::{Connection, Later};
 use crate::buf::SendBuf;
 use crate::hub::{Delivery, SessionKey, Take};
 use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
@@ -32,11 +35,19 @@ impl Connection {
     }
 
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
-        let (session, now) = (&mut self.session, turn.now);
+        let Self { session, later, .. } = self;
+        let now = turn.now;
+        if later.as_mut().is_some_and(|later| !later.presence.flush(now, session, out)) {
+            return;
+        }
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
         let drained = turn.server.hub.drain(now, hub, |delivery| {
-            let sent = send(now, session, delivery, out);
+            // What follows comes behind it.
+            if later.as_ref().is_some_and(|later| !later.presence.is_empty()) {
+                return Take::Blocked;
+            }
+            let sent = send(now, session, delivery, later, out);
             never = sent.is_err_and(|e| !e.is_blocked());
             match sent {
                 Ok(()) => Take::Taken,
@@ -54,11 +65,12 @@ impl Connection {
 
     /// END-6: DRAIN, once, to a session that is open.
     fn say_drain(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
-        let Some(draining) = &turn.server.draining else { return };
-        if self.session.is_draining() || !self.session.is_open() {
+        if turn.server.draining.is_none() || self.session.is_draining() || !self.session.is_open() {
             return;
         }
-        let (deadline, retry_after) = (draining.until.saturating_since(turn.now), draining.retry_after);
+        let retry_after = turn.server.draw_retry().unwrap_or_default();
+        let Some(draining) = &turn.server.draining else { return };
+        let deadline = draining.until.saturating_since(turn.now);
         let drain = Drain { deadline, retry_after, endpoint: &draining.endpoint };
         // Without room it is said the next time.
         let _ = self.session.drain(turn.now, out, &drain);
@@ -80,9 +92,13 @@ fn send(
     now: Instant,
     session: &mut Session,
     delivery: &Delivery<'_>,
+    later: &mut Option<Box<Later>>,
     out: &mut impl SendBuf,
 ) -> Result<(), SendError> {
     match *delivery {
+        Delivery::Message { sid, message, place: Some(place), .. } if has_place(session, message) => {
+            send_message(now, session, sid, message, place, out)
+        }
         Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {
                 subscription: sid,
@@ -111,7 +127,21 @@ fn send(
             session.respond(now, out, &response)
         }
         Delivery::Cancel { id } => session.cancel(now, out, id),
-        // Only of sessions that settle by ids, and of members of rooms.
-        Delivery::Release { .. } | Delivery::Joined { .. } | Delivery::Presence { .. } => Ok(()),
+        Delivery::Joined { sid, joined, members, presence: mode, .. } => {
+            let mut batch = send_joined(now, session, sid, &joined, &members, mode, out)?;
+            if !batch.flush(now, session, out) {
+                later.get_or_insert_default().presence = batch;
+            }
+            Ok(())
+        }
+        Delivery::Presence { sid, change } => {
+            let mut batch = batch_of(sid, &change);
+            if !batch.flush(now, session, out) {
+                later.get_or_insert_default().presence = batch;
+            }
+            Ok(())
+        }
+        // Only of sessions that settle by ids.
+        Delivery::Release { .. } => Ok(()),
     }
 }

@@ -19,6 +19,8 @@ pub struct HttpRequest {
     pub path: String,
     /// What stands behind the question mark.
     pub query: Option<String>,
+    /// The host that is asked, with the port if one was said; empty if none was.
+    pub host: String,
     /// Names, as they came, and values of fields; those that are not UTF-8 are left out, and so are the
     /// credentials.
     pub headers: Vec<(String, String)>,
@@ -27,7 +29,8 @@ pub struct HttpRequest {
     /// Who asks.
     pub peer: Peer,
     /// As whom: by its credentials, or as whoever may come without any (empty). Nothing: it gave none,
-    /// and such are not welcome.
+    /// and such are not welcome; nor is who is on this machine, but asks for a host of another name: that
+    /// may be a page in its browser (see [`Origins`](super::Origins)).
     pub identity: Option<String>,
     /// What was asked for by `Authorization`; used up when it is decided who asks.
     pub(super) authorization: Option<String>,
@@ -50,6 +53,7 @@ impl HttpRequest {
             method: head.method.into(),
             path: head.path.into(),
             query: head.query.map(String::from),
+            host: head.host.into(),
             headers,
             body: Vec::new(),
             peer,

@@ -66,7 +66,7 @@ pub(in super::super) struct Connection {
     /// The request that is received or answered.
     exchange: Exchange,
     /// What is spoken from here on.
-    switched: Option<Switched>,
+    switched: Option<Box<Switched>>,
     /// The event of its end is out.
     told: bool,
 }
@@ -209,7 +209,7 @@ impl Connection {
     }
 
     /// What is spoken from here on, once the answer that says so is out.
-    pub(in super::super) const fn switched(&mut self) -> Option<Switched> {
+    pub(in super::super) const fn switched(&mut self) -> Option<Box<Switched>> {
         self.switched.take()
     }
 

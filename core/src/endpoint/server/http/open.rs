@@ -1,18 +1,20 @@
 //! Requests that open a WebSocket.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
+use super::super::Peer;
 use super::super::connection::Turn;
 use super::{Connection, HttpResponse, Switched};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
 use crate::json;
 use crate::stack::Dialect;
-use crate::websocket::handshake::{Offer, Refusal};
+use crate::websocket::handshake::{Offer, Refusal, is_same_host};
 
 /// The paths where only WebSockets are: any other request is told so. A WebSocket may be opened on any
 /// other path too.
@@ -46,12 +48,17 @@ pub const PROTOCOLS: [&str; SPOKEN.len()] = {
 /// A browser lets any page connect to any server, with the rights of whoever looks at it: the server
 /// alone can refuse (RFC 6455 §10.2).
 ///
+/// A page can also have its own name lead to this machine, and then is of the host that it asks. So for
+/// connections of this machine the same host counts only where it is an address or `localhost`: whoever
+/// puts a proxy before the server lists the names by which it is known.
+///
 /// ```
-/// use bowline_core::endpoint::server::Origins;
+/// use bowline_core::endpoint::server::{Origins, Peer};
 /// let origins = Origins::Listed(vec!["https://chat.example".into()]);
-/// assert!(origins.allow(Some("https://Chat.example"), "bowline.example"));
-/// assert!(!origins.allow(Some("https://evil.example"), "bowline.example"));
-/// assert!(Origins::SameHost.allow(Some("http://localhost:7790"), "localhost:7790"));
+/// let peer = Peer::default();
+/// assert!(origins.allow(&peer, Some("https://Chat.example"), "bowline.example"));
+/// assert!(!origins.allow(&peer, Some("https://evil.example"), "bowline.example"));
+/// assert!(Origins::SameHost.allow(&peer, Some("http://localhost:7790"), "localhost:7790"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
@@ -66,19 +73,30 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Whether a page of this origin may open a WebSocket at this host.
+    /// Whether a page of this origin may open a WebSocket at this host, which `peer` asks.
     #[must_use]
-    pub fn allow(&self, origin: Option<&str>, host: &str) -> bool {
+    pub fn allow(&self, peer: &Peer, origin: Option<&str>, host: &str) -> bool {
         let Some(origin) = origin else { return true };
+        let is_same = is_same_host(origin, host) && is_own_name(peer, host);
         match self {
             Self::Any => true,
-            Self::SameHost => crate::websocket::handshake::is_same_host(origin, host),
-            Self::Listed(list) => {
-                list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
-                    || crate::websocket::handshake::is_same_host(origin, host)
-            }
+            Self::SameHost => is_same,
+            Self::Listed(list) => is_same || list.iter().any(|listed| listed.eq_ignore_ascii_case(origin)),
         }
     }
+}
+
+/// Whether a host is a name that nobody else can give to this machine, where the peer is on it: an address,
+/// or `localhost`.
+pub(super) fn is_own_name(peer: &Peer, host: &str) -> bool {
+    if !peer.address.is_some_and(|address| address.to_canonical().is_loopback()) {
+        return true;
+    }
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.parse::<core::net::IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || name.is_empty()
 }
 
 impl Connection {
@@ -94,7 +112,7 @@ impl Connection {
             Err(refusal) => return self.refuse_to_open(refusal),
         };
         let origin = offer.origin().map(|origin| core::str::from_utf8(origin).unwrap_or("?"));
-        if !turn.server.config.http.origins.allow(origin, head.host) {
+        if !turn.server.config.http.origins.allow(&self.peer, origin, head.host) {
             let why = format!("pages of {} may not connect here", origin.unwrap_or_default());
             return self.answer(HttpResponse::text(StatusCode::FORBIDDEN, &why));
         }
@@ -113,7 +131,7 @@ impl Connection {
                 // What is no text is no credentials, and wrong as such.
                 Zeroizing::new(String::from(core::str::from_utf8(value).unwrap_or_default()))
             });
-            self.switched = dialect.map(|dialect| Switched { dialect, authorization });
+            self.switched = dialect.map(|dialect| Box::new(Switched { dialect, authorization }));
         }
     }
 

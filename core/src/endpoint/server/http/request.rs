@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::super::auth::Decision;
 use super::super::connection::Turn;
 use super::super::json;
-use super::open::WEBSOCKETS;
+use super::open::{WEBSOCKETS, is_own_name};
 use super::{Connection, Exchange, HttpRequest, HttpResponse};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
@@ -80,11 +80,15 @@ impl Connection {
         let Some(credentials) = Credentials::read(authorization.as_ref().map(|a| a.as_str())) else {
             return self.identified(turn, request, None);
         };
+        let is_anonymous = matches!(credentials, Credentials::None);
+        if is_anonymous && !is_own_name(&self.peer, &request.host) {
+            return self.ask(turn, request);
+        }
         match turn.server.config.users.decide(&self.peer, &credentials.auth()) {
             Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
             Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
             // Whoever says nothing may still be told something.
-            _ if matches!(credentials, Credentials::None) => self.ask(turn, request),
+            _ if is_anonymous => self.ask(turn, request),
             _ => self.identified(turn, request, None),
         }
     }

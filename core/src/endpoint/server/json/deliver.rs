@@ -8,7 +8,7 @@ use super::commands::place_of;
 use super::rooms::{MAX_ROOM_ID, put_members};
 use super::sink::Sink;
 use super::talk::Talk;
-use crate::hub::{Delivery, Joined, Members, Message, PresenceChange, Quality, Take};
+use crate::hub::{Delivery, Joined, Members, Message, PresenceChange, PresenceMode, Quality, Take};
 use crate::json::server::{self, About};
 use crate::json::{ErrorCode, Kind, ROOM_PREFIX};
 use crate::status::Status;
@@ -67,6 +67,7 @@ impl Teller<'_> {
     fn tell(&mut self, delivery: &Delivery<'_>, out: &mut impl Sink) -> Take {
         match *delivery {
             Delivery::Message { sid, message, retain, place, historic, .. } => {
+                let place = place.copied();
                 let room = message.topic().strip_prefix(ROOM_PREFIX).filter(|_| sid < MAX_ROOM_ID);
                 let frame = match room {
                     Some(room) => {
@@ -84,7 +85,11 @@ impl Teller<'_> {
                 };
                 out.put_frame(self.now, &frame).into()
             }
-            Delivery::Joined { sid, room, joined, members } => self.joined(sid, room, &joined, &members, out),
+            Delivery::Joined { sid, room, joined, members, presence } => {
+                // JSN-27: who did not ask who is there is not told.
+                let members = (presence == PresenceMode::Full).then_some(members);
+                self.joined(sid, room, &joined, members.as_ref(), out)
+            }
             Delivery::Presence { change, .. } => {
                 let frame = self.shared.presence(change.key(), |text| put_change(text, &change));
                 out.put_frame(self.now, &frame).into()
@@ -110,7 +115,7 @@ impl Teller<'_> {
         sid: u64,
         room: &str,
         joined: &Joined,
-        members: &Members<'_>,
+        members: Option<&Members<'_>>,
         out: &mut impl Sink,
     ) -> Take {
         // Who gave no id wants no answer.
@@ -121,7 +126,9 @@ impl Teller<'_> {
             payload.hex("epoch", joined.epoch).number("offset", joined.offset);
             payload.boolean("recovered", joined.recovered).hex("member", joined.member);
             payload.number("count", joined.count.into());
-            put_members(payload, "members", members.is_listed(), members.iter());
+            if let Some(members) = members {
+                put_members(payload, "members", members.is_listed(), members.iter());
+            }
         });
         let taken = out.put_text(self.now, &text);
         self.shared.give_back(text);

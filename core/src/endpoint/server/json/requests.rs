@@ -200,7 +200,7 @@ pub(in super::super) fn request(turn: &mut Turn<'_>, request: &HttpRequest) -> R
 fn serve(turn: &mut Turn<'_>, request: &HttpRequest, fields: &mut Fields) -> Result<Reply, Refusal> {
     let host = request.header("host").unwrap_or_default();
     let origin = request.header("origin");
-    if !turn.server.config.http.origins.allow(origin, host) {
+    if !turn.server.config.http.origins.allow(&request.peer, origin, host) {
         return Err(refusal(StatusCode::FORBIDDEN, "pages of this origin may not ask here"));
     }
     fields.origin = origin.map(String::from);
@@ -215,9 +215,9 @@ fn serve(turn: &mut Turn<'_>, request: &HttpRequest, fields: &mut Fields) -> Res
             .with("access-control-max-age", "600");
         return Ok(Reply::Answer(answer));
     }
-    if let Some(draining) = turn.server.draining.as_ref().filter(|_| request.method != "DELETE") {
-        let most = u64::try_from(draining.retry_after.as_millis()).unwrap_or(u64::MAX);
-        let wait = draining.retry_after + Duration::from_millis(turn.server.entropy.wire_up_to(most));
+    if request.method != "DELETE"
+        && let Some(wait) = turn.server.draw_retry()
+    {
         return Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away", wait));
     }
     match (&*request.method, &*request.path) {

@@ -211,12 +211,10 @@ impl Talk {
     /// JSN-11: a server that goes says when to come back.
     pub(super) fn finish_drained(&mut self, turn: &mut Turn<'_>, out: &mut impl Sink) {
         let Some(draining) = &turn.server.draining else { return };
-        let (wait, until) = (draining.retry_after, draining.until);
+        let until = draining.until;
         if !self.drained {
-            let most = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            // So that not all come back at once.
-            let wait = wait + Duration::from_millis(turn.server.entropy.wire_up_to(most));
             let endpoint = draining.endpoint.clone();
+            let wait = turn.server.draw_retry().unwrap_or_default();
             self.answer(turn, None, out, |text| server::drain(text, wait, &endpoint));
             self.drained = true;
         }

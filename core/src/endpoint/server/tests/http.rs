@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use std::boxed::Box;
 use std::format;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
@@ -285,6 +285,27 @@ fn pages_of_listed_origins_may_connect() {
     }
 }
 
+/// A page whose own name leads to this machine is of the host that it asks, and yet a stranger.
+#[test]
+fn names_of_others_for_this_machine_are_strangers() {
+    let here = Peer { address: Some("127.0.0.1".parse().unwrap()) };
+    let away = Peer { address: Some("192.0.2.1".parse().unwrap()) };
+    let same = |peer: &Peer, host: &str| Origins::SameHost.allow(peer, Some(&format!("http://{host}")), host);
+    for host in ["localhost:7790", "LOCALHOST", "127.0.0.1:7790", "[::1]:7790", "192.0.2.7"] {
+        assert!(same(&here, host), "{host}");
+    }
+    assert!(!same(&here, "evil.example:7790") && !same(&here, "localhost.evil.example"));
+    assert!(same(&away, "bowline.example") && same(&Peer::default(), "bowline.example"));
+    let listed = Origins::Listed(vec!["https://bowline.example".into()]);
+    assert!(listed.allow(&here, Some("https://bowline.example"), "bowline.example"));
+    // What it asks for is asked by nobody.
+    let mut line = Line::of(here, handled());
+    let asked = line.send("GET / HTTP/1.1\r\nHost: evil.example:7790\r\n\r\n").asked().unwrap();
+    assert_eq!((asked.identity, &*asked.host), (None, "evil.example:7790"));
+    line.respond(HttpResponse::empty(StatusCode::NO_CONTENT));
+    assert_eq!(line.send(get("/", "")).asked().unwrap().identity.as_deref(), Some(""));
+}
+
 /// RFC 6455 §4.1: a client may send frames with its request.
 #[test]
 fn frames_in_the_segment_of_the_request_are_read() {
@@ -313,6 +334,10 @@ fn frames_in_the_segment_of_the_request_are_read() {
     line.sent.clear();
     line.send(b"\x81\x81\0\0\0\0x");
     assert_eq!(line.sent[..4], [0x88, line.sent[1], 0x03, 0xeb]);
+    let told = core::iter::from_fn(|| line.server.poll_event()).last();
+    let Some(ServerEvent::Closed { dialect, code, reason, .. }) = told else { panic!("{told:?}") };
+    assert_eq!((dialect, code), (Some(Dialect::Mqtt311), Some(Code::Malformed)));
+    assert!(reason.contains("binary"), "{reason}");
     assert_eq!(line.transport, Transport::Shut);
 }
 
@@ -375,5 +400,7 @@ fn the_close_frame_says_how_it_ended() {
 fn a_connection_has_its_size() {
     use crate::endpoint::server::connection::Connection;
     assert_eq!(size_of::<Option<Connection>>(), 16, "as without layers");
-    assert_eq!(StatusCode::OK.to_string(), "200 OK");
+    let websocket = size_of::<crate::endpoint::server::websocket::WebSocket>();
+    let http = size_of::<crate::endpoint::server::http::Connection>();
+    assert!(websocket <= 344 && http <= 440, "{websocket} {http}");
 }

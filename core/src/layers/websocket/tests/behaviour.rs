@@ -237,6 +237,19 @@ fn silence_is_pinged_and_then_given_up() {
     assert_eq!(s.transmit(at(85_050)), Transport::Shut);
 }
 
+/// Nobody knows whether a peer was silent that was not read.
+#[test]
+fn silence_that_is_excused_does_not_count() {
+    let mut s = server(Carries::Messages);
+    let _ = s.transmit(at(30_000));
+    s.sent();
+    s.ws.excuse_silence(at(200_000));
+    assert_eq!(s.ws.handle_timeout(at(200_000)), None);
+    let _ = s.transmit(at(230_000));
+    assert_eq!(s.ws.handle_timeout(at(244_999)), None);
+    assert_eq!(s.ws.handle_timeout(at(245_000)).map(Told::from), Some(broken(Fault::PeerSilent)));
+}
+
 #[test]
 fn a_ping_can_be_asked_for() {
     let config = Config { ping_interval: None, ..Config::default() };
