@@ -15,7 +15,7 @@
 //! | hub | [`hub`] (feature `alloc`) |
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
-//! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`] |
+//! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
 //! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
@@ -44,6 +44,8 @@ mod layers;
 mod parts;
 pub mod stack;
 
+#[cfg(feature = "alloc")]
+pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
 pub use layers::{http, websocket};

@@ -21,6 +21,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_server", targets::session_server),
     ("http", targets::http),
     ("hub", targets::hub),
+    ("json", targets::json),
+    ("json_server", targets::json_server),
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),

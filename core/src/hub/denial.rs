@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 
-use super::{Hub, Message, Refusal, SessionKey};
+use super::{Hub, Message, Refusal, SessionKey, rooms};
 use crate::access::Action;
+use crate::json;
 
 /// As much of a subject is told, in octets: it is the peer's own text, for a line in a log.
 const SUBJECT_MAX: usize = 256;
@@ -28,10 +29,22 @@ impl Hub {
 
     /// Whether a session may publish, which is asked about with every message. What the server says of
     /// itself nobody else says.
+    ///
+    /// `event`: it is a room's event as the server itself writes it, which says who sent it. Nobody
+    /// else may say that.
     #[inline]
-    pub(super) fn allow_publish(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+    pub(super) fn allow_publish(
+        &mut self,
+        index: u32,
+        message: &Message,
+        event: bool,
+    ) -> Result<(), Refusal> {
         let topic = message.topic_octets();
-        if topic.starts_with(b"$SYS/") && !self.sessions.all[index].aside.owner.trusted {
+        let is_own = topic.starts_with(b"$SYS/")
+            || (!event
+                && rooms::is_topic(topic)
+                && message.payload().starts_with(json::OWN_PREFIX.as_bytes()));
+        if is_own && !self.sessions.all[index].aside.owner.trusted {
             return Err(self.deny(index, Action::Publish, message.topic()));
         }
         if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {

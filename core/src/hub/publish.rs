@@ -11,6 +11,7 @@ use super::queue;
 use super::rooms;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
+use super::subscribe::is_of_filter;
 use super::subscriptions::{FilterEntry, Target};
 use crate::status::Status;
 use crate::time::Instant;
@@ -34,7 +35,7 @@ impl Hub {
         dedup: Option<&[u8]>,
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
-        let index = self.check_publish(key, &message)?;
+        let index = self.check_publish(key, &message, false)?;
         if let Some(id) = dedup {
             let hash = self.hasher.hash_one(id);
             let remembered = &mut self.sessions.all[index].rare_mut().dedup;
@@ -65,7 +66,7 @@ impl Hub {
         let Err(at) = self.sessions.all[index].rare().received.binary_search(&id) else {
             return Ok(self.duplicate());
         };
-        let index = self.check_publish(key, &message)?;
+        let index = self.check_publish(key, &message, false)?;
         let issued = self.sessions.pool.log.issued();
         let mut outcome = self.accept(now, Way::of(index), message);
         self.sessions.all[index].rare_mut().received.insert(at, id);
@@ -110,7 +111,12 @@ impl Hub {
         Ok(self.accept(now, Way::OWN, message))
     }
 
-    pub(super) fn check_publish(&mut self, key: SessionKey, message: &Message) -> Result<u32, Refusal> {
+    pub(super) fn check_publish(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        event: bool,
+    ) -> Result<u32, Refusal> {
         let index = self.attached(key)?;
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
@@ -119,7 +125,7 @@ impl Hub {
             let name = queue::name_of(message.topic()).unwrap_or_default();
             self.check_offer(index, message, name)?;
         } else {
-            self.allow_publish(index, message)?;
+            self.allow_publish(index, message, event)?;
             self.check_keep(self.now, message)?;
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {
@@ -247,7 +253,9 @@ impl Hub {
                     outcome.count(Offer::Dropped);
                     continue;
                 }
-                if several && t.by_id() {
+                // A member of a room gets its messages as such, whatever else matches: what waits for it is
+                // dropped when it joins again, and read back.
+                if several && t.by_id() && is_of_filter(t.sid) {
                     overlap.push(*t);
                     continue;
                 }

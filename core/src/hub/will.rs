@@ -33,7 +33,7 @@ impl Hub {
         self.tick(now);
         let index = self.attached(key)?;
         if let Some(will) = &will {
-            self.allow_publish(index, &will.message)?;
+            self.allow_publish(index, &will.message, false)?;
         }
         let had = self.sessions.all[index].rare().will.is_some();
         self.drop_will(index);

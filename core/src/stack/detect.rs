@@ -32,6 +32,8 @@ pub enum Dialect {
     Mqtt,
     /// PRX1.
     Prx1,
+    /// Typed JSON: in WebSockets only, so nothing begins with it.
+    Json,
     /// A request of HTTP.
     Http,
     /// A handshake of TLS: what is spoken inside is detected inside.

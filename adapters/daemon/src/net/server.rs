@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    ConnectionKey, HttpConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig, ServerEvent,
-    SessionName, Users,
+    ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig,
+    ServerEvent, SessionName, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
@@ -199,6 +199,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         session,
         mqtt: mqtt(config),
         prx1: prx1(config),
+        json: JsonConfig::default(),
         http: http_of(config),
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,

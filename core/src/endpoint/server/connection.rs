@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
-use super::http::{self, HttpRequest, HttpResponse};
+use super::http::{self, HttpRequest, HttpResponse, Switched};
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
-use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline};
+use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::session::Code;
@@ -46,6 +46,8 @@ pub(super) enum Connection {
     Spoken(Spoken),
     /// A dialect, in the frames of a WebSocket.
     WebSocket(Box<WebSocket>),
+    /// No connection of its own: a client that polls by requests on others.
+    Poller(Box<json::Poller>),
 }
 
 /// One that has said nothing, or hardly anything.
@@ -63,6 +65,7 @@ macro_rules! each {
             Connection::Http($c) => $do,
             Connection::Spoken($c) => $do,
             Connection::WebSocket($c) => $do,
+            Connection::Poller($c) => $do,
         }
     };
 }
@@ -109,8 +112,15 @@ impl Connection {
     /// Goes on with the protocol that a request has asked for, if one has.
     fn switch(&mut self, turn: &Turn<'_>) -> bool {
         let Self::Http(c) = self else { return false };
-        let Some(dialect) = c.switched() else { return false };
+        let Some(switched) = c.switched() else { return false };
+        let Switched { dialect, authorization } = *switched;
         let (config, peer) = (&turn.server.config, *c.peer());
+        if dialect == Dialect::Json {
+            let (line, config) = (&config.http.websocket, &config.json);
+            let c = json::Connection::new(turn.now, line, config, peer, authorization);
+            *self = Self::Spoken(Spoken::Json(Box::new(c)));
+            return true;
+        }
         let spoken = Spoken::new(dialect, turn.now, config, peer);
         *self = Self::WebSocket(Box::new(WebSocket::new(turn.now, &config.http, spoken)));
         true
@@ -171,12 +181,20 @@ impl Connection {
         match self {
             Self::Spoken(c) => Some(c),
             Self::WebSocket(c) => Some(c.spoken()),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
+    }
+
+    /// Whether it is a client that polls, and has no transport.
+    pub(super) const fn is_poller(&self) -> bool {
+        matches!(self, Self::Poller(_))
     }
 
     /// A slow subscriber holds this publisher, or lets it go.
     pub(super) fn hold(&mut self, hold: bool) {
+        if let Self::Poller(c) = self {
+            c.hold(hold);
+        }
         if let Some(c) = self.spoken() {
             c.hold(hold);
         }
@@ -184,6 +202,9 @@ impl Connection {
 
     /// Its queue overflowed, and its policy is to be disconnected.
     pub(super) fn overflowed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.overflowed();
+        }
         if let Some(c) = self.spoken() {
             c.overflowed();
         }
@@ -191,6 +212,9 @@ impl Connection {
 
     /// The store has committed more.
     pub(super) fn committed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.committed();
+        }
         if let Some(c) = self.spoken() {
             c.committed();
         }
@@ -201,6 +225,10 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.taken_over(turn),
             Self::WebSocket(c) => c.taken_over(turn),
+            Self::Poller(c) => {
+                c.taken_over(turn);
+                turn.server.ready.push_back(turn.key);
+            }
             Self::Detecting(_) | Self::Http(_) => {}
         }
     }
@@ -210,7 +238,7 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.progress(),
             Self::WebSocket(c) => c.progress(),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
     }
 
@@ -219,7 +247,8 @@ impl Connection {
         match self {
             Self::Detecting(_) => None,
             Self::Http(_) => Some((super::Dialect::Http, false)),
-            Self::Spoken(c) => Some((c.dialect(), false)),
+            Self::Spoken(c) => Some((c.dialect(), matches!(c, Spoken::Json(_)))),
+            Self::Poller(_) => Some((super::Dialect::Json, false)),
             Self::WebSocket(c) => Some((c.dialect(), true)),
         }
     }
@@ -250,7 +279,8 @@ mod tests {
     fn an_idle_connection_is_small() {
         assert_eq!(size_of::<Connection>(), 16);
         let (mqtt, prx1) = (size_of::<mqtt::Connection>(), size_of::<prx1::Connection>());
-        let bowline = size_of::<bowline::Connection>();
+        let (bowline, json) = (size_of::<bowline::Connection>(), size_of::<json::Connection>());
+        assert!(json <= 528, "{json}");
         assert!(mqtt <= 240 && prx1 <= 224 && bowline <= 360, "{mqtt} {prx1} {bowline}");
     }
 }

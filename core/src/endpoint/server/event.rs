@@ -19,21 +19,23 @@ pub enum Dialect {
     Mqtt5,
     /// PRX1, the wire format of protox.
     Prx1,
+    /// Typed JSON.
+    Json,
     /// HTTP, as long as nothing else was asked for.
     Http,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 5] =
-        [Dialect::Bowline, Dialect::Mqtt311, Dialect::Mqtt5, Dialect::Prx1, Dialect::Http];
+    pub const ALL: [Dialect; 6] =
+        [Dialect::Bowline, Dialect::Mqtt311, Dialect::Mqtt5, Dialect::Prx1, Dialect::Json, Dialect::Http];
 
     /// Its place among [all](Self::ALL).
     pub(super) const fn index(self) -> usize {
         self as usize
     }
 
-    /// In short, as it stands in metrics: `bowline`, `mqtt311`, `mqtt5`, `prx1`, `http`.
+    /// In short, as it stands in metrics: `bowline`, `mqtt311`, `mqtt5`, `prx1`, `json`, `http`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Dialect {
             Self::Mqtt311 => "mqtt311",
             Self::Mqtt5 => "mqtt5",
             Self::Prx1 => "prx1",
+            Self::Json => "json",
             Self::Http => "http",
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Dialect {
             Self::Mqtt311 => "MQTT 3.1.1",
             Self::Mqtt5 => "MQTT 5.0",
             Self::Prx1 => "PRX1",
+            Self::Json => "typed JSON",
             Self::Http => "HTTP",
         })
     }
@@ -68,12 +72,14 @@ pub enum SessionName {
     Mqtt(String),
     /// By PRX1: the user.
     Prx1(String),
+    /// By typed JSON: drawn by the server.
+    Json(SessionId),
 }
 
 impl fmt::Display for SessionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bowline(id) => id.fmt(f),
+            Self::Bowline(id) | Self::Json(id) => id.fmt(f),
             Self::Mqtt(name) | Self::Prx1(name) => f.write_str(name),
         }
     }

@@ -44,6 +44,7 @@ mod connections;
 mod counters;
 mod event;
 mod http;
+mod json;
 mod local;
 mod mqtt;
 mod owed;
@@ -57,7 +58,7 @@ mod tests;
 mod websocket;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -70,6 +71,7 @@ pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
+pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
@@ -131,6 +133,8 @@ pub struct ServerConfig {
     pub prx1: Prx1Config,
     /// Of connections that speak HTTP, and of WebSockets.
     pub http: HttpConfig,
+    /// Of clients that speak typed JSON.
+    pub json: JsonConfig,
     /// Of the hub.
     pub hub: HubOptions,
     /// Of each session's queue.
@@ -160,6 +164,7 @@ impl Default for ServerConfig {
             mqtt: MqttConfig::default(),
             prx1: Prx1Config::default(),
             http: HttpConfig::default(),
+            json: JsonConfig::default(),
             hub: HubOptions::default(),
             queue: QueueLimits::default(),
             max_connections: 10_000,
@@ -205,6 +210,10 @@ pub struct Server {
     draining: Option<Draining>,
     sys: Sys,
     traffic: Traffic,
+    /// What many clients of typed JSON are told alike.
+    json: json::Shared,
+    /// Clients that poll, by when they are given up.
+    pollers: BTreeSet<(Instant, ConnectionKey)>,
     /// What time it is in the world: milliseconds since 1970-01-01 UTC, and when.
     calendar: Option<(Instant, u64)>,
 }
@@ -255,6 +264,8 @@ impl Server {
             waiting: Vec::new(),
             draining: None,
             traffic: Traffic::default(),
+            json: json::Shared::default(),
+            pollers: BTreeSet::new(),
             calendar: None,
         }
     }
@@ -402,12 +413,14 @@ impl Server {
     /// `$SYS/` topics have new values.
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
-        Deadline::earliest(self.hub.poll_timeout(), self.sys.poll_timeout())
+        let own = Deadline::earliest(self.sys.poll_timeout(), self.poll_pollers_timeout());
+        Deadline::earliest(self.hub.poll_timeout(), own)
     }
 
     /// Takes what is due in the hub.
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
+        self.expire_pollers(now);
         if self.sys.is_due(now) {
             let figures = self.traffic.figures(&self.hub, self.locals.len());
             for message in self.sys.handle_timeout(now, &figures) {
@@ -421,16 +434,26 @@ impl Server {
     /// The next connection that has something to send now and had not before: call
     /// [`poll_transmit`](Server::poll_transmit).
     pub fn poll_ready(&mut self) -> Option<ConnectionKey> {
-        if let Some(key) = self.ready.pop_front() {
-            return Some(key);
-        }
-        while let Some(hub) = self.hub.poll_ready() {
-            if let Some(key) = self.registry.connection(hub) {
+        loop {
+            let key = match self.ready.pop_front() {
+                Some(key) => key,
+                None => {
+                    let hub = self.hub.poll_ready()?;
+                    match self.registry.connection(hub) {
+                        Some(key) => key,
+                        None => {
+                            self.locals.wake(hub);
+                            continue;
+                        }
+                    }
+                }
+            };
+            if !self.connections.get(key).is_some_and(Connection::is_poller) {
                 return Some(key);
             }
-            self.locals.wake(hub);
+            self.wake_poller(self.hub.now(), key);
+            self.after_commands();
         }
-        None
     }
 
     /// The next thing worth a line in a log.
@@ -504,6 +527,12 @@ impl Server {
     #[must_use]
     pub const fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// How many messages were encoded for clients of typed JSON, for tests.
+    #[cfg(test)]
+    const fn encoded(&self) -> u64 {
+        self.json.encoded()
     }
 
     /// The settings.

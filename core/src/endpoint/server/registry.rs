@@ -20,6 +20,8 @@ use crate::session::SessionId;
 pub(super) enum Name {
     /// Our own protocol: an id, with the key to it.
     Bowline(Box<Held>),
+    /// Typed JSON: the same.
+    Json(Box<Held>),
     /// MQTT: the client identifier.
     Mqtt(Box<str>),
     /// PRX1: the user.
@@ -30,6 +32,7 @@ pub(super) enum Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sought<'a> {
     Bowline(SessionId),
+    Json(SessionId),
     Mqtt(&'a str),
     Prx1(&'a str),
 }
@@ -38,11 +41,13 @@ pub(super) enum Sought<'a> {
 const MQTT: &str = "mqtt:";
 const PRX1: &str = "prx1:";
 const BOWLINE: &str = "bowline:";
+const JSON: &str = "json:";
 
 impl Name {
     fn sought(&self) -> Sought<'_> {
         match self {
             Self::Bowline(held) => Sought::Bowline(held.id),
+            Self::Json(held) => Sought::Json(held.id),
             Self::Mqtt(client_id) => Sought::Mqtt(client_id),
             Self::Prx1(user) => Sought::Prx1(user),
         }
@@ -52,6 +57,7 @@ impl Name {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Bowline(held) => format!("{BOWLINE}{}:{}", held.id, held.key_text()),
+            Self::Json(held) => format!("{JSON}{}:{}", held.id, held.key_text()),
             Self::Mqtt(client_id) => format!("{MQTT}{client_id}"),
             Self::Prx1(user) => format!("{PRX1}{user}"),
         }
@@ -65,8 +71,12 @@ impl Name {
         if let Some(user) = text.strip_prefix(PRX1) {
             return Some(Self::Prx1(user.into()));
         }
-        let (id, key) = text.strip_prefix(BOWLINE)?.split_once(':')?;
-        Some(Self::Bowline(Box::new(Held::parse(id, key)?)))
+        let (text, make): (_, fn(Box<Held>) -> Self) = match text.strip_prefix(JSON) {
+            Some(text) => (text, Self::Json),
+            None => (text.strip_prefix(BOWLINE)?, Self::Bowline),
+        };
+        let (id, key) = text.split_once(':')?;
+        Some(make(Box::new(Held::parse(id, key)?)))
     }
 
     /// Whether sessions with this name, as a store keeps it, acknowledge by ids.
@@ -78,6 +88,7 @@ impl Name {
     fn told(&self) -> SessionName {
         match self {
             Self::Bowline(held) => SessionName::Bowline(held.id),
+            Self::Json(held) => SessionName::Json(held.id),
             Self::Mqtt(client_id) => SessionName::Mqtt((**client_id).into()),
             Self::Prx1(user) => SessionName::Prx1((**user).into()),
         }
@@ -174,10 +185,10 @@ impl Registry {
         self.slot(session)?.name.as_ref().map(Name::told)
     }
 
-    /// The id and the key of a session of our own protocol.
+    /// The id and the key of a session of our own protocol, or of typed JSON.
     pub(super) fn held(&mut self, session: SessionKey) -> Option<&mut Held> {
         match &mut self.slot_mut(session)?.name {
-            Some(Name::Bowline(held)) => Some(held),
+            Some(Name::Bowline(held) | Name::Json(held)) => Some(held),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
-use super::{Peer, ServerConfig, bowline, mqtt, prx1};
+use super::{Peer, ServerConfig, bowline, json, mqtt, prx1};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::session::Code;
@@ -15,6 +15,8 @@ use crate::time::{Deadline, Instant};
 #[derive(Debug)]
 pub(super) enum Spoken {
     Bowline(Box<bowline::Connection>),
+    /// Its messages are those of the WebSocket, which is its own.
+    Json(Box<json::Connection>),
     Mqtt(Box<mqtt::Connection>),
     Prx1(Box<prx1::Connection>),
 }
@@ -24,6 +26,7 @@ macro_rules! each {
     ($spoken:expr, $c:ident => $do:expr) => {
         match $spoken {
             Spoken::Bowline($c) => $do,
+            Spoken::Json($c) => $do,
             Spoken::Mqtt($c) => $do,
             Spoken::Prx1($c) => $do,
         }
@@ -41,7 +44,12 @@ impl Spoken {
     }
 
     pub(super) fn peer(&self) -> &Peer {
-        each!(self, c => &c.peer)
+        match self {
+            Self::Json(c) => c.peer(),
+            Self::Bowline(c) => &c.peer,
+            Self::Mqtt(c) => &c.peer,
+            Self::Prx1(c) => &c.peer,
+        }
     }
 
     pub(super) fn recv(
@@ -110,13 +118,14 @@ impl Spoken {
             Self::Bowline(_) => super::Dialect::Bowline,
             Self::Mqtt(c) => c.dialect(),
             Self::Prx1(_) => super::Dialect::Prx1,
+            Self::Json(_) => super::Dialect::Json,
         }
     }
 
     pub(super) fn progress(&self) -> Option<bowline::Progress> {
         match self {
             Self::Bowline(c) => Some(c.progress()),
-            Self::Mqtt(_) | Self::Prx1(_) => None,
+            Self::Json(_) | Self::Mqtt(_) | Self::Prx1(_) => None,
         }
     }
 }

@@ -3,8 +3,11 @@
 mod cross;
 mod hostile;
 mod http;
+mod json;
+mod json_requests;
 mod mqtt;
 mod over_websocket;
 mod prx1;
 mod store;
+mod web;
 mod world;

@@ -61,11 +61,14 @@ pub struct PublishOptions<'a> {
     /// It is of use only at once: not kept in a history, at most once, first to be dropped where
     /// much waits, and never handed on when it is five seconds old.
     pub ephemeral: bool,
+    /// It is the [event](crate::json::Event) of a member of a room, written by the server, which says
+    /// who sent it. What begins like that is taken from nobody else.
+    pub event: bool,
 }
 
 impl Default for PublishOptions<'_> {
     fn default() -> Self {
-        Self { key: None, echo: true, ephemeral: false }
+        Self { key: None, echo: true, ephemeral: false, event: false }
     }
 }
 
@@ -174,7 +177,7 @@ impl Hub {
             }
         }
         let message = if options.ephemeral { ephemeral(now, message) } else { message };
-        self.check_publish(key, &message)?;
+        self.check_publish(key, &message, options.event)?;
         let way = Way { publisher: Some(index), echo: options.echo, ephemeral: options.ephemeral };
         let outcome = self.accept(now, way, message);
         match remembered {

@@ -198,7 +198,7 @@ impl World {
         self.count += 1;
         let text = self.count.to_string();
         let message = Message::new(&format!("$room/{}", ROOMS[room]), text.as_bytes()).unwrap();
-        let options = PublishOptions { ephemeral, echo, key: None };
+        let options = PublishOptions { ephemeral, echo, ..PublishOptions::default() };
         let key = self.clients[session].key;
         let outcome = self.s.hub.publish_with(self.s.now, key, message, &options).unwrap();
         let nobody = self.clients.iter().all(|c| !c.rooms.contains_key(&room));

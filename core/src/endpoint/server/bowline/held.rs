@@ -28,7 +28,7 @@ pub(in super::super) struct Progress {
 
 impl Held {
     /// A new session. Its id may be seen, its key not.
-    pub(super) fn draw(entropy: &mut dyn Entropy) -> Self {
+    pub(in super::super) fn draw(entropy: &mut dyn Entropy) -> Self {
         let (mut id, mut secret) = ([0; 16], [0; 16]);
         entropy.wire(&mut id);
         entropy.secret(&mut secret);
@@ -42,13 +42,19 @@ impl Held {
         Some(Self { id, key, progress: Progress::default(), is_restored: true })
     }
 
-    /// The secret, for a store and nobody else.
+    /// Whether this is the key.
+    pub(in super::super) fn opens(&self, key: &ResumeKey) -> bool {
+        self.key == *key
+    }
+
+    /// The secret, for a store, or for whose session it is.
     pub(in super::super) fn key_text(&self) -> String {
         self.key.0.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
+/// The octets that 32 digits are.
+pub(in super::super) fn parse_hex(text: &str) -> Option<[u8; 16]> {
     let mut octets = [0; 16];
     if text.len() != 2 * octets.len() || !text.is_ascii() {
         return None;

@@ -12,7 +12,7 @@ mod transmit;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-pub(super) use held::{Held, Progress};
+pub(super) use held::{Held, Progress, parse_hex};
 
 use history::Asked;
 use rooms::Batch;

@@ -1,27 +1,35 @@
 //! Requests that open a WebSocket.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use zeroize::Zeroizing;
+
 use super::super::Peer;
 use super::super::connection::Turn;
-use super::{Connection, HttpResponse};
+use super::{Connection, HttpResponse, Switched};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
+use crate::json;
 use crate::stack::Dialect;
 use crate::websocket::handshake::{Offer, Refusal, is_same_host};
 
 /// The paths where only WebSockets are: any other request is told so. A WebSocket may be opened on any
 /// other path too.
-pub(super) const WEBSOCKETS: [&str; 2] = ["/mqtt", "/ws"];
+pub(super) const WEBSOCKETS: [&str; 2] = ["/mqtt", JSON];
+
+/// Where typed JSON is at home.
+const JSON: &str = "/ws";
 
 /// The subprotocols, in the server's order of preference, and what is spoken by each.
-const SPOKEN: [(&str, Dialect); 4] = [
+const SPOKEN: [(&str, Dialect); 5] = [
     ("mqtt", Dialect::Mqtt),
     ("mqttv3.1", Dialect::Mqtt),
     ("bowline", Dialect::Bowline),
     ("prx1", Dialect::Prx1),
+    (json::SUBPROTOCOL, Dialect::Json),
 ];
 
 /// The subprotocols that are spoken over WebSockets, in the server's order of preference.
@@ -108,14 +116,22 @@ impl Connection {
             let why = format!("pages of {} may not connect here", origin.unwrap_or_default());
             return self.answer(HttpResponse::text(StatusCode::FORBIDDEN, &why));
         }
-        let Some(name) = offer.choose(&PROTOCOLS) else {
+        let chosen = offer.choose(&PROTOCOLS);
+        // Typed JSON needs no name where it is at home (JSON.md §2).
+        let is_plain = head.path == JSON && head.headers.get("sec-websocket-protocol").is_none();
+        let Some(name) = chosen.or(is_plain.then_some(json::SUBPROTOCOL)) else {
             let why = format!("offer a subprotocol that is spoken here: {}", PROTOCOLS.join(", "));
             return self.answer(HttpResponse::text(StatusCode::BAD_REQUEST, &why));
         };
         // There is room: `recv` handles no request without.
-        if self.line.switch(turn.now, out, offer.accept(Some(name), None).as_slice()).is_ok() {
+        if self.line.switch(turn.now, out, offer.accept(chosen, None).as_slice()).is_ok() {
             turn.server.traffic.packets_sent += 1;
-            self.switched = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
+            let dialect = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
+            let authorization = head.headers.get("authorization").map(|value| {
+                // What is no text is no credentials, and wrong as such.
+                Zeroizing::new(String::from(core::str::from_utf8(value).unwrap_or_default()))
+            });
+            self.switched = dialect.map(|dialect| Box::new(Switched { dialect, authorization }));
         }
     }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::auth::Decision;
 use super::super::connection::Turn;
+use super::super::json;
 use super::open::{WEBSOCKETS, is_own_name};
 use super::{Connection, Exchange, HttpRequest, HttpResponse};
 use crate::buf::SendBuf;
@@ -22,13 +23,21 @@ use crate::websocket::handshake;
 enum Route {
     /// There only WebSockets are.
     WebSocket,
+    /// Typed JSON without one.
+    Json,
     /// The adapter, where it answers requests.
     Adapter,
 }
 
 impl Route {
     fn of(path: &str) -> Self {
-        if WEBSOCKETS.contains(&path) { Self::WebSocket } else { Self::Adapter }
+        if WEBSOCKETS.contains(&path) {
+            Self::WebSocket
+        } else if json::is_path(path) {
+            Self::Json
+        } else {
+            Self::Adapter
+        }
     }
 }
 
@@ -47,7 +56,7 @@ impl Connection {
             Route::Adapter if !turn.server.config.http.handled => {
                 self.answer(HttpResponse::text(StatusCode::NOT_FOUND, "there is nothing of that name here"));
             }
-            Route::Adapter => {
+            Route::Json | Route::Adapter => {
                 self.exchange = Exchange::Coming(Box::new(HttpRequest::new(self.peer, head)));
             }
         }
@@ -60,19 +69,26 @@ impl Connection {
             return;
         };
         let authorization = request.authorization.take().map(Zeroizing::new);
+        if let Some(auth) = json::body_auth(&request) {
+            let decision = turn.server.config.users.decide(&self.peer, &auth.proof());
+            return match decision {
+                Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
+                Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
+                _ => self.identified(turn, request, None),
+            };
+        }
         let Some(credentials) = Credentials::read(authorization.as_ref().map(|a| a.as_str())) else {
             return self.identified(turn, request, None);
         };
         let is_anonymous = matches!(credentials, Credentials::None);
         if is_anonymous && !is_own_name(&self.peer, &request.host) {
-            self.exchange = Exchange::Asked(request);
-            return;
+            return self.ask(turn, request);
         }
         match turn.server.config.users.decide(&self.peer, &credentials.auth()) {
             Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
             Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
             // Whoever says nothing may still be told something.
-            _ if is_anonymous => self.exchange = Exchange::Asked(request),
+            _ if is_anonymous => self.ask(turn, request),
             _ => self.identified(turn, request, None),
         }
     }
@@ -80,10 +96,13 @@ impl Connection {
     /// It is known who asks; nothing: what it says of itself is wrong.
     pub(super) fn identified(
         &mut self,
-        _turn: &mut Turn<'_>,
+        turn: &mut Turn<'_>,
         mut request: Box<HttpRequest>,
         identity: Option<String>,
     ) {
+        if identity.is_none() && Route::of(&request.path) == Route::Json {
+            return self.answer(json::unauthorized());
+        }
         if identity.is_none() {
             let why = "the credentials are wrong, or of a kind that is not taken here (Basic, Bearer)";
             let answer = HttpResponse::text(StatusCode::UNAUTHORIZED, why);
@@ -91,12 +110,25 @@ impl Connection {
                 .answer(answer.with("www-authenticate", "Basic realm=\"bowline\", charset=\"UTF-8\""));
         }
         request.identity = identity;
-        self.exchange = Exchange::Asked(request);
+        self.ask(turn, request);
+    }
+
+    /// Who answers it?
+    fn ask(&mut self, turn: &mut Turn<'_>, request: Box<HttpRequest>) {
+        if Route::of(&request.path) != Route::Json {
+            self.exchange = Exchange::Asked(request);
+            return;
+        }
+        match json::request(turn, &request) {
+            json::Reply::Answer(answer) => self.answer(answer),
+            json::Reply::Wait(wait) => self.exchange = Exchange::Waiting(wait),
+            json::Reply::Check(check) => self.exchange = Exchange::Proving(check),
+        }
     }
 }
 
 /// What `Authorization` says (RFC 7617, RFC 6750).
-enum Credentials<'a> {
+pub(in super::super) enum Credentials<'a> {
     None,
     Basic(Zeroizing<Vec<u8>>, usize),
     Bearer(&'a str),
@@ -104,7 +136,7 @@ enum Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// Nothing, where it says something that makes no sense.
-    fn read(authorization: Option<&'a str>) -> Option<Self> {
+    pub(in super::super) fn read(authorization: Option<&'a str>) -> Option<Self> {
         let Some(text) = authorization else { return Some(Self::None) };
         let (scheme, rest) = text.split_once(' ')?;
         let rest = rest.trim();
@@ -122,7 +154,7 @@ impl<'a> Credentials<'a> {
         Some(Self::Basic(octets, colon))
     }
 
-    fn auth(&self) -> Auth<'_> {
+    pub(in super::super) fn auth(&self) -> Auth<'_> {
         match self {
             Self::None => Auth::None,
             Self::Bearer(token) => Auth::Token(token.as_bytes()),

@@ -7,6 +7,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::web::Page;
 use crate::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use crate::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent};
 use crate::entropy::Seeded;
@@ -27,15 +28,19 @@ pub(super) enum Tongue {
     Mqtt(Version),
     Prx1,
     Bowline(Box<Session>),
+    /// Typed JSON, in a WebSocket.
+    Web(Box<Page>),
+    /// Requests of HTTP; all that is answered is one text.
+    Http,
 }
 
 pub(super) struct Line {
     pub(super) connection: ConnectionKey,
-    tongue: Tongue,
+    pub(super) tongue: Tongue,
     /// What the server has not read yet.
     input: GrowingRecvBuf,
     /// What the server wrote.
-    out: SharedSendBuf,
+    pub(super) out: SharedSendBuf,
     /// What the client has of that.
     received: GrowingRecvBuf,
     /// What is around it.
@@ -132,6 +137,8 @@ impl World {
             Tongue::Mqtt(_) => "mqtt",
             Tongue::Prx1 => "prx1",
             Tongue::Bowline(_) => "bowline",
+            // They open what they need by themselves.
+            Tongue::Web(_) | Tongue::Http => return self.accept(peer, tongue),
         };
         let i = self.accept(peer, tongue);
         if OVER_WEBSOCKET.get() {
@@ -336,7 +343,8 @@ impl World {
         }
         match &mut line.tongue {
             // The answer to the request for a WebSocket.
-            _ if line.received.filled().starts_with(b"HTTP") => {}
+            Tongue::Mqtt(_) | Tongue::Prx1 | Tongue::Bowline(_)
+                if line.received.filled().starts_with(b"HTTP") => {}
             Tongue::Mqtt(version) => {
                 while let Ok(Some(head)) = Head::read(line.received.filled()) {
                     if line.received.filled().len() < head.total() {
@@ -356,6 +364,13 @@ impl World {
             Tongue::Prx1 => {
                 while let Some(packet) = take_prx1(&mut line.received) {
                     line.log.push(packet);
+                }
+            }
+            Tongue::Web(page) => page.hear(now, &mut line.received, &mut line.input, &mut line.log),
+            Tongue::Http => {
+                let text = line.received.take(usize::MAX).to_vec();
+                if !text.is_empty() {
+                    line.log.push(String::from_utf8(text).unwrap());
                 }
             }
             Tongue::Bowline(session) => {
