@@ -63,6 +63,8 @@ class Box implements Link {
 const json = (status: number, body: unknown, headers: Record<string, string> = {}): Response =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", "cache-control": "no-store", ...headers } });
 
+type Sent = Envelope & { session_id?: string };
+
 export class Http {
   readonly #boxes = new WeakMap<HubSession, Box>();
   /** Keeps event streams back, as some proxies do. */
@@ -122,11 +124,12 @@ export class Http {
   }
 
   async #send(request: Request): Promise<Response> {
-    const envelope = (await request.json()) as Envelope & { session_id?: string };
-    const { session_id: id, ...rest } = envelope;
-    const session = this.#session(request, id ?? null);
-    if (!rest.type) throw new Failure("400", "missing 'type' field");
-    this.hub.take(session, rest);
+    const body = (await request.json()) as Sent | Sent[];
+    const all = Array.isArray(body) ? body : [body];
+    if (all.length > (this.hub.options.batch ?? 1)) throw new Failure("413", "too many messages");
+    if (!all.every(({ type }) => type)) throw new Failure("400", "missing 'type' field");
+    const session = this.#session(request, all[0]!.session_id ?? null);
+    for (const { session_id: _, ...envelope } of all) this.hub.take(session, envelope);
     return json(202, { session_id: session.id, status: "queued" });
   }
 

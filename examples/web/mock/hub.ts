@@ -28,6 +28,7 @@ export interface HubOptions {
   /** How servers may differ. */
   unknownSession?: "fresh" | "unauthorized";
   keys?: boolean;
+  batch?: number;
 }
 
 /** Where a session's messages go. */
@@ -169,7 +170,7 @@ export class Hub {
     const { ping = 30_000 } = this.options;
     return {
       session: session.id, secret: session.secret, resumed, auth: this.asksWho, server: "bowline mock",
-      ping_ms: ping, max_message: 1 << 20, ...(session.user && { user: session.user }),
+      ping_ms: ping, max_message: 1 << 20, ...(this.options.batch && { batch: this.options.batch }), ...(session.user && { user: session.user }),
     };
   }
 

@@ -125,6 +125,11 @@ export class Client extends Emitter<ClientEvents> {
     return this.#session.refresh();
   }
 
+  /** Does not wait for the next attempt any longer, unless the server asked for it; looks whether a connection lives. */
+  retry(): void {
+    this.#session.awake();
+  }
+
   /** Ends the session. What the server did not acknowledge is given up. */
   close(): void {
     for (const room of this.#rooms.values()) room.end("closed");

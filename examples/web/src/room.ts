@@ -140,6 +140,7 @@ export class Room extends Emitter<RoomEvents> {
   async send(type: string, payload: Json = {}, { key }: { key?: string } = {}): Promise<Ack> {
     if (this.#gone) throw new BowlineError("left");
     if (this.#barred) throw this.#barred;
+    this.#typedAt = -TYPING; // who goes on writing tells it anew
     const id = key ?? this.#calls.key();
     const envelope = { type, room: this.name, payload, id, key: id };
     const answer = await this.#calls.ask({ envelope, again: true, bounded: true, gate: () => this.#joined });

@@ -372,7 +372,7 @@ export class Session {
   }
 
   /** The page is seen again, or the network is back: now is better than later. */
-  #awake(): void {
+  awake(): void {
     if (this.#carrier) this.#probe(PROBE);
     else if (this.state.name === "waiting" && Date.now() >= this.#notBefore) {
       this.#backoff.reset();
@@ -386,9 +386,9 @@ export class Session {
       this.#undo.push(() => target?.removeEventListener?.(name, run));
     };
     const page = globalThis.document as Document | undefined;
-    listen(globalThis as unknown as EventTarget, "online", () => this.#awake());
-    listen(globalThis as unknown as EventTarget, "offline", () => this.#awake());
-    listen(page, "visibilitychange", () => page!.visibilityState === "visible" && this.#awake());
+    listen(globalThis as unknown as EventTarget, "online", () => this.awake());
+    listen(globalThis as unknown as EventTarget, "offline", () => this.awake());
+    listen(page, "visibilitychange", () => page!.visibilityState === "visible" && this.awake());
   }
 }
 

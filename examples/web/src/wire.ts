@@ -46,7 +46,9 @@ export interface Welcome {
   ping_ms?: number;
   /** Who the server takes the client for. */
   user?: string;
+  /** How many messages one POST may bring, where the server takes more than one. */
+  batch?: number;
 }
 
-/** Bounds of what is waited for, in milliseconds. */
+/** In milliseconds, as all times are. */
 export const SECOND = 1000;

@@ -51,18 +51,26 @@ export function http(name: CarrierName, receive: Receive, { base, hello, sink, f
     }
   };
 
-  const post = async (): Promise<void> => {
-    if (posting || !session) return;
+  /** Sends messages; what the server does not take of many is sent one by one, to know which it is. */
+  const post = async (part: Envelope[]): Promise<void> => {
+    const { session: id } = session!;
+    const bodies = part.map((envelope) => ({ ...envelope, session_id: id }));
+    const body = JSON.stringify(bodies.length > 1 ? bodies : bodies[0]);
+    const refusal = await ask("/send", { method: "POST", body }, POST_LIMIT, async (answer) => {
+      if (answer.ok) return undefined;
+      const { error } = (await answer.json().catch(() => ({}))) as { error?: string };
+      return { code: answer.status === 413 ? "too_large" : "malformed", message: error };
+    }, [400, 413]);
+    if (!refusal) return;
+    if (part.length > 1) for (const each of part) await post([each]);
+    else sink.message({ type: "$error", kind: "error", ...(part[0]!.id && { ref: part[0]!.id }), payload: refusal });
+  };
+  const flush = async (): Promise<void> => {
+    if (posting) return;
     posting = true;
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const body = JSON.stringify({ ...next, session_id: session.session });
-      await ask("/send", { method: "POST", body }, POST_LIMIT, async (answer) => {
-        if (answer.ok) return;
-        const { error } = (await answer.json().catch(() => ({}))) as { error?: string };
-        const code = answer.status === 413 ? "too_large" : "malformed";
-        sink.message({ type: "$error", kind: "error", ...(next.id && { ref: next.id }), payload: { code, message: error ?? code } });
-      }, [400, 413]);
-    }
+    // What is said in one go leaves in one request.
+    await undefined;
+    while (waiting.length) await post(waiting.splice(0, session?.batch ?? 1));
     posting = false;
   };
 
@@ -85,7 +93,7 @@ export function http(name: CarrierName, receive: Receive, { base, hello, sink, f
     send(envelope) {
       if (!live) return;
       waiting.push(envelope);
-      post().catch(failed);
+      flush().catch(failed);
     },
     close(end) {
       if (!live) return;

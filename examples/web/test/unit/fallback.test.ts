@@ -72,6 +72,19 @@ describe("without WebSocket", () => {
     expect(after - before).toBeLessThanOrEqual(8); // with a ping each half minute
   });
 
+  test("many messages leave in one request, where the server takes that", async () => {
+    const world = new World({ batch: 16 });
+    const a = await world.member("r", {}, { carriers: ["poll"] });
+    world.net.requests.length = 0;
+    const said = Array.from({ length: 32 }, (_, index) => a.say(String(index)));
+    const refused = a.room.send("").catch((error: { code: string }) => error.code);
+    await pass(300);
+    expect(await Promise.all(said)).toEqual(said.map(() => "sent"));
+    expect(await refused).toBe("malformed");
+    expect(a.offsets).toEqual(Array.from({ length: 32 }, (_, index) => index + 1));
+    expect(world.net.requests.filter((path) => path === "POST /ws/send").length).toBeLessThanOrEqual(5);
+  });
+
   test("a body that the server does not take fails its message alone", async () => {
     const world = new World();
     const a = await world.member("r", {}, { carriers: ["poll"] });

@@ -26,7 +26,7 @@ describe("a connection", () => {
   test.each(["connecting", "waiting"])("leaves no timer when it is closed while %s", async (name) => {
     const world = new World();
     world.net.up = name === "connecting";
-    const client = world.client();
+    const client = world.client({ random: () => 0.9 });
     await pass(name === "connecting" ? 1 : 60);
     expect(client.state.name).toBe(name);
     client.close();

@@ -15,7 +15,7 @@ export class World {
   }
 
   client(options: Options = {}): Client {
-    const client = this.net.client(options);
+    const client = this.net.client({ random: seeded(this.clients.length + 1), ...options });
     this.clients.push(client);
     return client;
   }
