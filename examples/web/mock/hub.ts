@@ -419,7 +419,7 @@ export class Hub {
         const { retain, ...said } = payload;
         delete said.topic;
         this.count(JSON.stringify(said).length, 1);
-        this.publish(topic, said, retain === true);
+        this.publish(topic, read(said), retain === true);
         return ok;
       }
       case "$request": {
@@ -441,6 +441,21 @@ export class Hub {
         if (!room) throw new Failure("denied", `nobody may publish to $type/${type}`);
         return this.say(session, envelope);
     }
+  }
+}
+
+/** What octets are told as: JSON, or text, or themselves (JSN-13). */
+function read(payload: Json): Json {
+  if (typeof payload.base64 !== "string") return payload;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(payload.base64, "base64"));
+    try {
+      return { data: JSON.parse(text) as unknown };
+    } catch {
+      return { text };
+    }
+  } catch {
+    return payload;
   }
 }
 

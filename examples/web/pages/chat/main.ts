@@ -86,11 +86,13 @@ function start(options: Options): void {
 
 // ---- rooms ----
 
+/** The rooms of the last visit, and the one that the address names. */
 function rooms(): string[] {
   const kept: unknown = JSON.parse(store.get("rooms") ?? "null");
-  const names = Array.isArray(kept) && kept.length ? kept.map(String) : ["lobby"];
+  const names = Array.isArray(kept) ? kept.map(String) : [];
   const asked = roomOfAddress();
-  return asked && !names.includes(asked) ? [...names, asked] : names;
+  if (asked && !names.includes(asked)) names.push(asked);
+  return names.length ? names : ["lobby"];
 }
 
 function roomOfAddress(): string {
@@ -229,6 +231,8 @@ function wire(): void {
   by("shade").addEventListener("click", () => panel());
   addEventListener("keydown", (event) => event.key === "Escape" && panel());
   addEventListener("hashchange", () => roomOfAddress() && view(roomOfAddress()));
+  // Who closes the page leaves at once; one that the browser keeps may come back.
+  addEventListener("pagehide", ({ persisted }) => !persisted && client?.close());
   document.addEventListener("visibilitychange", () => {
     const place = places.get(here);
     if (document.visibilityState === "visible" && place?.conversation.atEnd) read(place);
