@@ -37,6 +37,7 @@ export class Calls {
   #bounded = 0;
   #under = 0;
   #pause: ReturnType<typeof setTimeout> | undefined;
+  #ended = false;
 
   constructor(
     private readonly ready: () => boolean,
@@ -63,6 +64,7 @@ export class Calls {
   ask(ask: Ask): Promise<Envelope> {
     const id = (ask.envelope.id ??= this.key());
     return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(new BowlineError("closed"));
       if (ask.bounded && this.#bounded >= this.bound) return reject(new BowlineError("queue_full", `${this.bound} messages wait already`));
       if (this.#calls.has(id)) return reject(new BowlineError("malformed", `the key ${id} is under way already`));
       const call: Call = { ...ask, sent: false, resolve, reject };
@@ -128,12 +130,13 @@ export class Calls {
     return true;
   }
 
-  /** Gives up all, or those of a room. */
+  /** Gives up all and takes no more, or those of a room. */
   fail(code: string, room?: string): void {
     for (const [id, { envelope }] of this.#calls) {
       if (room === undefined || envelope.room === room) this.#end(id)!.reject(new BowlineError(code));
     }
     if (room !== undefined) return;
+    this.#ended = true;
     clearTimeout(this.#pause);
     this.#pause = undefined;
   }

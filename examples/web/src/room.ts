@@ -123,7 +123,7 @@ export class Room extends Emitter<RoomEvents> {
     this.place = options.since;
     this.#options = { ...options };
     this.#calls = calls;
-    this.#backoff = new Backoff(random, SECOND);
+    this.#backoff = new Backoff(random);
     this.#send = send;
     this.#left = left;
   }
@@ -160,7 +160,10 @@ export class Room extends Emitter<RoomEvents> {
     this.ephemeral("chat.typing", payload);
   }
 
-  /** Reads back: what came before the oldest message seen, newest first, or before or after an id. */
+  /**
+   * Reads back: what came before the oldest message seen, newest first, or before or after an id. Where `joined` said
+   * that something may be missing, `after` the last message before that gives it, as far as the room still has it.
+   */
   async history({ before, after, limit }: { before?: string; after?: string; limit?: number } = {}): Promise<Page> {
     const from = after === undefined ? { before: before ?? this.oldest } : { after };
     const payload = { ...from, ...(limit && { limit }) } as Json;

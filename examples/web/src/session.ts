@@ -261,8 +261,6 @@ export class Session {
     this.#openedAt = this.#heardAt = Date.now();
     this.#draining = this.#refreshed = false;
     this.welcome = welcome;
-    const wanted = (this.#options.carriers ?? ["websocket"])[0];
-    if (carrier.name === wanted) this.#upgradeIn = UPGRADE[0];
     // What works is tried first the next time.
     this.#carriers = [carrier.name, ...this.#carriers.filter((name) => name !== carrier.name)];
     if (carrier.name === "websocket") this.#failures = 0;
@@ -303,6 +301,7 @@ export class Session {
   #lost(reason: string, after?: number): void {
     const lasted = Date.now() - this.#openedAt >= STABLE;
     if (lasted) this.#backoff.reset();
+    if (lasted && this.#carrier!.name === "websocket") this.#upgradeIn = UPGRADE[0];
     this.#brief = lasted || this.#carrier!.name !== "websocket" ? 0 : this.#brief + 1;
     if (this.#brief >= FAILURES) {
       this.#brief = 0;
@@ -343,9 +342,11 @@ export class Session {
     this.#draining = true;
     this.#wait(after ?? SECOND);
     // Elsewhere, unless that is less safe than here.
-    if (endpoint && URL.canParse(endpoint)) {
-      const other = base(endpoint);
-      if (/^https:/.test(other) || /^http:/.test(this.#base)) this.#elsewhere = other;
+    try {
+      const other = endpoint && base(endpoint);
+      if (other && (/^https:/.test(other) || (/^http:/.test(other) && /^http:/.test(this.#base)))) this.#elsewhere = other;
+    } catch {
+      // An address that is none: here again.
     }
   }
 

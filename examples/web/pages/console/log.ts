@@ -20,6 +20,7 @@ export class Log implements View {
   readonly #search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search the log", input: () => [...this.#lines.children].forEach((line) => this.#filter(line as HTMLElement)) });
   readonly #follow = h("input", { type: "checkbox", checked: true });
   #source: EventSource | undefined;
+  #late: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     this.element = h("div", {}, h("div", { class: "head-row" }, h("h2", {}, "Log"), h("label", { class: "check" }, this.#follow, "Follow"), this.#level, this.#search), this.#lines);
@@ -29,10 +30,15 @@ export class Log implements View {
     this.close();
     this.#lines.replaceChildren();
     this.#source = new EventSource(`/api/log?level=${this.#level.value}`);
+    // A browser tries again by itself, but not after an answer that was an error.
+    this.#source.onerror = () => {
+      if (this.#source?.readyState === EventSource.CLOSED) this.#late = setTimeout(() => this.open(), 3000);
+    };
     this.#source.onmessage = ({ data }) => this.#add(JSON.parse(String(data)) as Line);
   }
 
   close(): void {
+    clearTimeout(this.#late);
     this.#source?.close();
     this.#source = undefined;
   }

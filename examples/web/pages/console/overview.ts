@@ -67,12 +67,15 @@ export class Overview implements View {
     try {
       info = await get<Info>("info");
     } catch (error) {
-      this.#fault.hidden = false;
+      // That the server is away is said above; here is what it said last.
+      this.element.classList.add("stale");
+      this.#fault.hidden = error instanceof TypeError;
       text(this.#fault, `The server does not tell of itself: ${(error as Error).message}`);
       this.#before = undefined;
       return;
     }
     this.#fault.hidden = true;
+    this.element.classList.remove("stale");
     this.told(info);
     const at = performance.now();
     const before = this.#before?.info.started === info.started ? this.#before : undefined;
@@ -84,7 +87,7 @@ export class Overview implements View {
       this.#show(way, rate(now), ` of ${count(info.counters[name])}`);
     }
     this.#show("connected", count(info.connected), `connected, ${count(info.sessions - info.connected)} away`);
-    this.#show("rooms", count(info.rooms), `${count(info.members)} members`);
+    this.#show("rooms", count(info.rooms), `${count(info.members)} ${info.members === 1 ? "member" : "members"}`);
     this.#show("subscriptions", count(info.subscriptions), `${count(info.retained)} topics retained`);
     this.#show("queued", count(info.queued), `${octets(info.queued_bytes)} in queues`);
     this.#show("dropped", count(info.counters.dropped), "since the start");

@@ -26,11 +26,14 @@ export const poll: Receive = async (session, ask, ear) => {
   let cursor: string | null = null;
   ear.ready();
   while (ear.alive()) {
+    const began = Date.now();
     const after: string = cursor === null ? "" : `&after=${encodeURIComponent(cursor)}`;
     await ask(`/poll?session_id=${encodeURIComponent(session)}&max=100${after}`, {}, POLL_LIMIT, async (answer) => {
       const messages = (await answer.json()) as Envelope[];
       cursor = answer.headers.get("bowline-cursor") ?? cursor;
       messages.forEach(ear.message);
+      // One that does not wait would be asked for ever.
+      if (!messages.length && Date.now() - began < SECOND) throw new Error("the poll did not wait");
     });
   }
 };

@@ -108,12 +108,12 @@ test("says that the server is away, and goes on when it is back", async ({ skip 
   const page = await world.open("/");
   await connected(page);
   await world.server.kill();
-  await page.getByText("The server does not tell of itself").waitFor();
+  await page.locator(".stale").waitFor();
   await page.locator("#banner:visible").waitFor();
   await picture(page, "console-away");
   await world.server.again!();
   await connected(page);
-  await expect.poll(() => page.locator(".fault:visible").count(), { timeout: 20_000 }).toBe(0);
+  await expect.poll(() => page.locator(".stale").count(), { timeout: 20_000 }).toBe(0);
 });
 
 test("by keyboard alone", async () => {

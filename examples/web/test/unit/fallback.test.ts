@@ -85,6 +85,17 @@ describe("without WebSocket", () => {
     expect(world.net.requests.filter((path) => path === "POST /ws/send").length).toBeLessThanOrEqual(5);
   });
 
+  test("polls that do not wait are not asked for ever", async () => {
+    const world = new World();
+    const { fetch } = world.net.ground();
+    const hasty: typeof globalThis.fetch = async (url, init) => (String(url).includes("/poll") ? new Response("[]") : fetch!(url, init));
+    const client = world.client({ carriers: ["poll"], fetch: hasty });
+    await pass(60_000);
+    expect(world.net.requests.length).toBeLessThan(40);
+    expect(world.net.requests.length).toBeGreaterThan(3);
+    client.close();
+  });
+
   test("a body that the server does not take fails its message alone", async () => {
     const world = new World();
     const a = await world.member("r", {}, { carriers: ["poll"] });

@@ -23,6 +23,19 @@ describe("a connection", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test("that is closed takes nothing more", async () => {
+    const world = new World();
+    const client = world.client();
+    await pass(50);
+    client.close();
+    await expect(client.publish("t", 1)).rejects.toMatchObject({ code: "closed" });
+    await expect(client.request("t", 1)).rejects.toMatchObject({ code: "closed" });
+    await expect(client.join("r").send("x")).rejects.toMatchObject({ code: "closed" });
+    client.close();
+    await pass(50);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test.each(["connecting", "waiting"])("leaves no timer when it is closed while %s", async (name) => {
     const world = new World();
     world.net.up = name === "connecting";
@@ -157,6 +170,37 @@ describe("a drain", () => {
     expect(world.net.attempts).toBe(asked);
     await pass(300);
     expect(world.net.attempts).toBeGreaterThan(asked);
+  });
+
+  test.each([
+    ["https://other.test/ws", "http://hub.test", "other.test"],
+    ["http://other.test", "http://hub.test", "other.test"],
+    ["ws://other.test", "https://hub.test", "hub.test"], // less safe
+    ["bowline://other.test:7790", "http://hub.test", "hub.test"],
+    ["nonsense", "http://hub.test", "hub.test"],
+  ])("that names %s to a client of %s sends it to %s, once", async (endpoint, url, expected) => {
+    const world = new World();
+    const urls: string[] = [];
+    const { WebSocket: Real } = world.net.ground();
+    const Spied = class extends (Real as unknown as { new (url: string): object }) {
+      constructor(each: string) {
+        super(each);
+        urls.push(new URL(each).host);
+      }
+    } as unknown as typeof WebSocket;
+    const { connect } = await import("../../src/index");
+    const client = connect(url, { ...world.net.ground(), WebSocket: Spied, random: () => 0 });
+    await pass(50);
+    world.net.hub.draining = { kind: "system", type: "$drain", payload: { retry_after_ms: 100, endpoint } };
+    for (const { link } of world.net.hub.sessions.values()) link!.send(world.net.hub.draining);
+    await pass(20);
+    world.net.stop();
+    await pass(120);
+    world.net.start();
+    await pass(100);
+    expect(urls[1]).toBe(expected);
+    expect(urls.at(-1)).toBe("hub.test"); // where it did not work, the first again
+    client.close();
   });
 
   test("holds messages until the next connection", async () => {
