@@ -1,5 +1,7 @@
 /** The chat page, as its readers use it. */
 import { expect, test } from "vitest";
+import { MockServer } from "../../mock/server";
+import { assets } from "../server/server";
 import { connected, pages, picture, reads, say } from "./world";
 
 const world = pages();
@@ -202,4 +204,30 @@ test("without WebSocket it chats too", async () => {
   await reads(bob, ["by other means"]);
   await say(bob, "heard");
   await reads(ann, ["by other means", "heard"]);
+});
+
+test("a server that wants to know who it is is told, and shows it", async () => {
+  const server = new MockServer({ users: { ann: "correct horse" } }, assets);
+  await server.start();
+  try {
+    const page = await world.open("/assets/icon.svg", { name: "whoever" });
+    await page.goto(`${server.url}/chat`);
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("ann");
+    await page.getByLabel("Password").fill("wrong");
+    await page.keyboard.press("Enter");
+    await page.getByText("That name and password do not fit.").waitFor();
+    await picture(page, "chat-sign-in");
+    await page.getByLabel("Password").fill("correct horse");
+    await page.keyboard.press("Enter");
+    await connected(page);
+    expect(await page.locator("#me").textContent()).toBe("ann");
+    await say(page, "it is me");
+    await reads(page, ["it is me"]);
+    expect(await page.locator(".message .known").textContent()).toBe("ann");
+    // Known by the server, not by what the page says.
+    expect(await page.locator("#people .name").allTextContents()).toEqual(["ann"]);
+  } finally {
+    await server.stop();
+  }
 });

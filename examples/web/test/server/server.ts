@@ -24,7 +24,8 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-const assets = fileURLToPath(new URL("../../../../adapters/daemon/src/http/assets", import.meta.url));
+/** The built pages. */
+export const assets = fileURLToPath(new URL("../../../../adapters/daemon/src/http/assets", import.meta.url));
 
 export async function startServer(): Promise<TestServer> {
   const { BOWLINE_URL: url, BOWLINE_BIN: program } = process.env;
