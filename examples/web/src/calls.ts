@@ -13,6 +13,8 @@ export interface Ask {
   bounded?: boolean;
   /** How long an answer may take, in milliseconds. */
   limit?: number;
+  /** Given the answer before anything that came behind it is looked at: a promise would be too late for that. */
+  now?: (answer: Envelope) => void;
 }
 
 interface Call extends Ask {
@@ -105,6 +107,7 @@ export class Calls {
     if (error) call.reject(error);
     else {
       this.#backoff.reset();
+      call.now?.(envelope);
       call.resolve(envelope);
     }
     this.pump();

@@ -197,10 +197,8 @@ export class Room extends Emitter<RoomEvents> {
     this.#read = [];
     const { history = 0, presence, data } = this.#options;
     const payload = { history, ...(presence && { presence }), ...(data !== undefined && { data }), ...(this.place && { since: this.place }) };
-    this.#calls.ask({ envelope: { type: "$join", room: this.name, payload }, again: false }).then(
-      (answer) => this.#welcome(answer.payload!),
-      (error: BowlineError) => this.#refused(error),
-    );
+    const now = ({ payload: answer }: Envelope): void => this.#welcome(answer!);
+    this.#calls.ask({ envelope: { type: "$join", room: this.name, payload }, again: false, now }).catch((error: BowlineError) => this.#refused(error));
   }
 
   /** @internal The connection has gone. */
