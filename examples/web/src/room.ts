@@ -105,7 +105,11 @@ export class Room extends Emitter<RoomEvents> {
   readonly #left: () => void;
   readonly #options: JoinOptions;
   readonly #backoff: Backoff;
+  /** What this client was called in the room, over all its sessions. */
+  readonly #selves = new Set<string>();
   #joined = false;
+  /** Messages may be sent: those read back are known, and with them which of our own the server has. */
+  #open = false;
   /** Why the server does not let the client in. */
   #barred: BowlineError | undefined;
   #first = true;
@@ -143,7 +147,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#typedAt = -TYPING; // who goes on writing tells it anew
     const id = key ?? this.#calls.key();
     const envelope = { type, room: this.name, payload, id, key: id };
-    const answer = await this.#calls.ask({ envelope, again: true, bounded: true, gate: () => this.#joined });
+    const answer = await this.#calls.ask({ envelope, again: true, bounded: true, gate: () => this.#open });
     return answer.payload as unknown as Ack;
   }
 
@@ -218,7 +222,9 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#gone) return;
     const { type, kind, offset } = envelope;
     if (type === "$presence") {
-      if (this.#joined) this.#change(envelope.payload as Partial<Presence>);
+      const { members, ...change } = envelope.payload as Partial<Presence> & { members?: Member[] };
+      if (this.#joined && members) this.#snapshot(members, change.count ?? members.length);
+      else if (this.#joined) this.#change(change);
     } else if (kind === "error") {
       this.#refused(BowlineError.from(envelope), true);
     } else if (offset === undefined) {
@@ -242,7 +248,7 @@ export class Room extends Emitter<RoomEvents> {
   #stop(): void {
     clearTimeout(this.#again);
     this.#again = this.#read = undefined;
-    this.#joined = false;
+    this.#joined = this.#open = false;
   }
 
   #live(message: Message): void {
@@ -259,9 +265,10 @@ export class Room extends Emitter<RoomEvents> {
   #deliver(message: Message): void {
     this.place = { epoch: message.epoch, offset: message.offset };
     this.#older(message.id);
-    // Our own, of which the acknowledgement was lost: it need not be sent again.
-    const { key, id, offset, epoch } = message;
-    if (key && message.kind === "history") this.#calls.answer({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: true } });
+    // Our own, of which the acknowledgement may be lost on the way: it need not be sent again. Keys can be read by
+    // others and used by them, names in the room cannot.
+    const { key, id, offset, epoch, from } = message;
+    if (key && this.#selves.has(from!)) this.#calls.answer({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: message.kind === "history" } });
     this.emit("message", message);
   }
 
@@ -271,7 +278,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #welcome(payload: Json): void {
     if (this.#gone || !this.#read) return;
-    const { epoch, offset, recovered, member, count, members } = payload as { epoch: string; offset: number; recovered?: boolean; member: string; count?: number; members?: Member[] | null };
+    const { epoch, offset, recovered, member, count, members } = payload as { epoch?: string; offset: number; recovered?: boolean; member: string; count?: number; members?: Member[] | null };
     const { place } = this;
     const fresh = this.#read.filter((message) => place?.epoch !== message.epoch || message.offset > place.offset);
     const first = this.#first;
@@ -280,10 +287,13 @@ export class Room extends Emitter<RoomEvents> {
     this.#joined = true;
     this.#joinedAt = Date.now();
     this.self = member;
+    this.#selves.add(member);
     this.emit("joined", { first, recovered: place ? recovered === true : true, count: fresh.length });
     for (const message of fresh) this.#deliver(message);
-    this.place = { epoch, offset };
+    // A room where nothing was said yet has no epoch.
+    this.place = epoch === undefined ? undefined : { epoch, offset };
     if (members || count !== undefined) this.#snapshot(members ?? undefined, count ?? members!.length);
+    this.#open = this.#joined; // unless a handler left
     this.#calls.pump();
   }
 
