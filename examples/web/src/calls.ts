@@ -22,6 +22,8 @@ interface Call extends Ask {
   resolve: (answer: Envelope) => void;
   reject: (error: BowlineError) => void;
   timer?: ReturnType<typeof setTimeout>;
+  /** What its answer says, if that was seen elsewhere. */
+  known?: Envelope;
 }
 
 /** What is under way at a time: the server knows the last 128 ids of a session as sent already. */
@@ -114,10 +116,22 @@ export class Calls {
     return true;
   }
 
+  /** The server has done what this is the answer to, as was seen elsewhere: it is not asked again. */
+  known(answer: Envelope): void {
+    const call = this.#calls.get(answer.ref ?? "");
+    // While the connection lives the answer itself is on its way.
+    if (call?.sent) call.known = answer;
+    else if (call) this.answer(answer);
+  }
+
   /** The connection has gone: what it did not answer is sent on the next one, or fails. */
   cut(): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
+      if (call.known) {
+        this.#end(id)!.resolve(call.known);
+        continue;
+      }
       call.sent = false;
       this.#under--;
       if (!call.again) this.#end(id)!.reject(new BowlineError("disconnected"));

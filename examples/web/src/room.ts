@@ -268,7 +268,7 @@ export class Room extends Emitter<RoomEvents> {
     // Our own, of which the acknowledgement may be lost on the way: it need not be sent again. Keys can be read by
     // others and used by them, names in the room cannot.
     const { key, id, offset, epoch, from } = message;
-    if (key && this.#selves.has(from!)) this.#calls.answer({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: message.kind === "history" } });
+    if (key && this.#selves.has(from!)) this.#calls.known({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: message.kind === "history" } });
     this.emit("message", message);
   }
 

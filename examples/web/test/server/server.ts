@@ -1,8 +1,8 @@
 /**
  * The server that tests talk to:
  *
- *   BOWLINE_URL=http://host:port     one that runs already; what stops and starts it is left out
- *   BOWLINE_BIN=path/to/bowline      the daemon, started for the tests
+ *   WEB_URL=http://host:port     one that runs already; what stops and starts it is left out
+ *   WEB_DAEMON=path/to/bowline      the daemon, started for the tests
  *   neither                          the mock server, in this process
  */
 import { spawn, type ChildProcess } from "node:child_process";
@@ -28,7 +28,7 @@ export interface TestServer {
 export const assets = fileURLToPath(new URL("../../../../adapters/daemon/src/http/assets", import.meta.url));
 
 export async function startServer(): Promise<TestServer> {
-  const { BOWLINE_URL: url, BOWLINE_BIN: program } = process.env;
+  const { WEB_URL: url, WEB_DAEMON: program } = process.env;
   if (url) return { url: url.replace(/\/$/, ""), stop: async () => {} };
   if (program) return daemon(program);
   const mock = new MockServer({ history: 1000, grace: 3000 }, assets);

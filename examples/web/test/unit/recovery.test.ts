@@ -61,8 +61,8 @@ describe.each(["websocket", "events", "poll"] as const)("over %s", (carrier) => 
 describe("at random", () => {
   const carriers: CarrierName[][] = [["websocket"], ["events"], ["poll"], ["websocket", "events", "poll"]];
 
-  /** How many seeds are tried: more by BOWLINE_SEEDS. */
-  const seeds = Number(process.env.BOWLINE_SEEDS ?? 60);
+  /** How many seeds are tried: more by WEB_SEEDS. */
+  const seeds = Number(process.env.WEB_SEEDS ?? 60);
 
   test.each(Array.from({ length: seeds }, (_, seed) => seed))("cuts, restarts, slow roads and blocked WebSockets: seed %i", async (seed) => {
     const random = seeded(seed);

@@ -218,6 +218,21 @@ describe("recovery", () => {
   });
 });
 
+test("a message that came back is sent, if its acknowledgement did not", async () => {
+  const world = new World();
+  const a = await world.member("r");
+  world.net.passes = (direction, text) => !(direction === "down" && text.includes("$ack"));
+  const said = a.say("1");
+  await pass(20);
+  world.net.stop(); // and forgets who said what
+  world.net.passes = () => true;
+  world.net.start();
+  await pass(60_000);
+  expect(await said).toBe("sent");
+  expect(a.log.filter((text) => text === "1")).toEqual(["1"]);
+  expect(world.net.hub.store.rooms.get("r")!.messages.length).toBe(1);
+});
+
 test("the key of another's message says nothing about one's own", async () => {
   const world = new World();
   const [a, b] = [await world.member("r"), await world.member("r")];
