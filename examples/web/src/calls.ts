@@ -116,22 +116,26 @@ export class Calls {
     return true;
   }
 
-  /** The server has done what this is the answer to, as was seen elsewhere: it is not asked again. */
+  /** The server has done what this would be the answer to, as was seen elsewhere. It may not have it for good yet. */
   known(answer: Envelope): void {
     const call = this.#calls.get(answer.ref ?? "");
-    // While the connection lives the answer itself is on its way.
-    if (call?.sent) call.known = answer;
-    else if (call) this.answer(answer);
+    if (call) call.known = answer;
+  }
+
+  /** Up to here a room has its messages on a new connection: those known to be among them are not sent again. */
+  settle(room: string, epoch: unknown, offset: number): void {
+    for (const [id, call] of this.#calls) {
+      if (!call.known || call.envelope.room !== room) continue;
+      const { payload = {} } = call.known;
+      if (payload.epoch === epoch && Number(payload.offset) <= offset) this.#end(id)!.resolve(call.known);
+      else delete call.known;
+    }
   }
 
   /** The connection has gone: what it did not answer is sent on the next one, or fails. */
   cut(): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
-      if (call.known) {
-        this.#end(id)!.resolve(call.known);
-        continue;
-      }
       call.sent = false;
       this.#under--;
       if (!call.again) this.#end(id)!.reject(new BowlineError("disconnected"));

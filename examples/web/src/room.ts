@@ -83,6 +83,8 @@ export interface RoomEvents {
 
 /** How often typing is told at most. */
 const TYPING = 2 * SECOND;
+/** So many messages are known by their ids, should their numbers change. */
+const SEEN = 256;
 /** A room that was joined for so long is joined again quickly. */
 const SETTLED = 30 * SECOND;
 
@@ -107,6 +109,8 @@ export class Room extends Emitter<RoomEvents> {
   readonly #backoff: Backoff;
   /** What this client was called in the room, over all its sessions. */
   readonly #selves = new Set<string>();
+  /** The ids of the last messages. */
+  readonly #seen: string[] = [];
   #joined = false;
   /** Messages may be sent: those read back are known, and with them which of our own the server has. */
   #open = false;
@@ -265,6 +269,8 @@ export class Room extends Emitter<RoomEvents> {
   #deliver(message: Message): void {
     this.place = { epoch: message.epoch, offset: message.offset };
     this.#older(message.id);
+    this.#seen.push(message.id);
+    if (this.#seen.length > SEEN) this.#seen.shift();
     // Our own, of which the acknowledgement may be lost on the way: it need not be sent again. Keys can be read by
     // others and used by them, names in the room cannot.
     const { key, id, offset, epoch, from } = message;
@@ -280,7 +286,8 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#gone || !this.#read) return;
     const { epoch, offset, recovered, member, count, members } = payload as { epoch?: string; offset: number; recovered?: boolean; member: string; count?: number; members?: Member[] | null };
     const { place } = this;
-    const fresh = this.#read.filter((message) => place?.epoch !== message.epoch || message.offset > place.offset);
+    // Where the numbers began anew, messages that stayed may have been given already, under other numbers.
+    const fresh = this.#read.filter((message) => (place?.epoch === message.epoch ? message.offset > place.offset : !this.#seen.includes(message.id)));
     const first = this.#first;
     this.#read = undefined;
     this.#first = false;
@@ -293,6 +300,7 @@ export class Room extends Emitter<RoomEvents> {
     // A room where nothing was said yet has no epoch.
     this.place = epoch === undefined ? undefined : { epoch, offset };
     if (members || count !== undefined) this.#snapshot(members ?? undefined, count ?? members!.length);
+    this.#calls.settle(this.name, epoch, offset);
     this.#open = this.#joined; // unless a handler left
     this.#calls.pump();
   }

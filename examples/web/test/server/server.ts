@@ -17,6 +17,8 @@ export interface TestServer {
   readonly url: string;
   /** The mock server itself, for what only it can do. */
   readonly mock?: MockServer;
+  /** Ends it in order: it tells its clients, and stores what there is; absent where it cannot be. */
+  end?(): Promise<void>;
   /** Kills it, as a machine that fails does; absent where it cannot be. */
   kill?(): Promise<void>;
   /** Starts it again, on the same port with what it stored. */
@@ -39,11 +41,16 @@ export async function startServer(): Promise<TestServer> {
     if (up) await mock.stop();
     up = false;
   };
+  const end = async (): Promise<void> => {
+    mock.hub.drain(300);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await kill();
+  };
   const again = async (): Promise<void> => {
     if (!up) await mock.start();
     up = true;
   };
-  return { url: mock.url, mock, kill, again, stop: kill };
+  return { url: mock.url, mock, end, kill, again, stop: kill };
 }
 
 async function freePort(): Promise<number> {
@@ -81,6 +88,7 @@ async function daemon(program: string): Promise<TestServer> {
   await again();
   return {
     url,
+    end: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
     again,
     stop: async () => {

@@ -233,6 +233,30 @@ test("a message that came back is sent, if its acknowledgement did not", async (
   expect(world.net.hub.store.rooms.get("r")!.messages.length).toBe(1);
 });
 
+test("a message that came back, and was lost with its server, is sent again", async () => {
+  const world = new World();
+  const [a, b] = [await world.member("r", { history: 10 }), await world.member("r", { history: 10 })];
+  void a.say("1");
+  await pass(50);
+  world.net.passes = (direction, text) => !(direction === "down" && text.includes("$ack"));
+  const said = a.say("2");
+  await pass(20);
+  expect(b.log.at(-1)).toBe("2");
+  world.net.stop();
+  // It was not stored yet: the server takes up its room with other numbers.
+  const kept = world.net.hub.store.rooms.get("r")!;
+  kept.messages.pop();
+  kept.epoch = "other";
+  kept.messages[0]!.epoch = "other";
+  world.net.passes = () => true;
+  world.net.start();
+  await pass(60_000);
+  expect(await said).toBe("sent");
+  expect(a.log).toEqual(["<first whole 0>", "1", "2", "<again part 0>", "2"]);
+  expect(b.log.filter((text) => text === "1")).toEqual(["1"]);
+  expect(kept.messages.map(({ payload }) => payload.text)).toEqual(["1", "2"]);
+});
+
 test("the key of another's message says nothing about one's own", async () => {
   const world = new World();
   const [a, b] = [await world.member("r"), await world.member("r")];
