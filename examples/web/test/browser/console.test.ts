@@ -14,7 +14,7 @@ test("shows what goes on: figures, what listens, what the broker says", async ()
     await say(ann, `message ${++said}`);
     return Number.parseFloat((await page.locator("#figure-in").textContent())!);
   }, { timeout: 20_000 }).toBeGreaterThan(1);
-  expect((await page.locator(".spark path").nth(2).getAttribute("d"))!.split("L").length).toBeGreaterThan(2);
+  await expect.poll(async () => (await page.locator(".spark path").nth(2).getAttribute("d"))!.split("L").length).toBeGreaterThan(2);
   await expect.poll(() => page.locator("#figure-connected").textContent()).toMatch(/^\d+connected/);
   await page.getByText(new URL(world.server.url).host).waitFor();
   await page.getByText("clients/connected").waitFor({ timeout: 20_000 });
@@ -123,7 +123,7 @@ test("by keyboard alone", async () => {
   expect(await page.evaluate(() => document.activeElement!.textContent)).toBe("Skip to the content");
   await page.locator('#tabs a[href="#topics"]').focus();
   await page.keyboard.press("Enter");
-  expect(await page.evaluate(() => document.activeElement!.id)).toBe("view");
+  await expect.poll(() => page.evaluate(() => document.activeElement!.id)).toBe("view");
   const nameless = await page.locator("button:visible, input:visible, select:visible").evaluateAll((all) => all.filter((each) => !(each.textContent!.trim() || each.getAttribute("aria-label") || each.closest("label"))).length);
   expect(nameless).toBe(0);
 });
