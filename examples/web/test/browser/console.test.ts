@@ -14,7 +14,7 @@ test("shows what goes on: figures, what listens, what the broker says", async ()
     await say(ann, `message ${++said}`);
     return Number.parseFloat((await page.locator("#figure-in").textContent())!);
   }, { timeout: 20_000 }).toBeGreaterThan(1);
-  await expect.poll(async () => (await page.locator(".spark path").nth(2).getAttribute("d"))!.split("L").length).toBeGreaterThan(2);
+  await expect.poll(async () => (await page.locator(".spark path").nth(2).getAttribute("d"))!.split("L").length, { timeout: 10_000 }).toBeGreaterThan(2);
   await expect.poll(() => page.locator("#figure-connected").textContent()).toMatch(/^\d+connected/);
   await page.getByText(new URL(world.server.url).host).waitFor();
   await page.getByText("clients/connected").waitFor({ timeout: 20_000 });
