@@ -151,11 +151,26 @@ pub(crate) enum Prx1Success {
 }
 
 /// Requests of HTTP, and WebSockets.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     /// Pages that may open WebSockets beside those of the same host; `*`: all.
     pub(crate) origins: Vec<String>,
+    /// Who sees the console at `/`.
+    pub(crate) console: Console,
+    /// Whether there is a chat at `/chat`.
+    pub(crate) chat: bool,
+    /// Names under which the console is asked for, beside addresses and `localhost`.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// Who sees the console.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Console {
+    Loopback,
+    Authenticated,
+    Off,
 }
 
 /// What the server says of itself.
@@ -350,6 +365,12 @@ impl Default for Prx1 {
             expiry: Span::from_secs(3_600),
             success: Prx1Success::Documented,
         }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { origins: Vec::new(), console: Console::Loopback, chat: true, hosts: Vec::new() }
     }
 }
 
