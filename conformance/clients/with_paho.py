@@ -37,7 +37,7 @@ class Paho:
 
     def __init__(
         self, server: Server, version: MQTTProtocolVersion, name: str = "", *, clean: bool = True, again: bool = False,
-        expiry: int = NEVER,
+        expiry: int = NEVER, transport: str = "tcp",
     ) -> None:  # fmt: skip
         self.messages: Queue[MQTTMessage] = Queue()
         self.granted: Queue[list[ReasonCode]] = Queue()
@@ -47,7 +47,7 @@ class Paho:
         self._server, self._five, self._clean, self._expiry = server, version == MQTTProtocolVersion.MQTTv5, clean, expiry
         self.client = Client(
             CallbackAPIVersion.VERSION2, name, clean_session=None if self._five else clean, protocol=version,
-            reconnect_on_failure=again,
+            transport=transport, reconnect_on_failure=again,
         )  # fmt: skip
         self.client.reconnect_delay_set(min_delay=0, max_delay=1)
         self.client.on_connect = lambda _c, _d, flags, reason, props: self.connected.put((flags, reason, props))
@@ -102,7 +102,7 @@ class Paho:
         """Closes the socket under the client."""
         if (sock := self.client.socket()) is not None:
             try:
-                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+                getattr(sock, "_socket", sock).shutdown(socket.SHUT_RDWR)  # WebSockets are wrapped
             except OSError:
                 pass  # It is being closed already.
 
@@ -123,6 +123,7 @@ class Common:
     """What both versions have."""
 
     version: MQTTProtocolVersion
+    transport = "tcp"
     server: Server
 
     @classmethod
@@ -136,7 +137,7 @@ class Common:
 
     def paho(self, name: str = "", **more: object) -> Paho:
         """A client that ends with the test."""
-        client = Paho(self.server, self.version, name, **more)  # type: ignore[arg-type]
+        client = Paho(self.server, self.version, name, transport=self.transport, **more)  # type: ignore[arg-type]
         self.addCleanup(client.client.loop_stop)
         self.addCleanup(client.client.disconnect)
         return client
@@ -400,6 +401,18 @@ class Version5(Common, unittest.TestCase):
         for n in range(10):
             publisher.publish("small/2", str(n))
         self.assertEqual([client.next_text()[1] for _ in range(10)], [str(n) for n in range(10)], "without the large one")
+
+
+class Version311OverWebSocket(Version311):
+    """MQTT 3.1.1 over WebSocket."""
+
+    transport = "websockets"
+
+
+class Version5OverWebSocket(Version5):
+    """MQTT 5.0 over WebSocket."""
+
+    transport = "websockets"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::call::{Call, prx1};
 use crate::mqtt::statements;
-use crate::vector::{PRX1, SPEC};
+use crate::vector::{PRX1, SPEC, WEB};
 
 /// What is spoken on a vector's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -20,11 +20,16 @@ pub enum Dialect {
     Mqtt5,
     /// PRX1.
     Prx1,
+    /// HTTP/1.1.
+    Http,
+    /// WebSocket, with what opens it.
+    Websocket,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 4] = [Dialect::Bowline, Dialect::Mqtt3, Dialect::Mqtt5, Dialect::Prx1];
+    pub const ALL: [Dialect; 6] =
+        [Dialect::Bowline, Dialect::Mqtt3, Dialect::Mqtt5, Dialect::Prx1, Dialect::Http, Dialect::Websocket];
 
     /// As it is written.
     #[must_use]
@@ -34,6 +39,8 @@ impl Dialect {
             Dialect::Mqtt3 => "mqtt3",
             Dialect::Mqtt5 => "mqtt5",
             Dialect::Prx1 => "prx1",
+            Dialect::Http => "http",
+            Dialect::Websocket => "websocket",
         }
     }
 
@@ -44,6 +51,8 @@ impl Dialect {
             Dialect::Bowline => numbered(SPEC),
             Dialect::Mqtt3 | Dialect::Mqtt5 => statements::of(self).iter().map(|s| s.id.as_str()).collect(),
             Dialect::Prx1 => numbered(PRX1),
+            Dialect::Http => numbered(WEB).into_iter().filter(|rule| rule.starts_with("HTP")).collect(),
+            Dialect::Websocket => numbered(WEB).into_iter().filter(|rule| rule.starts_with("WS")).collect(),
         }
     }
 
@@ -53,7 +62,7 @@ impl Dialect {
         match self {
             Dialect::Mqtt3 => Some(4),
             Dialect::Mqtt5 => Some(5),
-            Dialect::Bowline | Dialect::Prx1 => None,
+            Dialect::Bowline | Dialect::Prx1 | Dialect::Http | Dialect::Websocket => None,
         }
     }
 
@@ -62,7 +71,7 @@ impl Dialect {
     pub(crate) const fn own_calls(self) -> &'static [&'static str] {
         match self {
             Dialect::Bowline => &["welcome"],
-            Dialect::Mqtt3 | Dialect::Mqtt5 => &[],
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket => &[],
             Dialect::Prx1 => &["connack", "puback", "suback", "unsuback", "queue_ack", "publish"],
         }
     }
@@ -79,9 +88,16 @@ impl Dialect {
                 Some(Value::String(_)) if arguments.len() == 1 => Ok(()),
                 _ => Err("drain says where clients are to go, `endpoint`, and nothing else".to_owned()),
             },
-            Dialect::Mqtt3 | Dialect::Mqtt5 => Err(format!("{} has no call {name}", self.name())),
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket => {
+                Err(format!("{} has no call {name}", self.name()))
+            }
             Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
         }
+    }
+
+    /// Whether octets are written as lines of text, and compared as responses and frames.
+    pub(crate) const fn is_web(self) -> bool {
+        matches!(self, Dialect::Http | Dialect::Websocket)
     }
 
     /// What a client asks an open connection at last, and the answer that shows that nothing else
@@ -90,6 +106,8 @@ impl Dialect {
         match self {
             Dialect::Bowline => (b"\x14\x08sentinel", b"\x18\x08sentinel"),
             Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => (b"\xc0\x00", b"\xd0\x00"),
+            // Of HTTP no connection is open: each request has its answer.
+            Dialect::Http | Dialect::Websocket => (b"\x89\x80\0\0\0\0", b"\x8a\x00"),
         }
     }
 }

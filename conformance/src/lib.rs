@@ -27,5 +27,6 @@ pub mod service;
 pub mod shim;
 pub mod socket;
 pub mod vector;
+pub mod web;
 pub mod whitebox;
 mod wire;

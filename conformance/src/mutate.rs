@@ -171,6 +171,8 @@ fn token_changes(token: &Token) -> Vec<Token> {
             };
             each.map(with).collect()
         }
+        Token::Response(response) => response.changes().into_iter().map(Token::Response).collect(),
+        Token::WebSocketClose(code) => vec![Token::WebSocketClose(code ^ 1)],
         Token::Recall(_) => vec![Token::Octet(0)],
         Token::Frame(frame) => match frame {
             F::Kind(kind) => vec![F::Kind(kind ^ 1)],

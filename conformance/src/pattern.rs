@@ -20,12 +20,13 @@
 //! | `{WELCOME as=s received=3}` | WELCOME whose session (32 octets) is remembered as `s`, its halves as `s.id` and `s.key`, and whose *received* is 3 (or `none`); both are optional |
 //!
 //! In MQTT braces hold one of its [packets](crate::mqtt), and `'t'` is a text with its two octets of
-//! length.
+//! length; what they hold in HTTP and WebSocket is said [there](crate::web).
 
 use std::collections::BTreeMap;
 
 use crate::dialect::Dialect;
 use crate::mqtt::{self, Packet};
+use crate::web::{self, ResponsePattern};
 use crate::wire::{self, Head};
 
 /// Octets that a name stands for, by name.
@@ -48,6 +49,10 @@ pub enum Token {
     Sized(Pattern),
     /// A packet of MQTT.
     Packet(Box<Packet>),
+    /// A response of HTTP.
+    Response(ResponsePattern),
+    /// A Close frame of a WebSocket, with this code.
+    WebSocketClose(u16),
     /// Each of these, in any order.
     AnyOrder(Vec<Token>),
     /// Whatever else there is, or nothing.
@@ -194,6 +199,8 @@ impl Token {
             Token::Frame(frame) => frame.matches(bytes, captures),
             Token::Sized(_) => Matched::Not("`[` stands only in `in`".into()),
             Token::Packet(packet) => packet.matches(bytes, captures),
+            Token::Response(response) => response.matches(bytes),
+            Token::WebSocketClose(code) => web::close_matches(*code, bytes),
             Token::Rest => Matched::All(bytes.len()),
             Token::AnyOrder(all) => any_order(all, bytes, captures),
         }
@@ -320,7 +327,10 @@ impl FramePattern {
 
 /// Where the first word ends. Quotes and braces keep spaces together.
 fn word_end(dialect: Dialect, rest: &str) -> Result<usize, String> {
-    let quotes = dialect.mqtt_version().is_some();
+    let quotes = dialect.mqtt_version().is_some() || dialect.is_web();
+    if dialect.is_web() && rest.starts_with('~') {
+        return rest[1..].find('~').map(|n| n + 2).ok_or_else(|| format!("`{rest}`: `~` is missing"));
+    }
     if rest.starts_with('{') || quotes && rest.starts_with('\'') {
         let end = if rest.starts_with('{') { '}' } else { '\'' };
         return rest[1..].find(end).map(|n| n + 2).ok_or_else(|| format!("`{rest}`: `{end}` is missing"));
@@ -332,6 +342,10 @@ fn word_end(dialect: Dialect, rest: &str) -> Result<usize, String> {
 fn plain(dialect: Dialect, word: &str, tokens: &mut Vec<Token>) -> Result<(), String> {
     if dialect.mqtt_version().is_some() && word.starts_with('\'') {
         tokens.extend(mqtt::text(word)?.into_iter().map(Token::Octet));
+        return Ok(());
+    }
+    if dialect.is_web() && word.starts_with(['\'', '~']) {
+        tokens.extend(web::text(word).ok_or("it is not closed")?.into_iter().map(Token::Octet));
         return Ok(());
     }
     let (unit, times) = match word.split_once('*') {
@@ -362,6 +376,11 @@ fn braced(dialect: Dialect, inner: &str) -> Result<Token, String> {
         dialect.mqtt_version().filter(|_| inner.starts_with(|c: char| c.is_ascii_uppercase()))
     {
         return Ok(Token::Packet(Box::new(Packet::parse(inner, version)?)));
+    }
+    if dialect.is_web()
+        && let Some(token) = web::braced(inner)?
+    {
+        return Ok(token);
     }
     if let Some((name, n)) = inner.split_once(':') {
         let n = n.parse().map_err(|_| "a number of octets must follow `:`")?;

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
-use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Peer, Server, ServerConfig, Users};
+use bowline_core::endpoint::server::{
+    Anonymous, ConnectionKey, HttpResponse, Peer, Server, ServerConfig, Users,
+};
 use bowline_core::entropy::{Entropy, Seeded};
+use bowline_core::http::StatusCode;
 use bowline_core::hub::HistoryOptions;
 use bowline_core::mqtt::Qos;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
@@ -62,6 +65,7 @@ impl Implementation for Service {
         config.sys_interval = Duration::ZERO;
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
+        config.http.handled = true;
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
         mqtt(&vector.config.mqtt, &mut config)?;
@@ -124,6 +128,11 @@ impl Service {
             self.server.recv(self.now, line.key, &mut line.received, &mut line.out);
             if let Some(verification) = self.server.poll_verification(line.key) {
                 self.server.verified(self.now, line.key, verification.run(), &mut line.out);
+            }
+            // Nothing is there but what every server has.
+            if self.server.poll_request(line.key).is_some() {
+                let nothing = HttpResponse::text(StatusCode::NOT_FOUND, "nothing is there");
+                self.server.respond(line.key, nothing);
             }
         }
     }

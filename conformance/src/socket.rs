@@ -254,6 +254,8 @@ impl Conn {
         let welcome = |t: &Token| matches!(t, Token::Frame(FramePattern::Welcome(..)));
         match self.dialect {
             Dialect::Bowline => pattern.0.iter().any(welcome),
+            Dialect::Http => false,
+            Dialect::Websocket => self.bytes.starts_with(b"HTTP/1.1 101 "),
             Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => {
                 self.bytes.first().is_some_and(|b| b >> 4 == CONNACK)
             }
@@ -279,6 +281,16 @@ impl Conn {
         let (ping, pong) = self.dialect.sentinel();
         self.send(ping)?;
         let until = Instant::now() + patience;
+        while self.dialect == Dialect::Websocket {
+            if self.bytes.len() >= pong.len() {
+                let found = wire::describe(self.dialect, &self.bytes);
+                return if self.bytes == pong { Ok(()) } else { Err(format!("not expected: {found}")) };
+            }
+            if self.ended {
+                return Err("the server ended the stream".into());
+            }
+            self.read(until).map(drop)?;
+        }
         loop {
             while let Ok(Some(head)) = Head::read(&self.bytes) {
                 if self.bytes.len() < head.end() {

@@ -14,6 +14,8 @@ pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
 pub const SPEC: &str = include_str!("../SPEC.md");
 /// The rules of PRX1.
 pub const PRX1: &str = include_str!("../PRX1.md");
+/// The rules of HTTP and WebSocket.
+pub const WEB: &str = include_str!("../WEB.md");
 
 macro_rules! topics {
     ($($name:literal),* $(,)?) => {
@@ -28,6 +30,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "ending",
     "frames",
     "handshake",
+    "http",
     "keepalive",
     "messages",
     "mqtt3-access",
@@ -70,6 +73,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "timing",
     "topics",
     "types",
+    "websocket",
 ];
 
 /// A vector file, or a vector in it, cannot be used.

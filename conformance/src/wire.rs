@@ -239,6 +239,10 @@ pub(crate) fn describe(dialect: Dialect, mut bytes: &[u8]) -> String {
     if let Some(version) = dialect.mqtt_version() {
         return crate::mqtt::describe(bytes, version);
     }
+    if dialect.is_web() && bytes.starts_with(b"HTTP/") {
+        let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+        return format!("{} ({} octets)", String::from_utf8_lossy(line), bytes.len());
+    }
     let mut parts = Vec::new();
     while dialect == Dialect::Bowline && !bytes.is_empty() && parts.len() < 8 {
         let Ok(Some(head)) = Head::read(bytes) else { break };

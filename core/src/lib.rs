@@ -23,7 +23,8 @@
 //! # Features
 //!
 //! `alloc` adds growing and shared buffers and all that needs them; `std` adds nothing but what
-//! dependencies do with it. Features only ever add.
+//! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, which needs `std`.
+//! Features only ever add.
 
 #![no_std]
 

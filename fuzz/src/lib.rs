@@ -19,12 +19,17 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_client", targets::session_client),
     ("session_pair", targets::session_pair),
     ("session_server", targets::session_server),
+    ("http", targets::http),
     ("hub", targets::hub),
+    ("json", targets::json),
+    ("json_server", targets::json_server),
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),
+    ("websocket", targets::websocket),
+    ("websocket_pair", targets::websocket_pair),
 ];
 
 /// Runs `target` over each file that the command line names.

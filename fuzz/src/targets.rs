@@ -2,7 +2,9 @@
 
 mod client;
 mod framers;
+mod http;
 mod hub;
+mod json;
 mod mqtt_codec;
 mod mqtt_pair;
 mod mqtt_server;
@@ -10,10 +12,14 @@ mod pair;
 mod prx1;
 mod server;
 mod session;
+mod websocket;
+mod websocket_pair;
 
 pub use client::client;
 pub use framers::framers;
+pub use http::http;
 pub use hub::hub;
+pub use json::{json, json_server};
 pub use mqtt_codec::mqtt_codec;
 pub use mqtt_pair::mqtt_pair;
 pub use mqtt_server::mqtt_server;
@@ -21,3 +27,5 @@ pub use pair::session_pair;
 pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
+pub use websocket::websocket;
+pub use websocket_pair::websocket_pair;

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import test from 'node:test';
 import mqtt from 'mqtt';
 
-const url = `mqtt://127.0.0.1:${process.env.PORT}`;
+const layers = { TCP: `mqtt://127.0.0.1:${process.env.PORT}`, WebSocket: `ws://127.0.0.1:${process.env.PORT}/mqtt` };
 const limit = { timeout: 20_000 };
 
 /** What arrives, to be waited for. */
@@ -34,13 +34,13 @@ class Inbox {
 
 const textOf = ({ topic, payload, packet }) => `${topic} ${packet.qos} ${packet.retain ? 'kept' : 'live'} ${payload}`;
 
-for (const version of [4, 5]) {
-  test(`MQTT ${version === 4 ? '3.1.1' : '5.0'}`, async (t) => {
+for (const [layer, version] of Object.keys(layers).flatMap((layer) => [[layer, 4], [layer, 5]])) {
+  test(`MQTT ${version === 4 ? '3.1.1' : '5.0'} over ${layer}`, async (t) => {
     const clients = [];
 
     /** A client that is connected: it, what arrives at it, and CONNACK. */
     async function connect(options = {}) {
-      const client = mqtt.connect(url, { protocolVersion: version, reconnectPeriod: 0, connectTimeout: 10_000, ...options });
+      const client = mqtt.connect(layers[layer], { protocolVersion: version, reconnectPeriod: 0, connectTimeout: 10_000, ...options });
       clients.push(client);
       const inbox = new Inbox();
       client.on('message', (topic, payload, packet) => inbox.put({ topic, payload: payload.toString(), packet }));
@@ -50,7 +50,7 @@ for (const version of [4, 5]) {
 
     /** A session that outlives its connections. */
     const durable = (clientId, more = {}) => ({
-      clientId: `${clientId}-${version}`,
+      clientId: `${clientId}-${version}-${layer}`,
       clean: false,
       ...more,
       ...(version === 5 && { properties: { sessionExpiryInterval: 0xffffffff, ...more.properties } }),
@@ -187,9 +187,9 @@ for (const version of [4, 5]) {
           clientId: '', properties: { topicAliasMaximum: 10 }, autoUseTopicAlias: true, autoAssignTopicAlias: true,
         });
         assert.ok(connack.properties.assignedClientIdentifier);
-        await client.subscribeAsync('jsalias/#', { qos: 1, nl: false, rap: true, rh: 1 });
-        for (const n of ['1', '2', '3']) await client.publishAsync('jsalias/topic', n, { qos: 1, retain: true });
-        assert.deepEqual(await inbox.take(3, textOf), ['1', '2', '3'].map((n) => `jsalias/topic 1 kept ${n}`));
+        await client.subscribeAsync(`jsalias/${layer}`, { qos: 1, nl: false, rap: true, rh: 1 });
+        for (const n of ['1', '2', '3']) await client.publishAsync(`jsalias/${layer}`, n, { qos: 1, retain: true });
+        assert.deepEqual(await inbox.take(3, textOf), ['1', '2', '3'].map((n) => `jsalias/${layer} 1 kept ${n}`));
         const puback = await client.publishAsync('nobody/js', 'x', { qos: 1 });
         assert.equal(puback?.reasonCode ?? 16, 16);
       });

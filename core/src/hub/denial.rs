@@ -75,8 +75,8 @@ impl Hub {
         self.sessions.counters.denied += 1;
         let s = &mut self.sessions.all[index];
         let bit = 1 << action as u8;
-        if s.denied & bit == 0 {
-            s.denied |= bit;
+        if s.aside.denied & bit == 0 {
+            s.aside.denied |= bit;
             let session = SessionKey { index, generation: s.generation };
             let end = (0..=SUBJECT_MAX.min(subject.len())).rfind(|at| subject.is_char_boundary(*at));
             let subject = subject[..end.unwrap_or(0)].into();

@@ -549,6 +549,11 @@ impl Hub {
         expiry.min(self.options.max_expiry)
     }
 
+    /// The last time that it was told.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
     /// The time, which never goes back.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);

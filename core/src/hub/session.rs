@@ -344,8 +344,6 @@ pub(super) struct Session {
     /// Deliveries were dropped since the queue was last drained; and the adapter is to be told.
     pub(super) overflows: bool,
     pub(super) tell_overflow: bool,
-    /// The actions of which a denial was told, one bit each.
-    pub(super) denied: u8,
     /// The adapter knows this publisher to be held.
     pub(super) told_held: bool,
     /// There is an entry for this session among the notices.
@@ -384,12 +382,14 @@ pub(super) struct Standing {
     /// Tasks of queues that it has, and how many queues it is a consumer of.
     pub(super) tasks: u32,
     pub(super) queues: u32,
+    /// The actions of which a denial was told, one bit each.
+    pub(super) denied: u8,
     pub(super) timer: Option<Timer>,
 }
 
 impl Standing {
     const fn of(owner: Owner, expiry: Duration) -> Self {
-        Self { subs: Vec::new(), owner, expiry, next_sub: 0, tasks: 0, queues: 0, timer: None }
+        Self { subs: Vec::new(), owner, expiry, next_sub: 0, tasks: 0, queues: 0, denied: 0, timer: None }
     }
 }
 
@@ -653,7 +653,7 @@ impl Session {
 
     /// Starts all credits and lanes anew, for a new connection.
     pub(super) fn restart(&mut self) {
-        (self.again, self.again_stalled, self.denied) = (0, false, 0);
+        (self.again, self.again_stalled, self.aside.denied) = (0, false, 0);
         if let Some(lanes) = &mut self.lanes {
             lanes.ring.clear();
             lanes.parked.clear();

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
 use super::http::{self, HttpRequest, HttpResponse, Switched};
-use super::inspect::BY_ADMINISTRATOR;
+use super::inspect::{BY_ADMINISTRATOR, Carrier};
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
 use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
@@ -47,6 +47,8 @@ pub(super) enum Connection {
     Spoken(Spoken),
     /// A dialect, in the frames of a WebSocket.
     WebSocket(Box<WebSocket>),
+    /// No connection of its own: a client that polls by requests on others.
+    Poller(Box<json::Poller>),
 }
 
 /// One that has said nothing, or hardly anything.
@@ -64,6 +66,7 @@ macro_rules! each {
             Connection::Http($c) => $do,
             Connection::Spoken($c) => $do,
             Connection::WebSocket($c) => $do,
+            Connection::Poller($c) => $do,
         }
     };
 }
@@ -176,6 +179,9 @@ impl Connection {
     /// Ends it by an administrator's decision. Its client may come back to its session, unless that is to
     /// be forgotten.
     pub(super) fn expel(&mut self, turn: &mut Turn<'_>, forget: bool) {
+        if let Self::Poller(c) = self {
+            return c.expel(turn, forget);
+        }
         if let Some(Spoken::Json(c)) = self.spoken() {
             return c.expel(forget);
         }
@@ -185,9 +191,13 @@ impl Connection {
         self.close(turn, code, BY_ADMINISTRATOR);
     }
 
-    /// Whether its octets are carried by a WebSocket.
-    pub(super) const fn is_over_websocket(&self) -> bool {
-        matches!(self, Self::WebSocket(_) | Self::Spoken(Spoken::Json(_)))
+    /// What carries its octets.
+    pub(super) const fn carrier(&self) -> Carrier {
+        match self {
+            Self::WebSocket(_) | Self::Spoken(Spoken::Json(_)) => Carrier::WebSocket,
+            Self::Poller(c) => c.carrier(),
+            _ => Carrier::Transport,
+        }
     }
 
     /// What is spoken, over whatever layer.
@@ -195,12 +205,20 @@ impl Connection {
         match self {
             Self::Spoken(c) => Some(c),
             Self::WebSocket(c) => Some(c.spoken()),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
+    }
+
+    /// Whether it is a client that polls, and has no transport.
+    pub(super) const fn is_poller(&self) -> bool {
+        matches!(self, Self::Poller(_))
     }
 
     /// A slow subscriber holds this publisher, or lets it go.
     pub(super) fn hold(&mut self, hold: bool) {
+        if let Self::Poller(c) = self {
+            c.hold(hold);
+        }
         if let Some(c) = self.spoken() {
             c.hold(hold);
         }
@@ -208,6 +226,9 @@ impl Connection {
 
     /// Its queue overflowed, and its policy is to be disconnected.
     pub(super) fn overflowed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.overflowed();
+        }
         if let Some(c) = self.spoken() {
             c.overflowed();
         }
@@ -215,6 +236,9 @@ impl Connection {
 
     /// The store has committed more.
     pub(super) fn committed(&mut self) {
+        if let Self::Poller(c) = self {
+            c.committed();
+        }
         if let Some(c) = self.spoken() {
             c.committed();
         }
@@ -225,6 +249,10 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.taken_over(turn),
             Self::WebSocket(c) => c.taken_over(turn),
+            Self::Poller(c) => {
+                c.taken_over(turn);
+                turn.server.ready.push_back(turn.key);
+            }
             Self::Detecting(_) | Self::Http(_) => {}
         }
     }
@@ -234,7 +262,7 @@ impl Connection {
         match self {
             Self::Spoken(c) => c.progress(),
             Self::WebSocket(c) => c.progress(),
-            Self::Detecting(_) | Self::Http(_) => None,
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
         }
     }
 
@@ -243,7 +271,8 @@ impl Connection {
         match self {
             Self::Detecting(_) => None,
             Self::Http(_) => Some((super::Dialect::Http, false)),
-            Self::Spoken(c) => Some((c.dialect(), false)),
+            Self::Spoken(c) => Some((c.dialect(), matches!(c, Spoken::Json(_)))),
+            Self::Poller(_) => Some((super::Dialect::Json, false)),
             Self::WebSocket(c) => Some((c.dialect(), true)),
         }
     }

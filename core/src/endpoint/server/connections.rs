@@ -101,7 +101,7 @@ impl Connections {
         Some(ConnectionInfo {
             key,
             peer: *connection.peer(),
-            over_websocket: connection.is_over_websocket(),
+            carrier: connection.carrier(),
             since: Instant::from_nanos(u64::from(slot.since) * 1_000_000_000),
             messages: slot.messages,
             octets: slot.octets,

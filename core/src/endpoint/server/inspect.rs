@@ -9,6 +9,20 @@ use crate::time::Instant;
 /// What a client is told that an administrator disconnects.
 pub(super) const BY_ADMINISTRATOR: &str = "disconnected by an administrator";
 
+/// What carries the octets of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// The transport itself.
+    Transport,
+    /// A WebSocket.
+    WebSocket,
+    /// Requests of HTTP that send, and one whose answer is a stream of events.
+    Events,
+    /// Requests of HTTP that send, and those that wait.
+    Poll,
+}
+
 /// What a connection has had to do, and since when it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
@@ -16,8 +30,8 @@ pub struct ConnectionInfo {
     pub key: ConnectionKey,
     /// Whose.
     pub peer: Peer,
-    /// Whether it is over a WebSocket.
-    pub over_websocket: bool,
+    /// What carries it.
+    pub carrier: Carrier,
     /// Since when it is there, in whole seconds.
     pub since: Instant,
     /// Messages that its client published, and that were handed out to it; they wrap around at 2^32.

@@ -59,7 +59,7 @@ mod tests;
 mod websocket;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -72,7 +72,7 @@ pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
-pub use inspect::{ClientInfo, ConnectionInfo};
+pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
@@ -210,6 +210,8 @@ pub struct Server {
     traffic: Traffic,
     /// What many clients of typed JSON are told alike.
     json: json::Shared,
+    /// Clients that poll, by when they are given up.
+    pollers: BTreeSet<(Instant, ConnectionKey)>,
     /// What time it is in the world: milliseconds since 1970-01-01 UTC, and when.
     calendar: Option<(Instant, u64)>,
 }
@@ -259,6 +261,7 @@ impl Server {
             draining: None,
             traffic: Traffic::default(),
             json: json::Shared::default(),
+            pollers: BTreeSet::new(),
             calendar: None,
         }
     }
@@ -420,12 +423,14 @@ impl Server {
     /// `$SYS/` topics have new values.
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
-        Deadline::earliest(self.hub.poll_timeout(), self.sys.poll_timeout())
+        let own = Deadline::earliest(self.sys.poll_timeout(), self.poll_pollers_timeout());
+        Deadline::earliest(self.hub.poll_timeout(), own)
     }
 
     /// Takes what is due in the hub.
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
+        self.expire_pollers(now);
         if self.sys.is_due(now) {
             let figures = self.traffic.figures(&self.hub, self.locals.len());
             for message in self.sys.handle_timeout(now, &figures) {
@@ -439,16 +444,26 @@ impl Server {
     /// The next connection that has something to send now and had not before: call
     /// [`poll_transmit`](Server::poll_transmit).
     pub fn poll_ready(&mut self) -> Option<ConnectionKey> {
-        if let Some(key) = self.ready.pop_front() {
-            return Some(key);
-        }
-        while let Some(hub) = self.hub.poll_ready() {
-            if let Some(key) = self.registry.connection(hub) {
+        loop {
+            let key = match self.ready.pop_front() {
+                Some(key) => key,
+                None => {
+                    let hub = self.hub.poll_ready()?;
+                    match self.registry.connection(hub) {
+                        Some(key) => key,
+                        None => {
+                            self.locals.wake(hub);
+                            continue;
+                        }
+                    }
+                }
+            };
+            if !self.connections.get(key).is_some_and(Connection::is_poller) {
                 return Some(key);
             }
-            self.locals.wake(hub);
+            self.wake_poller(self.hub.now(), key);
+            self.after_commands();
         }
-        None
     }
 
     /// The next thing worth a line in a log.

@@ -5,6 +5,7 @@ mod hostile;
 mod http;
 mod inspect;
 mod json;
+mod json_requests;
 mod mqtt;
 mod over_websocket;
 mod prx1;

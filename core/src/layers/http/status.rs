@@ -36,6 +36,8 @@ codes! {
     SWITCHING_PROTOCOLS = 101 "Switching Protocols";
     /// It is done.
     OK = 200 "OK";
+    /// It was made.
+    CREATED = 201 "Created";
     /// It will be done.
     ACCEPTED = 202 "Accepted";
     /// It is done, and there is nothing to say.

@@ -91,6 +91,13 @@ impl<R: Role> WebSocket<R> {
         }
     }
 
+    /// Breaks the connection off because of something that only a layer above can see. The end follows,
+    /// unless it was told before.
+    pub fn close_with_fault(&mut self, now: Instant, fault: Fault) -> Option<Event<'static>> {
+        self.tick(now);
+        if self.is_ended() { None } else { self.fail(fault) }
+    }
+
     /// The event that no octets brought: the end, once.
     pub fn poll_closed(&mut self) -> Option<Event<'static>> {
         let Ending { by, code } = self.untold()?;

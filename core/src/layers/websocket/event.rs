@@ -23,16 +23,22 @@ pub enum Event<'b> {
 pub struct Message<'b> {
     /// Its kind.
     pub kind: Kind,
+    /// Whether it is compressed, which only a connection that
+    #[cfg_attr(feature = "deflate", doc = "[allows](super::WebSocket::allow_compressed) it ever sees:")]
+    #[cfg_attr(not(feature = "deflate"), doc = "allows it (feature `deflate`) ever sees:")]
+    /// it has to be inflated then, and nothing is known of its octets.
+    pub compressed: bool,
     /// Its octets; those of a text message are UTF-8.
     pub payload: &'b [u8],
 }
 
 impl<'b> Message<'b> {
-    /// A text message's text; `None` of a binary one. It looks at each octet once more: where octets will
+    /// A text message's text; `None` of a binary one, and of one that is compressed. It looks at each octet once more: where octets will
     /// do, take [`payload`](Message::payload), which was checked.
     #[must_use]
     pub fn text(&self) -> Option<&'b str> {
         match self.kind {
+            Kind::Text if self.compressed => None,
             Kind::Text => simdutf8::basic::from_utf8(self.payload).ok(),
             Kind::Binary => None,
         }

@@ -10,8 +10,11 @@ pub const CONTROL_MAX: usize = 125;
 
 /// FIN: the last, or only, frame of a message.
 pub(super) const FIN: u8 = 0x80;
+/// RSV1: the message is compressed (RFC 7692, section 6).
+pub(super) const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
-const MASK: u8 = 0x80;
+/// The payload is masked.
+pub(super) const MASK: u8 = 0x80;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -49,7 +49,10 @@
 mod carry;
 mod close;
 mod code;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod event;
+pub mod extensions;
 mod fault;
 mod frame;
 pub mod handshake;

@@ -14,13 +14,13 @@
 use core::time::Duration;
 
 use super::close::{Owed, Payload};
-use super::frame::{Expect, FIN, Header, Opcode};
+use super::frame::{Expect, FIN, Header, MASK, Opcode, RSV1};
 use super::{
     Carries, CloseCode, Closed, Config, Event, Fault, HEADROOM, Kind, Message, Piece, Role, WebSocket,
 };
 use super::{mask, utf8};
 use crate::buf::{RecvBuf, SendBuf};
-use crate::lifecycle::By;
+use crate::lifecycle::{By, State};
 use crate::time::Instant;
 
 /// Where decoding stands.
@@ -51,6 +51,10 @@ pub(super) struct Rx {
     fin: bool,
     /// A piece of the message was handed out.
     begun: bool,
+    /// The message is compressed.
+    compressed: bool,
+    /// Messages may be compressed.
+    may_be_compressed: bool,
 }
 
 /// What decoding met.
@@ -84,6 +88,8 @@ impl Rx {
             tail: 0,
             fin: false,
             begun: false,
+            compressed: false,
+            may_be_compressed: false,
         }
     }
 
@@ -148,20 +154,35 @@ impl Rx {
         self.settle(buf);
     }
 
-    /// Begins a data frame: what can be refused of it is refused here, before any of it is waited for.
+    /// Messages may be compressed from here on.
+    #[cfg(feature = "deflate")]
+    pub(super) fn allow_compressed(&mut self) {
+        self.may_be_compressed = self.carries == Carries::Messages;
+    }
+
+    /// The largest message that is taken.
     #[inline]
-    fn begin(&mut self, header: &Header, buffer_limit: usize) -> Result<(), Fault> {
-        let most = match self.carries {
-            Carries::Stream if header.opcode == Opcode::Text => return Err(Fault::TextInStream),
+    fn most(&self, carries: Carries, buffer_limit: usize) -> u64 {
+        match carries {
             Carries::Stream => u64::MAX,
             Carries::Messages => self.max_message.min(buffer_limit.saturating_sub(HEADROOM) as u64),
             Carries::Pieces => self.max_message,
-        };
+        }
+    }
+
+    /// Begins a data frame: what can be refused of it is refused here, before any of it is waited for.
+    #[inline]
+    fn begin(&mut self, header: &Header, buffer_limit: usize) -> Result<(), Fault> {
+        if self.carries == Carries::Stream && header.opcode == Opcode::Text {
+            return Err(Fault::TextInStream);
+        }
+        let most = self.most(self.carries, buffer_limit);
         let before = match header.opcode {
             Opcode::Continuation => self.size.saturating_add(u64::from(self.fragment_cost)),
             _ => {
                 let kind = if header.opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
                 self.kind = Some(kind);
+                self.compressed = header.rsv1;
                 (self.told, self.begun) = (0, false);
                 0
             }
@@ -186,7 +207,7 @@ impl Rx {
             return Ok(Step::Wait);
         }
         mask::move_left(filled, from, self.inner, n, self.key);
-        if self.kind == Some(Kind::Text) && n > 0 {
+        if self.kind == Some(Kind::Text) && n > 0 && !self.compressed {
             let at = self.inner - usize::from(self.tail);
             match utf8::check(&filled[at..self.inner + n]) {
                 Ok(tail) => self.tail = tail as u8,
@@ -243,7 +264,7 @@ impl Rx {
         }
         let payload = self.consume(buf, self.inner - usize::from(self.tail));
         if self.carries == Carries::Messages {
-            return Event::Message(Message { kind, payload });
+            return Event::Message(Message { kind, compressed: self.compressed, payload });
         }
         let first = !core::mem::replace(&mut self.begun, true);
         self.told += payload.len() as u64;
@@ -268,8 +289,11 @@ impl<R: Role> WebSocket<R> {
     ) -> Option<Event<'b>> {
         self.tick(now);
         self.look(buf.filled().len());
+        if let Some(header) = self.whole(buf) {
+            return self.message(buf, header);
+        }
         let step = loop {
-            if self.failed || self.close_received {
+            if self.failed || self.close_received || self.life.state() == State::Closed {
                 self.rx.discard(buf);
                 return self.poll_closed();
             }
@@ -291,6 +315,58 @@ impl<R: Role> WebSocket<R> {
                 self.poll_closed()
             }
         }
+    }
+
+    /// The header of a message that lies whole, in one frame, at the front of the buffer, if all about it is as
+    /// it should be: nearly every message is like that. Of any other this says nothing.
+    #[inline]
+    fn whole(&self, buf: &impl RecvBuf) -> Option<Header> {
+        let rx = &self.rx;
+        let idle = rx.inner == 0 && rx.gap == 0 && rx.remaining == 0 && rx.kind.is_none();
+        if !idle || rx.carries != Carries::Messages || !self.is_open() {
+            return None;
+        }
+        let filled = buf.filled();
+        let [first @ (0x81 | 0x82), second, rest @ ..] = filled else { return None };
+        if (*second & MASK != 0) == R::MASKS {
+            return None;
+        }
+        let (mut len, payload) = match usize::from(second & !MASK) {
+            short @ ..126 => (2, short),
+            126 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
+            _ => return None,
+        };
+        if len == 4 && payload < 126 {
+            return None;
+        }
+        let mut key = [0; 4];
+        if !R::MASKS {
+            key = *filled.get(len..)?.first_chunk()?;
+            len += 4;
+        }
+        let most = rx.most(Carries::Messages, buf.limit());
+        let there = payload <= filled.len().saturating_sub(len) && payload as u64 <= most;
+        let opcode = if *first == 0x81 { Opcode::Text } else { Opcode::Binary };
+        there.then_some(Header { opcode, fin: true, rsv1: false, len, key, payload: payload as u64 })
+    }
+
+    /// Hands out the message that lies whole at the front.
+    #[inline]
+    fn message<'b>(&mut self, buf: &'b mut impl RecvBuf, header: Header) -> Option<Event<'b>> {
+        let n = header.payload as usize; // it is there
+        buf.take(header.len);
+        let payload = &mut buf.filled_mut()[..n];
+        mask::apply(payload, header.key);
+        let kind = if header.opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
+        if kind == Kind::Text
+            && let Err(at) =
+                utf8::check(payload).and_then(|tail| if tail == 0 { Ok(()) } else { Err(n - tail) })
+        {
+            self.rx.discard(buf);
+            return self.fail(Fault::Utf8 { at: at as u64 });
+        }
+        self.rx.seen -= header.len + n;
+        Some(Event::Message(Message { kind, compressed: false, payload: buf.take(n) }))
     }
 
     /// Sees whether something came, and holds what is known against what is there.
@@ -315,7 +391,8 @@ impl<R: Role> WebSocket<R> {
         if !open && self.rx.carries != Carries::Stream && self.rx.inner > 0 {
             self.rx.consume(buf, usize::MAX); // of a message that nobody will see whole
         }
-        let expect = Expect { masked: !R::MASKS, within: self.rx.kind.is_some(), reserved: 0 };
+        let reserved = if self.rx.may_be_compressed { RSV1 } else { 0 };
+        let expect = Expect { masked: !R::MASKS, within: self.rx.kind.is_some(), reserved };
         let start = self.rx.inner + self.rx.gap;
         let Some(header) = Header::read(&buf.filled()[start..], expect)? else { return Ok(Step::Wait) };
         if header.opcode.is_control() {
@@ -347,15 +424,16 @@ impl<R: Role> WebSocket<R> {
         mask::apply(payload, header.key);
         let step = match header.opcode {
             Opcode::Close => return self.close_frame(payload, size),
-            Opcode::Pong => {
+            Opcode::Pong if self.is_open() => {
                 let token = <[u8; 8]>::try_from(&*payload).ok().map(u64::from_be_bytes);
                 let rtt = token.and_then(|token| self.keepalive.on_pong(self.now, token));
                 rtt.map_or(Step::Again, Step::RoundTrip)
             }
-            _ => {
+            Opcode::Ping => {
                 self.answer(payload, out);
                 Step::Again
             }
+            _ => Step::Again,
         };
         self.rx.skip(buf, size);
         Ok(step)

@@ -53,6 +53,9 @@ impl SendError {
 pub struct Frame {
     octets: bytes::Bytes,
     head: u8,
+    /// The same, compressed.
+    #[cfg(feature = "deflate")]
+    pub(super) deflated: Option<bytes::Bytes>,
 }
 
 #[cfg(feature = "alloc")]
@@ -61,11 +64,20 @@ impl Frame {
     #[must_use]
     pub fn new(kind: Kind, payload: &[u8]) -> Self {
         debug_assert!(kind == Kind::Binary || core::str::from_utf8(payload).is_ok());
-        let head = Head::new(FIN | kind.opcode() as u8, payload.len(), None);
+        Self {
+            octets: Self::encode(FIN | kind.opcode() as u8, payload),
+            head: Head::size(payload.len(), false) as u8,
+            #[cfg(feature = "deflate")]
+            deflated: None,
+        }
+    }
+
+    pub(super) fn encode(first: u8, payload: &[u8]) -> bytes::Bytes {
+        let head = Head::new(first, payload.len(), None);
         let mut octets = alloc::vec::Vec::with_capacity(head.as_slice().len() + payload.len());
         octets.extend_from_slice(head.as_slice());
         octets.extend_from_slice(payload);
-        Self { octets: octets.into(), head: head.as_slice().len() as u8 }
+        octets.into()
     }
 
     /// What it carries.
@@ -125,6 +137,25 @@ impl<R: Role> Tx<R> {
         if fits {
             self.put_head(out, first, payload.len());
             out.put_shared(payload);
+        }
+        fits
+    }
+
+    /// Puts a whole frame as a server encodes it, or nothing.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(super) fn put_encoded(&mut self, out: &mut impl SendBuf, octets: &bytes::Bytes) -> bool {
+        if R::MASKS {
+            let head = match octets[1] {
+                ..126 => 2,
+                126 => 4,
+                _ => 10,
+            };
+            return self.put(out, octets[0], &octets[head..]);
+        }
+        let fits = octets.len() <= out.room();
+        if fits {
+            out.put_shared(octets);
         }
         fits
     }
@@ -206,16 +237,7 @@ impl<R: Role> WebSocket<R> {
         out: &mut impl SendBuf,
         frame: &Frame,
     ) -> Result<(), SendError> {
-        self.send(now, |tx| {
-            if R::MASKS {
-                return tx.put(out, frame.octets[0], frame.payload());
-            }
-            let fits = frame.size() <= out.room();
-            if fits {
-                out.put_shared(&frame.octets);
-            }
-            fits
-        })
+        self.send(now, |tx| tx.put_encoded(out, &frame.octets))
     }
 
     /// Sends the next fragment of a message (section 5.4), the last one with `last`. All its fragments are of the same
@@ -246,7 +268,11 @@ impl<R: Role> WebSocket<R> {
     }
 
     #[inline]
-    fn send(&mut self, now: Instant, put: impl FnOnce(&mut Tx<R>) -> bool) -> Result<(), SendError> {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        put: impl FnOnce(&mut Tx<R>) -> bool,
+    ) -> Result<(), SendError> {
         self.tick(now);
         if !self.tx.open {
             return Err(SendError::Closed);

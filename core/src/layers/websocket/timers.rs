@@ -75,6 +75,8 @@ impl<R: Role> WebSocket<R> {
             return Some(Deadline::new(self.now, Why::Output));
         }
         let keepalive = if self.is_open() { self.keepalive.poll_timeout() } else { None };
+        // A ping goes out behind what waits likewise.
+        let keepalive = keepalive.filter(|d| d.why == Why::PeerSilent || self.stalled_since.is_none());
         let write = match self.life.state() {
             State::Closed => None,
             _ => self.stalled_since.map(|t| Deadline::new(t + self.write_timeout(), Why::Write)),

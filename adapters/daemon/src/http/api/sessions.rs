@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use bowline_core::endpoint::server::{ClientInfo, ConnectionInfo, Dialect, Server, SessionName};
+use bowline_core::endpoint::server::{Carrier, ClientInfo, ConnectionInfo, Dialect, Server, SessionName};
 use bowline_core::hub::Policy;
 use bowline_driver::store::Calendar;
 use bowline_tokio::server::Overview;
@@ -115,10 +115,12 @@ fn spoken(client: &ClientInfo<'_>) -> (Option<&'static str>, Option<&'static str
 }
 
 fn carrier(connection: &ConnectionInfo) -> &'static str {
-    match connection.peer.address {
-        _ if connection.over_websocket => "websocket",
-        None => "unix",
-        Some(_) => "tcp",
+    match connection.carrier {
+        Carrier::WebSocket => "websocket",
+        Carrier::Events => "sse",
+        Carrier::Poll => "poll",
+        _ if connection.peer.address.is_none() => "unix",
+        _ => "tcp",
     }
 }
 

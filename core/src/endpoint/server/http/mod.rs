@@ -7,6 +7,7 @@
 //! | one from a page of another [origin](Origins) | 403 |
 //! | one of another version, or any other request for [`WEBSOCKETS`] | 426 |
 //! | one while the server drains | 503, with `Retry-After` |
+//! | one of typed JSON without a WebSocket (JSON.md §6) | what is said there |
 //! | anything else | what the adapter [answers](super::Server::respond), where it does; else 404 |
 //!
 //! Who asks may say who it is, by `Authorization` with `Basic` or `Bearer`: credentials that are wrong
@@ -16,6 +17,7 @@
 mod message;
 mod open;
 mod request;
+mod wait;
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -31,6 +33,7 @@ pub(super) use request::Credentials;
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
 use super::event::{Dialect, ServerEvent};
+use super::json;
 use super::{Peer, REPLY_ROOM};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::http::server::{Config as LineConfig, End};
@@ -38,7 +41,7 @@ use crate::http::{Body, Date, Event, Response, SendError, Server as Line, Status
 use crate::lifecycle::{By, Transport};
 use crate::session::Code;
 use crate::stack;
-use crate::time::{Deadline, Instant};
+use crate::time::{Deadline, Instant, Why};
 use crate::websocket;
 
 /// The settings of HTTP, and of what is carried over it.
@@ -92,6 +95,12 @@ enum Exchange {
     Answer(Box<HttpResponse>),
     /// What is left of its body.
     Body(Bytes),
+    /// It waits for messages of typed JSON.
+    Waiting(Box<json::Wait>),
+    /// It gets them as they come; a part that has no room yet.
+    Streaming(Box<json::Wait>, String),
+    /// Messages of typed JSON that say who their client is, which is being checked.
+    Proving(Box<json::Check>),
 }
 
 impl Connection {
@@ -156,6 +165,9 @@ impl Connection {
 
     /// Puts what there is room for of an answer.
     fn flush(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+        if matches!(self.exchange, Exchange::Waiting(_) | Exchange::Streaming(..)) {
+            self.wait(turn, out);
+        }
         if let Exchange::Answer(answer) = &mut self.exchange {
             let date = turn.server.unix_seconds(turn.now).map(Date::from_unix);
             let headers: Vec<(&str, &str)> = answer.headers.iter().map(|(n, v)| (&**n, &**v)).collect();
@@ -222,6 +234,7 @@ impl Connection {
     pub(in super::super) fn poll_verification(&mut self) -> Option<Verification> {
         match &mut self.exchange {
             Exchange::Checked(_, work) => work.take(),
+            Exchange::Proving(check) => check.poll_verification(),
             _ => None,
         }
     }
@@ -235,6 +248,11 @@ impl Connection {
         match core::mem::replace(&mut self.exchange, Exchange::None) {
             Exchange::Checked(request, None) => {
                 self.identified(turn, request, verified.identity);
+                self.flush(turn, out);
+            }
+            Exchange::Proving(check) => {
+                let answer = check.verified(turn, verified);
+                self.answer(answer);
                 self.flush(turn, out);
             }
             other => self.exchange = other,
@@ -253,7 +271,12 @@ impl Connection {
     }
 
     pub(in super::super) fn poll_timeout(&self) -> Option<Deadline> {
-        self.line.poll_timeout()
+        let until = match &self.exchange {
+            Exchange::Waiting(wait) | Exchange::Streaming(wait, _) => Some(wait.until),
+            _ => None,
+        };
+        let until = until.map(|at| Deadline::new(at, Why::Output));
+        Deadline::earliest(self.line.poll_timeout(), until)
     }
 
     pub(in super::super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
@@ -264,6 +287,7 @@ impl Connection {
 
     pub(in super::super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         self.handle_eof(turn);
+        self.leave(turn);
     }
 
     pub(in super::super) fn end(&mut self, turn: &mut Turn<'_>, _code: Code, _reason: &'static str) {
@@ -272,6 +296,7 @@ impl Connection {
 
     /// What went wrong is told; that a client has what it wanted is nothing for a log.
     fn closed(&mut self, turn: &mut Turn<'_>, end: End) {
+        self.leave(turn);
         let (code, reason) = match end {
             End::Fault(fault) => (Code::Malformed, fault.to_string()),
             End::Stalled => (Code::KeepaliveTimeout, String::from("it takes nothing of its answer")),

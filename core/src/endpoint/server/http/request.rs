@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::auth::Decision;
 use super::super::connection::Turn;
+use super::super::json;
 use super::open::WEBSOCKETS;
 use super::{Connection, Exchange, HttpRequest, HttpResponse};
 use crate::buf::SendBuf;
@@ -22,13 +23,21 @@ use crate::websocket::handshake;
 enum Route {
     /// There only WebSockets are.
     WebSocket,
+    /// Typed JSON without one.
+    Json,
     /// The adapter, where it answers requests.
     Adapter,
 }
 
 impl Route {
     fn of(path: &str) -> Self {
-        if WEBSOCKETS.contains(&path) { Self::WebSocket } else { Self::Adapter }
+        if WEBSOCKETS.contains(&path) {
+            Self::WebSocket
+        } else if json::is_path(path) {
+            Self::Json
+        } else {
+            Self::Adapter
+        }
     }
 }
 
@@ -47,7 +56,7 @@ impl Connection {
             Route::Adapter if !turn.server.config.http.handled => {
                 self.answer(HttpResponse::text(StatusCode::NOT_FOUND, "there is nothing of that name here"));
             }
-            Route::Adapter => {
+            Route::Json | Route::Adapter => {
                 self.exchange = Exchange::Coming(Box::new(HttpRequest::new(self.peer, head)));
             }
         }
@@ -60,6 +69,14 @@ impl Connection {
             return;
         };
         let authorization = request.authorization.take().map(Zeroizing::new);
+        if let Some(auth) = json::body_auth(&request) {
+            let decision = turn.server.config.users.decide(&self.peer, &auth.proof());
+            return match decision {
+                Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
+                Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
+                _ => self.identified(turn, request, None),
+            };
+        }
         let Some(credentials) = Credentials::read(authorization.as_ref().map(|a| a.as_str())) else {
             return self.identified(turn, request, None);
         };
@@ -67,7 +84,7 @@ impl Connection {
             Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
             Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
             // Whoever says nothing may still be told something.
-            _ if matches!(credentials, Credentials::None) => self.exchange = Exchange::Asked(request),
+            _ if matches!(credentials, Credentials::None) => self.ask(turn, request),
             _ => self.identified(turn, request, None),
         }
     }
@@ -75,10 +92,13 @@ impl Connection {
     /// It is known who asks; nothing: what it says of itself is wrong.
     pub(super) fn identified(
         &mut self,
-        _turn: &mut Turn<'_>,
+        turn: &mut Turn<'_>,
         mut request: Box<HttpRequest>,
         identity: Option<String>,
     ) {
+        if identity.is_none() && Route::of(&request.path) == Route::Json {
+            return self.answer(json::unauthorized());
+        }
         if identity.is_none() {
             let why = "the credentials are wrong, or of a kind that is not taken here (Basic, Bearer)";
             let answer = HttpResponse::text(StatusCode::UNAUTHORIZED, why);
@@ -86,7 +106,20 @@ impl Connection {
                 .answer(answer.with("www-authenticate", "Basic realm=\"bowline\", charset=\"UTF-8\""));
         }
         request.identity = identity;
-        self.exchange = Exchange::Asked(request);
+        self.ask(turn, request);
+    }
+
+    /// Who answers it?
+    fn ask(&mut self, turn: &mut Turn<'_>, request: Box<HttpRequest>) {
+        if Route::of(&request.path) != Route::Json {
+            self.exchange = Exchange::Asked(request);
+            return;
+        }
+        match json::request(turn, &request) {
+            json::Reply::Answer(answer) => self.answer(answer),
+            json::Reply::Wait(wait) => self.exchange = Exchange::Waiting(wait),
+            json::Reply::Check(check) => self.exchange = Exchange::Proving(check),
+        }
     }
 }
 

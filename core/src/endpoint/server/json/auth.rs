@@ -15,7 +15,7 @@ use super::talk::{State, Talk};
 use crate::access::{Action, Who};
 use crate::hub::{SessionKey, SessionOptions};
 use crate::json::server::{self, About, Welcome};
-use crate::json::{Auth, Credentials, ErrorCode};
+use crate::json::{Auth, Credentials, ErrorCode, Resume};
 use crate::session::{Auth as Proof, Code, ResumeKey, SessionId};
 
 /// After so many the connection closes (JSN-7).
@@ -51,7 +51,7 @@ impl Talk {
         self.state = State::Unknown;
         let Some(authorization) = self.authorization.take() else {
             return match turn.server.config.users.decide(&self.peer, &Proof::None) {
-                Decision::Accept(identity) => self.known(turn, &identity, Wish::default(), out),
+                Decision::Accept(identity) => self.known(turn, &identity, &Wish::default(), out),
                 _ => self.answer(turn, None, out, server::challenge),
             };
         };
@@ -88,7 +88,7 @@ impl Talk {
             Some(Credentials::Token(token)) => self.prove(turn, &Proof::Token(token.as_bytes()), wish, out),
             None => match self.hub.and_then(|hub| turn.server.hub.identity(hub)).map(String::from) {
                 // It stays who it is.
-                Some(identity) => self.known(turn, &identity, wish, out),
+                Some(identity) => self.known(turn, &identity, &wish, out),
                 None => self.prove(turn, &Proof::None, wish, out),
             },
         }
@@ -96,7 +96,7 @@ impl Talk {
 
     fn prove(&mut self, turn: &mut Turn<'_>, proof: &Proof<'_>, wish: Wish, out: &mut impl Sink) {
         match turn.server.config.users.decide(&self.peer, proof) {
-            Decision::Accept(identity) => self.known(turn, &identity, wish, out),
+            Decision::Accept(identity) => self.known(turn, &identity, &wish, out),
             Decision::Verify(work) => {
                 self.state = State::Checked(Box::new(Opening { wish, verification: Some(work) }));
             }
@@ -122,7 +122,7 @@ impl Talk {
             return;
         }
         match verified.identity {
-            Some(identity) => self.known(turn, &identity, opening.wish, out),
+            Some(identity) => self.known(turn, &identity, &opening.wish, out),
             None => {
                 self.wrong(turn, &opening.wish, out);
                 if !opening.wish.asked {
@@ -142,7 +142,7 @@ impl Talk {
     }
 
     /// It is known who the client is.
-    fn known(&mut self, turn: &mut Turn<'_>, identity: &str, wish: Wish, out: &mut impl Sink) {
+    fn known(&mut self, turn: &mut Turn<'_>, identity: &str, wish: &Wish, out: &mut impl Sink) {
         let about = About { reference: wish.reference.as_deref(), room: None };
         let who = Who { user: identity, client_id: "", address: self.peer.address };
         if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
@@ -159,18 +159,18 @@ impl Talk {
         if let (Some(hub), Some((_, secret))) = (found, &wish.resume) {
             let is_his = turn.server.hub.identity(hub) == Some(identity);
             if !is_his || !turn.server.registry.held(hub).is_some_and(|held| held.opens(secret)) {
-                return self.wrong(turn, &wish, out);
+                return self.wrong(turn, wish, out);
             }
             if self.hub != Some(hub) {
-                return self.go_on(turn, hub, identity, &wish, out);
+                return self.go_on(turn, hub, identity, wish, out);
             }
         } else if !stays {
-            return self.begin(turn, identity, &wish, out);
+            return self.begin(turn, identity, wish, out);
         }
         self.failures = 0;
         self.state = State::Open;
         if wish.named {
-            self.welcome(turn, identity, &wish, found.is_some(), out);
+            self.welcome(turn, identity, wish, found.is_some(), out);
         } else {
             self.done(turn, "$ok", about, None, out);
         }
@@ -192,6 +192,22 @@ impl Talk {
         }
         let _ = turn.server.hub.set_client(hub, "", self.peer.address);
         self.opened(turn, hub, identity, wish, true, out);
+    }
+
+    /// Begins with who is known already, and the session that it goes on with. Says whether it does;
+    /// nothing, where it may not come in.
+    pub(super) fn open_as(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: &str,
+        resume: Option<&Resume<'_>>,
+        out: &mut impl Sink,
+    ) -> Option<bool> {
+        let resume = resume.and_then(|r| Some((SessionId(hex(&r.session)?), ResumeKey(hex(&r.secret)?))));
+        let found = resume.as_ref().and_then(|(id, _)| turn.server.registry.find(Sought::Json(*id)));
+        self.state = State::Unknown;
+        self.known(turn, identity, &Wish { resume, ..Wish::default() }, out);
+        self.hub.map(|hub| found == Some(hub))
     }
 
     /// A session that is left behind for another has nothing that anybody comes back for.

@@ -1,13 +1,15 @@
 //! Typed JSON on the hub (`conformance/JSON.md`).
 //!
-//! What is said with a client is the same whatever carries it: a WebSocket here, requests of HTTP in
-//! `poll`. A client acknowledges nothing: what was handed to its transport counts as taken, and
+//! What is said with a client is the same whatever carries it: a WebSocket here, or requests of HTTP
+//! (`requests`), between which a client is a `poller`. A client acknowledges nothing: what was handed to its transport counts as taken, and
 //! what is lost with a connection is read back from the history of its rooms.
 
 mod auth;
 mod cache;
 mod commands;
 mod deliver;
+mod poller;
+mod requests;
 mod rooms;
 mod sink;
 mod talk;
@@ -18,6 +20,8 @@ use core::time::Duration;
 use zeroize::Zeroizing;
 
 pub(super) use cache::Shared;
+pub(super) use poller::Poller;
+pub(super) use requests::{Check, Reply, Wait, Waited, body_auth, is_path, request, unauthorized};
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;

@@ -18,7 +18,7 @@ use crate::topic::validate_topic;
 const LOST: u64 = 50;
 
 /// Octets of an answer, at most one message above: what is left out is told as `more`.
-const MAX_PAGE: usize = 256 << 10;
+pub(super) const MAX_PAGE: usize = 256 << 10;
 
 /// Subscriptions by filters have greater ids.
 pub(super) const MAX_ROOM_ID: u64 = 1 << 28;

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use serde_json::json;
 
 use super::world::World;
-use crate::endpoint::server::{ClientInfo, Dialect, ServerConfig, SessionName};
+use crate::endpoint::server::{Carrier, ClientInfo, Dialect, ServerConfig, SessionName};
 use crate::mqtt::{Qos, Version};
 use crate::session::Connect as Hello;
 
@@ -45,15 +45,15 @@ fn clients_are_shown_with_what_they_speak_and_how_much() {
         let clients = all(w);
         let client = clients.iter().find(|c| c.dialect == Some(dialect)).unwrap();
         let connection =
-            client.connection.map(|c| (c.over_websocket, c.since.as_nanos() / 1_000_000_000, c.messages));
+            client.connection.map(|c| (c.carrier, c.since.as_nanos() / 1_000_000_000, c.messages));
         (client.session.attached, client.session.subscriptions, client.session.rooms, connection)
     };
-    assert_eq!(shown(&w, Dialect::Mqtt5), (true, 1, 0, Some((false, 3, (1, 1)))));
-    assert_eq!(shown(&w, Dialect::Json), (true, 0, 1, Some((true, 3, (0, 0)))));
-    assert_eq!(shown(&w, Dialect::Bowline), (true, 0, 0, Some((false, 3, (0, 0)))));
+    assert_eq!(shown(&w, Dialect::Mqtt5), (true, 1, 0, Some((Carrier::Transport, 3, (1, 1)))));
+    assert_eq!(shown(&w, Dialect::Json), (true, 0, 1, Some((Carrier::WebSocket, 3, (0, 0)))));
+    assert_eq!(shown(&w, Dialect::Bowline), (true, 0, 0, Some((Carrier::Transport, 3, (0, 0)))));
     let one = w.server.inspect_client(number(&w, Dialect::Mqtt5)).unwrap();
     let (received, sent) = one.connection.unwrap().octets;
-    assert!(received > 20 && sent > 10, "{received} {sent}");
+    assert!(received > 20 && sent > 10, "received {received}, sent {sent}");
     assert_eq!(one.name, Some(SessionName::Mqtt(String::from("sensor"))));
 
     w.cut(sensor);
@@ -80,7 +80,8 @@ fn an_administrator_disconnects_in_the_words_of_the_dialect() {
     assert_eq!(told[0]["payload"]["code"], "denied");
     assert_eq!(told[0]["payload"]["message"], "disconnected by an administrator");
     assert_eq!(told[1], json!("close 1008 disconnected by an administrator"));
-    assert!(w.take(bowline).iter().any(|line| line.contains("administrator")), "CLOSE says why");
+    let told = w.take(bowline);
+    assert!(told.iter().any(|line| line.contains("administrator")), "CLOSE says why: {told:?}");
     assert!(w.stay(Version::V5, "sensor").1, "it was not forgotten");
 }
 

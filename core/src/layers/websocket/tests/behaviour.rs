@@ -150,6 +150,20 @@ fn a_peer_that_does_not_answer_close_has_its_time() {
     assert_eq!((event, s.transmit(at(5100))), (Some(told), Transport::Drop));
 }
 
+/// Nothing is told behind the end.
+#[test]
+fn a_pong_behind_the_end_is_not_told() {
+    let mut s = server(Carries::Messages);
+    s.ws.ping();
+    let _ = s.transmit(at(1));
+    let ping = s.sent();
+    s.ws.close(at(2), CloseCode::NORMAL, "");
+    let _ = s.transmit(at(2));
+    assert!(s.ws.handle_timeout(at(9000)).is_some());
+    s.feed(at(9001), &[masked(0x8a, &ping[2..]), masked(0x88, b"")].concat());
+    assert_eq!((s.told(), s.ws.poll_closed()), (Vec::new(), None));
+}
+
 /// A violation while we wait for the peer's Close frame is not answered again.
 #[test]
 fn one_close_frame_is_sent() {
@@ -233,6 +247,17 @@ fn a_ping_can_be_asked_for() {
     let ping = s.sent();
     s.feed(at(9), &masked(0x8a, &ping[2..]));
     assert_eq!((s.told(), s.ws.poll_timeout()), ([Told::RoundTrip(2)].to_vec(), None));
+}
+
+/// A driver that obeys the deadlines does not spin while the transport takes nothing.
+#[test]
+fn a_ping_waits_behind_what_waits() {
+    let mut s = server(Carries::Messages);
+    s.ws.ping();
+    s.ws.handle_written(at(29_000), 0, 3);
+    assert_eq!(s.ws.poll_timeout(), Some(Deadline::new(at(39_000), Why::Write)));
+    s.ws.handle_written(at(30_001), 3, 0);
+    assert_eq!(s.ws.poll_timeout().map(|d| d.why), Some(Why::Output));
 }
 
 #[test]

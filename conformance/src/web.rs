@@ -1,0 +1,153 @@
+//! HTTP and WebSocket as vectors write them.
+//!
+//! | token | means |
+//! |---|---|
+//! | `'GET / HTTP/1.1'` | this line, with its CRLF; `''` is the empty line |
+//! | `~GET / HTTP/1.1~` | this text, without an end |
+//! | `{HTTP 404}` | in `out`: a whole response with this status, whatever its fields and its body |
+//! | `{HTTP 426 upgrade=websocket}` | the same, and a field of that name has this value |
+//! | `{HTTP 404 bodiless}` | the same without its body, as a HEAD is answered |
+//! | `{CLOSE 1002}` | in `out`: a Close frame of a server with this code, whatever its reason |
+
+use crate::pattern::{Matched, Token};
+
+/// What a response has to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponsePattern {
+    status: u16,
+    fields: Vec<(String, String)>,
+    bodiless: bool,
+}
+
+/// What stands in quotes or between tildes.
+pub(crate) fn text(word: &str) -> Option<Vec<u8>> {
+    if let Some(line) = word.strip_prefix('\'') {
+        return Some([line.strip_suffix('\'')?.as_bytes(), b"\r\n"].concat());
+    }
+    Some(word.strip_prefix('~')?.strip_suffix('~')?.as_bytes().to_vec())
+}
+
+/// What stands in braces; nothing where it is not of HTTP or WebSocket.
+pub(crate) fn braced(inner: &str) -> Result<Option<Token>, String> {
+    let mut words = inner.split_whitespace();
+    let (name, mut number) = (words.next(), || -> Result<u16, String> {
+        words.next().and_then(|w| w.parse().ok()).ok_or_else(|| "a number must follow".to_owned())
+    });
+    match name {
+        Some("CLOSE") => Ok(Some(Token::WebSocketClose(number()?))),
+        Some("HTTP") => {
+            let mut pattern = ResponsePattern { status: number()?, ..ResponsePattern::default() };
+            for word in words {
+                match word.split_once('=') {
+                    Some((name, value)) => pattern.fields.push((name.to_lowercase(), value.to_owned())),
+                    None if word == "bodiless" => pattern.bodiless = true,
+                    None => return Err(format!("`{word}` is neither FIELD=VALUE nor bodiless")),
+                }
+            }
+            Ok(Some(Token::Response(pattern)))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl ResponsePattern {
+    /// Compares from the front of `bytes`.
+    pub(crate) fn matches(&self, bytes: &[u8]) -> Matched {
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            let n = bytes.len().min(9);
+            return if bytes[..n] == b"HTTP/1.1 "[..n] { Matched::More } else { not("no response") };
+        };
+        let Ok(head) = std::str::from_utf8(&bytes[..end]) else { return not("a head that is not text") };
+        let mut lines = head.split("\r\n");
+        let line = lines.next().unwrap_or_default();
+        if !line.starts_with(&format!("HTTP/1.1 {} ", self.status)) {
+            return not(&format!("`{line}` instead of status {}", self.status));
+        }
+        let fields: Vec<(String, &str)> =
+            lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.to_lowercase(), v.trim())).collect();
+        let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+        for (name, value) in &self.fields {
+            if field(name) != Some(value) {
+                return not(&format!("{name} is {:?} instead of {value:?}", field(name)));
+            }
+        }
+        let never = self.bodiless || matches!(self.status, 100..=199 | 204 | 304);
+        let length = match field("content-length").map(str::parse::<usize>) {
+            _ if never => 0,
+            Some(Ok(length)) => length,
+            _ => return not("a response that does not say how long it is"),
+        };
+        if bytes.len() < end + 4 + length { Matched::More } else { Matched::All(end + 4 + length) }
+    }
+
+    /// Others that must not agree.
+    pub(crate) fn changes(&self) -> Vec<Self> {
+        let mut all = vec![Self { status: self.status ^ 1, ..self.clone() }];
+        for i in 0..self.fields.len() {
+            let mut changed = self.clone();
+            changed.fields[i].1.push('x');
+            all.push(changed);
+        }
+        all
+    }
+}
+
+/// A Close frame of a server (RFC 6455 §5.5.1).
+pub(crate) fn close_matches(code: u16, bytes: &[u8]) -> Matched {
+    match *bytes {
+        [] | [0x88] => Matched::More,
+        [0x88, size @ 2..=125, ref rest @ ..] => {
+            let Some(payload) = rest.get(..usize::from(size)) else { return Matched::More };
+            let found = u16::from_be_bytes([payload[0], payload[1]]);
+            match std::str::from_utf8(&payload[2..]) {
+                Ok(_) if found == code => Matched::All(2 + usize::from(size)),
+                Ok(reason) => not(&format!("Close {found} ({reason}) instead of {code}")),
+                Err(_) => not("a Close frame whose reason is not UTF-8"),
+            }
+        }
+        _ => not("no Close frame"),
+    }
+}
+
+fn not(why: &str) -> Matched {
+    Matched::Not(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::pattern::{Captures, Pattern};
+
+    fn matched(pattern: &str, bytes: &[u8]) -> Matched {
+        Pattern::parse_in(Dialect::Http, pattern).unwrap().matches(bytes, &mut Captures::new())
+    }
+
+    #[test]
+    fn lines_and_texts_are_octets() {
+        let pattern = Pattern::parse_in(Dialect::Http, "'GET / HTTP/1.1' ~a: b~ 0a ''").unwrap();
+        assert_eq!(pattern.octets(&Captures::new()).unwrap(), b"GET / HTTP/1.1\r\na: b\n\r\n");
+        assert!(Pattern::parse_in(Dialect::Http, "'GET").is_err());
+    }
+
+    #[test]
+    fn responses_are_compared_in_what_matters() {
+        let response = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(matched("{HTTP 426 upgrade=websocket}", response), Matched::All(response.len()));
+        assert_eq!(matched("{HTTP 426}", &response[..40]), Matched::More);
+        assert_eq!(matched("{HTTP 426}", &response[..response.len() - 1]), Matched::More);
+        assert_eq!(matched("{HTTP 426 bodiless}", response), Matched::All(response.len() - 2));
+        for wrong in ["{HTTP 400}", "{HTTP 426 upgrade=h2c}", "{HTTP 426 allow=GET}"] {
+            assert!(matches!(matched(wrong, response), Matched::Not(_)), "{wrong}");
+        }
+        assert!(matches!(matched("{HTTP 200}", b"\x20\x02"), Matched::Not(_)));
+    }
+
+    #[test]
+    fn close_frames_are_compared_by_their_code() {
+        assert_eq!(matched("{CLOSE 1002}", b"\x88\x04\x03\xeahi"), Matched::All(6));
+        assert_eq!(matched("{CLOSE 1002}", b"\x88\x04\x03\xeah"), Matched::More);
+        assert!(matches!(matched("{CLOSE 1003}", b"\x88\x04\x03\xeahi"), Matched::Not(_)));
+        assert!(matches!(matched("{CLOSE 1002}", b"\x82\x00"), Matched::Not(_)));
+    }
+}

@@ -1,0 +1,4 @@
+//! WebSocket frames, against tungstenite.
+#![cfg_attr(fuzzing, no_main)]
+
+bowline_fuzz::fuzz!(websocket);
