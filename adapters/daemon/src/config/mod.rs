@@ -302,7 +302,7 @@ impl Default for Config {
             http: Http::default(),
             sys: Sys::default(),
             store: Store::default(),
-            history: Vec::new(),
+            history: vec![History::of_rooms()],
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
@@ -395,6 +395,12 @@ impl Default for Store {
 }
 
 impl History {
+    /// Rooms are read back after a restart too, as long as nobody says otherwise.
+    fn of_rooms() -> Self {
+        let (filter, age) = ("$room/#".to_owned(), Some(Span::from_secs(86_400)));
+        Self { filter, messages: 100, bytes: Size(256 << 10), age }
+    }
+
     const fn messages() -> u32 {
         1000
     }
