@@ -102,6 +102,7 @@ export class Hub {
   readonly counters = { messages_in: 0, messages_out: 0, bytes_in: 0, bytes_out: 0, dropped: 0, requests: 0, connections: 0, refused: 0 };
   readonly log: { ts: string; level: string; target: string; message: string; fields: Json }[] = [];
   readonly watchers = new Set<() => void>();
+  readonly keys = new Map<string, Stored>();
   readonly responders = new Map<string, (payload: Json) => Json>();
   draining: Envelope | undefined;
   /** Refuses the next of these types: for tests. */
@@ -304,7 +305,9 @@ export class Hub {
       for (const each of room.members.keys()) if (each !== session) each.send(said);
       return undefined;
     }
-    const known = (id && session.answered.get(id)) ?? (key && room.kept.messages.find((message) => message.key === key));
+    // A key is the user's; of who is none, the session's.
+    const named = key && `${name}\0${session.user ? `u${session.user}` : `s${session.id}`}\0${key}`;
+    const known = (id && session.answered.get(id)) ?? (named && this.keys.get(named));
     if (known && "offset" in known) {
       const { id: its, offset, epoch } = known as Stored;
       return this.ack(name, { id: its, offset, epoch, duplicate: true });
@@ -316,6 +319,7 @@ export class Hub {
     const { messages } = room.kept;
     messages.push(message);
     if (messages.length > (this.options.history ?? 1000)) messages.shift();
+    if (named) this.keys.set(named, message);
     if (id) {
       session.answered.set(id, message as Envelope);
       if (session.answered.size > 128) session.answered.delete(session.answered.keys().next().value!);
@@ -444,8 +448,9 @@ export class Hub {
   }
 }
 
-/** What octets are told as: JSON, or text, or themselves (JSN-13). */
+/** What is published as it is told: octets are JSON, or text, or themselves (JSN-13). */
 function read(payload: Json): Json {
+  if (typeof payload.text === "string") return { text: payload.text };
   if (typeof payload.base64 !== "string") return payload;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(payload.base64, "base64"));

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { MockServer } from "./server";
 
-const assets = process.env.BOWLINE_ASSETS ?? fileURLToPath(new URL("../../../adapters/daemon/src/http/assets", import.meta.url));
+const assets = process.env.WEB_ASSETS ?? fileURLToPath(new URL("../../../adapters/daemon/src/http/assets", import.meta.url));
 const server = new MockServer({}, assets);
 server.hub.responders.set("echo", ({ data, base64 }) => (base64 === undefined ? { data } : { base64 }));
 await server.start(Number(process.argv[2] ?? 8080));

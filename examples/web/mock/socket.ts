@@ -21,8 +21,7 @@ export function serve(hub: Hub, link: Link): Peer {
       before.link = undefined;
       hub.end(before);
     }
-    // Nothing is different: the one that the connection has stays.
-    if (before && before === session) return link.send({ kind: "system", type: "$ok", payload: {}, ...(ref && { ref }) });
+    if (before && before === session && hello.session === undefined) return link.send({ kind: "system", type: "$ok", payload: {}, ...(ref && { ref }) });
     hub.attach(session, link, next.resumed, ref);
   };
 

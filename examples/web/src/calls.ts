@@ -13,6 +13,8 @@ export interface Ask {
   bounded?: boolean;
   /** How long an answer may take, in milliseconds. */
   limit?: number;
+  /** Given the answer before anything that came behind it is looked at: a promise would be too late for that. */
+  now?: (answer: Envelope) => void;
 }
 
 interface Call extends Ask {
@@ -20,6 +22,8 @@ interface Call extends Ask {
   resolve: (answer: Envelope) => void;
   reject: (error: BowlineError) => void;
   timer?: ReturnType<typeof setTimeout>;
+  /** What its answer says, if that was seen elsewhere. */
+  known?: Envelope;
 }
 
 /** What is under way at a time: the server knows the last 128 ids of a session as sent already. */
@@ -105,10 +109,27 @@ export class Calls {
     if (error) call.reject(error);
     else {
       this.#backoff.reset();
+      call.now?.(envelope);
       call.resolve(envelope);
     }
     this.pump();
     return true;
+  }
+
+  /** The server has done what this would be the answer to, as was seen elsewhere. It may not have it for good yet. */
+  known(answer: Envelope): void {
+    const call = this.#calls.get(answer.ref ?? "");
+    if (call) call.known = answer;
+  }
+
+  /** Up to here a room has its messages on a new connection: those known to be among them are not sent again. */
+  settle(room: string, epoch: unknown, offset: number): void {
+    for (const [id, call] of this.#calls) {
+      if (!call.known || call.envelope.room !== room) continue;
+      const { payload = {} } = call.known;
+      if (payload.epoch === epoch && Number(payload.offset) <= offset) this.#end(id)!.resolve(call.known);
+      else delete call.known;
+    }
   }
 
   /** The connection has gone: what it did not answer is sent on the next one, or fails. */

@@ -83,6 +83,8 @@ export interface RoomEvents {
 
 /** How often typing is told at most. */
 const TYPING = 2 * SECOND;
+/** So many messages are known by their ids, should their numbers change. */
+const SEEN = 256;
 /** A room that was joined for so long is joined again quickly. */
 const SETTLED = 30 * SECOND;
 
@@ -105,7 +107,13 @@ export class Room extends Emitter<RoomEvents> {
   readonly #left: () => void;
   readonly #options: JoinOptions;
   readonly #backoff: Backoff;
+  /** What this client was called in the room, over all its sessions. */
+  readonly #selves = new Set<string>();
+  /** The ids of the last messages. */
+  readonly #seen: string[] = [];
   #joined = false;
+  /** Messages may be sent: those read back are known, and with them which of our own the server has. */
+  #open = false;
   /** Why the server does not let the client in. */
   #barred: BowlineError | undefined;
   #first = true;
@@ -143,7 +151,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#typedAt = -TYPING; // who goes on writing tells it anew
     const id = key ?? this.#calls.key();
     const envelope = { type, room: this.name, payload, id, key: id };
-    const answer = await this.#calls.ask({ envelope, again: true, bounded: true, gate: () => this.#joined });
+    const answer = await this.#calls.ask({ envelope, again: true, bounded: true, gate: () => this.#open });
     return answer.payload as unknown as Ack;
   }
 
@@ -197,10 +205,8 @@ export class Room extends Emitter<RoomEvents> {
     this.#read = [];
     const { history = 0, presence, data } = this.#options;
     const payload = { history, ...(presence && { presence }), ...(data !== undefined && { data }), ...(this.place && { since: this.place }) };
-    this.#calls.ask({ envelope: { type: "$join", room: this.name, payload }, again: false }).then(
-      (answer) => this.#welcome(answer.payload!),
-      (error: BowlineError) => this.#refused(error),
-    );
+    const now = ({ payload: answer }: Envelope): void => this.#welcome(answer!);
+    this.#calls.ask({ envelope: { type: "$join", room: this.name, payload }, again: false, now }).catch((error: BowlineError) => this.#refused(error));
   }
 
   /** @internal The connection has gone. */
@@ -220,7 +226,9 @@ export class Room extends Emitter<RoomEvents> {
     if (this.#gone) return;
     const { type, kind, offset } = envelope;
     if (type === "$presence") {
-      if (this.#joined) this.#change(envelope.payload as Partial<Presence>);
+      const { members, ...change } = envelope.payload as Partial<Presence> & { members?: Member[] };
+      if (this.#joined && members) this.#snapshot(members, change.count ?? members.length);
+      else if (this.#joined) this.#change(change);
     } else if (kind === "error") {
       this.#refused(BowlineError.from(envelope), true);
     } else if (offset === undefined) {
@@ -244,7 +252,7 @@ export class Room extends Emitter<RoomEvents> {
   #stop(): void {
     clearTimeout(this.#again);
     this.#again = this.#read = undefined;
-    this.#joined = false;
+    this.#joined = this.#open = false;
   }
 
   #live(message: Message): void {
@@ -261,9 +269,12 @@ export class Room extends Emitter<RoomEvents> {
   #deliver(message: Message): void {
     this.place = { epoch: message.epoch, offset: message.offset };
     this.#older(message.id);
-    // Our own, of which the acknowledgement was lost: it need not be sent again.
-    const { key, id, offset, epoch } = message;
-    if (key && message.kind === "history") this.#calls.answer({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: true } });
+    this.#seen.push(message.id);
+    if (this.#seen.length > SEEN) this.#seen.shift();
+    // Our own, of which the acknowledgement may be lost on the way: it need not be sent again. Keys can be read by
+    // others and used by them, names in the room cannot.
+    const { key, id, offset, epoch, from } = message;
+    if (key && this.#selves.has(from!)) this.#calls.known({ type: "$ack", ref: key, payload: { id, offset, epoch, duplicate: message.kind === "history" } });
     this.emit("message", message);
   }
 
@@ -273,19 +284,24 @@ export class Room extends Emitter<RoomEvents> {
 
   #welcome(payload: Json): void {
     if (this.#gone || !this.#read) return;
-    const { epoch, offset, recovered, member, count, members } = payload as { epoch: string; offset: number; recovered?: boolean; member: string; count?: number; members?: Member[] | null };
+    const { epoch, offset, recovered, member, count, members } = payload as { epoch?: string; offset: number; recovered?: boolean; member: string; count?: number; members?: Member[] | null };
     const { place } = this;
-    const fresh = this.#read.filter((message) => place?.epoch !== message.epoch || message.offset > place.offset);
+    // Where the numbers began anew, messages that stayed may have been given already, under other numbers.
+    const fresh = this.#read.filter((message) => (place?.epoch === message.epoch ? message.offset > place.offset : !this.#seen.includes(message.id)));
     const first = this.#first;
     this.#read = undefined;
     this.#first = false;
     this.#joined = true;
     this.#joinedAt = Date.now();
     this.self = member;
+    this.#selves.add(member);
     this.emit("joined", { first, recovered: place ? recovered === true : true, count: fresh.length });
     for (const message of fresh) this.#deliver(message);
-    this.place = { epoch, offset };
+    // A room where nothing was said yet has no epoch.
+    this.place = epoch === undefined ? undefined : { epoch, offset };
     if (members || count !== undefined) this.#snapshot(members ?? undefined, count ?? members!.length);
+    this.#calls.settle(this.name, epoch, offset);
+    this.#open = this.#joined; // unless a handler left
     this.#calls.pump();
   }
 

@@ -67,9 +67,9 @@ export function pages(): Pages {
   return made;
 }
 
-/** Keeps a picture where BOWLINE_SCREENSHOTS says. */
+/** Keeps a picture where WEB_SCREENSHOTS says. */
 export async function picture(page: Page, name: string): Promise<void> {
-  const folder = process.env.BOWLINE_SCREENSHOTS;
+  const folder = process.env.WEB_SCREENSHOTS;
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });

@@ -1,8 +1,8 @@
 /**
  * The server that tests talk to:
  *
- *   BOWLINE_URL=http://host:port     one that runs already; what stops and starts it is left out
- *   BOWLINE_BIN=path/to/bowline      the daemon, started for the tests
+ *   WEB_URL=http://host:port     one that runs already; what stops and starts it is left out
+ *   WEB_DAEMON=path/to/bowline      the daemon, started for the tests
  *   neither                          the mock server, in this process
  */
 import { spawn, type ChildProcess } from "node:child_process";
@@ -17,6 +17,8 @@ export interface TestServer {
   readonly url: string;
   /** The mock server itself, for what only it can do. */
   readonly mock?: MockServer;
+  /** Ends it in order: it tells its clients, and stores what there is; absent where it cannot be. */
+  end?(): Promise<void>;
   /** Kills it, as a machine that fails does; absent where it cannot be. */
   kill?(): Promise<void>;
   /** Starts it again, on the same port with what it stored. */
@@ -28,7 +30,7 @@ export interface TestServer {
 export const assets = fileURLToPath(new URL("../../../../adapters/daemon/src/http/assets", import.meta.url));
 
 export async function startServer(): Promise<TestServer> {
-  const { BOWLINE_URL: url, BOWLINE_BIN: program } = process.env;
+  const { WEB_URL: url, WEB_DAEMON: program } = process.env;
   if (url) return { url: url.replace(/\/$/, ""), stop: async () => {} };
   if (program) return daemon(program);
   const mock = new MockServer({ history: 1000, grace: 3000 }, assets);
@@ -39,11 +41,16 @@ export async function startServer(): Promise<TestServer> {
     if (up) await mock.stop();
     up = false;
   };
+  const end = async (): Promise<void> => {
+    mock.hub.drain(300);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await kill();
+  };
   const again = async (): Promise<void> => {
     if (!up) await mock.start();
     up = true;
   };
-  return { url: mock.url, mock, kill, again, stop: kill };
+  return { url: mock.url, mock, end, kill, again, stop: kill };
 }
 
 async function freePort(): Promise<number> {
@@ -83,6 +90,7 @@ async function daemon(program: string): Promise<TestServer> {
   await again();
   return {
     url,
+    end: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
     again,
     stop: async () => {

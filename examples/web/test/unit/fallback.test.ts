@@ -41,6 +41,21 @@ describe("without WebSocket", () => {
     expect(a.log.filter((text) => !text.startsWith("<"))).toEqual(b.log.filter((text) => !text.startsWith("<")));
   });
 
+  test.each(["events", "poll"] as const)("%s gives what comes in one go with the answer to a join", async (carrier) => {
+    const world = new World();
+    const b = await world.member("r");
+    const { hub } = world.net;
+    const [speaker] = hub.sessions.values();
+    const take = hub.take.bind(hub);
+    hub.take = (session, envelope) => {
+      take(session, envelope);
+      if (envelope.type === "$join") take(speaker!, { type: "chat.message", room: "r", payload: { text: "at once" } });
+    };
+    const a = await world.member("r", {}, { carriers: [carrier] });
+    expect(a.log).toEqual(["<first whole 0>", "at once"]);
+    expect(b.offsets).toEqual([1]);
+  });
+
   test.each(["events", "poll"] as const)("%s sends one after the other, so that the order stays", async (carrier) => {
     const world = new World();
     const a = await world.member("r", {}, { carriers: [carrier] });

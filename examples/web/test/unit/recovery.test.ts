@@ -61,7 +61,10 @@ describe.each(["websocket", "events", "poll"] as const)("over %s", (carrier) => 
 describe("at random", () => {
   const carriers: CarrierName[][] = [["websocket"], ["events"], ["poll"], ["websocket", "events", "poll"]];
 
-  test.each(Array.from({ length: 60 }, (_, seed) => seed))("cuts, restarts, slow roads and blocked WebSockets: seed %i", async (seed) => {
+  /** How many seeds are tried: more by WEB_SEEDS. */
+  const seeds = Number(process.env.WEB_SEEDS ?? 60);
+
+  test.each(Array.from({ length: seeds }, (_, seed) => seed))("cuts, restarts, slow roads and blocked WebSockets: seed %i", async (seed) => {
     const random = seeded(seed);
     const world = new World();
     const visitors = ["a", "b", "c"].map(() => new Visitor(world.client({ random, carriers: carriers[Math.floor(random() * carriers.length)]! }), "r", { presence: "full" }));
@@ -72,8 +75,10 @@ describe("at random", () => {
       const what = random();
       if (what < 0.7) {
         const at = Math.floor(random() * 3);
-        said.push(`${"abc"[at]}${step}`);
-        acks.push(visitors[at]!.say(said.at(-1)!));
+        for (let burst = Math.floor(random() * 4); burst >= 0; burst--) {
+          said.push(`${"abc"[at]}${said.length}`);
+          acks.push(visitors[at]!.say(said.at(-1)!));
+        }
       } else if (what < 0.78) {
         const sockets = [...world.net.sockets];
         sockets[Math.floor(random() * sockets.length)]?.break();

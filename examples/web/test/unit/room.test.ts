@@ -218,6 +218,58 @@ describe("recovery", () => {
   });
 });
 
+test("a message that came back is sent, if its acknowledgement did not", async () => {
+  const world = new World();
+  const a = await world.member("r");
+  world.net.passes = (direction, text) => !(direction === "down" && text.includes("$ack"));
+  const said = a.say("1");
+  await pass(20);
+  world.net.stop(); // and forgets who said what
+  world.net.passes = () => true;
+  world.net.start();
+  await pass(60_000);
+  expect(await said).toBe("sent");
+  expect(a.log.filter((text) => text === "1")).toEqual(["1"]);
+  expect(world.net.hub.store.rooms.get("r")!.messages.length).toBe(1);
+});
+
+test("a message that came back, and was lost with its server, is sent again", async () => {
+  const world = new World();
+  const [a, b] = [await world.member("r", { history: 10 }), await world.member("r", { history: 10 })];
+  void a.say("1");
+  await pass(50);
+  world.net.passes = (direction, text) => !(direction === "down" && text.includes("$ack"));
+  const said = a.say("2");
+  await pass(20);
+  expect(b.log.at(-1)).toBe("2");
+  world.net.stop();
+  // It was not stored yet: the server takes up its room with other numbers.
+  const kept = world.net.hub.store.rooms.get("r")!;
+  kept.messages.pop();
+  kept.epoch = "other";
+  kept.messages[0]!.epoch = "other";
+  world.net.passes = () => true;
+  world.net.start();
+  await pass(60_000);
+  expect(await said).toBe("sent");
+  expect(a.log).toEqual(["<first whole 0>", "1", "2", "<again part 0>", "2"]);
+  expect(b.log.filter((text) => text === "1")).toEqual(["1"]);
+  expect(kept.messages.map(({ payload }) => payload.text)).toEqual(["1", "2"]);
+});
+
+test("the key of another's message says nothing about one's own", async () => {
+  const world = new World();
+  const [a, b] = [await world.member("r"), await world.member("r")];
+  void b.room.send("chat.message", { text: "forged" }, { key: "k" });
+  world.net.passes = (direction, text) => !(direction === "up" && text.includes("mine"));
+  const said = a.room.send("chat.message", { text: "mine" }, { key: "k" });
+  await pass(20);
+  world.net.passes = () => true;
+  await pass(2000);
+  expect(await said).toMatchObject({ duplicate: false });
+  expect(b.log.slice(1)).toEqual(["forged", "mine"]);
+});
+
 describe("history", () => {
   test("is read on joining, and then page by page", async () => {
     const world = new World();
@@ -300,6 +352,20 @@ describe("presence", () => {
     expect(a.room.members.size).toBe(2);
     expect(a.room.members.has(b.room.self!)).toBe(true);
     expect(seen.flat().some((each) => Number(each) > 0)).toBe(true);
+  });
+
+  test("told anew replaces what was known", async () => {
+    const world = new World();
+    const a = await world.member("r", { presence: "full" });
+    await world.member("r", { presence: "full" });
+    await pass(300);
+    const seen: unknown[] = [];
+    a.room.on("presence", ({ joined, left, count }) => seen.push([joined.length, left.length, count]));
+    const [session] = world.net.hub.sessions.values();
+    session!.send({ type: "$presence", kind: "system", room: "r", payload: { members: [{ member: a.room.self! }, { member: "x" }, { member: "y" }], count: 3 } });
+    await pass(50);
+    expect([...a.room.members.keys()]).toEqual([a.room.self, "x", "y"]);
+    expect(seen).toEqual([[2, 1, 3]]);
   });
 
   test("may be the count alone", async () => {
