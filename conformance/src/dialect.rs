@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::call::{Call, prx1};
 use crate::mqtt::statements;
-use crate::vector::{PRX1, SPEC, WEB};
+use crate::vector::{JSON, PRX1, SPEC, WEB};
 
 /// What is spoken on a vector's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -24,12 +24,21 @@ pub enum Dialect {
     Http,
     /// WebSocket, with what opens it.
     Websocket,
+    /// Typed JSON, in a WebSocket or by requests.
+    Json,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 6] =
-        [Dialect::Bowline, Dialect::Mqtt3, Dialect::Mqtt5, Dialect::Prx1, Dialect::Http, Dialect::Websocket];
+    pub const ALL: [Dialect; 7] = [
+        Dialect::Bowline,
+        Dialect::Mqtt3,
+        Dialect::Mqtt5,
+        Dialect::Prx1,
+        Dialect::Http,
+        Dialect::Websocket,
+        Dialect::Json,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -41,6 +50,7 @@ impl Dialect {
             Dialect::Prx1 => "prx1",
             Dialect::Http => "http",
             Dialect::Websocket => "websocket",
+            Dialect::Json => "json",
         }
     }
 
@@ -53,6 +63,7 @@ impl Dialect {
             Dialect::Prx1 => numbered(PRX1),
             Dialect::Http => numbered(WEB).into_iter().filter(|rule| rule.starts_with("HTP")).collect(),
             Dialect::Websocket => numbered(WEB).into_iter().filter(|rule| rule.starts_with("WS")).collect(),
+            Dialect::Json => numbered(JSON),
         }
     }
 
@@ -62,7 +73,7 @@ impl Dialect {
         match self {
             Dialect::Mqtt3 => Some(4),
             Dialect::Mqtt5 => Some(5),
-            Dialect::Bowline | Dialect::Prx1 | Dialect::Http | Dialect::Websocket => None,
+            Dialect::Bowline | Dialect::Prx1 | Dialect::Http | Dialect::Websocket | Dialect::Json => None,
         }
     }
 
@@ -71,7 +82,7 @@ impl Dialect {
     pub(crate) const fn own_calls(self) -> &'static [&'static str] {
         match self {
             Dialect::Bowline => &["welcome"],
-            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket => &[],
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket | Dialect::Json => &[],
             Dialect::Prx1 => &["connack", "puback", "suback", "unsuback", "queue_ack", "publish"],
         }
     }
@@ -88,7 +99,7 @@ impl Dialect {
                 Some(Value::String(_)) if arguments.len() == 1 => Ok(()),
                 _ => Err("drain says where clients are to go, `endpoint`, and nothing else".to_owned()),
             },
-            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket => {
+            Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Http | Dialect::Websocket | Dialect::Json => {
                 Err(format!("{} has no call {name}", self.name()))
             }
             Dialect::Prx1 => prx1::Call::read(name, arguments).map(drop),
@@ -97,7 +108,12 @@ impl Dialect {
 
     /// Whether octets are written as lines of text, and compared as responses and frames.
     pub(crate) const fn is_web(self) -> bool {
-        matches!(self, Dialect::Http | Dialect::Websocket)
+        matches!(self, Dialect::Http | Dialect::Websocket | Dialect::Json)
+    }
+
+    /// Whether a connection that is open carries frames of WebSocket.
+    pub(crate) const fn is_framed(self) -> bool {
+        matches!(self, Dialect::Websocket | Dialect::Json)
     }
 
     /// What a client asks an open connection at last, and the answer that shows that nothing else
@@ -107,7 +123,7 @@ impl Dialect {
             Dialect::Bowline => (b"\x14\x08sentinel", b"\x18\x08sentinel"),
             Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => (b"\xc0\x00", b"\xd0\x00"),
             // Of HTTP no connection is open: each request has its answer.
-            Dialect::Http | Dialect::Websocket => (b"\x89\x80\0\0\0\0", b"\x8a\x00"),
+            Dialect::Http | Dialect::Websocket | Dialect::Json => (b"\x89\x80\0\0\0\0", b"\x8a\x00"),
         }
     }
 }

@@ -173,6 +173,7 @@ fn token_changes(token: &Token) -> Vec<Token> {
         }
         Token::Response(response) => response.changes().into_iter().map(Token::Response).collect(),
         Token::WebSocketClose(code) => vec![Token::WebSocketClose(code ^ 1)],
+        Token::Message(message) => message.changes().into_iter().map(Token::Message).collect(),
         Token::Recall(_) => vec![Token::Octet(0)],
         Token::Frame(frame) => match frame {
             F::Kind(kind) => vec![F::Kind(kind ^ 1)],

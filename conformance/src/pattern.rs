@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use crate::dialect::Dialect;
 use crate::mqtt::{self, Packet};
-use crate::web::{self, ResponsePattern};
+use crate::web::{self, MessagePattern, ResponsePattern};
 use crate::wire::{self, Head};
 
 /// Octets that a name stands for, by name.
@@ -51,6 +51,8 @@ pub enum Token {
     Packet(Box<Packet>),
     /// A response of HTTP.
     Response(ResponsePattern),
+    /// A text message of a WebSocket: an envelope of typed JSON.
+    Message(MessagePattern),
     /// A Close frame of a WebSocket, with this code.
     WebSocketClose(u16),
     /// Each of these, in any order.
@@ -154,6 +156,7 @@ impl Pattern {
                     out.extend(inside);
                 }
                 Token::Packet(packet) => out.extend(packet.octets(captures)?),
+                Token::Message(message) => out.extend(message.octets(captures)?),
                 other => return Err(format!("{other:?} cannot be sent")),
             }
         }
@@ -200,6 +203,7 @@ impl Token {
             Token::Sized(_) => Matched::Not("`[` stands only in `in`".into()),
             Token::Packet(packet) => packet.matches(bytes, captures),
             Token::Response(response) => response.matches(bytes),
+            Token::Message(message) => message.matches(bytes, captures),
             Token::WebSocketClose(code) => web::close_matches(*code, bytes),
             Token::Rest => Matched::All(bytes.len()),
             Token::AnyOrder(all) => any_order(all, bytes, captures),
@@ -328,8 +332,8 @@ impl FramePattern {
 /// Where the first word ends. Quotes and braces keep spaces together.
 fn word_end(dialect: Dialect, rest: &str) -> Result<usize, String> {
     let quotes = dialect.mqtt_version().is_some() || dialect.is_web();
-    if dialect.is_web() && rest.starts_with('~') {
-        return rest[1..].find('~').map(|n| n + 2).ok_or_else(|| format!("`{rest}`: `~` is missing"));
+    if let Some(end) = ['~', '`'].into_iter().find(|end| dialect.is_web() && rest.starts_with(*end)) {
+        return rest[1..].find(end).map(|n| n + 2).ok_or_else(|| format!("{rest}: `{end}` is missing"));
     }
     if rest.starts_with('{') || quotes && rest.starts_with('\'') {
         let end = if rest.starts_with('{') { '}' } else { '\'' };
@@ -342,6 +346,11 @@ fn word_end(dialect: Dialect, rest: &str) -> Result<usize, String> {
 fn plain(dialect: Dialect, word: &str, tokens: &mut Vec<Token>) -> Result<(), String> {
     if dialect.mqtt_version().is_some() && word.starts_with('\'') {
         tokens.extend(mqtt::text(word)?.into_iter().map(Token::Octet));
+        return Ok(());
+    }
+    if let Some(text) = word.strip_prefix('`').filter(|_| dialect.is_web()) {
+        let text = text.strip_suffix('`').ok_or("it is not closed")?;
+        tokens.push(Token::Message(MessagePattern::new(text)));
         return Ok(());
     }
     if dialect.is_web() && word.starts_with(['\'', '~']) {

@@ -255,7 +255,7 @@ impl Conn {
         match self.dialect {
             Dialect::Bowline => pattern.0.iter().any(welcome),
             Dialect::Http => false,
-            Dialect::Websocket => self.bytes.starts_with(b"HTTP/1.1 101 "),
+            Dialect::Websocket | Dialect::Json => self.bytes.starts_with(b"HTTP/1.1 101 "),
             Dialect::Mqtt3 | Dialect::Mqtt5 | Dialect::Prx1 => {
                 self.bytes.first().is_some_and(|b| b >> 4 == CONNACK)
             }
@@ -281,7 +281,7 @@ impl Conn {
         let (ping, pong) = self.dialect.sentinel();
         self.send(ping)?;
         let until = Instant::now() + patience;
-        while self.dialect == Dialect::Websocket {
+        while self.dialect.is_framed() {
             if self.bytes.len() >= pong.len() {
                 let found = wire::describe(self.dialect, &self.bytes);
                 return if self.bytes == pong { Ok(()) } else { Err(format!("not expected: {found}")) };

@@ -14,6 +14,8 @@ pub const UNCOVERED: &str = include_str!("../vectors/uncovered.json");
 pub const SPEC: &str = include_str!("../SPEC.md");
 /// The rules of PRX1.
 pub const PRX1: &str = include_str!("../PRX1.md");
+/// The rules of typed JSON.
+pub const JSON: &str = include_str!("../JSON.md");
 /// The rules of HTTP and WebSocket.
 pub const WEB: &str = include_str!("../WEB.md");
 
@@ -31,6 +33,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "frames",
     "handshake",
     "http",
+    "json",
     "keepalive",
     "messages",
     "mqtt3-access",

@@ -7,9 +7,13 @@
 //! | `{HTTP 404}` | in `out`: a whole response with this status, whatever its fields and its body |
 //! | `{HTTP 426 upgrade=websocket}` | the same, and a field of that name has this value |
 //! | `{HTTP 404 bodiless}` | the same without its body, as a HEAD is answered |
+//! | `` `{"type":"$ping"}` `` | in `in`: this text as a message of a client, whatever it is; `${s}` in it is what was remembered as `s` |
+//! | `` `{"type":"$pong","ref":"*"}` `` | in `out`: a message of a server that is JSON, and has these members: others may be there, `null` is none, `"*"` is anything, `"?s"` is remembered as `s`, and the same where it came before |
 //! | `{CLOSE 1002}` | in `out`: a Close frame of a server with this code, whatever its reason |
 
-use crate::pattern::{Matched, Token};
+use serde_json::Value;
+
+use crate::pattern::{Captures, Matched, Token};
 
 /// What a response has to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +93,124 @@ impl ResponsePattern {
             all.push(changed);
         }
         all
+    }
+}
+
+/// A text message of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagePattern(String);
+
+impl MessagePattern {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// As a client's frame, whose mask changes nothing.
+    pub(crate) fn octets(&self, captures: &Captures) -> Result<Vec<u8>, String> {
+        let mut text = self.0.clone();
+        for (name, value) in captures {
+            text = text.replace(&format!("${{{name}}}"), &String::from_utf8_lossy(value));
+        }
+        if text.contains("${") {
+            return Err(format!("{text}: something in it is not known"));
+        }
+        let mut frame = vec![0x81];
+        match text.len() {
+            n @ 0..126 => frame.push(0x80 | n as u8),
+            n @ 126..0x1_0000 => {
+                frame.push(0x80 | 126);
+                frame.extend((n as u16).to_be_bytes());
+            }
+            n => return Err(format!("a message of {n} octets")),
+        }
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        Ok(frame)
+    }
+
+    /// Compares from the front of `bytes`.
+    pub(crate) fn matches(&self, bytes: &[u8], captures: &mut Captures) -> Matched {
+        let (head, size) = match *bytes {
+            [] | [0x81] | [0x81, 126] | [0x81, 126, _] => return Matched::More,
+            [0x81, n @ 0..126, ..] => (2, usize::from(n)),
+            [0x81, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
+            _ => return not(&format!("no text message: {}", crate::wire::short(bytes))),
+        };
+        let Some(text) = bytes.get(head..head + size) else { return Matched::More };
+        let Ok(wanted) = serde_json::from_str::<Value>(&self.0) else { return not("the pattern is no JSON") };
+        let Ok(found) = serde_json::from_slice::<Value>(text) else { return not("the message is no JSON") };
+        let mut learned = captures.clone();
+        match compare(&wanted, Some(&found), &mut learned) {
+            Ok(()) => {
+                *captures = learned;
+                Matched::All(head + size)
+            }
+            Err(why) => not(&format!("{why} in {found}")),
+        }
+    }
+
+    /// Others that must not agree.
+    pub(crate) fn changes(&self) -> Vec<Self> {
+        let Ok(value) = serde_json::from_str::<Value>(&self.0) else { return Vec::new() };
+        changed(&value).into_iter().map(|value| Self(value.to_string())).collect()
+    }
+}
+
+/// Whether what was found is what is wanted.
+fn compare(wanted: &Value, found: Option<&Value>, captures: &mut Captures) -> Result<(), String> {
+    let differs = || Err(format!("{} instead of {wanted}", found.unwrap_or(&Value::Null)));
+    match (wanted, found) {
+        (Value::Null, None) => Ok(()),
+        (_, None) => differs(),
+        (Value::String(text), Some(_)) if text == "*" => Ok(()),
+        (Value::String(text), Some(found)) if text.starts_with('?') => {
+            let text_found = found.as_str().map_or_else(|| found.to_string(), str::to_owned).into_bytes();
+            let known = captures.entry(text[1..].to_owned()).or_insert_with(|| text_found.clone());
+            if *known == text_found { Ok(()) } else { differs() }
+        }
+        (Value::Object(wanted), Some(Value::Object(found))) => {
+            wanted.iter().try_for_each(|(name, value)| compare(value, found.get(name), captures))
+        }
+        (Value::Array(wanted), Some(Value::Array(found))) if wanted.len() == found.len() => {
+            wanted.iter().zip(found).try_for_each(|(wanted, found)| compare(wanted, Some(found), captures))
+        }
+        (wanted, Some(found)) if wanted == found => Ok(()),
+        _ => differs(),
+    }
+}
+
+/// The same value with one thing that matters changed, in each way.
+fn changed(value: &Value) -> Vec<Value> {
+    match value {
+        Value::String(text) if text == "*" || text.starts_with('?') => Vec::new(),
+        Value::String(text) => vec![Value::String(format!("{text}x"))],
+        Value::Bool(value) => vec![Value::Bool(!value)],
+        Value::Number(_) => vec![Value::String("not a number".into())],
+        Value::Null => vec![Value::String("*".into())],
+        Value::Array(all) => {
+            let each = all.iter().enumerate().flat_map(|(i, element)| {
+                changed(element).into_iter().map(move |new| (i, new)).collect::<Vec<_>>()
+            });
+            let mut out: Vec<Value> = each
+                .map(|(i, new)| {
+                    let mut all = all.clone();
+                    all[i] = new;
+                    Value::Array(all)
+                })
+                .collect();
+            out.push(Value::Array([&all[..], &[Value::Bool(true)]].concat()));
+            out
+        }
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, member)| {
+                changed(member).into_iter().map(|new| {
+                    let mut members = members.clone();
+                    members.insert(name.clone(), new);
+                    Value::Object(members)
+                })
+            })
+            .collect(),
     }
 }
 

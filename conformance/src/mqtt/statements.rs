@@ -102,7 +102,7 @@ pub fn of(dialect: Dialect) -> &'static [Statement] {
     match dialect {
         Dialect::Mqtt3 => &TABLES[0],
         Dialect::Mqtt5 => &TABLES[1],
-        Dialect::Bowline | Dialect::Prx1 | Dialect::Http | Dialect::Websocket => &[],
+        Dialect::Bowline | Dialect::Prx1 | Dialect::Http | Dialect::Websocket | Dialect::Json => &[],
     }
 }
 

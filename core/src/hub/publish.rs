@@ -11,6 +11,7 @@ use super::queue;
 use super::rooms;
 use super::session::{Dedup, Entry};
 use super::slab::NONE;
+use super::subscribe::is_of_filter;
 use super::subscriptions::{FilterEntry, Target};
 use crate::status::Status;
 use crate::time::Instant;
@@ -252,7 +253,9 @@ impl Hub {
                     outcome.count(Offer::Dropped);
                     continue;
                 }
-                if several && t.by_id() {
+                // A member of a room gets its messages as such, whatever else matches: what waits for it is
+                // dropped when it joins again, and read back.
+                if several && t.by_id() && is_of_filter(t.sid) {
                     overlap.push(*t);
                     continue;
                 }

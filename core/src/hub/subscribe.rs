@@ -25,6 +25,11 @@ pub const fn identifier_of(sid: u64) -> u32 {
     sid as u32 & MAX_IDENTIFIER
 }
 
+/// Whether a subscription was made by [`Hub::subscribe_filter`].
+pub(super) const fn is_of_filter(sid: u64) -> bool {
+    sid >> IDENTIFIER_BITS > 0
+}
+
 impl Hub {
     /// Subscribes a session to a filter, also to `$share/GROUP/FILTER`; the id is the
     /// subscriber's, and a subscription that has it is replaced.

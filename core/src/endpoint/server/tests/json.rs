@@ -716,6 +716,42 @@ fn a_room_in_other_dialects() {
     let _ = Version::V311;
 }
 
+/// A member that subscribed to the room's topic too gets each message as both, and what is a member's in
+/// order over a lost connection and a new join.
+#[test]
+fn members_that_subscribe_too() {
+    let mut w = world();
+    let (a, _) = member(&mut w);
+    let (b, session) = w.page();
+    for text in [r#"{"type":"$subscribe","id":"s","payload":{"topic":"$room/#"}}"#, JOIN] {
+        w.ask(b, text);
+    }
+    w.tell(a, &say("1"));
+    let names = |told: &[Value]| -> Vec<String> { told.iter().map(|m| m["type"].to_string()).collect() };
+    let mut both = names(&w.told(b));
+    both.sort();
+    assert_eq!(both, ["\"$message\"", "\"chat.message\""]);
+    w.lines[b].stalled = true;
+    for n in 2..=9 {
+        w.tell(a, &say(&n.to_string()));
+    }
+    w.cut(b);
+    w.tell(a, &say("10"));
+    let (c, _) = w.page();
+    w.tell(c, &session.auth());
+    let offsets: Vec<u64> = w.told(c).iter().filter_map(|m| m["offset"].as_u64()).collect();
+    assert!(offsets.windows(2).all(|w| w[0] < w[1]) && offsets.last() == Some(&10), "{offsets:?}");
+    // What is queued when it joins again is read back, and comes once.
+    w.lines[c].stalled = true;
+    w.tell(a, &say("11"));
+    w.tell(c, &JOIN.replace("\"id\"", "\"payload\":{\"history\":2},\"id\""));
+    w.tell(a, &say("12"));
+    w.lines[c].stalled = false;
+    w.run();
+    let offsets: Vec<u64> = w.told(c).iter().filter_map(|m| m["offset"].as_u64()).collect();
+    assert_eq!(offsets[offsets.len() - 3..], [10, 11, 12], "{offsets:?}");
+}
+
 /// A message is encoded once, however many members there are.
 #[test]
 fn many_members_cost_one_encoding() {
