@@ -1,23 +1,218 @@
-//! The server's log: lines on stderr, as text or as JSON.
+//! The server's log: lines on stderr, as text or as JSON, and the last of them in memory for the console.
 
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::fmt as lines;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 use crate::failure::Failure;
 
+/// Lines that are kept at most, and octets of them.
+const LINES: usize = 200;
+const OCTETS: usize = 64 << 10;
+
+/// Octets at most of what is said in one field: peers choose some of it.
+const FIELD: usize = 1024;
+
 /// Starts the log of this process. To be called once.
-pub(crate) fn start(log: &Log) -> Result<(), Failure> {
+pub(crate) fn start(log: &Log) -> Result<Arc<Tail>, Failure> {
     let filter: Targets = log.level.parse().map_err(|error| Failure::new(format!("log.level: {error}")))?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let tail = Arc::new(Tail::default());
+    let registry = tracing_subscriber::registry().with(filter).with(Keeper(Arc::clone(&tail)));
+    let lines = lines::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let started = match log.format {
         LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
-    started.map_err(|error| Failure::new(format!("the log cannot be started: {error}")))
+    started.map_err(|error| Failure::new(format!("the log cannot be started: {error}")))?;
+    Ok(tail)
+}
+
+/// The last lines of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+struct Ring {
+    lines: VecDeque<Line>,
+    octets: usize,
+    /// The number of the last line: they count from 1.
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    level: Level,
+    /// A JSON object.
+    text: String,
+}
+
+impl Tail {
+    /// Shows the lines behind the one with the number `after` that are as important as `level`, each with
+    /// its number. Numbers begin anew with each start: behind one that there is not yet are all lines.
+    pub(crate) fn read(&self, after: u64, level: Level, mut each: impl FnMut(u64, &str)) {
+        let ring = self.0.lock();
+        let after = if after > ring.last { 0 } else { after };
+        let first = ring.last - ring.lines.len() as u64 + 1;
+        for (number, line) in (first..).zip(&ring.lines) {
+            // A level is the greater the more it tells.
+            if number > after && line.level <= level {
+                each(number, &line.text);
+            }
+        }
+    }
+
+    fn push(&self, line: Line) {
+        let mut ring = self.0.lock();
+        ring.last += 1;
+        ring.octets += line.text.len();
+        ring.lines.push_back(line);
+        while ring.lines.len() > LINES || ring.octets > OCTETS {
+            let Some(old) = ring.lines.pop_front() else { break };
+            ring.octets -= old.text.len();
+        }
+    }
+}
+
+/// Keeps what is logged.
+struct Keeper(Arc<Tail>);
+
+impl<S: Subscriber> Layer<S> for Keeper {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let (metadata, mut fields) = (event.metadata(), Fields::default());
+        event.record(&mut fields);
+        let text = json!({
+            "ts": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "level": metadata.level().as_str().to_ascii_lowercase(),
+            "target": metadata.target(),
+            "message": fields.message,
+            "fields": fields.others,
+        });
+        self.0.push(Line { level: *metadata.level(), text: text.to_string() });
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Map<String, Value>,
+}
+
+impl Fields {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        self.others.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = Short(String::new());
+        // It ends where it is too long.
+        let _ = write!(text, "{value:?}");
+        if field.name() == "message" {
+            self.message = text.0;
+        } else {
+            self.set(field, text.0);
+        }
+    }
+}
+
+/// A text that takes no more than [`FIELD`] octets.
+struct Short(String);
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = FIELD - self.0.len().min(FIELD);
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(tail: &Tail, after: u64, level: Level) -> Vec<(u64, String)> {
+        let mut lines = Vec::new();
+        tail.read(after, level, |number, text| lines.push((number, text.to_owned())));
+        lines
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_and_numbered() {
+        let tail = Tail::default();
+        assert!(read(&tail, 0, Level::TRACE).is_empty());
+        for number in 1..=300 {
+            let level = if number % 2 == 0 { Level::INFO } else { Level::DEBUG };
+            tail.push(Line { level, text: number.to_string() });
+        }
+        let all = read(&tail, 0, Level::DEBUG);
+        assert_eq!(
+            (all.len(), all[0].clone(), all[199].clone()),
+            (200, (101, "101".into()), (300, "300".into()))
+        );
+        assert_eq!(read(&tail, 297, Level::INFO), [(298, "298".into()), (300, "300".into())]);
+        assert!(read(&tail, 300, Level::DEBUG).is_empty());
+        assert_eq!(read(&tail, 301, Level::DEBUG).len(), 200, "of an earlier start");
+    }
+
+    #[test]
+    fn its_memory_is_bounded() {
+        let tail = Tail::default();
+        for _ in 0..100 {
+            tail.push(Line { level: Level::INFO, text: "x".repeat(1000) });
+        }
+        assert_eq!(read(&tail, 0, Level::INFO).len(), OCTETS / 1000);
+        let mut short = Short(String::new());
+        assert!(write!(short, "{}", "é".repeat(1000)).is_err());
+        assert_eq!(short.0.chars().count(), FIELD / 2 + 1);
+    }
+
+    #[test]
+    fn what_is_logged_is_kept_as_json() {
+        let tail = Arc::new(Tail::default());
+        let registry = tracing_subscriber::registry().with(Keeper(Arc::clone(&tail)));
+        tracing::subscriber::with_default(registry, || {
+            tracing::warn!(from = "10.0.0.1", count = 3, bad = %"a\"\n", "said");
+        });
+        let line: Value = serde_json::from_str(&read(&tail, 0, Level::WARN)[0].1).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&json!("warn"), &json!("said")));
+        assert_eq!(line["fields"], json!({"from": "10.0.0.1", "count": 3, "bad": "a\"\n"}));
+        assert!(
+            line["ts"].as_str().unwrap().ends_with('Z') && line["target"].as_str().unwrap().contains("log")
+        );
+    }
 }

@@ -6,8 +6,9 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, Origin, PORT};
+use crate::config::{self, Auth, Config, Console, Origin, PORT};
 use crate::failure::Failure;
+use crate::http::Site;
 use crate::log;
 use crate::net::Server;
 use crate::output;
@@ -18,7 +19,7 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config::Loaded { config, origins } = config::load_with_flags(&args)?;
-    log::start(&config.log)?;
+    let tail = log::start(&config.log)?;
     let auth = auth::load(&config.auth)?;
     make_room(config.limits.connections);
     // Signals are taken before anybody is told that the server runs.
@@ -26,10 +27,10 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut reloads = Reloads::new(args, &config, &auth);
     // What nobody has asked for is no reason not to start.
     let if_free = matches!(origins.source("listen[0].tcp"), Origin::Default);
-    let server = Server::bind(&config, auth, if_free).await?;
+    let server = Server::bind(&config, auth, if_free, Site::new(&config, tail)).await?;
     let addresses = server.addresses();
     warn_of_missing(&config, &addresses);
-    announce(&addresses, &server)?;
+    announce(&config, &addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
     loop {
         tokio::select! {
@@ -149,15 +150,33 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 }
 
 /// Says on standard output where the server is, and how to try it.
-fn announce(addresses: &[Endpoint], server: &Server) -> Result<(), Failure> {
+fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<(), Failure> {
     let flags = addresses.first().map(flags).unwrap_or_default();
+    let console = Some(()).filter(|()| config.http.console != Console::Off).and_then(|()| console(addresses));
+    let console = console.map(|url| format!("console at {url}\n")).unwrap_or_default();
     let text = format!(
-        "bowline {} listens on {}\n{}\ntry it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
+        "bowline {} listens on {}\n{}\n{console}try it:  bowline sub{flags} 'demo/#'\n         bowline pub{flags} demo/hello hi\n",
         env!("CARGO_PKG_VERSION"),
         listed(addresses),
         server.stores()
     );
     output::data(&text)
+}
+
+/// Where the console is, for a browser on this machine.
+fn console(addresses: &[Endpoint]) -> Option<String> {
+    addresses.iter().find_map(|address| match address {
+        Endpoint::Unix(_) => None,
+        Endpoint::Tcp { host, port } => {
+            let host = match host.as_str() {
+                "0.0.0.0" => "127.0.0.1".to_owned(),
+                "::" => "[::1]".to_owned(),
+                host if host.contains(':') => format!("[{host}]"),
+                host => host.to_owned(),
+            };
+            Some(format!("http://{host}:{port}/"))
+        }
+    })
 }
 
 fn listed(addresses: &[Endpoint]) -> String {
@@ -201,6 +220,19 @@ fn make_room(connections: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_console_is_where_a_browser_finds_it() {
+        let at = |all: &[&str]| {
+            let all: Vec<_> = all.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
+            console(&all).unwrap_or_default()
+        };
+        assert_eq!(at(&["unix:/run/b.sock", "127.0.0.1:7790"]), "http://127.0.0.1:7790/");
+        assert_eq!(at(&["0.0.0.0:80"]), "http://127.0.0.1:80/");
+        assert_eq!(at(&["[::]:7790"]), "http://[::1]:7790/");
+        assert_eq!(at(&["[2001:db8::1]:7790"]), "http://[2001:db8::1]:7790/");
+        assert_eq!(at(&["unix:/run/b.sock"]), "");
+    }
 
     #[test]
     fn the_hints_lead_to_the_server() {

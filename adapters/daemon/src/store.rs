@@ -14,6 +14,7 @@ use tracing::{error, info};
 use crate::cli::{StoreArgs, StoreCommand};
 use crate::config;
 use crate::failure::Failure;
+use crate::http::Site;
 use crate::output;
 
 /// Opens the store of a server.
@@ -30,7 +31,12 @@ pub(crate) fn open(store: &config::Store) -> Result<bowline_sqlite::Store, Failu
 }
 
 /// One line for what happens to the store; what it held goes to `loaded` as well.
-pub(crate) fn log(event: &StoreEvent, loaded: &OnceLock<String>) {
+pub(crate) fn log(event: &StoreEvent, loaded: &OnceLock<String>, site: &Site) {
+    match event {
+        StoreEvent::Stalled { error, .. } => site.set_failing(Some(error.to_string())),
+        StoreEvent::Recovered { .. } => site.set_failing(None),
+        _ => {}
+    }
     match event {
         StoreEvent::Loaded { sessions, messages, took } => {
             // A second call would be another start.

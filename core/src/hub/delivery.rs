@@ -22,6 +22,12 @@ impl SessionKey {
     pub const fn index(self) -> usize {
         self.index as usize
     }
+
+    /// A number that names this session, and never another of its hub; no secret.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
 }
 
 /// Something to send to a session's peer.

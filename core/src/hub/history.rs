@@ -17,7 +17,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 pub(super) use access::Calendar;
-pub(super) use kept::Histories;
+pub(super) use kept::{Histories, Topic};
 
 use super::message::{Message, Pool};
 use crate::time::Instant;

@@ -1,5 +1,6 @@
 //! From a topic to the filters that match it.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -159,6 +160,14 @@ impl Matcher {
         match at {
             At::Exact(i) => Some(&self.texts[i].text),
             At::Wild(_) => None,
+        }
+    }
+
+    /// The text of any filter.
+    pub(super) fn spell(&self, at: At) -> Cow<'_, str> {
+        match at {
+            At::Exact(i) => Cow::Borrowed(&self.texts[i].text),
+            At::Wild(place) => Cow::Owned(self.trie.spell(place)),
         }
     }
 

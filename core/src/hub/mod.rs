@@ -50,6 +50,7 @@ mod counters;
 mod delivery;
 mod denial;
 mod history;
+mod inspect;
 mod keep;
 mod log;
 mod matcher;
@@ -89,6 +90,7 @@ pub use counters::{Counters, Drops};
 pub use delivery::{Delivery, DisconnectReason, Drained, Notice, PublishOutcome, Refusal, SessionKey, Take};
 pub use denial::Denial;
 pub use history::{HistoryMark, HistoryOptions, HistoryPage, HistoryQuery, HistoryRecord};
+pub use inspect::{RoomState, SessionInfo, SubscriptionInfo, TopicInfo};
 pub use message::{BadLayout, Layout, Message, Place};
 pub use operation::{Operation, StoredMessage, StoredSession, TaskNumber};
 pub use options::{

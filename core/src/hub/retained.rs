@@ -16,8 +16,9 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::message::Pool;
+use super::slab::{NONE, Slab};
 use crate::time::Instant;
-use tree::{Key, Tree};
+use tree::{Key, Node, Tree};
 pub(super) use walk::{Walk, Walked};
 
 /// The last value of each topic, found by topic and by filter.
@@ -119,6 +120,16 @@ impl Retained {
     /// All values, in no order.
     pub(super) fn values(&self) -> impl Iterator<Item = u32> {
         self.topics.iter().map(|key| self.tree.value(key.node))
+    }
+
+    /// All places of the tree.
+    pub(super) const fn nodes(&self) -> &Slab<Node> {
+        self.tree.nodes()
+    }
+
+    /// The value at a place of the tree.
+    pub(super) fn at(&self, node: u32) -> Option<u32> {
+        Some(self.tree.value(node)).filter(|value| *value != NONE)
     }
 
     fn remove(&mut self, pool: &Pool, slot: u32) -> u32 {

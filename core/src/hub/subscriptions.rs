@@ -199,6 +199,11 @@ impl FilterEntry {
         self.extra.as_ref().map_or(&[], |extra| &extra.responders)
     }
 
+    /// Where its text is; nothing in a freed place.
+    pub(super) const fn at(&self) -> Option<At> {
+        self.at
+    }
+
     /// Whether it has no wildcard.
     pub(super) const fn is_exact(&self) -> bool {
         matches!(self.at, Some(At::Exact(_)))
@@ -411,6 +416,24 @@ impl Subscriptions {
         let filter = self.matcher.exact(filter.as_bytes())?;
         let list = self.filters[filter].groups();
         list.iter().copied().find(|g| &*self.groups[*g].name == name)
+    }
+
+    /// What a subscription is in its list.
+    pub(super) fn target(&self, sub: u32) -> Option<Target> {
+        let Sub { filter, group, serve, position, .. } = self.subs[sub];
+        let list = match (group, serve) {
+            (NONE, false) => self.filters[filter].targets(),
+            (NONE, true) => self.filters[filter].responders(),
+            (group, _) => &self.groups[group].members[..],
+        };
+        list.get(position as usize).copied()
+    }
+
+    /// How many subscriptions have a filter.
+    pub(super) fn subscribers(&self, filter: u32) -> usize {
+        let filter = &self.filters[filter];
+        let shared: usize = filter.groups().iter().map(|group| self.groups[*group].members.len()).sum();
+        filter.targets().len() + filter.responders().len() + shared
     }
 
     /// The filter of a subscription that is in a group of this name, where it has no wildcards.

@@ -11,6 +11,7 @@ mod behind;
 mod by_messages;
 mod delivery;
 mod history;
+mod inspect;
 mod once;
 mod queues;
 mod requests;

@@ -5,6 +5,7 @@
 //! little as it can and one with a million is as quick.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use ahash::RandomState;
@@ -135,6 +136,21 @@ impl Trie {
     pub(super) fn get(&self, place: Place) -> u32 {
         let node = &self.nodes[place.node];
         if place.below { node.below } else { node.filter }
+    }
+
+    /// The text of the filter that ends at `place`.
+    pub(super) fn spell(&self, place: Place) -> String {
+        let mut names = Vec::new();
+        let mut at = place.node;
+        while at != ROOT {
+            let Node { parent, level, .. } = self.nodes[at];
+            names.push(if level == NONE { &b"+"[..] } else { self.levels[level].name() });
+            at = parent;
+        }
+        names.reverse();
+        names.extend(place.below.then_some(&b"#"[..]));
+        // Each part of a filter is text.
+        String::from_utf8(names.join(&b'/')).unwrap_or_default()
     }
 
     /// Sets the number of the filter that ends at `place`.

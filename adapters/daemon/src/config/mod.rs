@@ -154,11 +154,26 @@ pub(crate) enum Prx1Success {
 }
 
 /// Requests of HTTP, and WebSockets.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     /// Pages that may open WebSockets beside those of the same host; `*`: all.
     pub(crate) origins: Vec<String>,
+    /// Who sees the console at `/`.
+    pub(crate) console: Console,
+    /// Whether there is a chat at `/chat`.
+    pub(crate) chat: bool,
+    /// Names under which the console is asked for, beside addresses and `localhost`.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// Who sees the console.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Console {
+    Loopback,
+    Authenticated,
+    Off,
 }
 
 /// What the server says of itself.
@@ -330,7 +345,7 @@ impl Default for Config {
             http: Http::default(),
             sys: Sys::default(),
             store: Store::default(),
-            history: Vec::new(),
+            history: vec![History::of_rooms()],
             rooms: Vec::new(),
             auth: Auth::default(),
             drain: Drain::default(),
@@ -397,6 +412,12 @@ impl Default for Prx1 {
     }
 }
 
+impl Default for Http {
+    fn default() -> Self {
+        Self { origins: Vec::new(), console: Console::Loopback, chat: true, hosts: Vec::new() }
+    }
+}
+
 impl Default for Sys {
     fn default() -> Self {
         Self { interval: Span::from_secs(10) }
@@ -418,6 +439,12 @@ impl Default for Store {
 }
 
 impl History {
+    /// Rooms are read back after a restart too, as long as nobody says otherwise.
+    fn of_rooms() -> Self {
+        let (filter, age) = ("$room/#".to_owned(), Some(Span::from_secs(86_400)));
+        Self { filter, messages: 100, bytes: Size(256 << 10), age }
+    }
+
     const fn messages() -> u32 {
         1000
     }

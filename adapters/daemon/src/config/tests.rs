@@ -151,6 +151,10 @@ fn values_out_of_range_say_the_range() {
         ("[prx1]\nin_flight = 0", "2:1: prx1.in_flight: 0 is not allowed; use 1 to 65535"),
         ("[prx1]\nhandshake = \"1ms\"", "2:1: prx1.handshake: 1ms is not allowed; use 100ms to 5m"),
         (
+            "[http]\nhosts = [\"bowline.example:80\"]",
+            "2:1: http.hosts: `bowline.example:80` is no name of a host; write it so: bowline.example",
+        ),
+        (
             "[http]\norigins = [\"chat.example\"]",
             "2:1: http.origins: `chat.example` is no origin; write it as browsers do: https://chat.example, or * for all",
         ),

@@ -36,6 +36,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     check.within("prx1.handshake", &config.prx1.handshake, &handshakes);
     check.within("prx1.expiry", &config.prx1.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
     origins_of_pages(&config.http.origins, &mut check);
+    hosts(&config.http.hosts, &mut check);
     check.within("sys.interval", &config.sys.interval, &(Span::from_secs(0)..=DAY));
     store(&config.store, &mut check);
     history(config, &mut check);
@@ -58,6 +59,19 @@ fn origins_of_pages(origins: &[String], check: &mut Check<'_>) {
         if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', ' '])) {
             let how = "write it as browsers do: https://chat.example, or * for all";
             check.complain("http.origins", format!("`{origin}` is no origin; {how}"));
+        }
+    }
+}
+
+/// Names, without a scheme or a port.
+fn hosts(hosts: &[String], check: &mut Check<'_>) {
+    for host in hosts {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if host.is_empty() || !host.bytes().all(is_name) {
+            check.complain(
+                "http.hosts",
+                format!("`{host}` is no name of a host; write it so: bowline.example"),
+            );
         }
     }
 }

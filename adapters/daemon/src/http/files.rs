@@ -6,14 +6,28 @@ use bowline_tokio::server::{HttpRequest, HttpResponse, StatusCode};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-/// What pages may load and do: only what comes from here, and nobody may frame them.
-const POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
-                      script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; \
-                      frame-ancestors 'none'";
+/// What pages may load and do: only what comes from here, nothing within the page itself, and nobody may
+/// frame them.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
+
+/// Which page a file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Chat,
+    Console,
+    Both,
+}
 
 /// A file.
 pub(super) struct File {
     path: &'static str,
+    pub(super) of: Of,
     content_type: &'static str,
     body: &'static [u8],
     /// What it is known by, worked out when it is first asked for.
@@ -21,8 +35,8 @@ pub(super) struct File {
 }
 
 impl File {
-    const fn new(path: &'static str, content_type: &'static str, body: &'static [u8]) -> Self {
-        Self { path, content_type, body, tag: OnceLock::new() }
+    const fn new(path: &'static str, of: Of, content_type: &'static str, body: &'static [u8]) -> Self {
+        Self { path, of, content_type, body, tag: OnceLock::new() }
     }
 
     fn tag(&self) -> &str {
@@ -52,8 +66,17 @@ impl File {
     }
 }
 
-/// All of them.
-static FILES: [File; 1] = [File::new("/", "text/plain; charset=utf-8", include_bytes!("index.txt"))];
+/// All of them. They are made by `npm run build` in `examples/web`.
+static FILES: [File; 8] = [
+    File::new("/", Of::Console, HTML, include_bytes!("assets/console.html")),
+    File::new("/chat", Of::Chat, HTML, include_bytes!("assets/chat.html")),
+    File::new("/assets/client.js", Of::Both, SCRIPT, include_bytes!("assets/client.js")),
+    File::new("/assets/chat.js", Of::Chat, SCRIPT, include_bytes!("assets/chat.js")),
+    File::new("/assets/console.js", Of::Console, SCRIPT, include_bytes!("assets/console.js")),
+    File::new("/assets/style.css", Of::Both, STYLE, include_bytes!("assets/style.css")),
+    File::new("/assets/icon.svg", Of::Both, IMAGE, include_bytes!("assets/icon.svg")),
+    File::new("/favicon.ico", Of::Both, IMAGE, include_bytes!("assets/icon.svg")),
+];
 
 /// The file of that path.
 pub(super) fn find(path: &str) -> Option<&'static File> {

@@ -1,34 +1,117 @@
-//! What is answered over HTTP: metrics, health, and the files of pages.
+//! What is answered over HTTP: metrics, health, the pages, and what the console asks for.
 //!
 //! Every answer says that its type is what it says, and pages may load nothing but what the program
 //! itself has. What tells about others is for this machine, and for who says who he is.
 
+mod api;
 mod files;
+mod gate;
 mod metrics;
 
-use bowline_tokio::server::{HttpRequest, HttpResponse, Overview, StatusCode};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
-/// Answers a request.
-pub(crate) fn answer(request: &HttpRequest, server: &Overview<'_>) -> HttpResponse {
-    let response = match &*request.path {
-        "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
-            HttpResponse::new(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&server.counters()))
-                .with("cache-control", "no-store")
-        }),
-        "/healthz" => only_read(request).unwrap_or_else(|| said(StatusCode::OK, "ok\n")),
-        "/readyz" => only_read(request).unwrap_or_else(|| {
-            if server.is_ready() {
-                said(StatusCode::OK, "ready\n")
-            } else {
-                said(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+use bowline_tokio::server::{HttpRequest, HttpResponse, Overview, StatusCode};
+use parking_lot::Mutex;
+
+use crate::cli::Endpoint;
+use crate::config::{Config, Console};
+use crate::log::Tail;
+use files::Of;
+use gate::Denied;
+
+/// What is known beside the server itself.
+#[derive(Debug)]
+pub(crate) struct Site {
+    console: Console,
+    chat: bool,
+    hosts: Vec<String>,
+    tail: Arc<Tail>,
+    started: SystemTime,
+    /// Where the store is, if there is one, and how much may wait for it.
+    store: Option<(PathBuf, u64)>,
+    /// Why it takes nothing, while it does not.
+    failing: Mutex<Option<String>>,
+    /// Where the server listens, once it does, and where it was to listen and does not.
+    listeners: OnceLock<Vec<(Endpoint, Option<&'static str>)>>,
+}
+
+impl Site {
+    pub(crate) fn new(config: &Config, tail: Arc<Tail>) -> Self {
+        Self {
+            console: config.http.console,
+            chat: config.http.chat,
+            hosts: config.http.hosts.clone(),
+            tail,
+            started: SystemTime::now(),
+            store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
+            failing: Mutex::new(None),
+            listeners: OnceLock::new(),
+        }
+    }
+
+    /// Says where the server listens; those with a reason are where it was to.
+    pub(crate) fn listens(&self, listeners: Vec<(Endpoint, Option<&'static str>)>) {
+        // Said once, at the start.
+        let _ = self.listeners.set(listeners);
+    }
+
+    /// The store takes nothing, for this reason; or it does again.
+    pub(crate) fn set_failing(&self, why: Option<String>) {
+        *self.failing.lock() = why;
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(&self, request: &HttpRequest, server: &Overview<'_>) -> HttpResponse {
+        let response = match &*request.path {
+            "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
+                HttpResponse::new(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&server.counters()))
+                    .with("cache-control", "no-store")
+            }),
+            "/healthz" => only_read(request).unwrap_or_else(|| said(StatusCode::OK, "ok\n")),
+            "/readyz" => only_read(request).unwrap_or_else(|| {
+                if server.is_ready() {
+                    said(StatusCode::OK, "ready\n")
+                } else {
+                    said(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+                }
+            }),
+            path => match path.strip_prefix("/api/") {
+                Some(resource) => api::answer(self, resource, request, server),
+                None => self.file(path, request, server),
+            },
+        };
+        response.with("x-content-type-options", "nosniff")
+    }
+
+    fn file(&self, path: &str, request: &HttpRequest, server: &Overview<'_>) -> HttpResponse {
+        let nothing = || HttpResponse::text(StatusCode::NOT_FOUND, "there is nothing of that name here");
+        let Some(file) = files::find(path) else { return nothing() };
+        let open = self.chat && file.of != Of::Console;
+        if !open {
+            match self.admit(request, server) {
+                // Its names are no secret where only the chat is on.
+                _ if file.of == Of::Chat => return nothing(),
+                Ok(()) => {}
+                Err(Denied { status, why }) => return challenge(HttpResponse::text(status, &why)),
             }
-        }),
-        path => match files::find(path) {
-            Some(file) => only_read(request).unwrap_or_else(|| file.answer(request)),
-            None => HttpResponse::text(StatusCode::NOT_FOUND, "there is nothing of that name here"),
-        },
-    };
-    response.with("x-content-type-options", "nosniff")
+        }
+        only_read(request).unwrap_or_else(|| file.answer(request))
+    }
+
+    /// Lets a request for the console in, or says why not.
+    fn admit(&self, request: &HttpRequest, server: &Overview<'_>) -> Result<(), Denied> {
+        gate::check(request, server, self.console, &self.hosts)
+    }
+}
+
+/// Who is not known is told how to say who it is.
+fn challenge(refused: HttpResponse) -> HttpResponse {
+    if refused.status != StatusCode::UNAUTHORIZED {
+        return refused;
+    }
+    refused.with("www-authenticate", "Basic realm=\"bowline\", charset=\"UTF-8\"")
 }
 
 fn said(status: StatusCode, text: &'static str) -> HttpResponse {
@@ -50,6 +133,5 @@ fn only_known(request: &HttpRequest) -> Option<HttpResponse> {
     if identity.is_some_and(|identity| request.peer.is_local() || !identity.is_empty()) {
         return None;
     }
-    let refused = HttpResponse::text(StatusCode::UNAUTHORIZED, "say who you are");
-    Some(refused.with("www-authenticate", "Basic realm=\"bowline\", charset=\"UTF-8\""))
+    Some(challenge(HttpResponse::text(StatusCode::UNAUTHORIZED, "say who you are")))
 }

@@ -23,7 +23,7 @@ use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room};
 use crate::failure::Failure;
-use crate::http;
+use crate::http::Site;
 use crate::store;
 
 /// A running server; a handle.
@@ -36,19 +36,26 @@ pub(crate) struct Server {
 impl Server {
     /// Listens where the configuration says, and serves from then on. With `if_free`, addresses where
     /// another program listens are left out, as long as one is left.
-    pub(crate) async fn bind(config: &Config, auth: auth::Loaded, if_free: bool) -> Result<Self, Failure> {
+    pub(crate) async fn bind(
+        config: &Config,
+        auth: auth::Loaded,
+        if_free: bool,
+        site: Site,
+    ) -> Result<Self, Failure> {
+        let site = Arc::new(site);
+        let answering = Arc::clone(&site);
         let mut builder = bowline_tokio::Server::builder()
             .config(options(config, auth.users))
-            .http(http::answer)
+            .http(move |request, server| answering.answer(request, server))
             .on_event(log);
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
-            let held = Arc::clone(&loaded);
+            let (held, site) = (Arc::clone(&loaded), Arc::clone(&site));
             let storage = store::open(&config.store)?;
-            builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held));
+            builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
         for listen in &config.listen {
             let endpoint = endpoint(listen);
@@ -60,7 +67,19 @@ impl Server {
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        Ok(Self { inner, stores })
+        let server = Self { inner, stores };
+        site.listens(server.listeners(config));
+        Ok(server)
+    }
+
+    /// Where it listens, and where it was to listen and another program does.
+    fn listeners(&self, config: &Config) -> Vec<(Endpoint, Option<&'static str>)> {
+        let listening = self.addresses();
+        let missing = config.listen.iter().filter(|_| listening.len() < config.listen.len()).map(endpoint);
+        let missing = missing.filter(|address| !listening.contains(address));
+        let missing: Vec<_> =
+            missing.map(|address| (address, Some("another program listens there"))).collect();
+        listening.into_iter().map(|address| (address, None)).chain(missing).collect()
     }
 
     /// Where it keeps what outlives it, for people.
@@ -201,6 +220,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         prx1: prx1(config),
         json: JsonConfig::default(),
         http: http_of(config),
+        json: JsonConfig::default(),
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
         hub,
@@ -346,7 +366,7 @@ fn code_name(code: Code) -> String {
 /// Enough of a session's name to find its lines again: one that the server drew is long.
 fn short(session: &SessionName) -> String {
     let mut name = session.to_string();
-    if matches!(session, SessionName::Bowline(_)) {
+    if matches!(session, SessionName::Bowline(_) | SessionName::Json(_)) {
         name.truncate(8);
     }
     name

@@ -196,6 +196,19 @@ impl Overview<'_> {
         self.0.with(|core, _| core.machine.counters())
     }
 
+    /// Looks at the server as it is now: who is connected, what its hub has. Nothing else goes on meanwhile,
+    /// so look at a bounded part at a time.
+    pub fn look<T>(&self, at: impl FnOnce(&Machine) -> T) -> T {
+        at(&self.0.core.lock().machine)
+    }
+
+    /// Disconnects the client whose session has this number; see
+    /// [`expel`](bowline_core::endpoint::server::Server::expel).
+    #[must_use]
+    pub fn expel(&self, number: u64, forget: bool) -> bool {
+        self.0.with(|core, _| core.machine.expel(clock::now(), number, forget))
+    }
+
     /// Whether the server takes new work: it is not draining.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::auth::{Verification, Verified};
 use super::http::{self, HttpRequest, HttpResponse, Switched};
+use super::inspect::{BY_ADMINISTRATOR, Carrier};
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
 use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
@@ -174,6 +175,30 @@ impl Connection {
     pub(super) fn close(&mut self, turn: &mut Turn<'_>, code: Code, reason: &'static str) {
         self.speak(Dialect::Bowline, &turn.server.config);
         each!(self, c => c.end(turn, code, reason), _ => {});
+    }
+
+    /// Ends it by an administrator's decision. Its client may come back to its session, unless that is to
+    /// be forgotten.
+    pub(super) fn expel(&mut self, turn: &mut Turn<'_>, forget: bool) {
+        if let Self::Poller(c) = self {
+            return c.expel(turn, forget);
+        }
+        if let Some(Spoken::Json(c)) = self.spoken() {
+            return c.expel(forget);
+        }
+        // MQTT has a word for it; our own protocol ends the session where it says that all is well.
+        let is_mqtt = matches!(self.spoken(), Some(Spoken::Mqtt(_)));
+        let code = if is_mqtt || forget { Code::Normal } else { Code::GoingAway };
+        self.close(turn, code, BY_ADMINISTRATOR);
+    }
+
+    /// What carries its octets.
+    pub(super) const fn carrier(&self) -> Carrier {
+        match self {
+            Self::WebSocket(_) | Self::Spoken(Spoken::Json(_)) => Carrier::WebSocket,
+            Self::Poller(c) => c.carrier(),
+            _ => Carrier::Transport,
+        }
     }
 
     /// What is spoken, over whatever layer.

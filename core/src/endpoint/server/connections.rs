@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use super::connection::Connection;
+use super::inspect::ConnectionInfo;
 use crate::hub::reserve;
+use crate::time::Instant;
 
 /// A connection of a server: its place and a generation, so that the key of one that is gone never
 /// means another.
@@ -30,7 +32,11 @@ impl ConnectionKey {
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
+    /// Since when the connection is there, in seconds.
+    since: u32,
     connection: Option<Connection>,
+    messages: (u32, u32),
+    octets: (u64, u64),
 }
 
 /// All connections.
@@ -45,14 +51,21 @@ impl Connections {
         self.slots.len() - self.free.len()
     }
 
-    pub(super) fn insert(&mut self, connection: Connection) -> ConnectionKey {
+    pub(super) fn insert(&mut self, connection: Connection, now: Instant) -> ConnectionKey {
         let index = self.free.pop().unwrap_or_else(|| {
             reserve(&mut self.slots, 1);
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
-        slot.connection = Some(connection);
+        let since = u32::try_from(now.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX);
+        *slot = Slot {
+            generation: slot.generation,
+            since,
+            connection: Some(connection),
+            messages: (0, 0),
+            octets: (0, 0),
+        };
         ConnectionKey { index, generation: slot.generation }
     }
 
@@ -62,10 +75,37 @@ impl Connections {
         self.slot(key)?.connection.take()
     }
 
-    pub(super) fn put(&mut self, key: ConnectionKey, connection: Connection) {
+    /// So many messages went in and out meanwhile.
+    #[inline]
+    pub(super) fn put(&mut self, key: ConnectionKey, connection: Connection, messages: (u64, u64)) {
         if let Some(slot) = self.slot(key) {
             slot.connection = Some(connection);
+            slot.messages.0 = slot.messages.0.wrapping_add(messages.0 as u32);
+            slot.messages.1 = slot.messages.1.wrapping_add(messages.1 as u32);
         }
+    }
+
+    /// So many octets came in and went out.
+    #[inline]
+    pub(super) fn count(&mut self, key: ConnectionKey, received: u64, sent: u64) {
+        if let Some(slot) = self.slot(key) {
+            slot.octets.0 += received;
+            slot.octets.1 += sent;
+        }
+    }
+
+    /// What is known of a connection beside what is spoken.
+    pub(super) fn info(&self, key: ConnectionKey) -> Option<ConnectionInfo> {
+        let connection = self.get(key)?;
+        let slot = &self.slots[key.index()];
+        Some(ConnectionInfo {
+            key,
+            peer: *connection.peer(),
+            carrier: connection.carrier(),
+            since: Instant::from_nanos(u64::from(slot.since) * 1_000_000_000),
+            messages: slot.messages,
+            octets: slot.octets,
+        })
     }
 
     pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Connection> {

@@ -10,6 +10,8 @@ use crate::hub::Counters;
 pub struct ServerCounters {
     /// Of the hub.
     pub hub: Counters,
+    /// Sessions of the hub that are the program's own.
+    pub own_sessions: u64,
     /// Connections there are.
     pub connections: u64,
     /// Connections accepted.
@@ -67,6 +69,7 @@ impl Server {
         }
         ServerCounters {
             hub: self.hub.counters(),
+            own_sessions: self.locals.len() as u64,
             connections: self.connections.len() as u64,
             connections_accepted: traffic.sockets,
             sessions_opened: traffic.connections,

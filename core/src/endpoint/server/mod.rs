@@ -44,6 +44,7 @@ mod connections;
 mod counters;
 mod event;
 mod http;
+mod inspect;
 mod json;
 mod local;
 mod mqtt;
@@ -71,6 +72,7 @@ pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
+pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
@@ -306,7 +308,7 @@ impl Server {
         }
         self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
-        Ok(self.connections.insert(connection))
+        Ok(self.connections.insert(connection, now))
     }
 
     /// Whether there is room for a connection from there; it is counted where there is.
@@ -337,8 +339,10 @@ impl Server {
         work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let mut connection = self.connections.take(key)?;
+        let before = self.hub.exchanged();
         let done = work(&mut connection, &mut Turn::new(self, now, key));
-        self.connections.put(key, connection);
+        let after = self.hub.exchanged();
+        self.connections.put(key, connection, (after.0 - before.0, after.1 - before.1));
         self.after_commands();
         Some(done)
     }
@@ -354,9 +358,11 @@ impl Server {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
-        let before = buf.filled().len();
+        let (before, room) = (buf.filled().len(), out.room());
         let blocked = self.on(now, key, |c, turn| c.recv(turn, buf, out)).unwrap_or_default();
-        self.traffic.octets_received += (before - buf.filled().len()) as u64;
+        let taken = (before - buf.filled().len()) as u64;
+        self.traffic.octets_received += taken;
+        self.count(key, taken, room.saturating_sub(out.room()));
         blocked
     }
 
@@ -365,7 +371,18 @@ impl Server {
     ///
     /// A connection that is not known (any more) is to be dropped.
     pub fn poll_transmit(&mut self, now: Instant, key: ConnectionKey, out: &mut impl SendBuf) -> Transport {
-        self.on(now, key, |c, turn| c.poll_transmit(turn, out)).unwrap_or(Transport::Abort)
+        let room = out.room();
+        let transport = self.on(now, key, |c, turn| c.poll_transmit(turn, out)).unwrap_or(Transport::Abort);
+        self.count(key, 0, room.saturating_sub(out.room()));
+        transport
+    }
+
+    /// Counts what a connection took, and what was put for it: an adapter says what was written only where
+    /// something waits.
+    #[inline]
+    fn count(&mut self, key: ConnectionKey, taken: u64, put: usize) {
+        self.traffic.octets_sent += put as u64;
+        self.connections.count(key, taken, put as u64);
     }
 
     /// The transport is gone, or the adapter gives it up: forgets the connection. Its session waits
@@ -393,7 +410,6 @@ impl Server {
     /// Says how a write went: so much was written, and so much waits.
     pub fn handle_written(&mut self, now: Instant, key: ConnectionKey, written: usize, waiting: usize) {
         if let Some(c) = self.connections.get_mut(key) {
-            self.traffic.octets_sent += written as u64;
             c.handle_written(now, written, waiting);
         }
     }
@@ -469,7 +485,9 @@ impl Server {
 
     /// A password was checked.
     pub fn verified(&mut self, now: Instant, key: ConnectionKey, verified: Verified, out: &mut impl SendBuf) {
+        let room = out.room();
         self.on(now, key, |c, turn| c.verified(turn, verified, out));
+        self.count(key, 0, room.saturating_sub(out.room()));
     }
 
     /// A request of HTTP that the adapter is to answer, if one waits on this connection: by

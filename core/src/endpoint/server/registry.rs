@@ -124,6 +124,11 @@ impl Registry {
         Self { slots: Vec::new(), names: HashTable::new(), hasher, ended: HashMap::new() }
     }
 
+    /// Whether a connection began the session.
+    pub(super) fn knows(&self, session: SessionKey) -> bool {
+        self.slot(session).is_some()
+    }
+
     fn slot(&self, session: SessionKey) -> Option<&Slot> {
         self.slots.get(session.index()).filter(|slot| slot.session == Some(session))
     }

@@ -101,7 +101,7 @@ impl Server {
         let Some(key) = self.registry.connection(hub) else { return };
         let Some(mut old) = self.connections.take(key) else { return };
         old.taken_over(&mut Turn::new(self, now, key));
-        self.connections.put(key, old);
+        self.connections.put(key, old, (0, 0));
         self.registry.leave(hub);
         self.ready.push_back(key);
     }

@@ -3,6 +3,7 @@
 mod cross;
 mod hostile;
 mod http;
+mod inspect;
 mod json;
 mod json_requests;
 mod mqtt;

@@ -75,6 +75,16 @@ impl Topic {
         self.epoch
     }
 
+    /// The topic itself; nothing in a freed place.
+    pub(in crate::hub) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Octets of the messages' bodies.
+    pub(in crate::hub) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The stamp of a message, and the message.
     pub(in crate::hub) fn get(&self, offset: u64) -> Option<(u64, u32)> {
         let at = usize::try_from(offset.checked_sub(self.first)?).ok()?;
@@ -215,6 +225,11 @@ impl Histories {
         &self.topics[slot]
     }
 
+    /// All places of topics.
+    pub(in crate::hub) const fn topics(&self) -> &Slab<Topic> {
+        &self.topics
+    }
+
     /// A stamp for now: later than all before.
     fn next_stamp(&mut self, micros: u64) -> u64 {
         self.stamp = micros.max(self.stamp + 1);
@@ -222,7 +237,7 @@ impl Histories {
     }
 
     /// What is kept of `topic`.
-    pub(super) fn topic(&self, topic: &[u8]) -> Option<&Topic> {
+    pub(in crate::hub) fn topic(&self, topic: &[u8]) -> Option<&Topic> {
         self.find(topic).map(|slot| &self.topics[slot])
     }
 

@@ -31,7 +31,7 @@ impl Key {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(in crate::hub) struct Node {
     parent: u32,
     /// The message, or `NONE` where only others go through.
     value: u32,
@@ -70,6 +70,11 @@ impl Tree {
         nodes.insert(Node::default());
         nodes.insert(Node::default());
         Self { nodes, edges: HashTable::new(), hasher }
+    }
+
+    /// All places.
+    pub(super) const fn nodes(&self) -> &Slab<Node> {
+        &self.nodes
     }
 
     /// The value of a node; `NONE` where there is none, also no node.

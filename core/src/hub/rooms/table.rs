@@ -169,6 +169,12 @@ impl Rooms {
         self.names.get(name).copied()
     }
 
+    /// How many members are in a room, and which of the options it follows.
+    pub(in crate::hub) fn present(&self, name: &str) -> Option<(u32, usize)> {
+        let room = &self.all[self.find(name)?];
+        Some((room.present, room.rule))
+    }
+
     /// A room's number, and a new one where nobody was in it.
     pub(super) fn add(&mut self, name: &str, rule: usize, topic: u32, rate: Option<Rate>) -> u32 {
         self.serial += 1;

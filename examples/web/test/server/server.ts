@@ -67,9 +67,11 @@ async function daemon(program: string): Promise<TestServer> {
   const url = `http://127.0.0.1:${port}`;
   const config = join(folder, "bowline.toml");
   await writeFile(config, `[[listen]]\ntcp = "127.0.0.1:${port}"\n\n[store]\npath = "${folder}/data"\n\n[[history]]\nfilter = "$room/#"\nmessages = 1000\n`);
+  // What is set for the tests is no setting of the daemon, which would refuse it.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BOWLINE_")));
   let child: ChildProcess | undefined;
   const again = async (): Promise<void> => {
-    const started = spawn(program, ["serve", "-c", config], { stdio: ["ignore", "ignore", "inherit"] });
+    const started = spawn(program, ["serve", "-c", config], { env, stdio: ["ignore", "ignore", "inherit"] });
     child = started;
     for (const end = Date.now() + 15_000; ; ) {
       if (await fetch(`${url}/healthz`).then(({ ok }) => ok, () => false)) return;

@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::super::connection::Turn;
+use super::super::event::Dialect;
 use super::sink::Sink;
 use super::talk::Talk;
 use crate::endpoint::server::json::talk::code_of;
@@ -50,6 +51,7 @@ impl Talk {
             Command::Publish { topic, content, retain } => {
                 let message = message(topic, content)
                     .map(|message| message.with_quality(Quality::AtLeastOnce).with_retain(*retain));
+                turn.server.traffic.published(Dialect::Json);
                 match message.and_then(|m| turn.server.hub.publish(turn.now, hub, m, None)) {
                     Ok(outcome) => self.done(turn, "$ok", about, outcome.commit, out),
                     Err(refusal) => self.refused(turn, about, refusal, out),
@@ -186,6 +188,7 @@ impl Talk {
             (None, None) => None,
         };
         let options = PublishOptions { key, echo: send.echo, ephemeral: send.ephemeral, event: true };
+        server.traffic.published(Dialect::Json);
         let done = server.hub.publish_with(turn.now, hub, message, &options);
         match done {
             Err(Refusal::NotAuthorized) if member.is_none() => Err(Refusal::NotMember),
@@ -207,6 +210,7 @@ impl Talk {
         let done = if turn.server.config.json.types {
             let message = Message::new(&topic, send.payload.as_bytes()).map_err(Refusal::Topic);
             let message = message.map(|message| message.with_quality(Quality::AtLeastOnce));
+            turn.server.traffic.published(Dialect::Json);
             message.and_then(|message| turn.server.hub.publish(turn.now, hub, message, None))
         } else {
             Err(Refusal::NotAuthorized)

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::connection::Turn;
+use super::super::event::Dialect;
 use super::cache::{Form, Shared};
 use super::commands::place_of;
 use super::rooms::{MAX_ROOM_ID, put_members};
@@ -47,7 +48,7 @@ impl Talk {
             for id in &settled[..count] {
                 let _ = server.hub.settle(now, hub, *id);
             }
-            server.traffic.packets_sent += drained.map_or(0, |d| u64::from(d.taken));
+            server.traffic.delivered(Dialect::Json, drained.map_or(0, |d| d.taken));
             if count < settled.len() {
                 break;
             }
@@ -153,7 +154,14 @@ impl Teller<'_> {
             server::response(&mut text, about, message.payload());
         } else {
             let code = ErrorCode::of_status(status);
-            let why = format_args!("the request was not answered: {status:?}");
+            let why = match status {
+                Status::NoResponder => "nobody answers requests on this topic",
+                Status::Timeout => "the answer did not come in time",
+                Status::ResponderGone => "who was to answer has gone",
+                Status::NotAuthorized => "the access rules do not allow it",
+                Status::Busy => "who was to answer has no room for it at present",
+                _ => "the request was refused",
+            };
             server::error(&mut text, about, code, why, code.retry_after());
         }
         let taken = out.put_text(self.now, &text);

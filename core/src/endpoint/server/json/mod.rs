@@ -26,8 +26,11 @@ pub(super) use requests::{Check, Reply, Wait, Waited, body_auth, is_path, reques
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
 use super::event::{Dialect, ServerEvent};
+use super::inspect::BY_ADMINISTRATOR;
 use super::{Peer, REPLY_ROOM};
 use crate::buf::{RecvBuf, SendBuf};
+use crate::json::ErrorCode;
+use crate::json::server::About;
 use crate::lifecycle::{By, Transport};
 use crate::session::Code;
 use crate::time::{Deadline, Instant, Why};
@@ -141,6 +144,7 @@ impl Connection {
             self.talk.finish(Code::SlowConsumer, "you take less than you are sent", false);
         }
         self.settle(turn);
+        self.leave_expelled(turn, out);
         if self.layer.is_open() {
             self.with_line(out, |talk, line| {
                 talk.start(turn, line);
@@ -219,6 +223,20 @@ impl Connection {
     pub(super) fn end(&mut self, turn: &mut Turn<'_>, code: Code, why: &'static str) {
         self.talk.finish(code, why, false);
         self.settle(turn);
+    }
+
+    /// An administrator has it go: it is told so with what is sent next, and why.
+    pub(super) const fn expel(&mut self, forget: bool) {
+        self.talk.expelled = Some(forget);
+    }
+
+    fn leave_expelled(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
+        let Some(forget) = self.talk.expelled.take().filter(|_| self.layer.is_open()) else { return };
+        let about = About { reference: None, room: None };
+        self.with_line(out, |talk, line| talk.refuse(turn, about, ErrorCode::Denied, BY_ADMINISTRATOR, line));
+        self.layer.close(turn.now, CloseCode::POLICY, BY_ADMINISTRATOR);
+        self.tell(turn, By::Local, Some(Code::Normal), BY_ADMINISTRATOR);
+        self.talk.release(turn, forget);
     }
 
     pub(super) fn taken_over(&mut self, turn: &mut Turn<'_>) {

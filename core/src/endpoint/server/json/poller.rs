@@ -10,11 +10,14 @@ use core::time::Duration;
 
 use super::super::auth::{Verification, Verified};
 use super::super::connection::{Connection, Turn};
+use super::super::inspect::{BY_ADMINISTRATOR, Carrier};
 use super::super::{ConnectionKey, Peer, Server};
 use super::sink::Sink;
 use super::talk::Talk;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::hub::SessionKey;
+use crate::json::ErrorCode;
+use crate::json::server::About;
 use crate::lifecycle::Transport;
 use crate::session::Code;
 use crate::time::{Deadline, Instant, Why};
@@ -200,6 +203,19 @@ impl Poller {
         self.talk.finish(code, why, false);
     }
 
+    /// An administrator has it go, and its session with it or not: what it is handed last says so.
+    pub(in super::super) fn expel(&mut self, turn: &mut Turn<'_>, forget: bool) {
+        let Self { talk, mail, .. } = self;
+        talk.refuse(turn, About { reference: None, room: None }, ErrorCode::Denied, BY_ADMINISTRATOR, mail);
+        talk.finish(Code::Normal, BY_ADMINISTRATOR, forget);
+        talk.release(turn, forget);
+    }
+
+    /// How it is reached.
+    pub(in super::super) const fn carrier(&self) -> Carrier {
+        if self.mail.streams { Carrier::Events } else { Carrier::Poll }
+    }
+
     /// It is forgotten.
     pub(in super::super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         let for_good = self.talk.end.is_none_or(|end| end.for_good);
@@ -220,7 +236,7 @@ impl Server {
         peer: Peer,
     ) -> Result<ConnectionKey, super::super::Refused> {
         self.admit(&peer)?;
-        let key = self.connections.insert(Connection::Poller(Box::new(Poller::new(now, peer))));
+        let key = self.connections.insert(Connection::Poller(Box::new(Poller::new(now, peer))), now);
         self.pollers.insert((now + KEPT, key));
         Ok(key)
     }
@@ -237,6 +253,7 @@ impl Server {
             return None;
         }
         let mut connection = self.connections.take(key)?;
+        let before = self.hub.exchanged();
         let mut done = None;
         let mut over = false;
         if let Connection::Poller(poller) = &mut connection {
@@ -244,7 +261,8 @@ impl Server {
             done = Some(work(poller, turn));
             over = poller.collect(turn);
         }
-        self.connections.put(key, connection);
+        let after = self.hub.exchanged();
+        self.connections.put(key, connection, (after.0 - before.0, after.1 - before.1));
         if over {
             self.disconnect(now, key);
         }

@@ -49,6 +49,8 @@ pub(super) struct Talk {
     pub(super) held: bool,
     /// Its queue overflowed, and its policy is to be disconnected.
     pub(super) slow: bool,
+    /// An administrator has it go; and whether its session ends with it.
+    pub(super) expelled: Option<bool>,
     /// It is over, for this reason.
     pub(super) end: Option<End>,
 }
@@ -91,6 +93,7 @@ impl Talk {
             drained: false,
             held: false,
             slow: false,
+            expelled: None,
             end: None,
         }
     }

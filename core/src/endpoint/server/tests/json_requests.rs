@@ -12,7 +12,7 @@ use super::json::{member, say, users, world};
 use super::web::{Session, shorts};
 use super::world::{Tongue, World};
 use crate::buf::SharedSendBuf;
-use crate::endpoint::server::{Anonymous, Peer, ServerConfig, Users};
+use crate::endpoint::server::{Anonymous, Carrier, Peer, ServerConfig, Users};
 
 /// What a request was answered with.
 #[derive(Debug)]
@@ -495,4 +495,32 @@ fn who_does_not_read_loses_its_place_not_the_server_its_memory() {
         w.cut(i);
     }
     assert!(offsets.windows(2).all(|w| w[0] < w[1]) && offsets.last() == Some(&200));
+}
+
+#[test]
+fn an_administrator_disconnects_who_polls_too() {
+    for forget in [false, true] {
+        let mut w = world();
+        let session = w.session();
+        let waiting = w.poll(&session, "");
+        assert!(w.answered(waiting).is_none(), "it waits");
+        let mut shown = None;
+        w.server.inspect_clients(0, 10, |client| {
+            shown = Some((client.session.key.number(), client.connection.map(|c| c.carrier)));
+            true
+        });
+        let (number, carrier) = shown.expect("it is shown");
+        assert_eq!(carrier, Some(Carrier::Poll));
+        assert!(w.server.expel(w.now, number, forget));
+        w.run();
+        let told = w.answered(waiting).expect("it is told").list();
+        assert_eq!(shorts(&told), ["$error \"denied\""]);
+        assert_eq!(w.server.inspect_client(number).is_none(), forget);
+        let again = w.poll(&session, "");
+        assert_eq!(
+            w.answered(again).map(|answer| answer.status),
+            forget.then_some(404),
+            "else it comes back"
+        );
+    }
 }

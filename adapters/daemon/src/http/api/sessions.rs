@@ -1,0 +1,140 @@
+//! Sessions: listed, looked at, ended.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bowline_core::endpoint::server::{Carrier, ClientInfo, ConnectionInfo, Dialect, Server, SessionName};
+use bowline_core::hub::Policy;
+use bowline_driver::store::Calendar;
+use bowline_tokio::server::Overview;
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use super::gate::Denied;
+use super::lists;
+use super::query::Query;
+use super::{not_found, some};
+
+/// Of one session, so many filters and rooms are shown.
+const SHOWN: usize = 200;
+
+/// `GET /api/sessions`
+pub(super) fn list(query: &Query, server: &Overview<'_>) -> Value {
+    let calendar = Calendar::now();
+    lists::list("sessions", query, server, |server: &Server, from, most, each| {
+        server.inspect_clients(from, most, |client| {
+            let address = client.session.who.address.map(|address| address.to_string()).unwrap_or_default();
+            let texts = [&*id(client), client.session.who.client_id, client.session.who.user, &address];
+            !query.finds(&texts) || each(Value::Object(row(client, &calendar)))
+        })
+    })
+}
+
+/// `GET /api/sessions/ID`
+pub(super) fn one(id: &str, server: &Overview<'_>) -> Result<Value, Denied> {
+    let (number, calendar) = (number(id)?, Calendar::now());
+    let found = server.look(|server| {
+        let client = server.inspect_client(number)?;
+        let (hub, session) = (server.hub(), &client.session);
+        let mut row = row(&client, &calendar);
+        let filters: Vec<Value> = hub
+            .inspect_subscriptions(session.key)
+            .take(SHOWN)
+            .map(|sub| {
+                let shared = sub.group.map(|group| format!("$share/{group}/{}", sub.filter));
+                let filter = shared.unwrap_or_else(|| sub.filter.into_owned());
+                json!({ "filter": filter, "qos": sub.quality.number(), "serves": sub.serve })
+            })
+            .collect();
+        let rooms: Vec<&str> = hub.joined(session.key).take(SHOWN).map(|(room, _)| room).collect();
+        row.insert("filters_more".into(), session.subscriptions.saturating_sub(filters.len()).into());
+        row.insert("filters".into(), filters.into());
+        row.insert("room_names".into(), rooms.into());
+        row.insert("expiry_s".into(), session.expiry.as_secs().into());
+        row.insert("in_flight".into(), session.in_flight.into());
+        row.insert("queue_policy".into(), policy(session.policy).into());
+        row.insert("will".into(), session.will.into());
+        Some(row)
+    });
+    found.map(Value::Object).ok_or_else(|| none(id))
+}
+
+/// `DELETE /api/sessions/ID`
+pub(super) fn end(id: &str, forget: bool, server: &Overview<'_>) -> Result<(), Denied> {
+    if !server.expel(number(id)?, forget) {
+        return Err(none(id));
+    }
+    warn!(session = id, forget, "disconnected by an administrator");
+    Ok(())
+}
+
+fn none(id: &str) -> Denied {
+    not_found(format!("there is no session {id:?}"))
+}
+
+/// An id as it stands in a path: sixteen digits, no more and no less.
+fn number(id: &str) -> Result<u64, Denied> {
+    let is_id = id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| u64::from_str_radix(id, 16).ok()).flatten().ok_or_else(|| none(id))
+}
+
+fn id(client: &ClientInfo<'_>) -> String {
+    format!("{:016x}", client.session.key.number())
+}
+
+fn row(client: &ClientInfo<'_>, calendar: &Calendar) -> Map<String, Value> {
+    let ClientInfo { session, name, connection, .. } = client;
+    let client_id = match name {
+        Some(SessionName::Mqtt(client_id)) => client_id,
+        _ => session.who.client_id,
+    };
+    let (dialect, version) = spoken(client);
+    let row = json!({
+        "id": id(client), "client_id": some(client_id), "user": some(session.who.user), "dialect": dialect,
+        "version": version, "carrier": connection.as_ref().map(carrier),
+        "address": session.who.address.map(|address| address.to_canonical().to_string()),
+        "connected": session.attached, "since": connection.as_ref().map(|c| since(c, calendar)),
+        "subscriptions": session.subscriptions, "rooms": session.rooms, "queued": session.queued,
+        "queued_bytes": session.queued_bytes,
+        "messages_in": connection.map(|c| c.messages.0), "messages_out": connection.map(|c| c.messages.1),
+        "bytes_in": connection.map(|c| c.octets.0), "bytes_out": connection.map(|c| c.octets.1),
+    });
+    match row {
+        Value::Object(row) => row,
+        _ => Map::new(),
+    }
+}
+
+/// The dialect, and its version where that is known.
+fn spoken(client: &ClientInfo<'_>) -> (Option<&'static str>, Option<&'static str>) {
+    let connected = client.connection.is_some();
+    match client.dialect {
+        Some(Dialect::Mqtt311) => (Some("mqtt"), Some("3.1.1")),
+        Some(Dialect::Mqtt5) => (Some("mqtt"), connected.then_some("5.0")),
+        dialect => (dialect.map(Dialect::label), None),
+    }
+}
+
+fn carrier(connection: &ConnectionInfo) -> &'static str {
+    match connection.carrier {
+        Carrier::WebSocket => "websocket",
+        Carrier::Events => "sse",
+        Carrier::Poll => "poll",
+        _ if connection.peer.address.is_none() => "unix",
+        _ => "tcp",
+    }
+}
+
+fn since(connection: &ConnectionInfo, calendar: &Calendar) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(calendar.unix_ms(connection.since));
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+const fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::DropOldest => "drop-oldest",
+        Policy::DropNewest => "drop-newest",
+        Policy::Disconnect => "disconnect",
+        Policy::SlowPublisher => "slow-publisher",
+        _ => "other",
+    }
+}

@@ -1,0 +1,102 @@
+//! The server as a whole: what it is, where it listens, how its store is.
+
+use std::path::Path;
+
+use bowline_core::endpoint::server::Dialect;
+use bowline_tokio::server::{Overview, ServerCounters};
+use serde_json::{Value, json};
+
+use crate::cli::Endpoint;
+use crate::http::Site;
+
+/// `GET /api/info`
+pub(super) fn info(site: &Site, server: &Overview<'_>) -> Value {
+    let counters = server.counters();
+    let hub = &counters.hub;
+    let spoken = |dialects: &[Dialect]| -> u64 {
+        counters.dialects.iter().filter(|d| dialects.contains(&d.dialect)).map(|d| d.connections).sum()
+    };
+    json!({
+        "name": "bowline", "version": env!("CARGO_PKG_VERSION"),
+        "started": humantime::format_rfc3339_seconds(site.started).to_string(),
+        "uptime_s": site.started.elapsed().unwrap_or_default().as_secs(),
+        "draining": !server.is_ready(),
+        "sessions": hub.sessions.saturating_sub(counters.own_sessions),
+        "connected": hub.attached.saturating_sub(counters.own_sessions),
+        "connections": counters.connections, "subscriptions": hub.subscriptions, "rooms": hub.rooms,
+        "members": hub.members, "retained": hub.retained, "queued": hub.queued, "queued_bytes": hub.queued_bytes,
+        "memory_bytes": memory(),
+        "counters": {
+            "messages_in": hub.messages_in, "messages_out": hub.messages_out, "bytes_in": counters.bytes_in,
+            "bytes_out": counters.bytes_out, "dropped": hub.dropped.total(), "requests": hub.requests,
+            "connections": counters.connections_accepted,
+        },
+        "dialects": {
+            "json": spoken(&[Dialect::Json]), "mqtt": spoken(&[Dialect::Mqtt311, Dialect::Mqtt5]),
+            "bowline": spoken(&[Dialect::Bowline]), "prx1": spoken(&[Dialect::Prx1]),
+        },
+    })
+}
+
+/// Octets of memory that the process has, where the system tells.
+fn memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// `GET /api/listeners`
+pub(super) fn listeners(site: &Site, server: &Overview<'_>) -> Value {
+    let listeners = site.listeners.get().map(Vec::as_slice).unwrap_or_default();
+    // Which listener a connection came by is not kept: it is known where there is but one.
+    let alone = (listeners.len() == 1).then(|| server.counters());
+    let rows: Vec<Value> = listeners
+        .iter()
+        .map(|(endpoint, error)| {
+            let (address, transport) = match endpoint {
+                Endpoint::Unix(path) => (path.display().to_string(), "unix"),
+                Endpoint::Tcp { .. } => (endpoint.to_string(), "tcp"),
+            };
+            let count = |of: fn(&ServerCounters) -> u64| alone.as_ref().map(of);
+            json!({
+                "address": address, "transport": transport, "tls": false,
+                "dialects": ["bowline", "mqtt", "prx1", "http"], "connections": count(|c| c.connections),
+                "accepted": count(|c| c.connections_accepted), "error": error,
+            })
+        })
+        .collect();
+    json!({ "listeners": rows, "next": null, "total": rows.len() })
+}
+
+/// `GET /api/store`
+pub(super) fn store(site: &Site, server: &Overview<'_>) -> Value {
+    let counters = server.counters();
+    let hub = &counters.hub;
+    let pending = counters.store_issued - counters.store_committed;
+    let error = site.failing.lock().clone();
+    let Some((path, backlog)) = &site.store else {
+        return json!({
+            "kind": "none", "path": null, "state": "ok", "error": null, "messages": hub.messages,
+            "message_bytes": hub.message_bytes, "retained": hub.retained, "history": hub.history, "queues": hub.queues,
+        });
+    };
+    let state = match &error {
+        Some(_) => "failing",
+        None if pending > backlog / 2 => "slow",
+        None => "ok",
+    };
+    let file = path.join(FILE);
+    json!({
+        "kind": "sqlite", "path": file, "state": state, "error": error, "bytes": size(&file),
+        "wal_bytes": size(&path.join(format!("{FILE}-wal"))), "messages": hub.messages,
+        "message_bytes": hub.message_bytes, "retained": hub.retained, "history": hub.history, "queues": hub.queues,
+        "operations": counters.store_committed, "pending": pending,
+    })
+}
+
+/// The file of the database in its directory.
+const FILE: &str = bowline_sqlite::DATABASE;
+
+fn size(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|data| data.len())
+}
