@@ -93,7 +93,8 @@ impl Sql {
                 "INSERT OR REPLACE INTO history (topic, offset, message, stamp) VALUES (?, ?, ?, ?)"
             }
             Self::NameHistory => {
-                "INSERT OR REPLACE INTO history_begins (topic, first, epoch) VALUES (?, 1, ?)"
+                "INSERT INTO history_begins (topic, first, epoch) VALUES (?, 1, ?) \
+                 ON CONFLICT (topic) DO UPDATE SET first = max(first, 1), epoch = excluded.epoch"
             }
             Self::BeginHistory => {
                 "INSERT INTO history_begins (topic, first) VALUES (?, ?) \

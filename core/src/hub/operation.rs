@@ -213,11 +213,13 @@ pub enum Operation {
         /// and greater for what came later.
         stamp: u64,
     },
-    /// The history of a topic began: told before all else of it.
+    /// The history of a topic began, which is told before all else of it; or what comes next has numbers of
+    /// another epoch, which go on where they were: so it is behind a restart.
     HistoryBegan {
         /// The topic.
         topic: Box<str>,
-        /// What tells its offsets from those of an earlier history of the topic; at most 2^63 - 1.
+        /// What tells its offsets from those of an earlier history of the topic, and from those that a crash
+        /// took back; at most 2^63 - 1.
         epoch: u64,
     },
     /// The history of a topic begins at this offset now.

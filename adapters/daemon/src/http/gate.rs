@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bowline_core::access::{Action, Who};
-use bowline_core::endpoint::server::Origins;
+use bowline_core::websocket::handshake::is_same_host;
 use bowline_tokio::server::{HttpRequest, Overview, StatusCode};
 
 use crate::config::Console;
@@ -62,7 +62,7 @@ fn check_place(request: &HttpRequest, hosts: &[String]) -> Result<(), Denied> {
         return Err(denied(StatusCode::FORBIDDEN, why));
     }
     match request.header("origin") {
-        Some(origin) if !Origins::SameHost.allow(Some(origin), host) => {
+        Some(origin) if !is_same_host(origin, host) => {
             Err(denied(StatusCode::FORBIDDEN, format!("pages of {origin:?} may not ask for this")))
         }
         _ => Ok(()),

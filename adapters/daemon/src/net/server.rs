@@ -220,7 +220,6 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         prx1: prx1(config),
         json: JsonConfig::default(),
         http: http_of(config),
-        json: JsonConfig::default(),
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
         hub,

@@ -122,7 +122,8 @@ impl Model {
                 self.history.insert((topic, offset), (message, stamp));
             }
             Operation::HistoryBegan { topic, epoch } => {
-                self.begins.insert(topic.clone(), 1);
+                let first = self.begins.entry(topic.clone()).or_insert(1);
+                *first = (*first).max(1);
                 self.epochs.insert(topic, epoch);
             }
             Operation::HistoryTrimmed { topic, first } => {

@@ -40,6 +40,10 @@ pub(in crate::hub) struct Topic {
     epoch: u64,
     /// Whether a store knows the epoch.
     told: bool,
+    /// It came from a store: what was numbered behind what that has may be known to others.
+    restored: bool,
+    /// The epoch before this one, and the first of its offsets that mean other messages in this one.
+    before: Option<(u64, u64)>,
     /// A room that has members: it stays, and counts on, even with nothing kept.
     pinned: bool,
 }
@@ -73,6 +77,15 @@ impl Topic {
 
     pub(in crate::hub) const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Whether who has seen all of an epoch up to `offset` misses nothing that was before it here, and that
+    /// this is where it is to go on.
+    pub(in crate::hub) fn continues(&self, epoch: u64, offset: u64) -> bool {
+        let kept = self.kept();
+        let is_known =
+            epoch == self.epoch || self.before.is_some_and(|(before, end)| before == epoch && offset < end);
+        is_known && (kept.start..=kept.end).contains(&(offset + 1))
     }
 
     /// The topic itself; nothing in a freed place.
@@ -206,6 +219,7 @@ impl Histories {
             None => self.begin(pool, topic.into(), self.rule(topic.as_bytes())?, 1)?,
         };
         self.topics[slot].pinned = true;
+        self.renew_epoch(pool, slot);
         Some(slot)
     }
 
@@ -266,6 +280,7 @@ impl Histories {
             Some(slot) => slot,
             None => self.begin(pool, pool.get(value).topic().into(), rule, 1)?,
         };
+        self.renew_epoch(pool, slot);
         let most = self.rules[rule].options.max_bytes.min(self.max_bytes - others);
         self.trim(pool, slot, |t| t.records.len() >= max_messages || t.bytes + size > most);
         pool.share(value);
@@ -282,6 +297,7 @@ impl Histories {
 
     /// Gives a message a number without keeping it, nor what was before it.
     fn pass_by(&mut self, pool: &mut Pool, slot: u32, value: u32, micros: u64) -> Place {
+        self.renew_epoch(pool, slot);
         self.trim(pool, slot, |_| true);
         let stamp = self.next_stamp(micros);
         let t = &mut self.topics[slot];
@@ -366,6 +382,7 @@ impl Histories {
         let mut all: Vec<u32> = self.names.iter().map(|key| key.slot).collect();
         all.sort_unstable();
         for slot in all {
+            self.topics[slot].restored = true;
             self.tell_epoch(pool, slot);
             let rule = &self.rules[self.topics[slot].rule].options;
             let (max_messages, max_bytes) = (rule.max_messages as usize, rule.max_bytes);
@@ -421,12 +438,29 @@ impl Histories {
             }
         }
         let hash = self.hasher.hash_one(name.as_bytes());
-        // As a varint has room for.
-        let epoch = (self.epochs.next() >> 1).max(1);
+        let epoch = self.new_epoch();
         let slot = self.topics.insert(Topic { name, rule, first, epoch, ..Topic::default() });
         self.names.insert_unique(hash, Key { hash, slot }, |key| key.hash);
         self.tell_epoch(pool, slot);
         Some(slot)
+    }
+
+    /// A name for an epoch, as a varint has room for.
+    fn new_epoch(&mut self) -> u64 {
+        (self.epochs.next() >> 1).max(1)
+    }
+
+    /// Behind a restart, numbers can mean other messages than those that a crash had no time to store and
+    /// others have seen: from the first member or message on they are of a new epoch.
+    fn renew_epoch(&mut self, pool: &mut Pool, slot: u32) {
+        if !self.topics[slot].restored {
+            return;
+        }
+        let epoch = self.new_epoch();
+        let t = &mut self.topics[slot];
+        t.before = Some((t.epoch, t.kept().end));
+        (t.epoch, t.told, t.restored) = (epoch, false, false);
+        self.tell_epoch(pool, slot);
     }
 
     /// Has the store know a topic's epoch, if it is on and does not.

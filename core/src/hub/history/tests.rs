@@ -266,9 +266,10 @@ fn restored(operations: Vec<Operation>, options: &HubOptions, at: u64) -> World 
                 assert!(rows.insert((topic, offset), (message, stamp)).is_none(), "an offset twice");
             }
             Operation::HistoryBegan { topic, epoch } => {
-                assert!(!rows.keys().any(|(t, _)| *t == topic), "told before all else");
-                firsts.remove(&topic);
-                epochs.insert(topic, epoch);
+                let known = epochs.insert(topic.clone(), epoch);
+                let is_new = known.is_none() || firsts.get(&topic) == Some(&0);
+                assert!(!is_new || !rows.keys().any(|(t, _)| *t == topic), "told before all else");
+                firsts.entry(topic).and_modify(|first: &mut u64| *first = (*first).max(1));
             }
             Operation::HistoryTrimmed { topic, first } => {
                 rows.retain(|(t, offset), _| *t != topic || *offset >= first);

@@ -185,9 +185,7 @@ impl Hub {
         let room = &self.rooms.all[number];
         let topic = self.histories.at(room.topic);
         let kept = topic.kept();
-        let after = options.since.filter(|(epoch, offset)| {
-            *epoch == topic.epoch() && *offset < kept.end && *offset + 1 >= kept.start
-        });
+        let after = options.since.filter(|(epoch, offset)| topic.continues(*epoch, *offset));
         let next = match after {
             Some((_, offset)) => offset + 1,
             None => kept.start.max(kept.end.saturating_sub(options.history)),
