@@ -64,7 +64,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Nothing was written: there is no room for all of it ([`begin`](Self::begin) needs room for the
+    /// Nothing was written: there is no room for all of it ([`begin_response`](Self::begin_response) needs room for the
     /// head only), or see [`SendError`].
     pub fn respond(
         &mut self,
