@@ -257,6 +257,7 @@ fn the_log_goes_on_from_where_it_was() {
             text("data: ").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         (text("id: ").last().cloned(), lines)
     };
+    server.program.err_line("serving");
     let (last, lines) = events("");
     assert!(lines.iter().any(|line| line["message"] == "serving" && line["level"] == "info"), "{lines:?}");
     let last = last.unwrap();
