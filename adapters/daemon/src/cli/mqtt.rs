@@ -68,8 +68,8 @@ pub(crate) struct MqttArgs {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
     pub(crate) unix: Option<PathBuf>,
 
-    /// User, password, host, port and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC; each is taken
-    /// as it is written, without %-escapes
+    /// User, password, host, port and topic in one: mqtt://USER:PASSWORD@HOST:PORT/TOPIC, all but host and topic
+    /// if wanted; each is taken as it is written, without %-escapes
     #[arg(short = 'L', long, value_name = "URL", value_parser = MqttUrl::parse, conflicts_with_all = ["host", "port", "unix", "username", "password"])]
     pub(crate) url: Option<MqttUrl>,
 

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::super::connection::Turn;
 use super::Connection;
-use super::connect::Opening;
+use super::connect::Proving;
 use crate::buf::SendBuf;
 use crate::mqtt::{Auth, Properties, Property, PropertyId, ReasonCode};
 use crate::scram::{MAX_MESSAGE, ScramServer};
@@ -13,10 +13,6 @@ use crate::scram::{MAX_MESSAGE, ScramServer};
 pub(super) const METHOD: &str = "SCRAM-SHA-256";
 
 const FAILED: &str = "authentication failed";
-
-/// A client of an established connection proves again who it is (§4.12.1).
-#[derive(Debug)]
-pub(super) struct Reauthentication(ScramServer);
 
 impl Connection {
     /// The first message of the exchange, in CONNECT.
@@ -28,8 +24,8 @@ impl Connection {
     ) {
         match self.challenge(turn, properties, out) {
             Some(scram) => {
-                if let Some(opening) = &mut self.opening {
-                    opening.scram = Some(Box::new(scram));
+                if let Some(proving) = &mut self.proving {
+                    proving.scram = Some(Box::new(scram));
                 }
             }
             None => self.refuse(turn, (ReasonCode::NotAuthorized, FAILED)),
@@ -65,7 +61,8 @@ impl Connection {
         auth: &Auth<'_>,
         out: &mut impl SendBuf,
     ) {
-        if let Some(Opening { wish, scram, .. }) = self.opening.take().map(|opening| *opening) {
+        let (wish, scram) = self.proving.take().map_or((None, None), |proving| (proving.wish, proving.scram));
+        if let Some(wish) = wish {
             let mut last = [0; MAX_MESSAGE];
             let finished = scram.and_then(|s| finish(*s, data(&auth.properties), &mut last));
             return match finished {
@@ -73,11 +70,12 @@ impl Connection {
                 None => self.refuse(turn, (ReasonCode::NotAuthorized, FAILED)),
             };
         }
-        let done = match (auth.reason, self.again.take()) {
+        let done = match (auth.reason, scram) {
             (ReasonCode::ReAuthenticate, _) => self.challenge(turn, &auth.properties, out).map(|scram| {
-                self.again = Some(Box::new(Reauthentication(scram)));
+                let scram = Some(Box::new(scram));
+                self.proving = Some(Box::new(Proving { wish: None, verification: None, scram }));
             }),
-            (_, Some(again)) => self.finish_again(turn, again.0, &auth.properties, out),
+            (_, Some(scram)) => self.finish_again(turn, *scram, &auth.properties, out),
             _ => None,
         };
         if done.is_none() {

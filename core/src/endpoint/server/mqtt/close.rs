@@ -16,7 +16,7 @@ use crate::session::Code;
 impl Connection {
     /// CONNACK with a reason, instead of a session.
     pub(super) fn refuse(&mut self, turn: &mut Turn<'_>, (reason, why): Refused) {
-        self.opening = None;
+        self.proving = None;
         self.line.refuse(turn.now, reason, why);
         self.tell(turn, By::Local, Some(reason), why);
         self.release(turn);

@@ -48,10 +48,11 @@ impl ConnAck {
     }
 }
 
-/// What CONNECT asked for, until it is decided who the client is.
+/// A client that is proving who it is.
 #[derive(Debug)]
-pub(super) struct Opening {
-    pub(super) wish: Wish,
+pub(super) struct Proving {
+    /// What CONNECT asked for; nothing where an established connection proves it again (§4.12.1).
+    pub(super) wish: Option<Wish>,
     pub(super) verification: Option<Verification>,
     pub(super) scram: Option<Box<ScramServer>>,
 }
@@ -83,7 +84,7 @@ impl Connection {
                 let why = "the only authentication method is SCRAM-SHA-256";
                 return self.refuse(turn, (ReasonCode::BadAuthenticationMethod, why));
             }
-            self.opening = Some(Box::new(Opening { wish, verification: None, scram: None }));
+            self.proving = Some(Box::new(Proving { wish: Some(wish), verification: None, scram: None }));
             return self.scram_first(turn, &connect.properties, out);
         }
         let auth = match (connect.user_name, connect.password) {
@@ -94,8 +95,8 @@ impl Connection {
         match turn.server.config.users.decide(&self.peer, &auth) {
             Decision::Accept(identity) => self.establish(turn, &identity, wish, &[], out),
             Decision::Verify(work) => {
-                let opening = Opening { wish, verification: Some(work), scram: None };
-                self.opening = Some(Box::new(opening));
+                let proving = Proving { wish: Some(wish), verification: Some(work), scram: None };
+                self.proving = Some(Box::new(proving));
             }
             Decision::Scram | Decision::Method | Decision::Reject if auth == Auth::None => {
                 self.refuse(turn, (ReasonCode::NotAuthorized, "anonymous clients are not welcome"));

@@ -39,8 +39,7 @@ use crate::mqtt::server::{Config as LineConfig, Event};
 use crate::mqtt::{AliasTable, Server as Line};
 use crate::time::{Deadline, Instant, Why};
 use aliases::SentAliases;
-use auth::Reauthentication;
-use connect::{Opening, WRONG};
+use connect::{Proving, WRONG};
 use deliver::Answer;
 
 /// The settings of MQTT.
@@ -79,8 +78,7 @@ pub(super) struct Connection {
     aliases: AliasTable,
     /// Those that it was sent.
     sent_aliases: Option<Box<SentAliases>>,
-    opening: Option<Box<Opening>>,
-    again: Option<Box<Reauthentication>>,
+    proving: Option<Box<Proving>>,
     owed: Owed<Answer>,
     /// SUBACKs among them: what they bring comes behind them.
     subacks: u16,
@@ -105,8 +103,7 @@ impl Connection {
             hub: None,
             aliases: AliasTable::new(),
             sent_aliases: None,
-            opening: None,
-            again: None,
+            proving: None,
             owed: Owed::default(),
             subacks: 0,
             leaves: None,
@@ -189,13 +186,13 @@ impl Connection {
     }
 
     pub(super) fn poll_verification(&mut self) -> Option<Verification> {
-        self.opening.as_mut()?.verification.take()
+        self.proving.as_mut()?.verification.take()
     }
 
     pub(super) fn verified(&mut self, turn: &mut Turn<'_>, verified: Verified, out: &mut impl SendBuf) {
-        let Some(opening) = self.opening.take() else { return };
+        let Some(wish) = self.proving.take().and_then(|proving| proving.wish) else { return };
         match verified.identity {
-            Some(identity) => self.establish(turn, &identity, opening.wish, &[], out),
+            Some(identity) => self.establish(turn, &identity, wish, &[], out),
             None => self.refuse(turn, WRONG),
         }
     }
