@@ -397,8 +397,12 @@ impl World {
         if data {
             let _ = self.hub.set_member_data(self.now, peer.key, &topic[6..], &[size]);
         }
-        let outcome =
-            self.hub.publish_with(self.now, peer.key, message, &PublishOptions { key, echo, ephemeral, ..PublishOptions::default() });
+        let outcome = self.hub.publish_with(
+            self.now,
+            peer.key,
+            message,
+            &PublishOptions { key, echo, ephemeral, ..PublishOptions::default() },
+        );
         assert_eq!(outcome.is_ok(), peer.alive && peer.attached, "{outcome:?}");
         if let Ok(outcome) = outcome {
             assert!(outcome.queued <= outcome.matched);
