@@ -49,4 +49,5 @@ pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
 pub use layers::{http, websocket};
+pub(crate) use parts::calendar;
 pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};

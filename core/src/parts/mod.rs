@@ -1,6 +1,7 @@
 //! Parts that serve any protocol, each usable on its own.
 
 pub mod backoff;
+pub(crate) mod calendar;
 pub mod flow;
 pub mod frame;
 pub mod keepalive;

@@ -216,8 +216,6 @@ pub struct Server {
     json: json::Shared,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
-    /// What time it is in the world: milliseconds since 1970-01-01 UTC, and when.
-    calendar: Option<(Instant, u64)>,
 }
 
 /// A drain that is under way.
@@ -268,7 +266,6 @@ impl Server {
             traffic: Traffic::default(),
             json: json::Shared::default(),
             pollers: BTreeSet::new(),
-            calendar: None,
         }
     }
 
@@ -286,14 +283,12 @@ impl Server {
     /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
     /// ([`Hub::set_calendar`]). Tell it at first, and again now and then.
     pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {
-        self.calendar = Some((now, unix_millis));
         self.hub.set_calendar(now, unix_millis);
     }
 
     /// What time it is in the world, in seconds since 1970-01-01 UTC, if it was said.
     fn unix_seconds(&self, now: Instant) -> Option<u64> {
-        let (at, millis) = self.calendar?;
-        Some((millis + now.saturating_since(at).as_millis() as u64) / 1000)
+        Some(self.hub.unix_millis(now)? / 1000)
     }
 
     /// Takes a connection that was just made.

@@ -8,7 +8,7 @@ use crate::time::Instant;
 use crate::topic::validate_topic;
 
 /// What time it is in the world, as the hub was told: milliseconds since 1970-01-01 UTC, and when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Calendar {
     at: Instant,
     millis: u64,
@@ -50,6 +50,11 @@ impl Hub {
     pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {
         let now = self.tick(now);
         self.calendar = Calendar::new(now, unix_millis);
+    }
+
+    /// What time it is in the world, in milliseconds since 1970-01-01 UTC, if it was said.
+    pub(crate) fn unix_millis(&self, now: Instant) -> Option<u64> {
+        (self.calendar != Calendar::EPOCH).then(|| self.calendar.millis(now))
     }
 
     /// Reads the history of a topic; whoever may subscribe to it may read it.

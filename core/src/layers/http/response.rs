@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 
 use super::StatusCode;
 use crate::buf::SendBuf;
+use crate::calendar::Second;
 use crate::error::Blocked;
 
 /// A body to be sent.
@@ -143,14 +144,13 @@ impl<S: SendBuf> Write for Put<'_, S> {
 /// assert_eq!(Date::from_unix(784_111_777).to_string(), "Sun, 06 Nov 1994 08:49:37 GMT");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Date(u64);
+pub struct Date(Second);
 
 impl Date {
     /// So many seconds since 1970-01-01 UTC; the end of the year 9999 is the latest.
     #[must_use]
     pub const fn from_unix(seconds: u64) -> Self {
-        const END: u64 = 253_402_300_799;
-        Self(if seconds > END { END } else { seconds })
+        Self(Second::from_unix(seconds))
     }
 }
 
@@ -159,19 +159,8 @@ impl fmt::Display for Date {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let (days, second) = (self.0 / 86_400, self.0 % 86_400);
-        // Years of 365.2425 days that begin in March, in cycles of 400.
-        let shifted = days + 719_468;
-        let (cycle, day_of_cycle) = (shifted / 146_097, shifted % 146_097);
-        let year_of_cycle =
-            (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-        let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-        let march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * march + 2) / 5 + 1;
-        let month = (march + 2) % 12;
-        let year = cycle * 400 + year_of_cycle + u64::from(month < 2);
-        let (weekday, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize]);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let ((year, month, day), (hour, minute, second)) = (self.0.date(), self.0.time());
+        let (weekday, month) = (DAYS[(self.0.days() % 7) as usize], MONTHS[month as usize - 1]);
         write!(f, "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
 }
