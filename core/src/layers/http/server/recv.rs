@@ -69,8 +69,10 @@ impl Server {
     fn next(&mut self, buf: &mut impl RecvBuf) -> Next {
         match &mut self.phase {
             Phase::Head => {
-                if !self.partial && buf.filled().starts_with(b"\r\n") {
-                    buf.take(2); // RFC 9112 §2.2: one may stand before a request
+                // RFC 9112 §2.2: empty lines may stand before a request. All of them go, since how
+                // many there are must not depend on how they were cut.
+                while !self.partial && buf.filled().starts_with(b"\r\n") {
+                    buf.take(2);
                 }
                 let octets = buf.filled();
                 if octets.is_empty() || octets == b"\r" {
