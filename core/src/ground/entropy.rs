@@ -1,5 +1,8 @@
 //! Randomness comes in: seeded in tests, scripted in vectors, from the system in adapters.
 
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
 /// A source of random bytes, in two streams.
 ///
 /// What goes on the wire in clear and what is secret come from separate streams, so that nobody
@@ -81,6 +84,61 @@ impl Entropy for Seeded {
     }
 }
 
+/// Entropy that follows from a secret key of 32 bytes, for a part of a machine that needs a source of its
+/// own: drawn once from another source, it costs that nothing more.
+///
+/// Whoever does not know the key cannot tell either stream from noise (SHA-256 of key, stream and counter).
+///
+/// ```
+/// use bowline_core::entropy::{Derived, Entropy, Seeded};
+/// let mut system = Seeded::new(7);
+/// let (mut a, mut b) = (Derived::from(&mut system), Derived::from(&mut system));
+/// assert_ne!(a.wire_u64(), b.wire_u64());
+/// ```
+#[derive(Clone)]
+pub struct Derived {
+    key: Zeroizing<[u8; 32]>,
+    blocks: u64,
+}
+
+impl Derived {
+    fn fill(&mut self, stream: u8, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            let block = Sha256::new()
+                .chain_update(&self.key[..])
+                .chain_update([stream])
+                .chain_update(self.blocks.to_le_bytes());
+            self.blocks += 1;
+            chunk.copy_from_slice(&block.finalize()[..chunk.len()]);
+        }
+    }
+}
+
+impl<E: Entropy + ?Sized> From<&mut E> for Derived {
+    /// Draws the key from the secret stream.
+    fn from(source: &mut E) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        source.secret(&mut key[..]);
+        Self { key, blocks: 0 }
+    }
+}
+
+impl core::fmt::Debug for Derived {
+    /// Without the key.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Derived").field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+impl Entropy for Derived {
+    fn wire(&mut self, out: &mut [u8]) {
+        self.fill(0, out);
+    }
+    fn secret(&mut self, out: &mut [u8]) {
+        self.fill(1, out);
+    }
+}
+
 /// Entropy read from two given byte strings, as conformance vectors prescribe it.
 ///
 /// What is asked for beyond the script is zero, and [`Scripted::overdrawn`] says so.
@@ -146,6 +204,27 @@ mod tests {
         assert!((0..1000).all(|_| e.wire_up_to(9) <= 9));
         assert_eq!(e.wire_up_to(0), 0);
         e.wire_up_to(u64::MAX);
+    }
+
+    #[test]
+    fn what_is_derived_is_all_of_its_own() {
+        let mut system = Seeded::new(1);
+        let mut e = Derived::from(&mut system);
+        let mut blocks = [[0; 32]; 6];
+        let (wire, secret) = blocks.split_at_mut(3);
+        e.wire(wire.as_flattened_mut());
+        e.secret(secret.as_flattened_mut());
+        let mut other = Derived::from(&mut system);
+        let mut theirs = [0; 32];
+        other.wire(&mut theirs);
+        assert!(!blocks.contains(&theirs));
+        assert!((1..6).all(|i| !blocks[..i].contains(&blocks[i])), "nothing comes twice");
+        let mut again = Derived::from(&mut Seeded::new(1));
+        let mut first = [0; 40];
+        again.wire(&mut first);
+        assert_eq!(first[..32], blocks[0], "the same key gives the same, however it is asked for");
+        assert_eq!(first[32..], blocks[1][..8]);
+        assert!(!std::format!("{e:?}").contains("key"));
     }
 
     #[test]

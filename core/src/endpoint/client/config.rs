@@ -7,6 +7,7 @@ use core::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::backoff::Policy;
+use crate::endpoint::carrier::RequestFields;
 use crate::session;
 
 /// How a client says who it is. Secrets are erased when dropped, and never printed.
@@ -139,6 +140,8 @@ pub struct ClientConfig {
     pub requests: usize,
     /// Whether to connect again when a connection is lost or cannot be made. Default: yes.
     pub reconnect: bool,
+    /// What a request for a WebSocket has beside, where one carries a connection. Default: nothing.
+    pub request_fields: RequestFields,
 }
 
 impl Default for ClientConfig {
@@ -159,6 +162,7 @@ impl Default for ClientConfig {
             request_timeout: Duration::from_secs(30),
             requests: 1024,
             reconnect: true,
+            request_fields: RequestFields::new(),
         }
     }
 }

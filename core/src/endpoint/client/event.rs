@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use crate::endpoint::carrier::WebSocketError;
 use crate::session::{Code, Properties, Received, SessionId};
 use crate::status::Status;
 use crate::time::Instant;
@@ -207,6 +208,9 @@ pub enum Reason {
         /// Why, in the server's words.
         text: String,
     },
+    /// The WebSocket beneath was not opened, or has ended.
+    #[error("{0}")]
+    WebSocket(WebSocketError),
     /// The credentials, with the name, do not fit into a handshake.
     #[error("name and credentials are too long for a handshake (8,192 octets; the name 256)")]
     Credentials,

@@ -2,10 +2,14 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
+use core::time::Duration;
 
 use super::event::{ClientEvent, DropReason, Reason, RequestFailure, RequestId};
 use super::outbox::Entry;
 use super::{Client, Command, Dial, Ending, State};
+use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::carrier::{Carrier, RequestFields, Spoken, Web, WebSocketError};
+use crate::lifecycle::Transport;
 use crate::session::{By, Closed, Code, Event};
 use crate::time::{Deadline, Instant, Why};
 
@@ -28,10 +32,20 @@ impl Client {
 
     /// The transport stands. HELLO goes out with the next [`poll_transmit`](Self::poll_transmit).
     pub fn handle_connected(&mut self, now: Instant) {
+        self.handle_connected_over(now, &Carrier::Transport);
+    }
+
+    /// The transport stands, and so is to be used. A WebSocket is asked for with the next
+    /// [`poll_transmit`](Self::poll_transmit); for its opening there is as long as for the session's
+    /// handshake, which follows.
+    pub fn handle_connected_over(&mut self, now: Instant, carrier: &Carrier) {
         self.tick(now);
         if self.state == State::Dialing && !self.over {
             self.state = State::Attached;
             self.sendable = true;
+            self.ended = Code::Normal;
+            let timeout = self.config.session.handshake_deadline;
+            self.web = Web::new(self.now, carrier, timeout, &mut *self.entropy);
         }
     }
 
@@ -49,12 +63,26 @@ impl Client {
         if let Some(session) = &mut self.session {
             session.handle_written(self.now, written, waiting);
         }
+        if let Some(web) = &mut self.web {
+            web.handle_written(self.now, written, waiting);
+        }
     }
 
     /// The server ended its direction of the stream; all that was read was given to
     /// [`recv`](Self::recv) before.
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
+        match self.web.take() {
+            None => self.end(),
+            Some(mut web) => {
+                web.handle_eof(self.now, self);
+                self.web = Some(web);
+            }
+        }
+    }
+
+    /// The stream of the session's octets has ended.
+    pub(super) fn end(&mut self) {
         match &mut self.session {
             Some(session) => {
                 session.handle_eof(self.now);
@@ -73,7 +101,7 @@ impl Client {
             // It never had a session, or what that had to say did not go out.
             self.disconnected(Reason::Cut);
         }
-        self.session = None;
+        (self.session, self.web) = (None, None);
         self.unread = false;
         self.state = State::Waiting;
     }
@@ -85,20 +113,14 @@ impl Client {
     /// [`handle_timeout`](Self::handle_timeout), then [`poll_connect`](Self::poll_connect).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let now = Some(Deadline::new(self.now, Why::Output));
         let own = match self.state {
             State::Waiting if self.over => return None,
             State::Waiting if self.inbox.is_full() => None,
             State::Waiting => self.backoff.poll_timeout(),
             State::Dialing => None,
-            State::Attached | State::Leaving => match &self.session {
-                _ if self.unread && !self.inbox.is_full() => return now,
-                // Behind octets that wait for the transport it goes out with them; the transport
-                // has a deadline, and so have requests and drains.
-                Some(s) if self.opened && self.sendable && !s.is_stalled() => return now,
-                Some(_) if self.auth_owed.is_some() => return now,
-                Some(session) => session.poll_timeout(),
-                None => return now,
+            State::Attached | State::Leaving => match &self.web {
+                None => self.due(),
+                Some(web) => web.poll_timeout(self.now, self),
             },
         };
         if self.over {
@@ -107,6 +129,20 @@ impl Client {
         let request = self.requests.deadline().map(|at| Deadline::new(at, Why::Request));
         let drain = self.drain_deadline().map(|at| Deadline::new(at, Why::Drain));
         Deadline::earliest(own, Deadline::earliest(request, drain))
+    }
+
+    /// When the session wants a turn, or what waits for it.
+    fn due(&self) -> Option<Deadline> {
+        let now = Some(Deadline::new(self.now, Why::Output));
+        match &self.session {
+            _ if self.unread && !self.inbox.is_full() => now,
+            // Behind octets that wait for the transport it goes out with them; the transport
+            // has a deadline, and so have requests and drains.
+            Some(s) if self.opened && self.sendable && !s.is_stalled() => now,
+            Some(_) if self.auth_owed.is_some() => now,
+            Some(session) => session.poll_timeout(),
+            None => now,
+        }
     }
 
     fn drain_deadline(&self) -> Option<Instant> {
@@ -128,6 +164,10 @@ impl Client {
             }
             let event = session.handle_timeout(self.now);
             self.take_end(event.as_ref());
+        }
+        if let Some(mut web) = self.web.take() {
+            web.handle_timeout(self.now, self);
+            self.web = Some(web);
         }
         if self.over {
             return;
@@ -194,6 +234,9 @@ impl Client {
             return;
         }
         self.keep_counts();
+        if let Reason::Local { code, .. } = reason {
+            self.ended = code;
+        }
         let attached = self.state == State::Attached;
         self.state = if attached { State::Leaving } else { State::Waiting };
         self.connection = self.connection.wrapping_add(1);
@@ -246,6 +289,7 @@ impl Client {
         }
         match reason {
             Reason::Credentials => true,
+            Reason::WebSocket(why) => why.is_final(self.had_session || self.config.endpoints > 1),
             Reason::Local { code: Code::AuthFailed | Code::Version, .. } => true,
             Reason::Remote { code, .. } | Reason::Local { code, .. } => match code {
                 Code::AuthFailed
@@ -293,5 +337,48 @@ impl Client {
     pub(super) fn dropped(&mut self, entry: &Entry, why: DropReason) {
         self.budget.remove(entry.octets());
         self.inbox.push(ClientEvent::Dropped { publish: entry.id, why });
+    }
+}
+
+impl Spoken for Client {
+    const PROTOCOL: &'static str = "bowline";
+
+    fn fields(&self) -> &RequestFields {
+        &self.config.request_fields
+    }
+
+    fn wants_transport(&self) -> bool {
+        self.state == State::Attached && !self.over
+    }
+
+    fn hear(&mut self, buf: &mut impl RecvBuf) {
+        self.recv_frames(buf);
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.unread
+    }
+
+    fn say(&mut self, out: &mut impl SendBuf) -> Transport {
+        self.transmit_frames(out)
+    }
+
+    fn due(&self) -> Option<Deadline> {
+        self.due()
+    }
+
+    fn ended(&self) -> Code {
+        self.ended
+    }
+
+    fn end(&mut self) {
+        self.end();
+    }
+
+    fn lost(&mut self, why: WebSocketError, retry_after: Option<Duration>) {
+        if let Some(after) = retry_after {
+            self.backoff.retry_after(self.now, after);
+        }
+        self.disconnected(Reason::WebSocket(why));
     }
 }

@@ -75,6 +75,12 @@
 //! # Ok::<(), bowline_core::endpoint::client::ClientError>(())
 //! ```
 //!
+//! # Over a WebSocket
+//!
+//! Where [`handle_connected_over`](Client::handle_connected_over) says so instead, the client opens a
+//! WebSocket (RFC 6455) on the transport, with the subprotocol `bowline`, and speaks in its messages.
+//! Nothing else is different, but that a connection may end for [one more reason](Reason::WebSocket).
+//!
 //! # What is promised
 //!
 //! - A reliable message that was taken in is sent until the server has accepted it, or the
@@ -91,7 +97,8 @@
 //!
 //! Wrong credentials, an authentication method or version that the server does not have, not being
 //! allowed, and being taken over by another client that resumed the same session: connecting again
-//! would not help, or make it worse. All else is tried again, by the backoff's rules.
+//! would not help, or make it worse. So does a WebSocket that is refused by the only endpoint with a status
+//! that would be the same another time. All else is tried again, by the backoff's rules.
 
 mod calls;
 mod config;
@@ -112,6 +119,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub use super::carrier::{Carrier, FieldError, RequestFields, WebSocketError};
 pub use calls::{ClientError, Publish, Reply, Request, SubscribeOptions};
 pub use config::{ClientConfig, Credentials, QueueLimits, WhenFull};
 pub use event::{
@@ -121,6 +129,7 @@ pub use event::{
 pub use outbox::Outgoing;
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
+use super::carrier::Web;
 use inbox::Inbox;
 use outbox::{Budget, Outbox};
 use requests::{Requests, Serving};
@@ -129,7 +138,7 @@ use subscriptions::Subscriptions;
 use crate::backoff::Backoff;
 use crate::entropy::Entropy;
 use crate::scram::ScramClient;
-use crate::session::{Features, Resume, Session};
+use crate::session::{Code, Features, Resume, Session};
 use crate::time::Instant;
 
 /// "Open a transport there, now."
@@ -195,6 +204,10 @@ pub struct Client {
     backoff: Backoff,
     redirect: Option<String>,
 
+    /// Between the session and the transport that stands, where it is not carried as it is.
+    web: Option<Box<Web>>,
+    /// With which code the last connection ended here.
+    ended: Code,
     /// On the transport that stands, from when HELLO was put.
     session: Option<Session>,
     /// The SCRAM exchange of a connection that opens, and the step that is owed.
@@ -248,6 +261,8 @@ impl Client {
             ending: None,
             backoff: Backoff::new(config.backoff, config.endpoints),
             redirect: None,
+            web: None,
+            ended: Code::Normal,
             session: None,
             scram: None,
             auth_owed: None,

@@ -28,6 +28,17 @@ impl Client {
     /// take. Then [`poll_transmit`](Self::poll_transmit): there may be something to answer.
     pub fn recv(&mut self, now: Instant, buf: &mut impl RecvBuf) {
         self.tick(now);
+        match self.web.take() {
+            None => self.recv_frames(buf),
+            Some(mut web) => {
+                web.recv(self.now, self, buf);
+                self.web = Some(web);
+            }
+        }
+    }
+
+    /// The same of the session's own octets.
+    pub(super) fn recv_frames(&mut self, buf: &mut impl RecvBuf) {
         self.unread = false;
         loop {
             let Some(session) = &mut self.session else { return };

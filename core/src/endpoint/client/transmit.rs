@@ -30,6 +30,18 @@ impl Client {
     /// once that is written; [`Transport::Drop`] also where there should be none.
     pub fn poll_transmit(&mut self, now: crate::time::Instant, out: &mut impl SendBuf) -> Transport {
         self.tick(now);
+        match self.web.take() {
+            None => self.transmit_frames(out),
+            Some(mut web) => {
+                let owed = web.poll_transmit(self.now, self, out);
+                self.web = Some(web);
+                owed
+            }
+        }
+    }
+
+    /// The same of the session's own octets.
+    pub(super) fn transmit_frames(&mut self, out: &mut impl SendBuf) -> Transport {
         if self.state == State::Attached && self.session.is_none() && !self.over {
             self.hello(out);
         }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{QueueLimits, WhenFull};
 use crate::backoff::Policy;
+use crate::endpoint::carrier::RequestFields;
 use crate::mqtt::{self, PropertyBlock, Qos, Version};
 
 /// What the server publishes when this client is lost (§3.1.2.5).
@@ -114,6 +115,8 @@ pub struct ClientConfig {
     pub incoming: QueueLimits,
     /// Whether to connect again when a connection is lost or cannot be made. Default: yes.
     pub reconnect: bool,
+    /// What a request for a WebSocket has beside, where one carries a connection. Default: nothing.
+    pub request_fields: RequestFields,
 }
 
 impl Default for ClientConfig {
@@ -144,6 +147,7 @@ impl Default for ClientConfig {
             keep_qos0: true,
             incoming: QueueLimits { max_messages: 65_536, max_bytes: 4 << 20 },
             reconnect: true,
+            request_fields: RequestFields::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::calls::AckHandle;
 use super::{DropReason, QueueLimits};
+use crate::endpoint::carrier::WebSocketError;
 use crate::mqtt::{self, Delivery, Properties, Qos, ReasonCode};
 use crate::time::Instant;
 
@@ -158,6 +159,9 @@ pub enum Reason {
         /// The rule.
         text: &'static str,
     },
+    /// The WebSocket beneath was not opened, or has ended.
+    #[error("{0}")]
+    WebSocket(WebSocketError),
     /// The settings make no CONNECT.
     #[error("no CONNECT can be made of the settings: {0}")]
     Settings(&'static str),

@@ -1,10 +1,15 @@
 //! Connections: made, lost, made again; and the time in between.
 
+use core::time::Duration;
+
 use super::event::{ClientEvent, Reason};
 use super::outbox::Entry;
 use super::{Client, Dial, DropReason, Ending, State};
-use crate::lifecycle::By;
+use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::carrier::{Carrier, RequestFields, Spoken, Web, WebSocketError};
+use crate::lifecycle::{By, Transport};
 use crate::mqtt::{AliasTable, Closed, ReasonCode};
+use crate::session::Code;
 use crate::time::{Deadline, Instant, Why};
 
 impl Client {
@@ -26,11 +31,20 @@ impl Client {
 
     /// The transport stands. CONNECT goes out with the next [`poll_transmit`](Self::poll_transmit).
     pub fn handle_connected(&mut self, now: Instant) {
+        self.handle_connected_over(now, &Carrier::Transport);
+    }
+
+    /// The transport stands, and so is to be used. A WebSocket is asked for with the next
+    /// [`poll_transmit`](Self::poll_transmit); for its opening there is as long as for the answer to
+    /// CONNECT, which follows.
+    pub fn handle_connected_over(&mut self, now: Instant, carrier: &Carrier) {
         self.tick(now);
         if self.state == State::Dialing && !self.over {
             self.state = State::Attached;
             self.aliases = AliasTable::new(); // [MQTT-3.3.2-7]
             self.greeted = false;
+            self.broken = false;
+            self.web = Web::new(self.now, carrier, self.config.connect_timeout, &mut *self.entropy);
         }
     }
 
@@ -48,12 +62,26 @@ impl Client {
         if self.greeted {
             self.inner.handle_written(self.now, written, waiting);
         }
+        if let Some(web) = &mut self.web {
+            web.handle_written(self.now, written, waiting);
+        }
     }
 
     /// The server ended its direction of the stream; all that was read was given to
     /// [`recv`](Self::recv) before.
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
+        match self.web.take() {
+            None => self.end(),
+            Some(mut web) => {
+                web.handle_eof(self.now, self);
+                self.web = Some(web);
+            }
+        }
+    }
+
+    /// The stream of the session's octets has ended.
+    fn end(&mut self) {
         if self.greeted {
             self.inner.handle_eof(self.now);
             self.take_end();
@@ -69,6 +97,7 @@ impl Client {
             self.disconnected(Reason::Cut);
         }
         self.greeted = false;
+        self.web = None;
         self.unread = false;
         self.state = State::Waiting;
     }
@@ -80,24 +109,15 @@ impl Client {
     /// [`poll_connect`](Self::poll_connect).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let now = Some(Deadline::new(self.now, Why::Output));
         let own = match self.state {
             State::Waiting if self.over => return None,
             State::Waiting if self.inbox.is_full() => None,
             State::Waiting => self.backoff.poll_timeout(),
             State::Dialing => None,
-            State::Attached | State::Leaving if !self.greeted => return now,
-            State::Attached | State::Leaving => {
-                if self.unread && !self.inbox.is_full() {
-                    return now;
-                }
-                // Behind octets that wait for the transport it goes out with them.
-                let due = self.opened && self.sendable || self.auth_due && !self.commands.is_empty();
-                if due && !self.inner.is_stalled() {
-                    return now;
-                }
-                self.inner.poll_timeout()
-            }
+            State::Attached | State::Leaving => match &self.web {
+                None => self.due(),
+                Some(web) => web.poll_timeout(self.now, self),
+            },
         };
         if self.over {
             return own;
@@ -107,6 +127,17 @@ impl Client {
             _ => None,
         };
         Deadline::earliest(own, drain)
+    }
+
+    /// When the session wants a turn, or what waits for it.
+    fn due(&self) -> Option<Deadline> {
+        let now = Some(Deadline::new(self.now, Why::Output));
+        if !self.greeted || self.unread && !self.inbox.is_full() {
+            return now;
+        }
+        // Behind octets that wait for the transport it goes out with them.
+        let due = self.opened && self.sendable || self.auth_due && !self.commands.is_empty();
+        if due && !self.inner.is_stalled() { now } else { self.inner.poll_timeout() }
     }
 
     /// Time has passed: does what is due.
@@ -120,6 +151,10 @@ impl Client {
             if let Some(event) = self.inner.handle_timeout(self.now) {
                 self.on_event(event);
             }
+        }
+        if let Some(mut web) = self.web.take() {
+            web.handle_timeout(self.now, self);
+            self.web = Some(web);
         }
         if matches!(self.ending, Some(Ending::Drain(at)) if at <= self.now) && !self.over {
             self.close(self.now);
@@ -157,6 +192,7 @@ impl Client {
         if self.over || self.state == State::Leaving {
             return;
         }
+        self.broken = matches!(reason, Reason::Local { .. });
         self.state = if self.is_attached() { State::Leaving } else { State::Waiting };
         self.connection = self.connection.wrapping_add(1);
         (self.opened, self.sendable, self.auth_due) = (false, false, false);
@@ -183,6 +219,7 @@ impl Client {
         }
         match reason {
             Reason::Settings(_) => true,
+            Reason::WebSocket(why) => why.is_final(self.had_session || self.config.endpoints > 1),
             // What another try would end with as well; what passes is the server's load or absence.
             Reason::Refused { code, .. } => !matches!(
                 code,
@@ -229,5 +266,48 @@ impl Client {
     pub(super) fn dropped(&mut self, entry: &Entry, why: DropReason) {
         self.outbox.done(entry.octets());
         self.inbox.push(ClientEvent::Dropped { publish: entry.id, why });
+    }
+}
+
+impl Spoken for Client {
+    const PROTOCOL: &'static str = "mqtt";
+
+    fn fields(&self) -> &RequestFields {
+        &self.config.request_fields
+    }
+
+    fn wants_transport(&self) -> bool {
+        self.is_attached() && !self.over
+    }
+
+    fn hear(&mut self, buf: &mut impl RecvBuf) {
+        self.recv_packets(buf);
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.unread
+    }
+
+    fn say(&mut self, out: &mut impl SendBuf) -> Transport {
+        self.transmit_packets(out)
+    }
+
+    fn due(&self) -> Option<Deadline> {
+        self.due()
+    }
+
+    fn ended(&self) -> Code {
+        if self.broken { Code::Malformed } else { Code::Normal }
+    }
+
+    fn end(&mut self) {
+        self.end();
+    }
+
+    fn lost(&mut self, why: WebSocketError, retry_after: Option<Duration>) {
+        if let Some(after) = retry_after {
+            self.backoff.retry_after(self.now, after);
+        }
+        self.disconnected(Reason::WebSocket(why));
     }
 }

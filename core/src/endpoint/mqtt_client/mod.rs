@@ -44,6 +44,13 @@
 //! # Ok::<(), bowline_core::endpoint::mqtt_client::ClientError>(())
 //! ```
 //!
+//! # Over a WebSocket
+//!
+//! Where [`handle_connected_over`](Client::handle_connected_over) says so instead, the client opens a
+//! WebSocket (RFC 6455) on the transport, with the subprotocol `mqtt` ([MQTT-6.0.0-3]), and speaks in its
+//! messages. Nothing else is different, but that a connection may end for
+//! [one more reason](Reason::WebSocket).
+//!
 //! # What is promised
 //!
 //! - A message with QoS 1 or 2 that was taken in is sent until the server has it, or the application is
@@ -57,8 +64,9 @@
 //! # What ends it
 //!
 //! What the next connection would end with as well: wrong credentials, a client identifier, will or
-//! version that the server does not take, and a session that another client has taken over. All else is
-//! tried again, by the backoff's rules.
+//! version that the server does not take, a session that another client has taken over, and a WebSocket that
+//! the only endpoint refuses with a status that would be the same another time. All else is tried again, by
+//! the backoff's rules.
 
 mod calls;
 mod config;
@@ -79,12 +87,14 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
+pub use super::carrier::{Carrier, FieldError, RequestFields, WebSocketError};
 pub use super::client::{ClientError, Dial, DropReason, Outgoing, QueueLimits, WhenFull};
 pub use calls::{AckHandle, Publish};
 pub use config::{AuthMethod, ClientConfig, Will};
 pub use event::{ClientEvent, Message, PublishId, Reason, SubscriptionId};
 pub use subscriptions::{MAX_SUBSCRIPTIONS, Subscribe};
 
+use super::carrier::Web;
 use event::Inbox;
 use outbox::Outbox;
 use session::Session;
@@ -138,6 +148,10 @@ pub struct Client {
     backoff: Backoff,
     redirect: Option<String>,
 
+    /// Between the session and the transport that stands, where it is not carried as it is.
+    web: Option<Box<Web>>,
+    /// The connection ended here, because a rule was broken.
+    broken: bool,
     /// The session, over all connections.
     inner: mqtt::Client<Session, AliasTable>,
     /// The topics of the aliases that the server has set on this connection.
@@ -188,6 +202,8 @@ impl Client {
             ending: None,
             backoff: Backoff::new(config.backoff, config.endpoints),
             redirect: None,
+            web: None,
+            broken: false,
             inner: mqtt::Client::new(&config.machine(), session, AliasTable::new()),
             aliases: AliasTable::new(),
             greeted: false,

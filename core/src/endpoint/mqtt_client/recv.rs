@@ -21,6 +21,17 @@ impl Client {
     /// Then [`poll_transmit`](Self::poll_transmit): there may be something to answer.
     pub fn recv(&mut self, now: Instant, buf: &mut impl RecvBuf) {
         self.tick(now);
+        match self.web.take() {
+            None => self.recv_packets(buf),
+            Some(mut web) => {
+                web.recv(self.now, self, buf);
+                self.web = Some(web);
+            }
+        }
+    }
+
+    /// The same of the session's own octets.
+    pub(super) fn recv_packets(&mut self, buf: &mut impl RecvBuf) {
         self.unread = false;
         if !self.greeted {
             return;

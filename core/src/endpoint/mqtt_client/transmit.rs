@@ -28,6 +28,18 @@ impl Client {
     /// [`Transport::Drop`] also where there should be none.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut impl SendBuf) -> Transport {
         self.tick(now);
+        match self.web.take() {
+            None => self.transmit_packets(out),
+            Some(mut web) => {
+                let owed = web.poll_transmit(self.now, self, out);
+                self.web = Some(web);
+                owed
+            }
+        }
+    }
+
+    /// The same of the session's own octets.
+    pub(super) fn transmit_packets(&mut self, out: &mut impl SendBuf) -> Transport {
         if self.is_attached() && !self.greeted && !self.over {
             self.greet(out);
         }

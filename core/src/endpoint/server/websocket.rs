@@ -10,6 +10,7 @@ use super::http::HttpConfig;
 use super::spoken::Spoken;
 use super::{Peer, bowline};
 use crate::buf::{RecvBuf, SendBuf};
+use crate::endpoint::carrier;
 use crate::lifecycle::Transport;
 use crate::session::Code;
 use crate::time::{Deadline, Instant};
@@ -181,20 +182,11 @@ impl WebSocket {
 fn farewell(ended: Option<Code>, turn: &Turn<'_>) -> (CloseCode, &'static str) {
     let draining = turn.server.draining.as_ref();
     match ended.unwrap_or(if draining.is_some() { Code::GoingAway } else { Code::Normal }) {
-        Code::Normal => (CloseCode::NORMAL, ""),
         // Who is told when to come back is told of a restart.
         Code::GoingAway if draining.is_some_and(|d| !d.retry_after.is_zero()) => {
             (CloseCode::RESTART, "the server restarts")
         }
         Code::GoingAway => (CloseCode::GOING_AWAY, "the server is going away"),
-        Code::TakenOver => (CloseCode::POLICY, "the session goes on over another connection"),
-        Code::FrameTooLarge => (CloseCode::TOO_BIG, "a frame within is too large"),
-        Code::NotAuthorized | Code::AuthFailed | Code::AuthMethod => (CloseCode::POLICY, "not authorized"),
-        Code::Quota | Code::SlowConsumer => (CloseCode::POLICY, "you take less than you are sent"),
-        Code::KeepaliveTimeout | Code::HandshakeTimeout => {
-            (CloseCode::POLICY, "you were silent for too long")
-        }
-        Code::Internal => (CloseCode::INTERNAL, "internal error"),
-        _ => (CloseCode::PROTOCOL, "the protocol within was broken"),
+        code => carrier::farewell(code),
     }
 }

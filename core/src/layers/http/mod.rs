@@ -43,6 +43,8 @@ pub use chunked::{Chunk, Chunked};
 pub use fault::Fault;
 pub use head::{BodyLength, HeadScanner, RequestHead, Version};
 pub use headers::Headers;
+#[cfg(feature = "alloc")]
+pub(crate) use response::check_field;
 pub use response::{BadField, Body, Date, Response, SendError};
 pub use server::{Event, Server};
 pub use status::StatusCode;

@@ -105,7 +105,7 @@ impl SendError {
 }
 
 /// Whether a field may be written: nobody can put a line of his own into a head by it.
-pub(super) fn check_field(name: &str, value: &str) -> Result<(), BadField> {
+pub(crate) fn check_field(name: &str, value: &str) -> Result<(), BadField> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let in_value = |b: u8| b == b'\t' || b >= b' ' && b != 0x7f;
     if !name.is_empty() && name.bytes().all(token) && value.bytes().all(in_value) {

@@ -196,10 +196,13 @@ impl<'b> Offer<'b> {
     }
 }
 
+/// How many fields a client may put beside its own.
+pub const BESIDE: usize = 8;
+
 /// Fields of a head.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'a> {
-    fields: [(&'a str, &'a str); 8],
+    fields: [(&'a str, &'a str); 6 + BESIDE],
     len: usize,
 }
 
@@ -256,7 +259,7 @@ pub struct Opening<'a> {
     pub protocols: &'a str,
     /// Extensions, with their parameters; empty: none.
     pub extensions: &'a str,
-    /// Fields beside these, two at most: `Origin`, `Authorization`.
+    /// Fields beside these, [`BESIDE`] at most: `Origin`, `Authorization`.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
@@ -283,6 +286,9 @@ pub enum AnswerFault {
     /// It is no 101: the server refuses, or is elsewhere.
     #[error("the server answers {0}")]
     Status(StatusCode),
+    /// HTTP/1.0 has no upgrade.
+    #[error("the answer is of HTTP/1.0, which has no upgrade (RFC 6455 §4.2.2)")]
+    Version,
     /// `Upgrade` is not `websocket`.
     #[error("the answer's Upgrade does not name websocket (RFC 6455 §4.1)")]
     Upgrade,
@@ -295,6 +301,9 @@ pub enum AnswerFault {
     /// A subprotocol that was not offered, or several.
     #[error("the server chose a subprotocol that was not offered (RFC 6455 §4.1)")]
     Protocol,
+    /// No subprotocol, where only those that were offered would do.
+    #[error("the server chose none of the subprotocols that were offered")]
+    NoProtocol,
     /// Extensions, and none was offered.
     #[error("the server chose an extension that was not offered (RFC 6455 §4.1)")]
     Extensions,
@@ -323,7 +332,7 @@ impl Opening<'_> {
         if !self.extensions.is_empty() {
             fields.push("sec-websocket-extensions", self.extensions);
         }
-        for (name, value) in self.headers.iter().take(2) {
+        for (name, value) in self.headers.iter().take(BESIDE) {
             fields.push(name, value);
         }
         Request { host: self.host, target: self.target, headers: fields.as_slice() }.put(out)?;
@@ -341,6 +350,9 @@ impl Opened {
         let headers = head.headers;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(AnswerFault::Status(head.status));
+        }
+        if head.version != Version::Http11 {
+            return Err(AnswerFault::Version);
         }
         if !headers.text("upgrade").is_some_and(|u| u.eq_ignore_ascii_case("websocket")) {
             return Err(AnswerFault::Upgrade);
@@ -535,6 +547,7 @@ mod tests {
         assert_eq!(check(&offering, &extended), Ok((None, Some(b"x".to_vec()))));
         for (answer, fault) in [
             ("HTTP/1.1 403 Forbidden\r\n".into(), AnswerFault::Status(StatusCode::FORBIDDEN)),
+            (good.replace("HTTP/1.1", "HTTP/1.0"), AnswerFault::Version),
             (good.replace("Upgrade: WebSocket", "Upgrade: websockets"), AnswerFault::Upgrade),
             (good.replace("Connection: upgrade", "Connection: close"), AnswerFault::Connection),
             (good.replace("s3p", "S3p"), AnswerFault::Accept),

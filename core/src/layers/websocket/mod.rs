@@ -1,6 +1,7 @@
 //! WebSocket (RFC 6455), both sides: a layer that carries messages, or any dialect's octets.
 //!
 //! The opening [`handshake`] comes before it: a [`WebSocket`] begins with the first octet behind the heads.
+//! A client has it done by [`Connect`].
 //!
 //! # How to drive a [`WebSocket`]
 //!
@@ -49,6 +50,7 @@
 mod carry;
 mod close;
 mod code;
+mod connect;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 mod event;
@@ -68,6 +70,7 @@ mod tests;
 
 pub use carry::{Decoded, Framed};
 pub use code::CloseCode;
+pub use connect::{Connect, OpenFault, Refused};
 pub use event::{Closed, Event, Message, Piece};
 pub use fault::Fault;
 pub use frame::{CONTROL_MAX, HEADER_MAX, Kind, Opcode};

@@ -13,7 +13,7 @@ fn with(credentials: Credentials) -> World {
 }
 
 #[test]
-fn each_authentication_connects_or_ends_it() {
+pub(super) fn each_authentication_connects_or_ends_it() {
     for right in [
         Credentials::None,
         Credentials::password("ann", "pencil"),
@@ -42,7 +42,7 @@ fn each_authentication_connects_or_ends_it() {
 }
 
 #[test]
-fn a_server_that_does_not_know_the_password_is_left() {
+pub(super) fn a_server_that_does_not_know_the_password_is_left() {
     let mut world = World::new(ClientConfig { credentials: Credentials::scram("ann", "pencil"), ..config() });
     world.server.forge = true;
     world.run();
@@ -52,7 +52,7 @@ fn a_server_that_does_not_know_the_password_is_left() {
 }
 
 #[test]
-fn octets_may_come_one_by_one() {
+pub(super) fn octets_may_come_one_by_one() {
     for piece in [1, 2, 3, 5, 1000] {
         let mut world =
             World::new(ClientConfig { credentials: Credentials::scram("ann", "pencil"), ..config() });
@@ -65,7 +65,7 @@ fn octets_may_come_one_by_one() {
 }
 
 #[test]
-fn attempts_back_off_and_go_round_the_endpoints() {
+pub(super) fn attempts_back_off_and_go_round_the_endpoints() {
     let mut world = World::new(ClientConfig { endpoints: 3, ..config() });
     world.reachable = false;
     world.advance(Duration::from_secs(60));
@@ -86,7 +86,7 @@ fn attempts_back_off_and_go_round_the_endpoints() {
 }
 
 #[test]
-fn a_limit_of_attempts_or_of_patience_ends_it() {
+pub(super) fn a_limit_of_attempts_or_of_patience_ends_it() {
     let mut limited = config();
     limited.backoff.max_attempts = Some(4);
     for (config, dials) in [(limited, 4), (ClientConfig { reconnect: false, ..config() }, 1)] {
@@ -101,7 +101,7 @@ fn a_limit_of_attempts_or_of_patience_ends_it() {
 }
 
 #[test]
-fn what_cannot_get_better_ends_it_and_the_rest_does_not() {
+pub(super) fn what_cannot_get_better_ends_it_and_the_rest_does_not() {
     for code in [Code::AuthMethod, Code::Version, Code::NotAuthorized, Code::TakenOver] {
         let mut world = World::connected(config());
         world.serve(|s, now, _| s.close(now, code, "so"));
@@ -120,7 +120,7 @@ fn what_cannot_get_better_ends_it_and_the_rest_does_not() {
 }
 
 #[test]
-fn a_session_that_is_refused_is_forgotten_once() {
+pub(super) fn a_session_that_is_refused_is_forgotten_once() {
     let mut world = World::connected(config());
     (world.server.refuse, world.server.resume_only_fresh) = (Some(Code::SessionRefused), true);
     world.publish("0");
@@ -137,7 +137,7 @@ fn a_session_that_is_refused_is_forgotten_once() {
 }
 
 #[test]
-fn a_session_that_the_server_ended_is_not_resumed() {
+pub(super) fn a_session_that_the_server_ended_is_not_resumed() {
     let mut world = World::connected(config());
     world.serve(|s, now, _| s.close(now, Code::Normal, ""));
     world.advance(Duration::from_secs(10));
@@ -146,7 +146,7 @@ fn a_session_that_the_server_ended_is_not_resumed() {
 }
 
 #[test]
-fn a_handshake_that_hangs_is_given_up() {
+pub(super) fn a_handshake_that_hangs_is_given_up() {
     let mut world = World::new(config());
     let dial = world.client.poll_connect(world.now).unwrap();
     assert_eq!(dial, Dial { endpoint: 0, address: None });
@@ -162,14 +162,14 @@ fn a_handshake_that_hangs_is_given_up() {
 }
 
 #[test]
-fn credentials_that_do_not_fit_end_it() {
+pub(super) fn credentials_that_do_not_fit_end_it() {
     let world = with(Credentials::token(vec![7; 9000]));
     assert_eq!(world.closed(), Some(&Reason::Credentials));
     assert!(world.client.is_closed());
 }
 
 #[test]
-fn time_that_jumps_does_no_harm() {
+pub(super) fn time_that_jumps_does_no_harm() {
     let mut world = World::connected(config());
     world.publish("0");
     let back = Instant::from_millis(1);
@@ -187,7 +187,7 @@ fn time_that_jumps_does_no_harm() {
 }
 
 #[test]
-fn a_silent_server_is_found_out_and_an_idle_one_is_kept() {
+pub(super) fn a_silent_server_is_found_out_and_an_idle_one_is_kept() {
     let mut silent = config();
     silent.session.limits.keepalive = Some(Duration::from_secs(10));
     let mut world = World::connected(silent.clone());

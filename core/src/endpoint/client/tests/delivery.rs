@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::world::{World, config, numbers};
+use crate::endpoint::carrier::tests::carrier;
 use crate::entropy::{Entropy, Seeded};
 use crate::session::{Properties, Property};
 
@@ -43,7 +44,7 @@ fn check(world: &World, what: &str) {
 }
 
 #[test]
-fn a_cut_at_every_octet_loses_and_doubles_nothing() {
+pub(super) fn a_cut_at_every_octet_loses_and_doubles_nothing() {
     let mut whole = exchange(small());
     whole.advance(Duration::from_secs(5));
     check(&whole, "uncut");
@@ -59,7 +60,7 @@ fn a_cut_at_every_octet_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn two_cuts_one_after_the_other_do_not_either() {
+pub(super) fn two_cuts_one_after_the_other_do_not_either() {
     for first in (1..900).step_by(37) {
         for second in (1..900).step_by(29) {
             let mut world = exchange(small());
@@ -75,20 +76,24 @@ proptest! {
     /// Random cuts, pieces, room and pauses: all arrives once and in order.
     #[test]
     fn random_cuts_and_delays(seed in any::<u64>()) {
-        let mut dice = Seeded::new(seed);
-        let mut world = exchange(small());
-        world.piece = 1 + dice.wire_up_to(200) as usize;
-        world.room = 300 + dice.wire_up_to(400) as usize;
-        for _ in 0..dice.wire_up_to(12) {
-            world.cut[dice.wire_up_to(1) as usize] = Some(1 + dice.wire_up_to(400) as usize);
-            world.reachable = dice.wire_up_to(4) > 0;
-            world.takes = dice.wire_up_to(3) > 0;
-            world.advance(Duration::from_millis(dice.wire_up_to(2000)));
-        }
-        (world.cut, world.reachable, world.takes) = ([None; 2], true, true);
-        world.advance(Duration::from_secs(120));
-        check(&world, &std::format!("seed {seed}"));
+        cuts_and_delays(seed);
     }
+}
+
+pub(super) fn cuts_and_delays(seed: u64) {
+    let mut dice = Seeded::new(seed);
+    let mut world = exchange(small());
+    world.piece = 1 + dice.wire_up_to(200) as usize;
+    world.room = 300 + dice.wire_up_to(400) as usize;
+    for _ in 0..dice.wire_up_to(12) {
+        world.cut[dice.wire_up_to(1) as usize] = Some(1 + dice.wire_up_to(400) as usize);
+        world.reachable = dice.wire_up_to(4) > 0;
+        world.takes = dice.wire_up_to(3) > 0;
+        world.advance(Duration::from_millis(dice.wire_up_to(2000)));
+    }
+    (world.cut, world.reachable, world.takes) = ([None; 2], true, true);
+    world.advance(Duration::from_secs(120));
+    check(&world, &std::format!("seed {seed}"));
 }
 
 proptest! {
@@ -112,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn a_large_message_drops_nothing_where_it_cannot_fit() {
+pub(super) fn a_large_message_drops_nothing_where_it_cannot_fit() {
     let outgoing = QueueLimits { max_messages: 10, max_bytes: 100 };
     let mut world = World::connected(ClientConfig { outgoing, when_full: WhenFull::DropOldest, ..config() });
     world.publish(0);
@@ -127,7 +132,7 @@ fn a_large_message_drops_nothing_where_it_cannot_fit() {
 }
 
 #[test]
-fn at_most_once_is_accepted_when_written() {
+pub(super) fn at_most_once_is_accepted_when_written() {
     let mut world = World::connected(config());
     let id = world.client.publish(world.now, Publish::new("t", "x")).unwrap();
     world.run();
@@ -136,7 +141,7 @@ fn at_most_once_is_accepted_when_written() {
 }
 
 #[test]
-fn order_is_kept_between_both_kinds_also_from_offline() {
+pub(super) fn order_is_kept_between_both_kinds_also_from_offline() {
     let mut world = World::new(config());
     for i in 0..20 {
         let publish = Publish { reliable: i % 3 == 0, ..Publish::new("t", i.to_string()) };
@@ -147,7 +152,7 @@ fn order_is_kept_between_both_kinds_also_from_offline() {
 }
 
 #[test]
-fn a_lost_session_sends_again_and_says_so() {
+pub(super) fn a_lost_session_sends_again_and_says_so() {
     let mut world = World::connected(config());
     world.server.mute = true;
     let options = SubscribeOptions::default();
@@ -171,7 +176,7 @@ fn a_lost_session_sends_again_and_says_so() {
 }
 
 #[test]
-fn sessions_that_do_not_outlive_connections_are_lost_each_time() {
+pub(super) fn sessions_that_do_not_outlive_connections_are_lost_each_time() {
     let mut world = World::connected(ClientConfig { expiry: Duration::ZERO, ..config() });
     assert!(world.client.session_id().is_some(), "this server grants it all the same");
     world.server.expiry = Duration::ZERO;
@@ -187,7 +192,7 @@ fn sessions_that_do_not_outlive_connections_are_lost_each_time() {
 }
 
 #[test]
-fn only_unanswered_subscriptions_are_sent_again_after_a_resume() {
+pub(super) fn only_unanswered_subscriptions_are_sent_again_after_a_resume() {
     let mut world = World::connected(config());
     let options = SubscribeOptions::default();
     let first = world.client.subscribe(world.now, "a", options).unwrap();
@@ -208,7 +213,7 @@ fn only_unanswered_subscriptions_are_sent_again_after_a_resume() {
 }
 
 #[test]
-fn a_refused_subscription_is_no_more() {
+pub(super) fn a_refused_subscription_is_no_more() {
     let mut world = World::connected(config());
     world.server.subscribe_status = crate::status::Status::NotAuthorized;
     let id = world.client.subscribe(world.now, "secret", SubscribeOptions::default()).unwrap();
@@ -221,7 +226,7 @@ fn a_refused_subscription_is_no_more() {
 }
 
 #[test]
-fn the_offline_queue_keeps_its_limits_and_its_policy() {
+pub(super) fn the_offline_queue_keeps_its_limits_and_its_policy() {
     let outgoing = QueueLimits { max_messages: 3, max_bytes: 100 };
     let mut world = World::new(ClientConfig { outgoing, ..config() });
     world.reachable = false;
@@ -250,7 +255,7 @@ fn the_offline_queue_keeps_its_limits_and_its_policy() {
 }
 
 #[test]
-fn what_is_in_flight_is_not_dropped_for_newer_ones() {
+pub(super) fn what_is_in_flight_is_not_dropped_for_newer_ones() {
     let outgoing = QueueLimits { max_messages: 2, max_bytes: 100 };
     let mut world = World::connected(ClientConfig { outgoing, when_full: WhenFull::DropOldest, ..config() });
     world.publish(0);
@@ -266,7 +271,7 @@ fn what_is_in_flight_is_not_dropped_for_newer_ones() {
 }
 
 #[test]
-fn at_most_once_waits_for_a_connection_only_if_wanted() {
+pub(super) fn at_most_once_waits_for_a_connection_only_if_wanted() {
     let mut world = World::new(ClientConfig { keep_unreliable: false, ..config() });
     assert_eq!(world.client.publish(world.now, Publish::new("t", "x")), Err(ClientError::NotConnected));
     world.run();
@@ -279,7 +284,7 @@ fn at_most_once_waits_for_a_connection_only_if_wanted() {
 }
 
 #[test]
-fn what_has_waited_too_long_or_is_too_large_is_dropped() {
+pub(super) fn what_has_waited_too_long_or_is_too_large_is_dropped() {
     let mut world = World::new(config());
     world.reachable = false;
     let mut memory = [0; 16];
@@ -305,7 +310,7 @@ fn what_has_waited_too_long_or_is_too_large_is_dropped() {
 }
 
 #[test]
-fn messages_keep_topic_properties_and_payload() {
+pub(super) fn messages_keep_topic_properties_and_payload() {
     let mut world = World::connected(config());
     let id = world.client.subscribe(world.now, "a/#", SubscribeOptions::default()).unwrap();
     world.run();
@@ -330,7 +335,7 @@ fn messages_keep_topic_properties_and_payload() {
 
 /// The same client against the real server.
 #[test]
-fn it_speaks_with_the_server_of_this_crate() {
+pub(super) fn it_speaks_with_the_server_of_this_crate() {
     use crate::buf::{GrowingRecvBuf, SharedSendBuf};
     use crate::endpoint::server::{Peer, Server, ServerConfig};
     let now = Instant::from_millis(1);
@@ -341,7 +346,7 @@ fn it_speaks_with_the_server_of_this_crate() {
     client.publish(now, Publish { reliable: true, ..Publish::new("a/b", "hi") }).unwrap();
     let request = client.request(now, Request::new("echo", "who?")).unwrap();
     client.poll_connect(now).unwrap();
-    client.handle_connected(now);
+    client.handle_connected_over(now, &carrier());
     let key = server.accept(now, Peer::default()).unwrap();
     let (mut at_server, mut at_client) = (GrowingRecvBuf::new(1 << 21), GrowingRecvBuf::new(1 << 21));
     let (mut to_server, mut to_client) = (SharedSendBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
@@ -373,7 +378,7 @@ fn it_speaks_with_the_server_of_this_crate() {
 }
 
 #[test]
-fn an_acknowledgement_lets_the_next_ones_go() {
+pub(super) fn an_acknowledgement_lets_the_next_ones_go() {
     let mut world = World::new(config());
     world.server.config.limits.in_flight = 1;
     for i in 0..5 {

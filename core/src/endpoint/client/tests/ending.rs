@@ -7,7 +7,7 @@ use crate::session::{Code, Transport};
 use crate::status::Status;
 
 #[test]
-fn close_ends_the_session_and_is_the_last_event() {
+pub(super) fn close_ends_the_session_and_is_the_last_event() {
     let mut world = World::connected(config());
     world.client.close(world.now);
     assert_eq!(world.client.publish(world.now, Publish::new("t", "x")), Err(ClientError::Closed));
@@ -21,7 +21,7 @@ fn close_ends_the_session_and_is_the_last_event() {
 }
 
 #[test]
-fn nothing_comes_after_the_last_event() {
+pub(super) fn nothing_comes_after_the_last_event() {
     let mut world = World::connected(config());
     world.client.request(world.now, Request::new("q", "?")).unwrap();
     world.reachable = false;
@@ -34,7 +34,7 @@ fn nothing_comes_after_the_last_event() {
 }
 
 #[test]
-fn close_without_a_connection_is_at_once() {
+pub(super) fn close_without_a_connection_is_at_once() {
     let mut world = World::new(config());
     world.publish("x");
     world.client.close(world.now);
@@ -66,7 +66,7 @@ fn a_server_that_does_not_answer_close_is_left() {
 }
 
 #[test]
-fn a_drain_finishes_all_over_connections_if_it_must() {
+pub(super) fn a_drain_finishes_all_over_connections_if_it_must() {
     let mut world = World::connected(config());
     let request = world.client.request(world.now, Request::new("q", "?")).unwrap();
     world.run();
@@ -84,7 +84,7 @@ fn a_drain_finishes_all_over_connections_if_it_must() {
 }
 
 #[test]
-fn a_drain_waits_for_answers_until_its_deadline() {
+pub(super) fn a_drain_waits_for_answers_until_its_deadline() {
     let mut world = World::connected(config());
     world.client.request(world.now, Request::new("q", "?")).unwrap();
     world.client.drain(world.now, Duration::from_secs(20));
@@ -101,7 +101,7 @@ fn a_drain_waits_for_answers_until_its_deadline() {
 }
 
 #[test]
-fn an_idle_drain_is_done_at_once() {
+pub(super) fn an_idle_drain_is_done_at_once() {
     let mut world = World::connected(config());
     world.client.drain(world.now, Duration::from_secs(20));
     world.run();
@@ -109,7 +109,7 @@ fn an_idle_drain_is_done_at_once() {
 }
 
 #[test]
-fn a_server_that_drains_is_left_for_where_it_says() {
+pub(super) fn a_server_that_drains_is_left_for_where_it_says() {
     let mut world = World::connected(ClientConfig { endpoints: 2, ..config() });
     world.client.request(world.now, Request::new("q", "?")).unwrap();
     world.run();
@@ -138,7 +138,7 @@ fn a_server_that_drains_is_left_for_where_it_says() {
 }
 
 #[test]
-fn a_server_that_drains_is_left_at_its_deadline() {
+pub(super) fn a_server_that_drains_is_left_at_its_deadline() {
     let mut world = World::connected(config());
     world.client.request(world.now, Request::new("q", "?")).unwrap();
     world.run();
@@ -168,7 +168,7 @@ fn the_drain_deadline_is_due_once() {
 }
 
 #[test]
-fn a_faulty_server_is_told_and_left_for_a_while() {
+pub(super) fn a_faulty_server_is_told_and_left_for_a_while() {
     let mut world = World::connected(config());
     world.serve(|_, _, out| crate::buf::SendBuf::put(out, &[30 << 2, 0]));
     world.run();
@@ -181,7 +181,7 @@ fn a_faulty_server_is_told_and_left_for_a_while() {
 }
 
 #[test]
-fn a_reason_without_words_is_its_code() {
+pub(super) fn a_reason_without_words_is_its_code() {
     let silent = Reason::Local { code: Code::GoingAway, text: "".into() };
     assert_eq!(silent.to_string(), "closed here with GOING_AWAY");
     let told = Reason::Remote { code: Code::Quota, text: "too many".into() };

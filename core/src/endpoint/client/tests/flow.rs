@@ -22,7 +22,7 @@ fn flood(world: &mut World, subscription: u64, most: usize) -> usize {
 }
 
 #[test]
-fn a_stalled_application_gets_no_more_credit_and_bounds_memory() {
+pub(super) fn a_stalled_application_gets_no_more_credit_and_bounds_memory() {
     let mut stalled = config();
     stalled.session.limits.credit = 1000;
     stalled.incoming = QueueLimits { max_messages: 10_000, max_bytes: 2000 };
@@ -48,7 +48,7 @@ fn a_stalled_application_gets_no_more_credit_and_bounds_memory() {
 }
 
 #[test]
-fn at_the_limit_nothing_is_read_and_nobody_is_taken_for_dead() {
+pub(super) fn at_the_limit_nothing_is_read_and_nobody_is_taken_for_dead() {
     let incoming = QueueLimits { max_messages: 20, max_bytes: 1 << 20 };
     let mut tight = ClientConfig { incoming, ..config() };
     tight.session.limits.keepalive = Some(Duration::from_secs(10));
@@ -79,7 +79,7 @@ fn at_the_limit_nothing_is_read_and_nobody_is_taken_for_dead() {
 }
 
 #[test]
-fn a_subscriptions_own_window_blocks_it_alone() {
+pub(super) fn a_subscriptions_own_window_blocks_it_alone() {
     let mut world = World::connected(config());
     let auto = SubscribeOptions { credit: Some(100), ..SubscribeOptions::default() };
     let manual = SubscribeOptions { auto_grant: false, ..auto };
@@ -108,7 +108,7 @@ fn a_subscriptions_own_window_blocks_it_alone() {
 }
 
 #[test]
-fn reliable_messages_are_acknowledged_when_taken() {
+pub(super) fn reliable_messages_are_acknowledged_when_taken() {
     let mut world = World::connected(config());
     world.server.feed = numbers(5);
     world.client.subscribe(world.now, "feed", SubscribeOptions::default()).unwrap();
@@ -135,7 +135,7 @@ fn reliable_messages_are_acknowledged_when_taken() {
 }
 
 #[test]
-fn messages_for_an_ended_subscription_are_taken_as_received() {
+pub(super) fn messages_for_an_ended_subscription_are_taken_as_received() {
     let mut world = World::connected(config());
     world.server.feed = numbers(5);
     let id = world.client.subscribe(world.now, "feed", SubscribeOptions::default()).unwrap();
@@ -173,7 +173,7 @@ fn a_small_send_buffer_loses_nothing() {
 }
 
 #[test]
-fn connections_that_fail_do_not_pile_up_events() {
+pub(super) fn connections_that_fail_do_not_pile_up_events() {
     let incoming = QueueLimits { max_messages: 10, max_bytes: 1000 };
     let mut world = World::new(ClientConfig { incoming, ..config() });
     (world.reachable, world.takes) = (false, false);
@@ -185,7 +185,7 @@ fn connections_that_fail_do_not_pile_up_events() {
 }
 
 #[test]
-fn pings_measure_the_round_trip() {
+pub(super) fn pings_measure_the_round_trip() {
     let mut world = World::connected(config());
     world.client.ping(world.now).unwrap();
     world.run();
@@ -196,7 +196,7 @@ fn pings_measure_the_round_trip() {
 }
 
 #[test]
-fn commands_of_the_servers_are_answered() {
+pub(super) fn commands_of_the_servers_are_answered() {
     let mut world = World::connected(config());
     world.server.log.clear();
     let subscribe = crate::session::Subscribe { id: 3, filter: "a", ..crate::session::Subscribe::default() };
@@ -209,7 +209,7 @@ fn commands_of_the_servers_are_answered() {
 }
 
 #[test]
-fn what_waits_to_be_sent_does_not_hide_that_the_transport_takes_nothing() {
+pub(super) fn what_waits_to_be_sent_does_not_hide_that_the_transport_takes_nothing() {
     use crate::time::{Deadline, Why};
     let mut world = World::connected(config());
     let now = world.now;

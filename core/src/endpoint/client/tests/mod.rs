@@ -5,5 +5,6 @@ mod connecting;
 mod delivery;
 mod ending;
 mod flow;
+mod over_websocket;
 mod requests;
 mod world;

@@ -34,7 +34,7 @@ fn answers(world: &World) -> Vec<(RequestId, Status, bool)> {
 }
 
 #[test]
-fn a_request_is_answered_once() {
+pub(super) fn a_request_is_answered_once() {
     let (mut world, id) = asking(None);
     assert_eq!(world.server.asked, [(1, Duration::from_secs(30), "q".into())]);
     world.answer(1, Status::Ok, false, b"42");
@@ -46,7 +46,7 @@ fn a_request_is_answered_once() {
 }
 
 #[test]
-fn many_answers_come_until_the_last() {
+pub(super) fn many_answers_come_until_the_last() {
     let (mut world, id) = asking(None);
     for _ in 0..3 {
         world.answer(1, Status::Ok, true, b"1");
@@ -58,7 +58,7 @@ fn many_answers_come_until_the_last() {
 }
 
 #[test]
-fn a_request_ends_here_when_its_time_is_up() {
+pub(super) fn a_request_ends_here_when_its_time_is_up() {
     let (mut world, id) = asking(Some(Duration::from_secs(3)));
     world.advance(Duration::from_millis(2999));
     assert_eq!(failures(&world), []);
@@ -69,7 +69,7 @@ fn a_request_ends_here_when_its_time_is_up() {
 }
 
 #[test]
-fn a_request_ends_with_its_connection_but_waits_for_one() {
+pub(super) fn a_request_ends_with_its_connection_but_waits_for_one() {
     let (mut world, sent) = asking(None);
     world.cut_line();
     world.reachable = false;
@@ -89,7 +89,7 @@ fn a_request_ends_with_its_connection_but_waits_for_one() {
 }
 
 #[test]
-fn a_cancelled_request_is_told_and_its_answer_ignored() {
+pub(super) fn a_cancelled_request_is_told_and_its_answer_ignored() {
     let (mut world, id) = asking(None);
     assert!(world.client.cancel(world.now, id));
     world.run();
@@ -99,7 +99,7 @@ fn a_cancelled_request_is_told_and_its_answer_ignored() {
 }
 
 #[test]
-fn requests_have_a_limit() {
+pub(super) fn requests_have_a_limit() {
     let mut world = World::connected(ClientConfig { requests: 2, ..config() });
     for _ in 0..2 {
         world.client.request(world.now, Request::new("q", "?")).unwrap();
@@ -136,7 +136,7 @@ fn handles(world: &World) -> Vec<RequestHandle> {
 }
 
 #[test]
-fn requests_to_us_are_answered() {
+pub(super) fn requests_to_us_are_answered() {
     let (mut world, subscription) = serving(10);
     ask(&mut world, 9, subscription.get());
     let ClientEvent::Request(request) = world.events.remove(0) else { panic!() };
@@ -152,7 +152,7 @@ fn requests_to_us_are_answered() {
 }
 
 #[test]
-fn requests_that_nobody_can_answer_are_answered_at_once() {
+pub(super) fn requests_that_nobody_can_answer_are_answered_at_once() {
     let (mut world, subscription) = serving(2);
     ask(&mut world, 1, 99);
     for id in 2..5 {
@@ -166,7 +166,7 @@ fn requests_that_nobody_can_answer_are_answered_at_once() {
 }
 
 #[test]
-fn a_request_to_us_ends_by_cancel_and_with_its_connection() {
+pub(super) fn a_request_to_us_ends_by_cancel_and_with_its_connection() {
     let (mut world, subscription) = serving(10);
     ask(&mut world, 1, subscription.get());
     ask(&mut world, 2, subscription.get());
@@ -185,7 +185,7 @@ fn a_request_to_us_ends_by_cancel_and_with_its_connection() {
 }
 
 #[test]
-fn an_id_in_use_breaks_the_rules() {
+pub(super) fn an_id_in_use_breaks_the_rules() {
     let (mut world, subscription) = serving(10);
     ask(&mut world, 1, subscription.get());
     ask(&mut world, 1, subscription.get());
@@ -198,7 +198,7 @@ fn an_id_in_use_breaks_the_rules() {
 }
 
 #[test]
-fn a_request_that_is_not_taken_ends_with_the_reason() {
+pub(super) fn a_request_that_is_not_taken_ends_with_the_reason() {
     let (mut world, id) = asking(None);
     let refused = session::Outcome {
         kind: Some(session::Kind::Request),

@@ -8,6 +8,7 @@ use std::vec::Vec;
 
 use super::super::*;
 use crate::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
+use crate::endpoint::carrier::tests::{Gate, carrier};
 use crate::entropy::Seeded;
 use crate::scram::{Credential, Decoy, ScramServer};
 use crate::session::{
@@ -238,12 +239,23 @@ impl Script {
 
 /// The line: what is on its way, and how much it lets through before it is cut.
 pub(super) struct Line {
+    /// Where all goes through a WebSocket: the server's side of it.
+    gate: Option<Box<Gate>>,
     to_server: SharedSendBuf,
     to_client: SharedSendBuf,
     at_server: GrowingRecvBuf,
     at_client: GrowingRecvBuf,
     client_shut: bool,
     server_shut: bool,
+}
+
+impl Line {
+    /// How much waits at the server's end, both ways.
+    fn at_server(&self) -> [usize; 4] {
+        let (received, to_send) =
+            self.gate.as_ref().map_or((0, 0), |gate| (gate.received.filled().len(), gate.to_send.len()));
+        [self.to_client.len(), self.at_server.filled().len(), received, to_send]
+    }
 }
 
 pub(super) struct World {
@@ -323,9 +335,12 @@ impl World {
     }
 
     fn connect(&mut self) {
-        self.client.handle_connected(self.now);
+        let carrier = carrier();
+        self.client.handle_connected_over(self.now, &carrier);
         self.server.session = Some(Session::accept(self.now, &self.server.config));
+        let gate = (carrier != Carrier::Transport).then(Box::default);
         self.line = Some(Line {
+            gate,
             to_server: SharedSendBuf::new(self.room),
             to_client: SharedSendBuf::new(64 << 10),
             at_server: GrowingRecvBuf::new(2 << 20),
@@ -367,22 +382,30 @@ impl World {
 
     fn turn_server(&mut self) -> bool {
         let Some(line) = &mut self.line else { return false };
-        let before = (line.to_client.len(), line.at_server.filled().len());
+        let before = line.at_server();
+        if let Some(gate) = &mut line.gate {
+            gate.decode(self.now, &mut line.at_server);
+        }
         self.server.recv(self.now, &mut line.at_server, &mut line.to_client);
         let Some(session) = &mut self.server.session else { return false };
-        let verdict = session.poll_transmit(self.now, &mut line.to_client);
+        let mut verdict = session.poll_transmit(self.now, &mut line.to_client);
+        if let Some(gate) = &mut line.gate {
+            verdict = gate.encode(self.now, verdict, &mut line.to_client);
+        }
         if !matches!(verdict, Transport::Open) {
             line.server_shut = true;
         }
-        before != (line.to_client.len(), line.at_server.filled().len())
+        before != line.at_server()
     }
 
     /// Moves octets in one direction, and tells its end.
     fn pass(&mut self, way: usize) -> bool {
         let Some(line) = &mut self.line else { return false };
-        let (from, to, shut) = match way {
-            0 => (&mut line.to_server, &mut line.at_server, line.client_shut),
-            _ => (&mut line.to_client, &mut line.at_client, line.server_shut),
+        let (from, to, shut) = match (way, &mut line.gate) {
+            (0, None) => (&mut line.to_server, &mut line.at_server, line.client_shut),
+            (0, Some(gate)) => (&mut line.to_server, &mut gate.received, line.client_shut),
+            (_, None) => (&mut line.to_client, &mut line.at_client, line.server_shut),
+            (_, Some(gate)) => (&mut gate.to_send, &mut line.at_client, line.server_shut),
         };
         let left = self.cut[way].unwrap_or(usize::MAX);
         let octets: Vec<u8> = from.slices().flatten().copied().take(self.piece.min(left)).collect();

@@ -12,7 +12,7 @@ use crate::mqtt::{Property, PropertyBlock, Qos, Subscription as Filter, Version}
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn what_is_published_offline_waits_in_order_within_limits() {
+pub(super) fn what_is_published_offline_waits_in_order_within_limits() {
     let mut world = World::new();
     let (a, b) = (world.named("a"), world.named("b"));
     world.subscribe(b, "t", Qos::AtLeastOnce);
@@ -34,7 +34,7 @@ fn what_is_published_offline_waits_in_order_within_limits() {
 }
 
 #[test]
-fn a_full_queue_refuses_or_drops_the_oldest() {
+pub(super) fn a_full_queue_refuses_or_drops_the_oldest() {
     for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
         let mut world = World::new();
         let outgoing = QueueLimits { max_messages: 2, max_bytes: 100 };
@@ -61,7 +61,7 @@ fn a_full_queue_refuses_or_drops_the_oldest() {
 }
 
 #[test]
-fn a_lost_session_is_made_anew() {
+pub(super) fn a_lost_session_is_made_anew() {
     let mut world = World::new();
     let (a, b) = (world.named("a"), world.named("b"));
     let subscription = world.subscribe(b, "t", Qos::ExactlyOnce);
@@ -84,7 +84,7 @@ fn a_lost_session_is_made_anew() {
 }
 
 #[test]
-fn filters_of_a_session_from_before_can_be_given_up() {
+pub(super) fn filters_of_a_session_from_before_can_be_given_up() {
     let mut world = World::new();
     let before = world.named("me");
     world.subscribe(before, "t", Qos::AtLeastOnce);
@@ -111,7 +111,7 @@ fn filters_of_a_session_from_before_can_be_given_up() {
 
 /// What had been sent and not answered when the session was lost goes out again, before what is newer.
 #[test]
-fn what_was_in_flight_is_published_anew() {
+pub(super) fn what_was_in_flight_is_published_anew() {
     let mut world = World::new();
     let (a, b) = (world.named("a"), world.named("b"));
     world.subscribe(b, "t", Qos::ExactlyOnce);
@@ -130,7 +130,7 @@ fn what_was_in_flight_is_published_anew() {
 }
 
 #[test]
-fn the_will_is_published_when_the_line_breaks_and_not_after_a_close() {
+pub(super) fn the_will_is_published_when_the_line_breaks_and_not_after_a_close() {
     for version in [Version::V311, Version::V5] {
         let mut world = World::new();
         let b = world.named("b");
@@ -159,7 +159,7 @@ fn the_will_is_published_when_the_line_breaks_and_not_after_a_close() {
 }
 
 #[test]
-fn messages_are_routed_by_identifier_or_by_filter() {
+pub(super) fn messages_are_routed_by_identifier_or_by_filter() {
     for version in [Version::V311, Version::V5] {
         let mut world = World::new();
         let b = world.join(ClientConfig { version, client_id: "b".into(), ..ClientConfig::default() });
@@ -195,7 +195,7 @@ fn messages_are_routed_by_identifier_or_by_filter() {
 }
 
 #[test]
-fn a_subscription_tells_what_became_of_each_filter() {
+pub(super) fn a_subscription_tells_what_became_of_each_filter() {
     let mut world = World::new();
     let b = world.named("b");
     let filters = [Filter::new("a", Qos::AtMostOnce), Filter::new("b", Qos::ExactlyOnce)];
@@ -214,7 +214,7 @@ fn a_subscription_tells_what_became_of_each_filter() {
 }
 
 #[test]
-fn what_is_not_acknowledged_by_hand_comes_again() {
+pub(super) fn what_is_not_acknowledged_by_hand_comes_again() {
     let mut world = World::new();
     let a = world.named("a");
     let config = ClientConfig { client_id: "b".into(), manual_ack: true, ..ClientConfig::default() };
@@ -245,7 +245,7 @@ fn what_is_not_acknowledged_by_hand_comes_again() {
 }
 
 #[test]
-fn nothing_is_read_while_nobody_takes_events() {
+pub(super) fn nothing_is_read_while_nobody_takes_events() {
     let mut world = World::new();
     let a = world.named("a");
     let incoming = QueueLimits { max_messages: 4, max_bytes: 1 << 20 };
@@ -268,7 +268,7 @@ fn nothing_is_read_while_nobody_takes_events() {
 }
 
 #[test]
-fn an_expiry_goes_on_while_a_message_waits() {
+pub(super) fn an_expiry_goes_on_while_a_message_waits() {
     let mut world = World::new();
     let (a, b) = (world.named("a"), world.named("b"));
     world.subscribe(b, "t", Qos::AtLeastOnce);
@@ -295,7 +295,7 @@ fn an_expiry_goes_on_while_a_message_waits() {
 }
 
 #[test]
-fn the_server_may_choose_the_client_identifier() {
+pub(super) fn the_server_may_choose_the_client_identifier() {
     let mut world = World::new();
     let a = world.join(ClientConfig::default());
     world.settle();
@@ -308,7 +308,7 @@ fn the_server_may_choose_the_client_identifier() {
 }
 
 #[test]
-fn what_would_fail_again_is_not_tried_again() {
+pub(super) fn what_would_fail_again_is_not_tried_again() {
     let mut world = World::new();
     let first = world.named("same");
     world.named("same");
@@ -330,7 +330,7 @@ fn what_would_fail_again_is_not_tried_again() {
 }
 
 #[test]
-fn a_drain_finishes_what_waits_and_a_close_does_not() {
+pub(super) fn a_drain_finishes_what_waits_and_a_close_does_not() {
     let mut world = World::new();
     let a = world.named("a");
     let id = world.publish(a, "t", "1", Qos::ExactlyOnce);
@@ -354,7 +354,7 @@ fn a_drain_finishes_what_waits_and_a_close_does_not() {
 }
 
 #[test]
-fn a_silent_server_is_given_up() {
+pub(super) fn a_silent_server_is_given_up() {
     let mut world = World::new();
     let a = world.named("a");
     // The line stands, and nothing comes over it any more.
@@ -374,7 +374,7 @@ fn a_silent_server_is_given_up() {
 
 /// Enhanced authentication (§4.12), against the server's own machine: its application here is a script.
 #[test]
-fn an_authentication_goes_step_by_step() {
+pub(super) fn an_authentication_goes_step_by_step() {
     use crate::buf::{GrowingRecvBuf, SharedSendBuf};
     use crate::mqtt::server::{self, Event, Server, Welcome};
     use crate::mqtt::{Auth, Properties};
@@ -440,7 +440,7 @@ fn an_authentication_goes_step_by_step() {
 }
 
 #[test]
-fn names_and_secrets_stay_out_of_debug() {
+pub(super) fn names_and_secrets_stay_out_of_debug() {
     let config = ClientConfig {
         user: Some("ann".into()),
         password: Some(zeroize::Zeroizing::new(b"pencil".to_vec())),
@@ -453,7 +453,7 @@ fn names_and_secrets_stay_out_of_debug() {
 /// §4.11: 0x9C and 0x9D, in CONNACK and in DISCONNECT, name other servers; the client tells its application, and
 /// its next attempt goes to the first of them.
 #[test]
-fn a_server_may_send_the_client_elsewhere() {
+pub(super) fn a_server_may_send_the_client_elsewhere() {
     use crate::buf::{GrowingRecvBuf, SharedSendBuf};
     use crate::entropy::Seeded;
     use crate::mqtt::{ConnAck, Disconnect, Packet, Properties, Property, Version};

@@ -2,4 +2,5 @@
 
 mod behaviour;
 mod lossless;
+mod over_websocket;
 mod world;

@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use super::super::*;
 use crate::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
+use crate::endpoint::carrier::tests::carrier;
 use crate::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig};
 use crate::entropy::Seeded;
 use crate::lifecycle::Transport;
@@ -133,7 +134,7 @@ impl World {
             }
             let key = self.server.accept(now, Peer::default()).expect("there is room");
             person.line = Some(Line::new(key));
-            person.client.handle_connected(now);
+            person.client.handle_connected_over(now, &carrier());
         }
         let Some(line) = &mut person.line else { return false };
         let mut moved = carry(&mut line.up, &mut line.at_server, n);
