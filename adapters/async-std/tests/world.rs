@@ -1,9 +1,14 @@
 //! The story that all adapters tell, on async-std.
 
 use bowline_async_std::AsyncStd;
-use bowline_world::{LOG, story};
+use bowline_world::{LOG, story, story_over_websocket};
 
 #[test]
 fn as_everywhere() {
     assert_eq!(async_std::task::block_on(story(AsyncStd)), LOG);
+}
+
+#[test]
+fn over_websocket() {
+    assert_eq!(async_std::task::block_on(story_over_websocket(AsyncStd)), LOG);
 }

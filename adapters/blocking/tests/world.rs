@@ -1,9 +1,14 @@
 //! The story that all adapters tell, on threads.
 
 use bowline_blocking::{Threads, block_on};
-use bowline_world::{LOG, story};
+use bowline_world::{LOG, story, story_over_websocket};
 
 #[test]
 fn as_everywhere() {
     assert_eq!(block_on(story(Threads)), LOG);
+}
+
+#[test]
+fn over_websocket() {
+    assert_eq!(block_on(story_over_websocket(Threads)), LOG);
 }

@@ -4,21 +4,28 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bowline_core::endpoint::client::Carrier;
+
 /// The port of `bowline://host` and of `host` alone; the IANA has assigned it to nobody.
 pub const DEFAULT_PORT: u16 = 7790;
 
 /// The port of `mqtt://host`.
 pub const MQTT_PORT: u16 = 1883;
 
+/// The port of `ws://host`, as RFC 6455 §3 has it.
+pub const WEB_PORT: u16 = 80;
+
 /// Where to listen, or to connect to.
 ///
-/// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883) or
-/// `unix:/path`; an IPv6 address in brackets. What is spoken there is not part of it.
+/// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883),
+/// `ws://host:port/path` (port 80, path `/`) or `unix:/path`; an IPv6 address in brackets. What is spoken
+/// there is not part of it: `mqtt+ws` and `bowline+ws` are other names of `ws`.
 ///
 /// ```
 /// use bowline_driver::Address;
 /// let a: Address = "bowline://[::1]:7000".parse()?;
 /// assert_eq!(a, Address::Tcp("[::1]:7000".into()));
+/// assert_eq!("ws://h/mqtt".parse(), Ok(Address::WebSocket { to: "h:80".into(), target: "/mqtt".into() }));
 /// assert_eq!("unix:/run/hub.sock".parse(), Ok(Address::Unix("/run/hub.sock".into())));
 /// assert_eq!("example.org".parse::<Address>()?.to_string(), "bowline://example.org:7790");
 /// # Ok::<(), bowline_driver::AddressError>(())
@@ -30,11 +37,18 @@ pub enum Address {
     Tcp(String),
     /// A Unix socket.
     Unix(PathBuf),
+    /// A WebSocket on TCP, to connect to. A server listens on TCP, and knows both from their first octets.
+    WebSocket {
+        /// `host:port`.
+        to: String,
+        /// The path, and the query where there is one; begins with `/`.
+        target: String,
+    },
 }
 
 /// Why a text is no [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("address {entry:?}: {what}; write bowline://host:port, host:port or unix:/path")]
+#[error("address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path or unix:/path")]
 pub struct AddressError {
     /// The text.
     pub entry: String,
@@ -70,28 +84,87 @@ impl Address {
         let (rest, default) = match entry.split_once("://") {
             Some(("bowline" | "tcp", rest)) => (rest.strip_suffix('/').unwrap_or(rest), port),
             Some(("mqtt", rest)) => (rest.strip_suffix('/').unwrap_or(rest), MQTT_PORT),
+            Some(("ws" | "mqtt+ws" | "bowline+ws", rest)) => return Self::web(entry, rest),
+            Some(("wss" | "mqtt+wss" | "bowline+wss" | "mqtts" | "bowlines", _)) => {
+                return Err(wrong(
+                    "TLS is not there yet, so this scheme is not; take ws:// on a network you trust",
+                ));
+            }
             Some(_) => return Err(wrong("the scheme is not known here")),
             None => (entry, port),
         };
-        if rest.contains(['/', '@', ' ', '?', '#']) {
-            return Err(wrong("nothing but a host and a port is allowed"));
-        }
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !rest.ends_with(']') => (host, Some(port)),
-            _ => (rest, None),
-        };
-        if host.is_empty() {
-            return Err(wrong("the host is missing"));
-        }
-        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
-            return Err(wrong("an IPv6 address belongs in brackets"));
-        }
-        let port = match port {
-            Some(port) => port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?,
-            None => default,
-        };
-        Ok(Self::Tcp(format!("{host}:{port}")))
+        host_and_port(entry, rest, default).map(Self::Tcp)
     }
+
+    /// What follows `ws://`.
+    fn web(entry: &str, rest: &str) -> Result<Self, AddressError> {
+        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let target = if target.starts_with('/') { target.into() } else { format!("/{target}") };
+        if target.contains('#') {
+            let what = "a WebSocket has no fragment (RFC 6455 §3); write %23 for #";
+            return Err(AddressError { entry: entry.into(), what });
+        }
+        if !target.bytes().all(|b| b.is_ascii_graphic()) {
+            let what = "the path has other than visible ASCII characters; write them with %";
+            return Err(AddressError { entry: entry.into(), what });
+        }
+        Ok(Self::WebSocket { to: host_and_port(entry, host, WEB_PORT)?, target })
+    }
+
+    /// Reads where a server is to listen.
+    pub(crate) fn to_listen(text: &str) -> Result<Self, AddressError> {
+        let address: Self = text.parse()?;
+        if let Self::WebSocket { .. } = address {
+            let what =
+                "a server listens on TCP, where it takes WebSockets as well: leave out the scheme and path";
+            return Err(AddressError { entry: text.into(), what });
+        }
+        Ok(address)
+    }
+
+    /// What a runtime connects to: the transport beneath.
+    #[must_use]
+    pub fn transport(self) -> Self {
+        match self {
+            Self::WebSocket { to, .. } => Self::Tcp(to),
+            other => other,
+        }
+    }
+
+    /// What a client's octets go in on that transport.
+    #[must_use]
+    pub fn carrier(&self) -> Carrier {
+        match self {
+            Self::WebSocket { to, target } => {
+                let host = to.strip_suffix(":80").unwrap_or(to).into();
+                Carrier::WebSocket { host, target: target.clone() }
+            }
+            Self::Tcp(_) | Self::Unix(_) => Carrier::Transport,
+        }
+    }
+}
+
+/// Reads `host` or `host:port`, and writes it with a port.
+fn host_and_port(entry: &str, text: &str, default: u16) -> Result<String, AddressError> {
+    let wrong = |what| AddressError { entry: entry.into(), what };
+    if text.contains(['/', '@', ' ', '?', '#']) {
+        return Err(wrong("nothing but a host and a port is allowed"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    if host.is_empty() {
+        return Err(wrong("the host is missing"));
+    }
+    if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+        return Err(wrong("an IPv6 address belongs in brackets"));
+    }
+    let port = match port {
+        Some(port) => port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?,
+        None => default,
+    };
+    Ok(format!("{host}:{port}"))
 }
 
 impl fmt::Display for Address {
@@ -99,6 +172,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(to) => write!(f, "bowline://{to}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::WebSocket { to, target } => write!(f, "ws://{to}{target}"),
         }
     }
 }
@@ -159,6 +233,13 @@ mod tests {
         assert_eq!(what("::1"), "an IPv6 address belongs in brackets");
         assert_eq!(what("h:1/path"), "nothing but a host and a port is allowed");
         assert_eq!(what("unix:"), "the path is empty");
+        assert!(what("wss://h").starts_with("TLS is not there yet"));
+        assert!(what("mqtt+wss://h").starts_with("TLS is not there yet"));
+        assert_eq!(what("ws://"), "the host is missing");
+        assert_eq!(what("ws:///mqtt"), "the host is missing");
+        assert_eq!(what("ws://u:p@h/"), "nothing but a host and a port is allowed");
+        assert!(what("ws://h/a#b").contains("fragment"));
+        assert!(what("ws://h/ä").contains("ASCII"));
     }
 
     #[cfg(unix)]
@@ -179,11 +260,34 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c"] {
+        for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c", "ws://h:1/", "ws://[::1]:2/a/b?c=d"]
+        {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
         assert_eq!("mqtt://h/".parse(), Ok(Address::Tcp("h:1883".into())));
         assert_eq!(Address::parse("h", 1), Ok(Address::Tcp("h:1".into())));
+        for (text, full) in [
+            ("ws://h", "ws://h:80/"),
+            ("ws://h?a", "ws://h:80/?a"),
+            ("mqtt+ws://h:1/mqtt", "ws://h:1/mqtt"),
+            ("bowline+ws://[::1]", "ws://[::1]:80/"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_asked_for_on_tcp() {
+        assert!(Address::to_listen("ws://h/").unwrap_err().what.contains("listens on TCP"));
+        assert_eq!(Address::to_listen("h:1"), Ok(Address::Tcp("h:1".into())));
+        let carried = |text: &str| {
+            let address: Address = text.parse().unwrap();
+            (address.carrier(), address.transport().to_string())
+        };
+        let web = |host: &str, target: &str| Carrier::WebSocket { host: host.into(), target: target.into() };
+        assert_eq!(carried("ws://h/x"), (web("h", "/x"), "bowline://h:80".into()));
+        assert_eq!(carried("ws://h:8080"), (web("h:8080", "/"), "bowline://h:8080".into()));
+        assert_eq!(carried("h:80"), (Carrier::Transport, "bowline://h:80".into()));
     }
 }

@@ -29,7 +29,7 @@ pub mod store;
 
 #[cfg(unix)]
 pub use address::remove_stale_socket;
-pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT};
+pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT, WEB_PORT};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;

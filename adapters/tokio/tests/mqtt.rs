@@ -169,3 +169,26 @@ async fn what_cannot_be_is_told() {
     assert_eq!(reason.code(), Some(ReasonCode::SessionTakenOver), "{reason}");
     drop(other);
 }
+
+#[tokio::test]
+async fn each_version_over_a_websocket() {
+    let (server, address) = server().await;
+    let over = format!("{}/mqtt", address.replace("bowline://", "mqtt+ws://"));
+    for version in [Version::V311, Version::V5] {
+        let config = ClientConfig { version, client_id: "a".into(), ..ClientConfig::default() };
+        let a = Client::builder(&over).config(config).connect().await.unwrap();
+        let b = Client::builder(&over).client_id("b").connect().await.unwrap();
+        let mut heard = b.subscribe("t/+", QOS2).await.unwrap();
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for size in [0, 1, 125, 126, 65_535, 65_536, 1_000_000] {
+                let publish = Publish { qos, ..Publish::new("t/x", vec![b'x'; size]) };
+                assert_eq!(a.publish(publish).await, Ok(ReasonCode::Success));
+                assert_eq!(heard.next().await.unwrap().payload(), vec![b'x'; size]);
+            }
+        }
+        assert_eq!(a.disconnect().await, Reason::Requested);
+        assert_eq!(b.drain(Duration::from_secs(5)).await, Reason::Requested);
+    }
+    server.drain(Duration::from_secs(5)).await;
+    assert_eq!(server.connections(), 0);
+}

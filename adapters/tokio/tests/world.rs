@@ -1,7 +1,7 @@
 //! The story that all adapters tell, on tokio.
 
 use bowline_tokio::Tokio;
-use bowline_world::{LOG, story};
+use bowline_world::{LOG, story, story_over_websocket};
 
 #[tokio::test]
 async fn on_one_thread() {
@@ -11,4 +11,9 @@ async fn on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_many_threads() {
     assert_eq!(story(Tokio).await, LOG);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_websocket() {
+    assert_eq!(story_over_websocket(Tokio).await, LOG);
 }

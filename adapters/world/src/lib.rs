@@ -77,6 +77,20 @@ fn failed(error: &Error) -> String {
 ///
 /// Where a step fails that has no line of its own for that.
 pub async fn story<R: Runtime>(runtime: R) -> String {
+    story_at(runtime, str::to_owned).await
+}
+
+/// The same, with all clients over WebSockets. The log is the same, too.
+///
+/// # Panics
+///
+/// As [`story`].
+pub async fn story_over_websocket<R: Runtime>(runtime: R) -> String {
+    story_at(runtime, |address| address.replace("bowline://", "ws://")).await
+}
+
+/// The story; `reach` makes of the server's address the one that clients connect to.
+async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
     let mut log = Story(String::new());
     let server = Server::builder_on(runtime.clone())
         .listen("127.0.0.1:0")
@@ -86,7 +100,7 @@ pub async fn story<R: Runtime>(runtime: R) -> String {
         .start()
         .await
         .expect("loopback has a free port");
-    let address = server.addresses()[0].to_string();
+    let address = reach(&server.addresses()[0].to_string());
     let a = Person::connect(&runtime, &address).await;
     let b = Person::connect(&runtime, &address).await;
     let mut heard = messages(&mut log, &a, &b).await;

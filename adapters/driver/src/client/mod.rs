@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
-    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, Message, Publish, QueueLimits, Reason,
-    Request, RequestFailure, RequestId, SubscribeOptions, WhenFull,
+    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, Message, Publish,
+    QueueLimits, Reason, Request, RequestFailure, RequestFields, RequestId, SubscribeOptions, WebSocketError,
+    WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
@@ -110,6 +111,13 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         self.config.name = name.into();
+        self
+    }
+
+    /// What requests for WebSockets have beside, where an address is one: `Authorization`, `Origin`, `Cookie`.
+    #[must_use]
+    pub fn request_fields(mut self, fields: RequestFields) -> Self {
+        self.config.request_fields = fields;
         self
     }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
-use bowline_core::endpoint::client::{self, Dial};
+use bowline_core::endpoint::client::{self, Carrier, Dial};
 use bowline_core::endpoint::mqtt_client;
 use bowline_core::lifecycle::Transport;
 use bowline_core::time::{Deadline, Instant};
@@ -25,7 +25,7 @@ use crate::{Address, Engine, clock};
 /// A machine over one connection after another.
 pub(crate) trait Dialing: Send + 'static {
     fn poll_connect(&mut self, now: Instant) -> Option<Dial>;
-    fn handle_connected(&mut self, now: Instant);
+    fn handle_connected(&mut self, now: Instant, carrier: &Carrier);
     fn handle_connect_failed(&mut self, now: Instant);
     fn recv(&mut self, now: Instant, buf: &mut GrowingRecvBuf);
     fn wants_read(&self) -> bool;
@@ -44,8 +44,8 @@ macro_rules! dialing {
             fn poll_connect(&mut self, now: Instant) -> Option<Dial> {
                 self.poll_connect(now)
             }
-            fn handle_connected(&mut self, now: Instant) {
-                self.handle_connected(now);
+            fn handle_connected(&mut self, now: Instant, carrier: &Carrier) {
+                self.handle_connected_over(now, carrier);
             }
             fn handle_connect_failed(&mut self, now: Instant) {
                 self.handle_connect_failed(now);
@@ -108,7 +108,9 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
     let mut idle = Idle { shared: Arc::clone(&shared), timer: runtime.timer() };
     loop {
         let Some(dial) = poll_fn(|cx| idle.poll_dial(cx)).await else { return };
-        let stream = match endpoints.resolve(&dial) {
+        let address = endpoints.resolve(&dial);
+        let carrier = address.as_ref().map(Address::carrier).unwrap_or_default();
+        let stream = match address.map(Address::transport) {
             Some(address) => connect(&runtime, address, endpoints.connect_timeout, &mut idle).await,
             None => None,
         };
@@ -120,7 +122,7 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
             });
             continue;
         };
-        shared.work(|held, _| held.core.machine().handle_connected(now));
+        shared.work(|held, _| held.core.machine().handle_connected(now, &carrier));
         let link = Link(Arc::clone(&shared));
         Engine::new(stream, link, runtime.timer(), endpoints.max_frame).await;
     }

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use bowline_core::endpoint::mqtt_client::Client as Machine;
 pub use bowline_core::endpoint::mqtt_client::{
-    AckHandle, AuthMethod, ClientConfig, ClientError, ClientEvent, DropReason, Message, Publish, QueueLimits,
-    Reason, Subscribe, WhenFull, Will,
+    AckHandle, AuthMethod, ClientConfig, ClientError, ClientEvent, DropReason, FieldError, Message, Publish,
+    QueueLimits, Reason, RequestFields, Subscribe, WebSocketError, WhenFull, Will,
 };
 pub use bowline_core::mqtt::{
     Property, PropertyBlock, Qos, ReasonCode, RetainHandling, Subscription as Filter, SubscriptionOptions,
@@ -104,6 +104,13 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn will(mut self, will: Will) -> Self {
         self.config.will = Some(will);
+        self
+    }
+
+    /// What requests for WebSockets have beside, where an address is one: `Authorization`, `Origin`, `Cookie`.
+    #[must_use]
+    pub fn request_fields(mut self, fields: RequestFields) -> Self {
+        self.config.request_fields = fields;
         self
     }
 

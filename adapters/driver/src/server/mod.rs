@@ -130,7 +130,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Listens there as well; see [`Address`]. Port 0: the system chooses.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Self {
-        self.listen.push((address.parse(), false));
+        self.listen.push((Address::to_listen(address), false));
         self
     }
 
@@ -138,7 +138,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// nothing is left to listen on, that is an error.
     #[must_use]
     pub fn listen_if_free(mut self, address: &str) -> Self {
-        self.listen.push((address.parse(), true));
+        self.listen.push((Address::to_listen(address), true));
         self
     }
 
