@@ -166,7 +166,7 @@ fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<
 /// Where the console is, for a browser on this machine.
 fn console(addresses: &[Endpoint]) -> Option<String> {
     addresses.iter().find_map(|address| match address {
-        Endpoint::Unix(_) => None,
+        Endpoint::Unix(_) | Endpoint::WebSocket { .. } => None,
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -188,6 +188,7 @@ fn listed(addresses: &[Endpoint]) -> String {
 fn flags(address: &Endpoint) -> String {
     match address {
         Endpoint::Unix(path) => format!(" --unix {}", path.display()),
+        web @ Endpoint::WebSocket { .. } => format!(" {web}"),
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "127.0.0.1" | "0.0.0.0" | "::" => String::new(),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::Endpoint;
 use crate::config::{PORT, Secret};
 use crate::failure::Failure;
-use crate::net::{Credentials, Target};
+use crate::net::{Credentials, RequestFields, Target};
 use crate::text::parse_seconds;
 
 /// The flags of all tools that connect.
@@ -27,7 +27,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
 
-    /// Servers to try in turn: bowline://host:port,host2:port,unix:/path [env: BOWLINE_SERVER]
+    /// Servers to try in turn: bowline://host:port,ws://host2:port/path,unix:/path. A single one may also stand
+    /// in the first place, without this flag [env: BOWLINE_SERVER]
     #[arg(short, long, value_name = "LIST", conflicts_with_all = ["host", "port", "unix"])]
     pub(crate) server: Option<String>,
 
@@ -48,9 +49,13 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(crate) scram: bool,
 
-    /// Send the password or token readable over an unencrypted network
+    /// Send the password, token or header readable over an unencrypted network
     #[arg(long)]
     pub(crate) insecure: bool,
+
+    /// Put this header field into the request for a WebSocket, `Authorization: Bearer …` for one; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
+    pub(crate) headers: Vec<String>,
 
     /// What the server's log shall call this client
     #[arg(short, long, value_name = "NAME")]
@@ -91,7 +96,8 @@ impl ConnectArgs {
     pub(crate) fn target_in(&self, what: &str, environment: Environment) -> Result<Target, Failure> {
         let endpoints = self.endpoints(environment.server.as_deref())?;
         let credentials = self.credentials(environment)?;
-        if credentials.is_readable()
+        let fields = fields(&self.headers)?;
+        if (credentials.is_readable() || !self.headers.is_empty())
             && !self.insecure
             && let Some(endpoint) = endpoints.iter().find(|endpoint| !endpoint.is_local())
         {
@@ -105,6 +111,7 @@ impl ConnectArgs {
             credentials,
             name: self.id.clone().unwrap_or_else(|| format!("bowline-{what}-{}", std::process::id())),
             keepalive: self.keepalive.filter(|keepalive| !keepalive.is_zero()),
+            fields,
         })
     }
 
@@ -149,4 +156,16 @@ impl ConnectArgs {
             Credentials::Password { user, password }
         })
     }
+}
+
+/// Reads header fields as they are written in a request.
+pub(crate) fn fields(headers: &[String]) -> Result<RequestFields, Failure> {
+    headers.iter().try_fold(RequestFields::new(), |fields, header| {
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(Failure::usage(
+                "--header wants a name, a colon and a value: --header 'Origin: http://a.example'",
+            ));
+        };
+        fields.with(name.trim(), value.trim()).map_err(|error| Failure::usage(format!("--header: {error}")))
+    })
 }

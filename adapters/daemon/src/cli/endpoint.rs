@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::config::PORT;
+use crate::config::{MQTT_PORT, PORT};
+use crate::net::{Address, AddressError, WEB_PORT};
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +14,12 @@ pub(crate) enum Endpoint {
     Tcp { host: String, port: u16 },
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// A WebSocket: the path begins with `/`.
+    WebSocket { host: String, port: u16, target: String },
 }
 
 impl Endpoint {
-    /// Reads `host`, `host:port`, `[::1]:port`, `bowline://host:port`, `unix:/path`.
+    /// Reads `host`, `host:port`, `[::1]:port`, `bowline://host:port`, `ws://host:port/path`, `unix:/path`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Self::parse_with(text, PORT)
     }
@@ -25,7 +28,8 @@ impl Endpoint {
     pub(super) fn parse_with(text: &str, default: u16) -> Result<Self, String> {
         let complaint = |why: &str| {
             Err(format!(
-                "`{text}` is not a server ({why}); write bowline://host:port, host:port or unix:/path"
+                "`{text}` is not a server ({why}); write bowline://host:port, host:port, ws://host:port/path \
+                 or unix:/path"
             ))
         };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -36,7 +40,12 @@ impl Endpoint {
                 Ok(Self::Unix(path.into()))
             };
         }
-        let address = text.strip_prefix("bowline://").unwrap_or(text);
+        let (address, default) = match text.split_once("://") {
+            Some(("bowline", rest)) => (rest, default),
+            Some(("mqtt", rest)) => (rest, MQTT_PORT),
+            Some((scheme, _)) if scheme.contains("ws") || scheme == "mqtts" => return web(text),
+            _ => (text, default),
+        };
         let address = address.strip_suffix('/').unwrap_or(address);
         if address.contains('/') {
             return complaint("its scheme is unknown");
@@ -72,7 +81,7 @@ impl Endpoint {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, .. } => {
+            Self::Tcp { host, .. } | Self::WebSocket { host, .. } => {
                 host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             }
         }
@@ -85,6 +94,22 @@ impl fmt::Display for Endpoint {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::WebSocket { host, port, target } if host.contains(':') => {
+                write!(f, "ws://[{host}]:{port}{target}")
+            }
+            Self::WebSocket { host, port, target } => write!(f, "ws://{host}:{port}{target}"),
         }
+    }
+}
+
+/// Reads the address of a WebSocket.
+fn web(text: &str) -> Result<Endpoint, String> {
+    let address: Address = text.parse().map_err(|error: AddressError| error.to_string())?;
+    match address {
+        Address::WebSocket { to, target } => match Endpoint::parse_with(&to, WEB_PORT)? {
+            Endpoint::Tcp { host, port } => Ok(Endpoint::WebSocket { host, port, target }),
+            other => Ok(other),
+        },
+        other => Endpoint::parse(&other.to_string()),
     }
 }

@@ -18,7 +18,7 @@ use clap_complete::Shell;
 
 pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
-pub(crate) use connect::ConnectArgs;
+pub(crate) use connect::{ConnectArgs, fields};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
 pub(crate) use publish::{Content, PubArgs};
@@ -52,6 +52,7 @@ Examples:
   bowline pub demo/hello hi              publish one
   bowline reply time --exec 'date'       answer requests
   bowline req time                       ask
+  bowline sub ws://host:7790/ 'demo/#'   over a WebSocket; so all of them
   bowline pub --mqtt -t a -m b           MQTT, with mosquitto_pub's flags";
 
 /// A messaging server, and the tools to talk to one. Without a command it serves.

@@ -14,6 +14,7 @@ use clap::Args;
 use super::{Content, Endpoint};
 use crate::config::MQTT_PORT;
 use crate::failure::Failure;
+use crate::net::WEB_PORT;
 use crate::text::parse_seconds;
 
 /// Separates the parts of a property once they are one argument.
@@ -28,6 +29,7 @@ Examples:
   bowline pub --mqtt -L mqtt://ann:secret@localhost:1883/a -m b
   bowline pub --mqtt -t demo/door -r -m open           retained; -r -n clears it
   tail -f log | bowline pub --mqtt -t demo/log -l      each line a message
+  bowline pub --mqtt ws://localhost:7790/mqtt -t a -m b   over a WebSocket
   bowline pub --mqtt -t a -m '{}' -D publish content-type application/json -D publish user-property k v";
 
 const SUB_EXAMPLES: &str = "\
@@ -41,6 +43,7 @@ With -W it ends after that time with 27, as mosquitto_sub does.
 Examples:
   bowline sub --mqtt -t 'demo/#' -v
   bowline sub --mqtt -L 'mqtt://localhost/demo/#'
+  bowline sub --mqtt ws://localhost:7790/mqtt -t 'demo/#'   over a WebSocket
   bowline sub --mqtt -t 'demo/#' -C 1 -W 5 -F '%I %t %q %p'
   bowline sub --mqtt -c -i meter-log -q 1 -t 'meter/+'   what came meanwhile comes first
   bowline sub --mqtt -t 'old/#' --remove-retained --retained-only -W 2";
@@ -68,9 +71,15 @@ pub(crate) struct MqttArgs {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
     pub(crate) unix: Option<PathBuf>,
 
+    /// The server: ws://HOST:PORT/PATH for MQTT over a WebSocket, mqtt://HOST:PORT, unix:/PATH. It may also stand in
+    /// the first place, without this flag
+    #[arg(long, value_name = "URL", value_parser = server, conflicts_with_all = ["host", "port", "unix"])]
+    pub(crate) server: Option<Endpoint>,
+
     /// User, password, host, port and topic in one: mqtt://USER:PASSWORD@HOST:PORT/TOPIC, all but host and topic
-    /// if wanted; each is taken as it is written, without %-escapes
-    #[arg(short = 'L', long, value_name = "URL", value_parser = MqttUrl::parse, conflicts_with_all = ["host", "port", "unix", "username", "password"])]
+    /// if wanted; each is taken as it is written, without %-escapes. ws:// instead of mqtt:// is a WebSocket, at the
+    /// path /mqtt
+    #[arg(short = 'L', long, value_name = "URL", value_parser = MqttUrl::parse, conflicts_with_all = ["host", "port", "unix", "server", "username", "password"])]
     pub(crate) url: Option<MqttUrl>,
 
     /// Connect from this address of this machine
@@ -86,9 +95,13 @@ pub(crate) struct MqttArgs {
     #[arg(short = 'P', long = "pw", value_name = "PASSWORD")]
     pub(crate) password: Option<String>,
 
-    /// Send the password readable over an unencrypted network
+    /// Send the password or header readable over an unencrypted network
     #[arg(long)]
     pub(crate) insecure: bool,
+
+    /// Put this header field into the request for a WebSocket, `Origin: http://a.example` for one; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
+    pub(crate) headers: Vec<String>,
 
     /// The client identifier: the name of the session
     #[arg(short, long, value_name = "ID")]
@@ -149,18 +162,23 @@ pub(crate) struct MqttArgs {
 pub(crate) struct MqttUrl {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) server: Endpoint,
     pub(crate) topic: String,
 }
+
+/// The path of a WebSocket where none is said: most brokers have it there.
+const WEB_PATH: &str = "/mqtt";
 
 impl MqttUrl {
     /// Reads it as `mosquitto_pub` does.
     fn parse(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix("mqtt://") else {
-            let secure = text.starts_with("mqtts://");
-            let why = if secure { "TLS is not supported: use mqtt://" } else { "it must begin with mqtt://" };
-            return Err(why.to_owned());
+        let (web, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("ws" | "mqtt+ws", rest)) => (true, rest),
+            Some(("mqtts" | "wss" | "mqtt+wss", _)) => {
+                return Err("TLS is not supported: use mqtt:// or ws://".to_owned());
+            }
+            _ => return Err("it must begin with mqtt:// or ws://".to_owned()),
         };
         let (server, topic) = rest.split_once('/').unwrap_or((rest, ""));
         if topic.is_empty() {
@@ -173,19 +191,23 @@ impl MqttUrl {
             None => (None, None),
             Some((user, password)) => (some(user), some(password)),
         };
-        match Endpoint::parse_with(host, MQTT_PORT) {
-            Ok(Endpoint::Tcp { host, port }) => {
-                Ok(Self { user, password, host, port, topic: topic.to_owned() })
-            }
-            _ => Err("it has no host, or the port is not a number from 1 to 65535".to_owned()),
-        }
+        let port = if web { WEB_PORT } else { MQTT_PORT };
+        let Ok(Endpoint::Tcp { host, port }) = Endpoint::parse_with(host, port) else {
+            return Err("it has no host, or the port is not a number from 1 to 65535".to_owned());
+        };
+        let server = if web {
+            Endpoint::WebSocket { host, port, target: WEB_PATH.to_owned() }
+        } else {
+            Endpoint::Tcp { host, port }
+        };
+        Ok(Self { user, password, server, topic: topic.to_owned() })
     }
 }
 
 impl fmt::Debug for MqttUrl {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}:{}/{}", self.host, self.port, self.topic)
+        write!(f, "{}, {}", self.server, self.topic)
     }
 }
 
@@ -383,6 +405,17 @@ pub(crate) struct MqttReqArgs {
     pub(crate) connect: MqttArgs,
 }
 
+/// The server's address; a WebSocket without a path is at the usual one.
+fn server(text: &str) -> Result<Endpoint, String> {
+    let bare = text.split_once("://").is_none_or(|(_, rest)| !rest.contains(['/', '?', '#']));
+    Ok(match Endpoint::parse_with(text, MQTT_PORT)? {
+        Endpoint::WebSocket { host, port, .. } if bare => {
+            Endpoint::WebSocket { host, port, target: WEB_PATH.to_owned() }
+        }
+        other => other,
+    })
+}
+
 fn version(text: &str) -> Result<Version, String> {
     match text {
         "5" | "mqttv5" => Ok(Version::V5),
@@ -402,19 +435,24 @@ fn expiry(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The process's arguments: with `--mqtt`, those of a command line of its own.
+/// The process's arguments: with `--mqtt`, those of a command line of its own; and a server that stands first
+/// behind a flag.
 pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let given: Vec<OsString> = given.collect();
+    let mut given: Vec<OsString> = given.collect();
     let command = match given.get(1).and_then(|arg| arg.to_str()) {
-        Some("pub") => "mqtt-pub",
-        Some("sub") => "mqtt-sub",
-        Some("req") => "mqtt-req",
+        Some("pub") => Some("mqtt-pub"),
+        Some("sub") => Some("mqtt-sub"),
+        Some("req") => Some("mqtt-req"),
+        Some("reply" | "ping" | "bench") => None,
         _ => return given,
     };
     let flags = given.iter().skip(2).take_while(|arg| *arg != "--");
-    if !flags.clone().any(|arg| arg == "--mqtt") {
-        return given;
+    let mqtt = flags.clone().any(|arg| arg == "--mqtt");
+    let first = given.iter().skip(2).position(|arg| *arg != "--mqtt").map(|at| at + 2);
+    if let Some(at) = first.filter(|at| given[*at].to_str().is_some_and(is_server)) {
+        given.insert(at, "--server".into());
     }
+    let Some(command) = command.filter(|_| mqtt) else { return given };
     let mut own = vec![given[0].clone(), command.into()];
     let mut rest = given.into_iter().skip(2).filter(|arg| arg != "--mqtt");
     while let Some(arg) = rest.next() {
@@ -429,4 +467,11 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
         }
     }
     own
+}
+
+/// Whether an argument is a server's address by its scheme, one that is not there yet included.
+fn is_server(text: &str) -> bool {
+    const SCHEMES: [&str; 9] =
+        ["bowline", "bowline+ws", "bowline+wss", "mqtt", "mqtt+ws", "mqtt+wss", "mqtts", "ws", "wss"];
+    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }

@@ -39,6 +39,10 @@ fn target(line: &[&str], environment: Environment) -> Result<Target, Failure> {
     args.target_in("sub", environment)
 }
 
+fn web(host: &str, port: u16, target: &str) -> Endpoint {
+    Endpoint::WebSocket { host: host.to_owned(), port, target: target.to_owned() }
+}
+
 fn tcp(host: &str, port: u16) -> Endpoint {
     Endpoint::Tcp { host: host.to_owned(), port }
 }
@@ -166,6 +170,10 @@ fn endpoints_are_read_as_they_are_shown() {
         ("bowline://[::1]:5", tcp("::1", 5)),
         ("unix:/run/b.sock", Endpoint::Unix("/run/b.sock".into())),
         ("unix:///run/b.sock", Endpoint::Unix("/run/b.sock".into())),
+        ("mqtt://hub", tcp("hub", 1883)),
+        ("ws://hub:7790", web("hub", 7790, "/")),
+        ("ws://hub/a?b=c", web("hub", 80, "/a?b=c")),
+        ("bowline+ws://[::1]:5/x", web("::1", 5, "/x")),
     ] {
         assert_eq!(Endpoint::parse(text), Ok(endpoint.clone()), "{text}");
         assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
@@ -182,9 +190,54 @@ fn endpoints_are_read_as_they_are_shown() {
         "a:b:c",
         "http://hub",
         "unix:",
+        "ws://",
+        "ws://hub:0/",
+        "ws://hub/#",
+        "wss://hub",
     ] {
         assert!(Endpoint::parse(text).is_err(), "{text}");
     }
+    for text in ["wss://hub/", "mqtts://hub", "mqtt+wss://hub"] {
+        let error = Endpoint::parse(text).unwrap_err();
+        assert!(error.contains("TLS is not there yet"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_may_stand_first() {
+    let read = |line: &str| {
+        let given = line.split(' ').map(std::ffi::OsString::from);
+        let read = super::arguments(given).into_iter().map(|arg| arg.into_string().unwrap());
+        read.collect::<Vec<_>>().join(" ")
+    };
+    for (line, is) in [
+        ("b sub ws://h/ a", "b sub --server ws://h/ a"),
+        ("b pub wss://h a b", "b pub --server wss://h a b"),
+        ("b ping bowline://h:1", "b ping --server bowline://h:1"),
+        ("b sub --mqtt ws://h/mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
+        ("b sub ws://h/mqtt --mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
+        ("b pub a ws://h/", "b pub a ws://h/"),
+        ("b pub -t ws://h/ -m x", "b pub -t ws://h/ -m x"),
+        ("b pub http://h/ x", "b pub http://h/ x"),
+        ("b serve ws://h/", "b serve ws://h/"),
+    ] {
+        assert_eq!(read(line), is);
+    }
+    let endpoints = |line: &[&str]| target(line, Environment::default()).unwrap().endpoints;
+    assert_eq!(endpoints(&["-s", "ws://h/,b:2"]), [web("h", 80, "/"), tcp("b", 2)]);
+}
+
+#[test]
+fn header_fields_are_checked() {
+    let of = |line: &[&str]| target(line, Environment::default());
+    let fields = of(&["--header", "Origin: http://a", "--header", "X-A:b"]).unwrap().fields;
+    assert_eq!(format!("{fields:?}"), r#"["Origin", "X-A"]"#);
+    for wrong in
+        [&["--header", "Origin"][..], &["--header", "Host: h"], &["-s", "ws://far/", "--header", "Cookie: c"]]
+    {
+        assert_eq!(of(wrong).unwrap_err().code(), 2, "{wrong:?}");
+    }
+    assert!(of(&["-s", "ws://far/", "--header", "Cookie: c", "--insecure"]).is_ok());
 }
 
 #[test]

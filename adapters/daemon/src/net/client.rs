@@ -176,6 +176,7 @@ fn config(target: &Target) -> ClientConfig {
             Credentials::Scram { user, password } => driver::Credentials::scram(user, password.reveal()),
         },
         outgoing: KEPT,
+        request_fields: target.fields.clone(),
         ..ClientConfig::default()
     };
     config.session.limits.keepalive = target.keepalive;
@@ -337,7 +338,10 @@ fn refused(endpoints: &[String], reason: &Reason) -> Failure {
             "{at} refused the login ({reason}); give a user (-u, -P) or a --token that the server knows"
         ),
         Some(Code::AuthMethod) => format!("{at} refused this way to log in ({reason})"),
-        _ => format!("{at} refused the connection: {}", plain_reason(reason)),
+        _ => match reason {
+            Reason::WebSocket(why) => format!("{at}: {why}"),
+            reason => format!("{at} refused the connection: {}", plain_reason(reason)),
+        },
     })
 }
 

@@ -21,7 +21,8 @@ pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;
 /// Its subscriptions.
 pub(crate) type MqttSubscription = bowline_driver::mqtt::Subscription<Outbound>;
 
-pub(crate) use bowline_driver::{DEFAULT_PORT as PORT, MQTT_PORT};
+pub(crate) use bowline_driver::client::RequestFields;
+pub(crate) use bowline_driver::{Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, WEB_PORT};
 
 use crate::cli::Endpoint;
 use crate::config::Secret;
@@ -34,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) credentials: Credentials,
     pub(crate) name: String,
     pub(crate) keepalive: Option<Duration>,
+    /// What a request for a WebSocket has beside.
+    pub(crate) fields: RequestFields,
 }
 
 /// Who a client is.

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub(crate) use run::{publish, request, subscribe};
 
 use super::after;
-use crate::cli::{Endpoint, MqttArgs};
+use crate::cli::{Endpoint, MqttArgs, fields};
 use crate::failure::Failure;
 use crate::net::{MqttClient as Client, Outbound, diagnose, is_ours};
 use crate::output;
@@ -36,9 +36,10 @@ impl Connection {
     /// Connects; only a connection that stood once is made again.
     async fn open(args: &MqttArgs, what: &str, limit: Option<Duration>) -> Result<Self, Failure> {
         let given = Given::read(&args.properties, args.protocol_version)?;
-        let endpoint = match (&args.unix, &args.url) {
+        let named = args.server.as_ref().or(args.url.as_ref().map(|url| &url.server));
+        let endpoint = match (&args.unix, named) {
             (Some(path), _) => Endpoint::Unix(path.clone()),
-            (None, Some(url)) => Endpoint::Tcp { host: url.host.clone(), port: url.port },
+            (None, Some(server)) => server.clone(),
             (None, None) => Endpoint::Tcp { host: args.host.clone(), port: args.port },
         };
         if let Some(address) = args.bind.filter(|address| !is_ours(*address)) {
@@ -131,7 +132,8 @@ fn config(args: &MqttArgs, given: &Given, what: &str, endpoint: &Endpoint) -> Re
         .or(secret)
         .cloned()
         .or_else(|| user.as_ref().and_then(|_| read("BOWLINE_PASSWORD")));
-    if password.is_some() && !args.insecure && !endpoint.is_local() {
+    let secret = password.is_some() || !args.headers.is_empty();
+    if secret && !args.insecure && !endpoint.is_local() {
         return Err(Failure::usage(format!(
             "the connection to {endpoint} is not encrypted: whoever sees it could read your password; \
              use --insecure if you trust the network"
@@ -167,6 +169,7 @@ fn config(args: &MqttArgs, given: &Given, what: &str, endpoint: &Endpoint) -> Re
         properties: given.block(Command::Connect)?,
         will: will.transpose()?,
         outgoing: KEPT,
+        request_fields: fields(&args.headers)?,
         ..ClientConfig::default()
     };
     given.limits(&mut config);

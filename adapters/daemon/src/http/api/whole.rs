@@ -55,7 +55,7 @@ pub(super) fn listeners(site: &Site, server: &Overview<'_>) -> Value {
         .map(|(endpoint, error)| {
             let (address, transport) = match endpoint {
                 Endpoint::Unix(path) => (path.display().to_string(), "unix"),
-                Endpoint::Tcp { .. } => (endpoint.to_string(), "tcp"),
+                Endpoint::Tcp { .. } | Endpoint::WebSocket { .. } => (endpoint.to_string(), "tcp"),
             };
             let count = |of: fn(&ServerCounters) -> u64| alone.as_ref().map(of);
             json!({
