@@ -256,7 +256,7 @@ fn both(test: fn(), again: fn()) {
     again();
 }
 
-/// RFC 6455 §4.1; [MQTT-6.0.0-3].
+/// WSK-1: RFC 6455 §4.1; [MQTT-6.0.0-3].
 #[test]
 fn a_request_says_all_that_it_has_to() {
     let own = Asked::<client::Client>::new(1).request;
@@ -271,6 +271,7 @@ fn a_request_says_all_that_it_has_to() {
     }
 }
 
+/// WSK-4.
 #[test]
 fn a_refusal_is_told_with_its_status_and_what_to_do() {
     fn refusals<C: Tried>() {
@@ -299,6 +300,7 @@ fn a_refusal_is_told_with_its_status_and_what_to_do() {
     both(refusals::<client::Client>, refusals::<mqtt_client::Client>);
 }
 
+/// WSK-4.
 #[test]
 fn a_refusal_is_not_the_end_where_there_is_another_endpoint() {
     let refused = |endpoints| {
@@ -309,6 +311,7 @@ fn a_refusal_is_not_the_end_where_there_is_another_endpoint() {
     assert_eq!((refused(1), refused(2)), (true, false));
 }
 
+/// WSK-4.
 #[test]
 fn a_server_may_say_where_it_is_and_for_how_long_not() {
     let end = answered::<client::Client>(|_| {
@@ -328,6 +331,7 @@ fn a_server_may_say_where_it_is_and_for_how_long_not() {
     assert!(wait >= Duration::from_secs(40) && wait <= Duration::from_secs(51), "{wait:?}");
 }
 
+/// WSK-2; [MQTT-6.0.0-4].
 #[test]
 fn an_answer_that_breaks_a_rule_is_named() {
     fn answers<C: Tried>() {
@@ -351,6 +355,7 @@ fn an_answer_that_breaks_a_rule_is_named() {
     both(answers::<client::Client>, answers::<mqtt_client::Client>);
 }
 
+/// WSK-3.
 #[test]
 fn what_is_no_answer_is_named() {
     fn answers<C: Tried>() {
@@ -387,6 +392,7 @@ fn what_is_no_answer_is_named() {
     both(answers::<client::Client>, answers::<mqtt_client::Client>);
 }
 
+/// WSK-3.
 #[test]
 fn an_answer_that_does_not_come_is_waited_for_in_vain() {
     fn waits<C: Tried>() {
@@ -421,6 +427,7 @@ fn an_answer_that_does_not_come_is_waited_for_in_vain() {
     both(waits::<client::Client>, waits::<mqtt_client::Client>);
 }
 
+/// WSK-2; RFC 9110 §15.2.
 #[test]
 fn interim_answers_are_passed_over() {
     let mut asked = Asked::<client::Client>::new(1);
@@ -451,7 +458,7 @@ fn open<C: Tried>() -> Asked<C> {
     asked
 }
 
-/// RFC 6455 §5.1, §7.1.7; [MQTT-6.0.0-1].
+/// WSK-7: RFC 6455 §5.1, §7.1.7; [MQTT-6.0.0-1].
 #[test]
 fn a_server_that_breaks_a_rule_is_told_and_left() {
     fn faults<C: Tried>() {
@@ -475,7 +482,7 @@ fn a_server_that_breaks_a_rule_is_told_and_left() {
     both(faults::<client::Client>, faults::<mqtt_client::Client>);
 }
 
-/// RFC 6455 §5.5.1, §7.1.1: the server ends the stream first.
+/// WSK-8: RFC 6455 §5.5.1, §7.1.1: the server ends the stream first.
 #[test]
 fn a_server_may_close_and_the_client_waits_for_the_streams_end() {
     fn closes<C: Tried>() {
@@ -499,7 +506,7 @@ fn a_server_may_close_and_the_client_waits_for_the_streams_end() {
     both(closes::<client::Client>, closes::<mqtt_client::Client>);
 }
 
-/// RFC 6455 §5.5.2, §5.5.3: one answer is owed, to the newest.
+/// WSK-6: RFC 6455 §5.5.2, §5.5.3: one answer is owed, to the newest.
 #[test]
 fn a_ping_is_answered_with_all_else() {
     fn pings<C: Tried>() {
@@ -512,6 +519,73 @@ fn a_ping_is_answered_with_all_else() {
     both(pings::<client::Client>, pings::<mqtt_client::Client>);
 }
 
+/// WSK-5: messages of one turn, the acknowledgement and the pong leave in one write, each frame with a key of its
+/// own.
+#[test]
+fn all_that_is_owed_leaves_at_once() {
+    use crate::endpoint::server::{Peer, Server as Hub, ServerConfig};
+    let now = Instant::from_millis(10);
+    let mut hub = Hub::new(ServerConfig::default(), Box::new(Seeded::new(1)));
+    let mut client = client::Client::new(now, client::ClientConfig::default(), Box::new(Seeded::new(2)));
+    assert!(client.dial(now));
+    let key = hub.accept(now, Peer::default()).unwrap();
+    let (mut up, mut down) = (SharedSendBuf::new(1 << 16), SharedSendBuf::new(1 << 16));
+    let (mut at_hub, mut at_client) = (GrowingRecvBuf::new(1 << 16), GrowingRecvBuf::new(1 << 16));
+    for _ in 0..4 {
+        let _ = client.poll_transmit(now, &mut up);
+        at_hub.push(&up.slices().collect::<Vec<_>>().concat());
+        up.sent(usize::MAX);
+        hub.recv(now, key, &mut at_hub, &mut down);
+        let _ = hub.poll_transmit(now, key, &mut down);
+        at_client.push(&down.slices().collect::<Vec<_>>().concat());
+        down.sent(usize::MAX);
+        client.recv(now, &mut at_client);
+    }
+    assert!(client.is_connected());
+    for n in 0..20 {
+        client.publish(now, client::Publish::new("t", n.to_string())).unwrap();
+    }
+    at_client.push(b"\x89\x02ab");
+    client.recv(now, &mut at_client);
+    let _ = client.poll_transmit(now, &mut up);
+    let mut octets = up.slices().collect::<Vec<_>>().concat();
+    let (mut kinds, mut keys) = (Vec::new(), Vec::new());
+    while let [first, len, a, b, c, d, ..] = octets[..] {
+        assert_eq!(len & 0x80, 0x80, "masked");
+        kinds.push(first);
+        keys.push([a, b, c, d]);
+        octets.drain(..6 + usize::from(len & 0x7f));
+    }
+    assert_eq!(kinds, [&[0x82; 20][..], &[0x8a]].concat());
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 21);
+    let _ = client.poll_transmit(now, &mut up);
+    assert_eq!(client.due().map(|d| d.why), Some(Why::Keepalive), "nothing is left");
+}
+
+/// WSK-4: what a server that was there has not at present, it may have again; but not who may not.
+#[test]
+fn a_client_that_had_a_session_is_more_patient() {
+    let why = |status| WebSocketError::NotOpened {
+        fault: OpenFault::Answer(AnswerFault::Status(StatusCode::new(status).unwrap())),
+        words: String::new(),
+    };
+    for (status, ever, again) in [
+        (404, true, false),
+        (400, true, false),
+        (401, true, true),
+        (403, true, true),
+        (503, false, false),
+        (429, false, false),
+    ] {
+        assert_eq!((why(status).is_final(false), why(status).is_final(true)), (ever, again), "{status}");
+    }
+    let broken = WebSocketError::Broken(Fault::TextInStream);
+    assert!(!broken.is_final(false) && broken.status().is_none());
+}
+
+/// WSK-1.
 #[test]
 fn fields_that_nobody_may_set_are_refused() {
     let long = (0..8).fold(RequestFields::new(), |fields, n| fields.with(&format!("x-{n}"), "v").unwrap());
