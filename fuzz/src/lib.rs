@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),
+    ("client_websocket", targets::client_websocket),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),
     ("websocket", targets::websocket),

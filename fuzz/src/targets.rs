@@ -15,7 +15,7 @@ mod session;
 mod websocket;
 mod websocket_pair;
 
-pub use client::client;
+pub use client::{client, client_websocket};
 pub use framers::framers;
 pub use http::http;
 pub use hub::hub;

@@ -87,11 +87,11 @@ impl RequestFields {
     /// there are eight already.
     pub fn with(mut self, name: &str, value: &str) -> Result<Self, FieldError> {
         let own = ["host", "upgrade", "connection", "content-length", "transfer-encoding"];
-        let name_is = |taken: &&str| name.eq_ignore_ascii_case(taken);
-        let prefix = name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"));
+        let is_own = own.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let is_of_layer = name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"));
         let what = if crate::http::check_field(name, value).is_err() {
             "its name is not a token, or its value has a control character"
-        } else if prefix || own.iter().any(|taken| name_is(taken)) {
+        } else if is_own || is_of_layer {
             "it belongs to the opening handshake itself"
         } else if self.0.len() == BESIDE {
             "there are eight already"

@@ -1,18 +1,22 @@
 //! A client: calls of all kinds, a transport that does as it likes, and on its other end a server's
 //! session, a spoiled one, or noise. Queues stay bounded, deadlines do not stay due, and the end is
 //! told once and last.
+//!
+//! `client_websocket` is the same over a WebSocket. Noise is then its frames and the answer that opens it,
+//! and whatever comes, what the client says keeps to RFC 6455.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bowline_core::backoff;
-use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
+use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::client::{
-    Client, ClientConfig, ClientError, ClientEvent, Credentials, Publish, PublishId, QueueLimits, Reply,
-    Request, RequestHandle, RequestId, SubscribeOptions, SubscriptionId, WhenFull,
+    Carrier, Client, ClientConfig, ClientError, ClientEvent, Credentials, Publish, PublishId, QueueLimits,
+    Reply, Request, RequestHandle, RequestId, SubscribeOptions, SubscriptionId, WhenFull,
 };
 use bowline_core::entropy::Seeded;
+use bowline_core::http::{self, RequestHead};
 use bowline_core::session::{
     self, Code, Config, Counts, Drain, Event, Limits, Message, Outcome, Properties, ResumeKey, Session,
     SessionId, Transport, Welcome,
@@ -20,6 +24,7 @@ use bowline_core::session::{
 use bowline_core::status::Status;
 use bowline_core::time::{Instant, Why};
 use bowline_core::varint::leb128;
+use bowline_core::websocket::{self, Carries, CloseCode, HEADROOM, WebSocket, handshake::Offer};
 
 const STEPS: usize = 300;
 const ROOM: usize = 1 << 20;
@@ -131,6 +136,8 @@ enum Say<'a> {
 
 /// The server's end of the transport.
 struct Line {
+    /// Where all goes through a WebSocket.
+    gate: Option<Gate>,
     session: Session,
     honest: bool,
     /// What waits for the decision about a HELLO.
@@ -143,7 +150,16 @@ struct Line {
     at_server: GrowingRecvBuf,
 }
 
+/// The server's side of a WebSocket.
+struct Gate {
+    /// Once it is open.
+    layer: Option<WebSocket<websocket::Server>>,
+    received: GrowingRecvBuf,
+    to_send: SharedSendBuf,
+}
+
 struct World {
+    web: bool,
     client: Client,
     now: Instant,
     plan: (QueueLimits, QueueLimits),
@@ -165,12 +181,22 @@ struct World {
 
 /// Runs the target. Bytes that make no plan are no fault.
 pub fn client(data: &[u8]) {
+    run(data, false);
+}
+
+/// Runs it over a WebSocket.
+pub fn client_websocket(data: &[u8]) {
+    run(data, true);
+}
+
+fn run(data: &[u8], web: bool) {
     let Ok(plan) = Plan::arbitrary_take_rest(Unstructured::new(data)) else {
         return;
     };
     let now = Instant::from_millis(1);
     let config = config(&plan);
     let mut world = World {
+        web,
         plan: (config.outgoing, config.incoming),
         client: Client::new(now, config, Box::new(Seeded::new(3))),
         now,
@@ -342,15 +368,21 @@ impl World {
         if !works {
             return self.client.handle_connect_failed(self.now);
         }
-        self.client.handle_connected(self.now);
+        let web = Carrier::WebSocket { host: "h".into(), target: "/".into() };
+        self.client.handle_connected_over(self.now, if self.web { &web } else { &Carrier::Transport });
         self.line = Some(Line {
+            gate: self.web.then(|| Gate {
+                layer: None,
+                received: GrowingRecvBuf::new(2 * ROOM),
+                to_send: SharedSendBuf::new(2 * ROOM),
+            }),
             session: Session::accept(self.now, &self.theirs),
             honest: true,
             asked: None,
             requests: Vec::new(),
             down: SharedSendBuf::new(ROOM),
             wire: Vec::new(),
-            at_client: GrowingRecvBuf::new(4096 + 16),
+            at_client: GrowingRecvBuf::new(4096 + 16 + HEADROOM),
             up: SharedSendBuf::new(if self.little { LITTLE } else { ROOM }),
             at_server: GrowingRecvBuf::new(2 * ROOM),
         });
@@ -388,6 +420,11 @@ impl World {
         line.honest = false;
         match *step {
             Step::Raw(bytes) => line.wire.extend_from_slice(bytes),
+            Step::Frame { octet, body } if line.gate.is_some() => {
+                let body = &body[..body.len().min(125)];
+                line.wire.extend([octet, body.len() as u8]);
+                line.wire.extend_from_slice(body);
+            }
             Step::Frame { octet, body } => {
                 let mut memory = [0; leb128::MAX_LEN];
                 line.wire.push(octet);
@@ -524,16 +561,67 @@ impl World {
     }
 }
 
+impl Gate {
+    /// What the session says becomes messages.
+    fn encode(&mut self, now: Instant, owed: Transport, down: &mut SharedSendBuf, wire: &mut Vec<u8>) {
+        if let Some(layer) = &mut self.layer {
+            let octets: Vec<u8> = down.slices().flatten().copied().collect();
+            down.sent(octets.len());
+            layer.framed(&mut self.to_send).put(&octets);
+            if owed != Transport::Open {
+                layer.close(now, CloseCode::NORMAL, "");
+            }
+            let _ = layer.poll_transmit(now, &mut self.to_send);
+        }
+        wire.extend(self.to_send.slices().flatten());
+        self.to_send.sent(usize::MAX);
+    }
+
+    /// What the client says is what the session hears, and without a fault.
+    fn decode(&mut self, now: Instant, bytes: &[u8], at_server: &mut GrowingRecvBuf) {
+        assert_eq!(self.received.push(bytes), bytes.len());
+        if self.layer.is_none() {
+            let Some(n) = http::HeadScanner::new().find(self.received.filled()).expect("a good head") else {
+                return;
+            };
+            let head = RequestHead::parse(self.received.take(n)).expect("a good head");
+            let offer = Offer::read(&head).expect("a good request");
+            self.to_send.put(b"HTTP/1.1 101 Switching Protocols\r\n");
+            for (name, value) in offer.accept(offer.choose(&["bowline"]), None).as_slice() {
+                self.to_send.put(format!("{name}: {value}\r\n").as_bytes());
+            }
+            self.to_send.put(b"\r\n");
+            let config = websocket::Config { ping_interval: None, ..websocket::Config::default() };
+            self.layer = Some(WebSocket::new(now, websocket::Server, Carries::Stream, &config));
+        }
+        let Some(layer) = &mut self.layer else { return };
+        while let Some(event) = layer.recv(now, &mut self.received, &mut self.to_send) {
+            if let websocket::Event::Closed(closed) = event {
+                assert_eq!(closed.fault, None, "the client broke a rule");
+            }
+        }
+        let mut decoded = layer.decoded(&mut self.received);
+        let n = decoded.filled().len();
+        assert_eq!(at_server.push(decoded.take(n)), n);
+    }
+}
+
 impl Line {
     fn flush(&mut self, now: Instant) {
-        let _ = self.session.poll_transmit(now, &mut self.down);
+        let owed = self.session.poll_transmit(now, &mut self.down);
+        if let Some(gate) = &mut self.gate {
+            return gate.encode(now, owed, &mut self.down, &mut self.wire);
+        }
         self.wire.extend(self.down.slices().flatten());
         self.down.sent(usize::MAX);
     }
 
     /// The server gets octets: it must agree with them.
     fn hear(&mut self, now: Instant, bytes: &[u8]) {
-        assert_eq!(self.at_server.push(bytes), bytes.len());
+        match &mut self.gate {
+            None => assert_eq!(self.at_server.push(bytes), bytes.len()),
+            Some(gate) => gate.decode(now, bytes, &mut self.at_server),
+        }
         while let Some(event) = self.session.recv(now, &mut self.at_server) {
             match event {
                 Event::Hello(hello) => self.asked = Some(hello.resume),

@@ -13,7 +13,7 @@ use super::{Carrier, RequestFields, WebSocketError};
 use crate::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use crate::endpoint::{client, mqtt_client};
 use crate::entropy::Seeded;
-use crate::http::{self, Body, RequestHead, StatusCode};
+use crate::http::{self, RequestHead, StatusCode};
 use crate::lifecycle::Transport;
 use crate::time::{Instant, Why};
 use crate::websocket::handshake::{AnswerFault, Offer};
@@ -305,7 +305,7 @@ fn a_refusal_is_told_with_its_status_and_what_to_do() {
 fn a_refusal_is_not_the_end_where_there_is_another_endpoint() {
     let refused = |endpoints| {
         let mut asked = Asked::<client::Client>::new(endpoints);
-        asked.come(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", usize::MAX);
+        let _ = asked.come(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", usize::MAX);
         asked.end().last
     };
     assert_eq!((refused(1), refused(2)), (true, false));
@@ -320,7 +320,7 @@ fn a_server_may_say_where_it_is_and_for_how_long_not() {
     assert!(end.last && end.text.contains("(ws://b/c)"), "{end:?}");
 
     let mut asked = Asked::<client::Client>::new(1);
-    asked.come(
+    let _ = asked.come(
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n",
         usize::MAX,
     );
@@ -417,7 +417,7 @@ fn an_answer_that_does_not_come_is_waited_for_in_vain() {
             assert_eq!(fault_of(&asked.end()), fault);
         }
         let mut asked = Asked::<C>::new(1);
-        asked.come(refusal, usize::MAX);
+        let _ = asked.come(refusal, usize::MAX);
         asked.client.eof(asked.now);
         assert_eq!(fault_of(&asked.end()).status(), Some(StatusCode::FORBIDDEN));
         let mut asked = Asked::<C>::new(1);
@@ -496,7 +496,7 @@ fn a_server_may_close_and_the_client_waits_for_the_streams_end() {
         assert_eq!(asked.end().why, Some(WebSocketError::Closed { code, reason }));
         // One that does not end it is left in time.
         let mut asked = open::<C>();
-        asked.come(b"\x88\x00", usize::MAX);
+        let _ = asked.come(b"\x88\x00", usize::MAX);
         asked.out.sent(usize::MAX);
         let due = asked.client.due().unwrap();
         assert_eq!((due.why, due.at.saturating_since(asked.now)), (Why::Close, Duration::from_secs(5)));
@@ -615,7 +615,7 @@ proptest! {
         at_once in 1usize..64,
     ) {
         let mut asked = if opens { open::<client::Client>() } else { Asked::new(1) };
-        asked.come(&octets, at_once);
+        let _ = asked.come(&octets, at_once);
         let owed = asked.client.transmit(asked.now, &mut asked.out);
         prop_assert!(owed != Transport::Open || asked.client.due().is_some());
         asked.client.gone(asked.now);
