@@ -284,7 +284,9 @@ impl Web {
         out: &mut impl SendBuf,
     ) -> Transport {
         let Some(layer) = &mut self.layer else {
-            self.ask(spoken, out);
+            if spoken.wants_transport() {
+                self.ask(spoken, out);
+            }
             return if spoken.wants_transport() { Transport::Open } else { Transport::Drop };
         };
         match spoken.say(&mut layer.framed(out)) {
