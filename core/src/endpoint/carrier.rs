@@ -196,6 +196,8 @@ pub(super) trait Spoken {
     fn is_deaf(&self) -> bool;
     /// Puts what is to be said.
     fn say(&mut self, out: &mut impl SendBuf) -> Transport;
+    /// Whether it has said its first word on this connection.
+    fn has_begun(&self) -> bool;
     /// When it wants a turn.
     fn due(&self) -> Option<Deadline>;
     /// With which code it has ended.
@@ -344,6 +346,8 @@ impl Web {
 
     pub(super) fn poll_timeout<S: Spoken>(&self, now: Instant, spoken: &S) -> Option<Deadline> {
         match &self.layer {
+            // Nobody is left whom the first word could reach.
+            Some(layer) if layer.is_ended() && !spoken.has_begun() => layer.poll_timeout(),
             Some(layer) => Deadline::earliest(spoken.due(), layer.poll_timeout()),
             None if self.connect.owes() || !spoken.wants_transport() => Some(Deadline::new(now, Why::Output)),
             None => self.connect.poll_timeout(),

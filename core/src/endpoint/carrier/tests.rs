@@ -482,6 +482,24 @@ fn a_server_that_breaks_a_rule_is_told_and_left() {
     both(faults::<client::Client>, faults::<mqtt_client::Client>);
 }
 
+/// A rule is broken right behind the answer, before the client has said a word: nothing turns in circles until the
+/// stream ends.
+#[test]
+fn a_server_that_breaks_a_rule_at_once_is_waited_for() {
+    fn at_once<C: Tried>() {
+        for (frame, owed) in [(&b"\x83\x00"[..], Transport::Shut), (b"\x88\x00", Transport::Open)] {
+            let mut asked = Asked::<C>::new(1);
+            let octets = [&asked.answer(&[]), frame].concat();
+            assert_eq!(asked.come(&octets, usize::MAX), owed);
+            let said: Vec<u8> = asked.out.slices().flatten().copied().collect();
+            assert_eq!((said[0], said.len() < 60), (0x88, true), "a Close frame alone");
+            assert_eq!(asked.client.due().map(|d| d.why), Some(Why::Close));
+            assert!(asked.end().why.is_some());
+        }
+    }
+    both(at_once::<client::Client>, at_once::<mqtt_client::Client>);
+}
+
 /// WSK-8: RFC 6455 §5.5.1, §7.1.1: the server ends the stream first.
 #[test]
 fn a_server_may_close_and_the_client_waits_for_the_streams_end() {

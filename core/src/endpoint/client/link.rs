@@ -363,6 +363,10 @@ impl Spoken for Client {
         self.transmit_frames(out)
     }
 
+    fn has_begun(&self) -> bool {
+        self.session.is_some()
+    }
+
     fn due(&self) -> Option<Deadline> {
         self.due()
     }

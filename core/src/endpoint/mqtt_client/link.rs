@@ -292,6 +292,10 @@ impl Spoken for Client {
         self.transmit_packets(out)
     }
 
+    fn has_begun(&self) -> bool {
+        self.greeted
+    }
+
     fn due(&self) -> Option<Deadline> {
         self.due()
     }
