@@ -56,7 +56,7 @@ async fn a_websocket_that_is_refused_is_told_with_its_status() {
     );
     let error = Client::builder(&at).connect().await.unwrap_err();
     let Error::Closed(Reason::WebSocket(why)) = &error else { panic!("{error}") };
-    assert_eq!(why.status().map(|status| status.number()), Some(404));
+    assert_eq!(why.status().map(bowline_driver::server::StatusCode::number), Some(404));
     let text = error.to_string();
     assert!(text.contains("404 Not Found (no such thing); there is nothing at this path"), "{text}");
 }
