@@ -126,6 +126,7 @@ impl Sessions {
         let s = &self.all[index];
         if !s.attached && !entry.reliable() {
             self.counters.dropped.detached += 1;
+            self.lost_of(index, 1);
             return Offer::Dropped;
         }
         if lane != NONE && !self.make_room_in(index, lane) {
@@ -210,6 +211,7 @@ impl Sessions {
     fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
         let before = self.counters.dropped.total();
         let room = self.make_room_by_policy(index, lane, size);
+        self.lost_of(index, self.counters.dropped.total() - before);
         let s = &mut self.all[index];
         // One that is disconnected for it is told by that.
         let told = s.overflows || s.policy == Policy::Disconnect;
@@ -255,6 +257,14 @@ impl Sessions {
             self.counters.dropped.newest += 1;
         }
         room
+    }
+
+    /// So many deliveries for a session were dropped.
+    #[cold]
+    pub(super) fn lost_of(&mut self, index: u32, count: u64) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let aside = &mut self.all[index].aside;
+        aside.dropped = aside.dropped.saturating_add(count);
     }
 
     /// Accounts for an entry that left a queue without being handed out.
@@ -481,6 +491,7 @@ impl Sessions {
                 s.unacked.remove(s.again as usize);
                 s.acked += 1;
                 counters.dropped.refused += 1;
+                self.lost_of(index, 1);
                 self.forget(index, entry);
                 return Step::Skipped;
             }
@@ -612,6 +623,7 @@ impl Sessions {
             if message.expired(now) {
                 counters.dropped.expired += 1;
                 s.queue(lane).pop_front();
+                self.lost_of(index, 1);
                 self.forget(index, entry);
                 return Step::Skipped;
             }
@@ -647,6 +659,7 @@ impl Sessions {
     #[cold]
     fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
         self.counters.dropped.refused += 1;
+        self.lost_of(index, 1);
         self.all[index].queue(lane).pop_front();
         self.leave(index, entry, Outcome::Tried);
         Step::Skipped

@@ -384,12 +384,24 @@ pub(super) struct Standing {
     pub(super) queues: u32,
     /// The actions of which a denial was told, one bit each.
     pub(super) denied: u8,
+    /// Deliveries for it that were dropped.
+    pub(super) dropped: u32,
     pub(super) timer: Option<Timer>,
 }
 
 impl Standing {
     const fn of(owner: Owner, expiry: Duration) -> Self {
-        Self { subs: Vec::new(), owner, expiry, next_sub: 0, tasks: 0, queues: 0, denied: 0, timer: None }
+        Self {
+            subs: Vec::new(),
+            owner,
+            expiry,
+            next_sub: 0,
+            tasks: 0,
+            queues: 0,
+            denied: 0,
+            dropped: 0,
+            timer: None,
+        }
     }
 }
 
