@@ -39,8 +39,8 @@ pub struct SessionInfo<'a> {
     pub queued_bytes: u64,
     /// Those among them that it was handed and has not acknowledged.
     pub in_flight: u64,
-    /// Deliveries for it that were dropped since it began, those that came while it was away and were
-    /// at most once among them; it stops at 2^32.
+    /// Deliveries that left its queue undelivered since it began, or found no place there: what is at most
+    /// once and comes while it is away is not among them.
     pub dropped: u64,
     /// How long it outlives its connection.
     pub expiry: Duration,
@@ -155,7 +155,7 @@ impl Hub {
             queued: session.queued.into(),
             queued_bytes: session.bytes,
             in_flight: session.unacked.len() as u64,
-            dropped: session.aside.dropped.into(),
+            dropped: rare.dropped,
             expiry: session.aside.expiry,
             policy: session.policy,
             will,

@@ -126,7 +126,6 @@ impl Sessions {
         let s = &self.all[index];
         if !s.attached && !entry.reliable() {
             self.counters.dropped.detached += 1;
-            self.lost_of(index, 1);
             return Offer::Dropped;
         }
         if lane != NONE && !self.make_room_in(index, lane) {
@@ -262,9 +261,9 @@ impl Sessions {
     /// So many deliveries for a session were dropped.
     #[cold]
     pub(super) fn lost_of(&mut self, index: u32, count: u64) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let aside = &mut self.all[index].aside;
-        aside.dropped = aside.dropped.saturating_add(count);
+        if count > 0 {
+            self.all[index].rare_mut().dropped += count;
+        }
     }
 
     /// Accounts for an entry that left a queue without being handed out.

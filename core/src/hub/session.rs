@@ -384,24 +384,12 @@ pub(super) struct Standing {
     pub(super) queues: u32,
     /// The actions of which a denial was told, one bit each.
     pub(super) denied: u8,
-    /// Deliveries for it that were dropped.
-    pub(super) dropped: u32,
     pub(super) timer: Option<Timer>,
 }
 
 impl Standing {
     const fn of(owner: Owner, expiry: Duration) -> Self {
-        Self {
-            subs: Vec::new(),
-            owner,
-            expiry,
-            next_sub: 0,
-            tasks: 0,
-            queues: 0,
-            denied: 0,
-            dropped: 0,
-            timer: None,
-        }
+        Self { subs: Vec::new(), owner, expiry, next_sub: 0, tasks: 0, queues: 0, denied: 0, timer: None }
     }
 }
 
@@ -429,6 +417,8 @@ pub(super) struct Rare {
     pub(super) control: VecDeque<Control>,
     /// Octets of the answers in it.
     pub(super) owed: u64,
+    /// Deliveries for it that were dropped.
+    pub(super) dropped: u64,
     /// Requests of this session in flight.
     pub(super) asked: Vec<u32>,
     /// Legs of requests that this session is to answer.
@@ -452,6 +442,7 @@ pub(super) struct Rare {
 static NOTHING: Rare = Rare {
     control: VecDeque::new(),
     owed: 0,
+    dropped: 0,
     asked: Vec::new(),
     serving: Vec::new(),
     backlogs: VecDeque::new(),
