@@ -550,7 +550,12 @@ impl Server {
 
     /// Ends such an answer: it is whole with the parts that were given.
     pub fn finish_parts(&mut self, key: ConnectionKey) {
-        if self.connections.get_mut(key).and_then(Connection::http).is_some_and(|c| c.finish_parts()) {
+        if self
+            .connections
+            .get_mut(key)
+            .and_then(Connection::http)
+            .is_some_and(http::Connection::finish_parts)
+        {
             self.ready.push_back(key);
         }
     }
