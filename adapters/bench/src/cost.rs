@@ -92,7 +92,7 @@ impl Meter {
         resident_pages(&text).unwrap_or(0.0) * rustix::param::page_size() as f64
     }
 
-    /// The server's memory that it shares with nobody, in octets; 0 if it is not known.
+    /// The server's memory that it has written to and shares with nobody, in octets; 0 if it is not known.
     pub(crate) fn private(&self) -> f64 {
         let Some(server) = &self.server else { return 0.0 };
         let text = fs::read_to_string(server.directory.join("smaps_rollup")).unwrap_or_default();
@@ -204,12 +204,12 @@ fn resident_pages(statm: &str) -> Option<f64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Of /proc/PID/smaps_rollup.
+/// Of /proc/PID/smaps_rollup what was written to: pages of the program's file are its own or shared as others
+/// come and go.
 fn private_octets(smaps: &str) -> f64 {
-    let private =
-        smaps.lines().filter(|line| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"));
-    let kib = private.filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse::<f64>().ok());
-    kib.sum::<f64>() * 1024.0
+    let dirty = smaps.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
+    let kib = dirty.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) * 1024.0
 }
 
 fn only_core(pid: u32) -> Option<usize> {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(resident_pages("900 123 4 5"), Some(123.0));
         let smaps =
             "Rss: 90 kB\nShared_Dirty: 7 kB\nPrivate_Clean:         2 kB\nPrivate_Dirty:        40 kB\n";
-        assert_eq!(private_octets(smaps), 43_008.0);
+        assert_eq!(private_octets(smaps), 40_960.0);
     }
 
     #[test]

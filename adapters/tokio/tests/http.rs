@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline_driver::Transport;
+use bowline_driver::core::endpoint::server::Server as Machine;
 use bowline_tokio::Server;
 use bowline_tokio::server::{HttpAnswer, HttpResponse, Peer, StatusCode};
 use bytes::Bytes;
@@ -329,7 +330,7 @@ async fn an_answer_may_take_its_time_and_see_the_server_meanwhile() {
                 let server = server.handle();
                 HttpAnswer::later(async move {
                     wait.await.unwrap();
-                    let count = server.look(|server| server.connections()).unwrap();
+                    let count = server.look(Machine::connections).unwrap();
                     HttpResponse::new(StatusCode::OK, "text/plain", count.to_string())
                 })
             }

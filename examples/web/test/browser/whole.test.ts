@@ -18,8 +18,11 @@ async function lines(program: string, ...args: string[]): Promise<string[] | und
   return there ? all : undefined;
 }
 
-/** What was said in a room, of lines that have an event each. */
-const said = (all: string[]): string[] => all.flatMap((line) => (line.startsWith("{") ? [(JSON.parse(line) as { payload: { text: string } }).payload.text] : []));
+/** What was said in a room, of lines that have an event each: that somebody writes is one too, and says nothing. */
+const said = (all: string[]): string[] => all.flatMap((line) => {
+  const text = line.startsWith("{") && (JSON.parse(line) as { payload: { text?: string } }).payload.text;
+  return text || [];
+});
 
 test("two tabs, mosquitto_sub and bowline sub are in one room, and nothing is lost when the server is killed", async ({ skip }) => {
   const program = process.env.WEB_DAEMON;
