@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown};
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -140,19 +140,19 @@ enum Sockets {
 }
 
 impl Sockets {
-    async fn accept(self: Arc<Self>) -> io::Result<(Stream, Option<IpAddr>)> {
+    async fn accept(self: Arc<Self>) -> io::Result<(Stream, Option<SocketAddr>)> {
         match &*self {
             Self::Tcp(l) => {
                 let (stream, from) = l.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Some(from.ip())))
+                Ok((Stream::Tcp(stream), Some(from)))
             }
             Self::Unix(l) => Ok((Stream::Unix(l.accept().await?.0), None)),
         }
     }
 }
 
-type Accepting = Pin<Box<dyn Future<Output = io::Result<(Stream, Option<IpAddr>)>> + Send>>;
+type Accepting = Pin<Box<dyn Future<Output = io::Result<(Stream, Option<SocketAddr>)>> + Send>>;
 
 /// A listener.
 pub struct Incoming {
@@ -177,7 +177,7 @@ impl Incoming {
 impl Listener for Incoming {
     type Stream = Stream;
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         let sockets = &self.sockets;
         let accepting = self.accepting.get_or_insert_with(|| Box::pin(Arc::clone(sockets).accept()));
         let accepted = ready!(accepting.as_mut().poll(cx));

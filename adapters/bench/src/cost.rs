@@ -92,6 +92,19 @@ impl Meter {
         resident_pages(&text).unwrap_or(0.0) * rustix::param::page_size() as f64
     }
 
+    /// The server's memory that it has written to and shares with nobody, in octets; 0 if it is not known.
+    pub(crate) fn private(&self) -> f64 {
+        let Some(server) = &self.server else { return 0.0 };
+        let text = fs::read_to_string(server.directory.join("smaps_rollup")).unwrap_or_default();
+        private_octets(&text)
+    }
+
+    /// The server's threads; 0 if that is not known.
+    pub(crate) fn threads(&self) -> f64 {
+        let Some(server) = &self.server else { return 0.0 };
+        fs::read_dir(server.directory.join("task")).map_or(0.0, |tasks| tasks.count() as f64)
+    }
+
     /// Whether the server's process is there. Unknown counts as there.
     pub(crate) fn is_alive(&self) -> bool {
         self.server.as_ref().is_none_or(|s| is_running(&s.directory))
@@ -191,6 +204,14 @@ fn resident_pages(statm: &str) -> Option<f64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// Of /proc/PID/smaps_rollup what was written to: pages of the program's file are its own or shared as others
+/// come and go.
+fn private_octets(smaps: &str) -> f64 {
+    let dirty = smaps.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
+    let kib = dirty.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) * 1024.0
+}
+
 fn only_core(pid: u32) -> Option<usize> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
     let set = sched_getaffinity(Some(pid)).ok()?;
@@ -241,6 +262,9 @@ mod tests {
         assert_eq!(core_ticks(cores, 10), Some(7.0));
         assert_eq!(core_ticks(cores, 2), None);
         assert_eq!(resident_pages("900 123 4 5"), Some(123.0));
+        let smaps =
+            "Rss: 90 kB\nShared_Dirty: 7 kB\nPrivate_Clean:         2 kB\nPrivate_Dirty:        40 kB\n";
+        assert_eq!(private_octets(smaps), 40_960.0);
     }
 
     #[test]

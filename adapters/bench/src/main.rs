@@ -184,10 +184,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 fn settings(args: &Compare) -> Settings {
     let mut servers = args.servers.clone();
     if servers.is_empty() {
-        let names = if args.scenario.wants_echo() {
-            ["bowline-echo", "tokio-echo"]
+        let names: &[&str] = if args.scenario.wants_echo() {
+            &["bowline-echo", "tokio-echo"]
+        } else if args.scenario.is_http() {
+            &["bowline"]
         } else {
-            ["bowline", "nats-server"]
+            &["bowline", "nats-server"]
         };
         servers = names.iter().filter_map(|n| n.parse().ok()).collect();
     }

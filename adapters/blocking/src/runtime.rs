@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -162,12 +162,12 @@ pub struct Incoming(Listening);
 impl Listener for Incoming {
     type Stream = Stream;
 
-    fn poll_accept(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+    fn poll_accept(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         match &self.0 {
             Listening::Tcp(l) => {
                 let socket: Socket = l.clone();
                 let (stream, from) = ready!(attempt(&socket, PollFlags::IN, || l.accept()))?;
-                Poll::Ready(Ok((Stream::tcp(stream)?, Some(from.ip()))))
+                Poll::Ready(Ok((Stream::tcp(stream)?, Some(from))))
             }
             Listening::Unix(l) => {
                 let socket: Socket = l.clone();

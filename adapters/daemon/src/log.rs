@@ -1,9 +1,10 @@
 //! The server's log: lines on stderr, as text or as JSON, and the last of them in memory for the console.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -21,6 +22,9 @@ use crate::failure::Failure;
 /// Lines that are kept at most, and octets of them.
 const LINES: usize = 200;
 const OCTETS: usize = 64 << 10;
+
+/// So many watch it at once.
+const WATCHERS: usize = 8;
 
 /// Octets at most of what is said in one field: peers choose some of it.
 const FIELD: usize = 1024;
@@ -49,6 +53,9 @@ struct Ring {
     octets: usize,
     /// The number of the last line: they count from 1.
     last: u64,
+    /// Who is woken by the next line, by their numbers.
+    watchers: BTreeMap<u64, Waker>,
+    watched: u64,
 }
 
 #[derive(Debug)]
@@ -59,18 +66,30 @@ struct Line {
 }
 
 impl Tail {
-    /// Shows the lines behind the one with the number `after` that are as important as `level`, each with
-    /// its number. Numbers begin anew with each start: behind one that there is not yet are all lines.
-    pub(crate) fn read(&self, after: u64, level: Level, mut each: impl FnMut(u64, &str)) {
+    /// Shows the lines behind the one with the number `after` and up to `last` that are as important as
+    /// `level`, each with its number. Numbers begin anew with each start: behind one that there is not yet are all lines.
+    fn read_to(&self, after: u64, last: u64, level: Level, mut each: impl FnMut(u64, &str)) {
         let ring = self.0.lock();
         let after = if after > ring.last { 0 } else { after };
         let first = ring.last - ring.lines.len() as u64 + 1;
         for (number, line) in (first..).zip(&ring.lines) {
             // A level is the greater the more it tells.
-            if number > after && line.level <= level {
+            if number > after && number <= last && line.level <= level {
                 each(number, &line.text);
             }
         }
+    }
+
+    /// Begins to watch it behind the line with this number; nothing where too many do.
+    pub(crate) fn watch(self: &Arc<Self>, after: u64, level: Level) -> Option<Watch> {
+        let mut ring = self.0.lock();
+        if ring.watchers.len() >= WATCHERS {
+            return None;
+        }
+        ring.watched += 1;
+        let number = ring.watched;
+        ring.watchers.insert(number, Waker::noop().clone());
+        Some(Watch { tail: Arc::clone(self), number, last: after, level })
     }
 
     fn push(&self, line: Line) {
@@ -82,6 +101,39 @@ impl Tail {
             let Some(old) = ring.lines.pop_front() else { break };
             ring.octets -= old.text.len();
         }
+        let wakers: Vec<Waker> = ring.watchers.values().cloned().collect();
+        drop(ring);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Somebody who watches the log.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    tail: Arc<Tail>,
+    number: u64,
+    last: u64,
+    level: Level,
+}
+
+impl Watch {
+    /// Shows the lines that came since the last call, each with its number; `waker` is woken by the next.
+    pub(crate) fn read(&mut self, waker: &Waker, each: impl FnMut(u64, &str)) {
+        let last = {
+            let mut ring = self.tail.0.lock();
+            ring.watchers.insert(self.number, waker.clone());
+            ring.last
+        };
+        // What comes between is shown twice by nobody: it is behind `last`, and wakes.
+        self.tail.read_to(self.last, last, self.level, each);
+        self.last = last;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let waker = self.tail.0.lock().watchers.remove(&self.number);
+        drop(waker); // Without the lock.
     }
 }
 
@@ -168,7 +220,7 @@ mod tests {
 
     fn read(tail: &Tail, after: u64, level: Level) -> Vec<(u64, String)> {
         let mut lines = Vec::new();
-        tail.read(after, level, |number, text| lines.push((number, text.to_owned())));
+        tail.read_to(after, u64::MAX, level, |number, text| lines.push((number, text.to_owned())));
         lines
     }
 
@@ -188,6 +240,39 @@ mod tests {
         assert_eq!(read(&tail, 297, Level::INFO), [(298, "298".into()), (300, "300".into())]);
         assert!(read(&tail, 300, Level::DEBUG).is_empty());
         assert_eq!(read(&tail, 301, Level::DEBUG).len(), 200, "of an earlier start");
+    }
+
+    #[test]
+    fn who_watches_is_woken_and_sees_each_line_once() {
+        struct Woken(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let (tail, woken) = (Arc::new(Tail::default()), Arc::new(Woken(Default::default())));
+        let waker = Waker::from(Arc::clone(&woken));
+        let push = |level, text: &str| tail.push(Line { level, text: text.to_owned() });
+        push(Level::INFO, "before");
+        let mut watch = tail.watch(0, Level::INFO).unwrap();
+        let seen = |watch: &mut Watch| {
+            let mut lines = Vec::new();
+            watch.read(&waker, |number, text| lines.push(format!("{number} {text}")));
+            lines
+        };
+        assert_eq!((seen(&mut watch), seen(&mut watch)), (vec!["1 before".to_owned()], vec![]));
+        push(Level::DEBUG, "too much");
+        push(Level::WARN, "after");
+        assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 2);
+        assert_eq!(seen(&mut watch), ["3 after"]);
+        // There are as many as there may be, until one goes.
+        let mut others: Vec<Watch> = (1..WATCHERS).map(|_| tail.watch(0, Level::INFO).unwrap()).collect();
+        assert!(tail.watch(0, Level::INFO).is_none());
+        others.pop();
+        assert_eq!(seen(&mut tail.watch(3, Level::INFO).unwrap()), Vec::<String>::new());
+        drop((watch, others));
+        push(Level::INFO, "nobody");
+        assert!(tail.0.lock().watchers.is_empty());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use common::Server;
 use serde_json::Value;
@@ -18,6 +19,15 @@ fn ask(server: &Server, line: &str, fields: &str) -> (String, String) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("there is a head");
     (head.to_owned(), body.to_owned())
+}
+
+/// The first line of what a request is answered with, which may have no end.
+fn ask_head(server: &Server, line: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+    stream.write_all(format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+    let mut head = String::new();
+    BufReader::new(stream).read_line(&mut head).unwrap();
+    head
 }
 
 fn status(server: &Server, line: &str, fields: &str) -> String {
@@ -245,31 +255,122 @@ fn the_server_tells_of_itself() {
     assert_eq!(json(&server, "rooms")["rooms"], serde_json::json!([]));
 }
 
+/// A stream of events that is read as it comes.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn open(server: &Server, fields: &str) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        // To a client of HTTP/1.0 the events come as they are.
+        let request = format!("GET /api/log?level=info HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut events = Self(BufReader::new(stream));
+        let head: Vec<String> =
+            std::iter::from_fn(|| Some(events.line()).filter(|line| !line.is_empty())).collect();
+        assert!(head[0].starts_with("HTTP/1.1 200 "), "{head:?}");
+        assert!(head.contains(&"content-type: text/event-stream".to_owned()), "{head:?}");
+        assert_eq!([events.line(), events.line(), events.line()], ["retry: 1000", ":", ""], "at once");
+        events
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The next line of the log, with its number.
+    fn next(&mut self) -> (u64, Value) {
+        let id = self.line().strip_prefix("id: ").expect("an id").parse().unwrap();
+        let data = serde_json::from_str(self.line().strip_prefix("data: ").expect("its data")).unwrap();
+        assert_eq!(self.line(), "");
+        (id, data)
+    }
+
+    /// The number of the line that says this, which comes now or later.
+    fn until(&mut self, message: &str) -> u64 {
+        loop {
+            let (id, line) = self.next();
+            if line["message"] == message {
+                return id;
+            }
+        }
+    }
+}
+
 #[test]
-fn the_log_goes_on_from_where_it_was() {
+fn the_log_is_told_as_it_grows_and_goes_on_from_where_it_was() {
     let server = Server::start();
-    let events = |fields: &str| {
-        let (head, body) = ask(&server, "GET /api/log?level=info", fields);
-        assert!(head.contains("content-type: text/event-stream"), "{head}");
-        assert!(body.starts_with("retry: 1000\n"), "{body}");
-        let text = |name: &str| {
-            body.lines().filter_map(|line| Some(line.strip_prefix(name)?.to_owned())).collect::<Vec<_>>()
-        };
-        let lines: Vec<Value> =
-            text("data: ").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (text("id: ").last().cloned(), lines)
-    };
-    server.program.err_line("serving");
-    let (last, lines) = events("");
-    assert!(lines.iter().any(|line| line["message"] == "serving" && line["level"] == "info"), "{lines:?}");
-    let last = last.unwrap();
-    assert_eq!(events(&format!("Last-Event-ID: {last}\r\n")).1, Vec::<Value>::new());
+    let mut events = Events::open(&server, "");
+    let serving = events.until("serving");
     let _client = mqtt(&server, "sensor-7", "a");
-    let (_, lines) = events(&format!("Last-Event-ID: {last}\r\n"));
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!(
-        (&lines[0]["message"], &lines[0]["fields"]["name"]),
-        (&"connected".into(), &"sensor-7".into())
-    );
-    assert!(!events("Last-Event-ID: 99999\r\n").1.is_empty(), "numbers of an earlier start");
+    let (connected, line) = events.next();
+    assert_eq!((&line["message"], &line["fields"]["name"]), (&"connected".into(), &"sensor-7".into()));
+    assert!(connected > serving && line["level"] == "info", "{line}");
+    // Who names the last that it knows gets what came since, at once and only that.
+    let mut again = Events::open(&server, &format!("Last-Event-ID: {serving}\r\n"));
+    assert_eq!(again.next().0, connected);
+    let _client = mqtt(&server, "sensor-8", "a");
+    assert_eq!((events.next().0, again.next().0), (connected + 1, connected + 1));
+    // Numbers of an earlier start.
+    Events::open(&server, "Last-Event-ID: 99999\r\n").until("serving");
+}
+
+#[test]
+fn as_many_watch_the_log_as_may_and_no_more() {
+    let server = Server::start();
+    let mut all: Vec<Events> = (0..8).map(|_| Events::open(&server, "")).collect();
+    let (head, body) = ask(&server, "GET /api/log", "");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("as many watch"), "{head} {body}");
+    assert_eq!(status(&server, "HEAD /api/log", ""), "200", "that watches nothing");
+    assert_eq!(status(&server, "POST /api/log", "Content-Length: 0\r\n"), "405");
+    // Where one goes, there is room for another.
+    all.pop();
+    while ask_head(&server, "GET /api/log").starts_with("HTTP/1.1 503 ") {}
+}
+
+#[test]
+fn lists_are_in_the_order_that_is_asked_for() {
+    let server = Server::start();
+    let clients: Vec<_> =
+        [9, 10, 2, 1].map(|n| mqtt(&server, &format!("Client-{n}"), &format!("t/{}", n / 9))).into();
+    let names = |path: &str, list: &str, name: &str| -> Vec<String> {
+        let rows = json(&server, path)[list].as_array().unwrap().clone();
+        rows.iter().map(|row| row[name].as_str().unwrap().to_owned()).collect()
+    };
+    let sessions = |query: &str| names(&format!("sessions?{query}"), "sessions", "client_id");
+    assert_eq!(sessions(""), ["Client-1", "Client-2", "Client-9", "Client-10"]);
+    assert_eq!(sessions("prefix=client-1"), ["Client-1", "Client-10"]);
+    assert_eq!(sessions("prefix=lient"), Vec::<String>::new());
+    assert_eq!(names("topics?sort=members", "topics", "topic"), ["t/0", "t/1"]);
+    // Who hears most is first: two of them have said or heard anything at all.
+    for _ in 0..3 {
+        server.run_client(&["pub", "t/1", "x"]).expect(0);
+    }
+    assert_eq!(sessions("sort=rate&prefix=c")[..2], ["Client-9", "Client-10"]);
+    let page = json(&server, "sessions?sort=rate&limit=3");
+    assert_eq!((page["total"].as_u64(), page["sessions"].as_array().unwrap().len()), (Some(4), 3));
+    assert!(page["sessions"][0]["messages_per_s"].as_f64().unwrap() > 0.0, "{page}");
+    let next = page["next"].as_str().unwrap();
+    assert_eq!(sessions(&format!("sort=rate&after={next}")), ["Client-2"]);
+    for wrong in ["topics?sort=rate", "topics?sort=queue", "sessions?sort=members", "rooms?sort=colour"] {
+        assert_eq!(status(&server, &format!("GET /api/{wrong}"), ""), "400", "{wrong}");
+    }
+    drop(clients);
+}
+
+#[test]
+fn a_session_is_shown_with_where_it_is() {
+    let server = Server::start();
+    let client = mqtt(&server, "sensor", "a");
+    let found = json(&server, "sessions?search=sensor");
+    let row = &found["sessions"][0];
+    assert_eq!(row["address"], client.local_addr().unwrap().to_string());
+    assert_eq!((&row["rtt_us"], row["messages_per_s"].as_f64()), (&Value::Null, Some(0.0)));
+    let id = row["id"].as_str().unwrap();
+    assert_eq!(json(&server, &format!("sessions/{id}"))["dropped"], 0);
+    drop(client);
+    while json(&server, &format!("sessions/{id}"))["connected"] == true {}
+    assert_eq!(json(&server, &format!("sessions/{id}"))["address"], "127.0.0.1");
 }

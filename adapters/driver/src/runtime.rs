@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use bowline_core::time::Instant;
@@ -41,12 +41,12 @@ pub trait Listener: Send + Unpin + 'static {
     /// What a connection is.
     type Stream: Transport + 'static;
 
-    /// The next connection, and its peer's address where it has one.
+    /// The next connection, and its peer's address and port where it has them.
     ///
     /// # Errors
     ///
     /// None could be taken now.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Option<IpAddr>)>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Option<SocketAddr>)>>;
 
     /// Where it listens, with the port that the system chose.
     ///

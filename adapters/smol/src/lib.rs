@@ -35,7 +35,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -201,12 +201,12 @@ pub enum Incoming {
 
 impl Incoming {
     /// Nothing when nobody waits.
-    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match self {
             Self::Tcp(l) => {
                 let (stream, from) = l.get_ref().accept()?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::new(Socket::Tcp(Async::new(stream)?)), Some(from.ip())))
+                Ok((Stream::new(Socket::Tcp(Async::new(stream)?)), Some(from)))
             }
             Self::Unix(l) => {
                 let (stream, _) = l.get_ref().accept()?;
@@ -219,7 +219,7 @@ impl Incoming {
 impl Listener for Incoming {
     type Stream = Stream;
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         loop {
             match self.accept() {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}

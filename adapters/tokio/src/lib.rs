@@ -32,7 +32,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -173,12 +173,12 @@ pub enum Incoming {
 impl Listener for Incoming {
     type Stream = Stream;
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         match self {
             Self::Tcp(l) => {
                 let (stream, from) = ready!(l.poll_accept(cx))?;
                 stream.set_nodelay(true)?;
-                Poll::Ready(Ok((Stream::Tcp(stream), Some(from.ip()))))
+                Poll::Ready(Ok((Stream::Tcp(stream), Some(from))))
             }
             Self::Unix(l) => {
                 let (stream, _) = ready!(l.poll_accept(cx))?;

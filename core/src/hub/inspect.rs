@@ -39,6 +39,9 @@ pub struct SessionInfo<'a> {
     pub queued_bytes: u64,
     /// Those among them that it was handed and has not acknowledged.
     pub in_flight: u64,
+    /// Deliveries that left its queue undelivered since it began, or found no place there: what is at most
+    /// once and comes while it is away is not among them.
+    pub dropped: u64,
     /// How long it outlives its connection.
     pub expiry: Duration,
     /// What happens when its queue is full.
@@ -152,6 +155,7 @@ impl Hub {
             queued: session.queued.into(),
             queued_bytes: session.bytes,
             in_flight: session.unacked.len() as u64,
+            dropped: rare.dropped,
             expiry: session.aside.expiry,
             policy: session.policy,
             will,
@@ -196,6 +200,29 @@ impl Hub {
             }
             each(&state)
         })
+    }
+
+    /// Octets of a room's messages that wait for its members, counted for each. It looks at no more than
+    /// `most` members and deliveries together: what is beyond is left out.
+    #[must_use]
+    pub fn inspect_room_queue(&self, name: &str, most: usize) -> u64 {
+        let (mut left, mut octets) = (most, 0);
+        for (session, sid) in self.rooms.subscriptions(name, &self.sessions.all).take(most) {
+            let session = &self.sessions.all[session];
+            left = left.saturating_sub(1);
+            if session.queued == 0 {
+                continue;
+            }
+            let lanes = session.lanes.iter().flat_map(|lanes| &lanes.all);
+            let lane = lanes.filter(|lane| lane.live && lane.sid == sid).flat_map(|lane| &lane.queue);
+            for entry in session.main.iter().chain(lane).take(left) {
+                left -= 1;
+                if entry.sid == sid && entry.message != NONE {
+                    octets += u64::from(self.sessions.pool.get(entry.message).size());
+                }
+            }
+        }
+        octets
     }
 
     /// Shows topics that keep something and filters that are subscribed to, without those of rooms and of

@@ -210,6 +210,7 @@ impl Sessions {
     fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
         let before = self.counters.dropped.total();
         let room = self.make_room_by_policy(index, lane, size);
+        self.lost_of(index, self.counters.dropped.total() - before);
         let s = &mut self.all[index];
         // One that is disconnected for it is told by that.
         let told = s.overflows || s.policy == Policy::Disconnect;
@@ -255,6 +256,14 @@ impl Sessions {
             self.counters.dropped.newest += 1;
         }
         room
+    }
+
+    /// So many deliveries for a session were dropped.
+    #[cold]
+    pub(super) fn lost_of(&mut self, index: u32, count: u64) {
+        if count > 0 {
+            self.all[index].rare_mut().dropped += count;
+        }
     }
 
     /// Accounts for an entry that left a queue without being handed out.
@@ -481,6 +490,7 @@ impl Sessions {
                 s.unacked.remove(s.again as usize);
                 s.acked += 1;
                 counters.dropped.refused += 1;
+                self.lost_of(index, 1);
                 self.forget(index, entry);
                 return Step::Skipped;
             }
@@ -612,6 +622,7 @@ impl Sessions {
             if message.expired(now) {
                 counters.dropped.expired += 1;
                 s.queue(lane).pop_front();
+                self.lost_of(index, 1);
                 self.forget(index, entry);
                 return Step::Skipped;
             }
@@ -647,6 +658,7 @@ impl Sessions {
     #[cold]
     fn drop_first(&mut self, index: u32, lane: u32, entry: Entry) -> Step {
         self.counters.dropped.refused += 1;
+        self.lost_of(index, 1);
         self.all[index].queue(lane).pop_front();
         self.leave(index, entry, Outcome::Tried);
         Step::Skipped

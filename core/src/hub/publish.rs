@@ -250,6 +250,7 @@ impl Hub {
                 }
                 if way.ephemeral && sessions.all[t.session()].is_half_full() {
                     sessions.counters.dropped.newest += 1;
+                    sessions.lost_of(t.session(), 1);
                     outcome.count(Offer::Dropped);
                     continue;
                 }

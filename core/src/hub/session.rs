@@ -417,6 +417,8 @@ pub(super) struct Rare {
     pub(super) control: VecDeque<Control>,
     /// Octets of the answers in it.
     pub(super) owed: u64,
+    /// Deliveries for it that were dropped.
+    pub(super) dropped: u64,
     /// Requests of this session in flight.
     pub(super) asked: Vec<u32>,
     /// Legs of requests that this session is to answer.
@@ -440,6 +442,7 @@ pub(super) struct Rare {
 static NOTHING: Rare = Rare {
     control: VecDeque::new(),
     owed: 0,
+    dropped: 0,
     asked: Vec::new(),
     serving: Vec::new(),
     backlogs: VecDeque::new(),

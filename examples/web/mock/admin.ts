@@ -64,7 +64,7 @@ export class Admin {
     return {
       id: session.id, client_id: null, user: session.user ?? null, dialect: "json", version: "1", carrier: session.link?.carrier ?? null, address: session.link?.address ?? null,
       connected: session.link !== undefined, since: iso(session.since), subscriptions: session.filters.size, rooms: session.rooms.size, queued: session.waiting.length, queued_bytes: 0,
-      messages_in: session.in, messages_out: session.out, bytes_in: session.in * 60, bytes_out: session.out * 120, rtt_us: session.link ? 210 : null,
+      messages_in: session.in, messages_out: session.out, bytes_in: session.in * 60, bytes_out: session.out * 120, rtt_us: session.link ? 210 : null, messages_per_s: 0,
     };
   }
 
@@ -89,7 +89,7 @@ export class Admin {
   #rooms(): Json[] {
     return [...this.hub.rooms.values()].map(({ name, members, kept, offset }) => ({
       name, members: members.size, epoch: kept.epoch, offset, history: kept.messages.length, history_bytes: JSON.stringify(kept.messages).length,
-      messages_in: offset, messages_out: offset * members.size, queued_bytes: 0, policy: "drop-oldest",
+      messages_in: offset, messages_out: offset * members.size, messages_per_s: 0, queued_bytes: 0, policy: "drop-oldest",
     }));
   }
 
@@ -107,10 +107,15 @@ export class Admin {
 
   #list(name: string, rows: Json[], query: URLSearchParams, text: (row: Json) => string): Response {
     const search = (query.get("search") ?? "").toLowerCase();
+    const prefix = (query.get("prefix") ?? "").toLowerCase();
+    const weight = { rate: "messages_per_s", queue: "queued_bytes", members: name === "topics" ? "subscribers" : "members" }[query.get("sort") ?? "name"];
+    const title = (row: Json): string => String(row.name ?? row.topic ?? row.client_id ?? row.user ?? row.id);
     const limit = Number(query.get("limit") ?? 50);
     const from = Number(query.get("after") ?? 0);
     if (!(limit >= 1 && limit <= 500)) return json(400, { error: "limit is a number from 1 to 500" });
-    const found = rows.filter((row) => text(row).toLowerCase().includes(search)).sort((a, b) => (text(a) < text(b) ? -1 : 1));
+    const order = new Intl.Collator("en", { numeric: true });
+    const found = rows.filter((row) => text(row).toLowerCase().includes(search) && title(row).toLowerCase().startsWith(prefix))
+      .sort((a, b) => (weight ? Number(b[weight]) - Number(a[weight]) : 0) || order.compare(title(a), title(b)));
     const next = from + limit < found.length ? String(from + limit) : null;
     return json(200, { [name]: found.slice(from, from + limit), next, total: found.length });
   }

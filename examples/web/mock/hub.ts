@@ -7,7 +7,8 @@ import type { Envelope, Hello, Json, Welcome } from "../src/wire";
 
 /** What a hub keeps when it is restarted. */
 export interface Store {
-  rooms: Map<string, { epoch: string; messages: Stored[] }>;
+  /** `before`: the epoch before a restart, of which nothing was lost. */
+  rooms: Map<string, { epoch: string; before?: string; messages: Stored[] }>;
   retained: Map<string, Json>;
   /** The last message's id. */
   id: number;
@@ -89,7 +90,7 @@ class Room {
   readonly members = new Map<HubSession, Place>();
   readonly changes = new Map<string, "joined" | "changed" | "left">();
   timer: ReturnType<typeof setTimeout> | undefined;
-  constructor(readonly name: string, readonly kept: { epoch: string; messages: Stored[] }) {}
+  constructor(readonly name: string, readonly kept: { epoch: string; before?: string; messages: Stored[] }) {}
   offset = 0;
 }
 
@@ -236,7 +237,7 @@ export class Hub {
     session.rooms.set(name, place);
     room.members.set(session, place);
     this.changed(name, session, known ? "changed" : "joined");
-    const have = since && since.epoch === epoch && since.offset <= room.offset && (messages[0]?.offset ?? room.offset + 1) <= since.offset + 1;
+    const have = since && (since.epoch === epoch || since.epoch === room.kept.before) && since.offset <= room.offset && (messages[0]?.offset ?? room.offset + 1) <= since.offset + 1;
     const missed = have ? messages.filter(({ offset }) => offset > since.offset) : messages.slice(-(since && !history ? 50 : history) || messages.length);
     if (have || since || history) for (const message of missed) session.send({ ...this.shown(message), kind: "history", room: name });
     const members = [...room.members].map(([each, at]) => this.member(each, at));

@@ -295,6 +295,8 @@ export class Room extends Emitter<RoomEvents> {
     this.#joinedAt = Date.now();
     this.self = member;
     this.#selves.add(member);
+    // Behind a restart numbers are of another epoch; what was seen before is not lost all the same, where the server says so.
+    if (place && recovered) this.#calls.settle(this.name, place.epoch, place.offset);
     this.emit("joined", { first, recovered: place ? recovered === true : true, count: fresh.length });
     for (const message of fresh) this.#deliver(message);
     // A room where nothing was said yet has no epoch.

@@ -3,6 +3,7 @@
 mod crowd;
 mod harm;
 mod messages;
+mod poll;
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -119,6 +120,14 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         backlog: Backlog,
     },
+    /// Clients that wait by HTTP for what one publishes: how soon they have it, what memory they take
+    Poll {
+        #[arg(long, default_value_t = 1000)]
+        clients: usize,
+        /// On streams of server-sent events, instead of in long polls
+        #[arg(long)]
+        events: bool,
+    },
     /// Connections that send one octet a second, beside a healthy client
     Slowloris {
         #[arg(long, default_value_t = 10_000)]
@@ -161,6 +170,10 @@ impl Scenario {
             Scenario::Stall { subscribers, .. } => {
                 format!("stall, {subscribers} subscribers and one that never reads")
             }
+            Scenario::Poll { clients, events } => {
+                let how = if *events { "on streams of events" } else { "in long polls" };
+                return format!("poll, {clients} clients {how}");
+            }
             Scenario::Slowloris { connections, .. } => format!("slowloris, {connections} connections"),
             Scenario::Flood { kind, connections, rate_mib } => {
                 let kind = format!("{kind:?}").to_lowercase();
@@ -172,7 +185,12 @@ impl Scenario {
 
     /// Measures it.
     pub(crate) fn run(&self, common: &Common, target: &Target) -> Result<Figures, Failure> {
-        if target.protocol == Protocol::Raw && !self.fits_raw() {
+        let is_fit = match target.protocol {
+            Protocol::Bowline => true,
+            Protocol::Nats => !self.is_http(),
+            Protocol::Raw => self.fits_raw(),
+        };
+        if !is_fit {
             return Err(Failure::Unfit);
         }
         match target.protocol {
@@ -180,6 +198,11 @@ impl Scenario {
             Protocol::Nats => self.run_on(Nats, common, target),
             Protocol::Raw => self.run_on(Raw, common, target),
         }
+    }
+
+    /// Whether it needs a server of typed JSON over HTTP.
+    pub(crate) const fn is_http(&self) -> bool {
+        matches!(self, Scenario::Poll { .. })
     }
 
     /// An echo server has no topics.
@@ -195,6 +218,7 @@ impl Scenario {
             Scenario::Stall { subscribers, backlog } => {
                 harm::stall(wire, target, common, subscribers, backlog.backlog as usize)
             }
+            Scenario::Poll { clients, events } => poll::poll(target, common, &poll::Poll { clients, events }),
             Scenario::Slowloris { connections, watch } => {
                 harm::slowloris(wire, target, common, connections, watch)
             }

@@ -12,14 +12,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use bowline_tokio::server::{HttpRequest, HttpResponse, Overview, StatusCode};
+use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, StatusCode};
 use parking_lot::Mutex;
 
 use crate::cli::Endpoint;
 use crate::config::{Config, Console};
 use crate::log::Tail;
+use crate::store::Commits;
+use api::Rates;
 use files::Of;
 use gate::Denied;
+
+/// How often something is said.
+#[derive(Debug, Default)]
+struct Watched {
+    sessions: Arc<Rates>,
+    rooms: Arc<Rates>,
+}
 
 /// What is known beside the server itself.
 #[derive(Debug)]
@@ -33,6 +42,10 @@ pub(crate) struct Site {
     store: Option<(PathBuf, u64)>,
     /// Why it takes nothing, while it does not.
     failing: Mutex<Option<String>>,
+    /// What it took.
+    commits: Arc<Commits>,
+    /// What sessions and rooms had said when the console last looked.
+    rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
     listeners: OnceLock<Vec<(Endpoint, Option<&'static str>)>>,
 }
@@ -47,6 +60,8 @@ impl Site {
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
+            commits: Arc::default(),
+            rates: Watched::default(),
             listeners: OnceLock::new(),
         }
     }
@@ -57,13 +72,21 @@ impl Site {
         let _ = self.listeners.set(listeners);
     }
 
+    /// What its store takes is counted there.
+    pub(crate) fn commits(&self) -> Arc<Commits> {
+        Arc::clone(&self.commits)
+    }
+
     /// The store takes nothing, for this reason; or it does again.
     pub(crate) fn set_failing(&self, why: Option<String>) {
         *self.failing.lock() = why;
     }
 
     /// Answers a request.
-    pub(crate) fn answer(&self, request: &HttpRequest, server: &Overview<'_>) -> HttpResponse {
+    pub(crate) fn answer(&self, request: &HttpRequest, server: &Overview<'_>) -> HttpAnswer {
+        if let Some(resource) = request.path.strip_prefix("/api/") {
+            return api::answer(self, resource, request, server);
+        }
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 HttpResponse::new(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&server.counters()))
@@ -77,12 +100,9 @@ impl Site {
                     said(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
                 }
             }),
-            path => match path.strip_prefix("/api/") {
-                Some(resource) => api::answer(self, resource, request, server),
-                None => self.file(path, request, server),
-            },
+            path => self.file(path, request, server),
         };
-        response.with("x-content-type-options", "nosniff")
+        finished(response).into()
     }
 
     fn file(&self, path: &str, request: &HttpRequest, server: &Overview<'_>) -> HttpResponse {
@@ -104,6 +124,11 @@ impl Site {
     fn admit(&self, request: &HttpRequest, server: &Overview<'_>) -> Result<(), Denied> {
         gate::check(request, server, self.console, &self.hosts)
     }
+}
+
+/// With what every answer says.
+fn finished(response: HttpResponse) -> HttpResponse {
+    response.with("x-content-type-options", "nosniff")
 }
 
 /// Who is not known is told how to say who it is.

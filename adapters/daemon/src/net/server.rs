@@ -24,7 +24,7 @@ use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room};
 use crate::failure::Failure;
 use crate::http::Site;
-use crate::store;
+use crate::store::{self, Counted};
 
 /// A running server; a handle.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Server {
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
             let (held, site) = (Arc::clone(&loaded), Arc::clone(&site));
-            let storage = store::open(&config.store)?;
+            let storage = Counted::new(store::open(&config.store)?, site.commits());
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
         for listen in &config.listen {

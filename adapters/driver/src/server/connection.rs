@@ -39,16 +39,16 @@ impl Machine for Connection {
     fn turn(&mut self, now: Instant, turn: Turn<'_>) -> Next {
         let key = self.key;
         let Turn { due, eof, input, output } = turn;
-        let (next, again, verification, request) = self.shared.with(|core, wake| {
+        let (next, again, verification, request, job) = self.shared.with(|core, wake| {
             self.woken.of(key).store(false, Ordering::Release);
-            let verified = core.slot(key).and_then(|slot| slot.verified.take());
+            let verified = core.slot(key).and_then(|slot| slot.beside.as_mut()?.verified.take());
             let (mut blocked, mut verification) = (false, None);
             let machine = &mut core.machine;
             if due {
                 machine.handle_timeout(now, key);
             }
             if let Some(verified) = verified {
-                machine.verified(now, key, *verified, output);
+                machine.verified(now, key, verified, output);
             }
             if due || !input.filled().is_empty() {
                 blocked = machine.recv(now, key, input, output);
@@ -72,13 +72,17 @@ impl Machine for Connection {
                 storing.hold();
             }
             let next = Next { transport, deadline, blocked, reads, yields: !wake.is_empty() };
-            (next, again, verification, request)
+            let job = core.take_job(key, &self.woken).map(|job| (job, core.machine.awaited(key)));
+            (next, again, verification, request, job)
         });
         if again {
             self.woken.of(key).store(true, Ordering::Release);
         }
         if let Some(work) = verification {
             self.shared.verify(key, work);
+        }
+        if let Some((job, awaited)) = job {
+            self.shared.work(key, job, awaited);
         }
         if let Some(request) = request {
             self.shared.answer(key, &request);

@@ -1,5 +1,6 @@
 //! A server: listeners, a hub for all who connect, and handlers inside the program.
 
+mod answer;
 mod connection;
 mod deadlines;
 mod local;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+pub use answer::HttpAnswer;
 pub use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
@@ -26,7 +28,7 @@ pub use bowline_core::endpoint::server::{
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
-pub use shared::Overview;
+pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::runtime::{Listener, Runtime, Timer, Transport};
@@ -166,8 +168,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Answers requests of HTTP with what `handler` returns, on the ports where all else is spoken.
     /// Default: they are answered with 404.
     ///
-    /// It runs in the task of the connection, so it should not take long; one that panics is answered
-    /// with 500. Who asks is known ([`HttpRequest::identity`]); whether that one may have what it asks
+    /// It runs in the task of the connection, so it should not take long: what does, and what has no end,
+    /// is answered [later or part by part](HttpAnswer). One that panics is answered with 500. Who asks is known ([`HttpRequest::identity`]); whether that one may have what it asks
     /// for is the handler's to decide.
     ///
     /// ```
@@ -183,11 +185,11 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// # }
     /// ```
     #[must_use]
-    pub fn http(
+    pub fn http<A: Into<HttpAnswer>>(
         mut self,
-        handler: impl Fn(&HttpRequest, &Overview<'_>) -> HttpResponse + Send + Sync + 'static,
+        handler: impl Fn(&HttpRequest, &Overview<'_>) -> A + Send + Sync + 'static,
     ) -> Self {
-        self.on_request = Some(Box::new(handler));
+        self.on_request = Some(Box::new(move |request, server| handler(request, server).into()));
         self
     }
 

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bowline_core::endpoint::server::{
@@ -16,6 +16,7 @@ use bowline_core::http::StatusCode;
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
+use super::answer::{HttpAnswer, Job};
 use super::deadlines::Deadlines;
 use super::storing::Storing;
 use crate::clock;
@@ -23,7 +24,7 @@ use crate::clock;
 /// Runs what takes long elsewhere.
 pub(super) type Offload = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// Answers requests of HTTP.
-pub(super) type OnRequest = Box<dyn Fn(&HttpRequest, &Overview<'_>) -> HttpResponse + Send + Sync>;
+pub(super) type OnRequest = Box<dyn Fn(&HttpRequest, &Overview<'_>) -> HttpAnswer + Send + Sync>;
 /// Is told what is worth a line in a log.
 pub(super) type OnEvent = Box<dyn Fn(&ServerEvent) + Send + Sync>;
 
@@ -32,8 +33,23 @@ pub(super) type OnEvent = Box<dyn Fn(&ServerEvent) + Send + Sync>;
 pub(super) struct Slot {
     key: ConnectionKey,
     waker: Waker,
+    /// What few have.
+    pub(super) beside: Option<Box<Beside>>,
+}
+
+/// What few connections have beside.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
     /// What a password check found, until the connection's task takes it.
-    pub(super) verified: Option<Box<Verified>>,
+    pub(super) verified: Option<Verified>,
+    /// An answer that is being made.
+    pub(super) job: Option<Job>,
+}
+
+impl Slot {
+    pub(super) const fn waker(&self) -> &Waker {
+        &self.waker
+    }
 }
 
 /// So many connections have their flags together: one of its own would be the least that the
@@ -187,7 +203,7 @@ pub(super) struct Shared {
 
 /// The server as a handler of requests sees it.
 #[derive(Debug)]
-pub struct Overview<'a>(&'a Shared);
+pub struct Overview<'a>(&'a Arc<Shared>);
 
 impl Overview<'_> {
     /// What is counted, as it is now.
@@ -202,6 +218,12 @@ impl Overview<'_> {
         at(&self.0.core.lock().machine)
     }
 
+    /// Something that looks at the server later, for what takes its time to answer.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::downgrade(self.0))
+    }
+
     /// Disconnects the client whose session has this number; see
     /// [`expel`](bowline_core::endpoint::server::Server::expel).
     #[must_use]
@@ -213,6 +235,18 @@ impl Overview<'_> {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.with(|core, _| core.phase == Phase::Running)
+    }
+}
+
+/// A server that may be gone, to look at.
+#[derive(Clone, Debug)]
+pub struct Handle(Weak<Shared>);
+
+impl Handle {
+    /// Looks at the server as [`Overview::look`] does; nothing where it is gone.
+    pub fn look<T>(&self, at: impl FnOnce(&Machine) -> T) -> Option<T> {
+        let shared = self.0.upgrade()?;
+        Some(Overview(&shared).look(at))
     }
 }
 
@@ -276,7 +310,7 @@ impl Shared {
     pub(super) fn accept(&self, peer: Peer) -> Result<(ConnectionKey, Woken), Refused> {
         self.with(|core, _| {
             let key = core.machine.accept(clock::now(), peer)?;
-            let slot = Slot { key, waker: Waker::noop().clone(), verified: None };
+            let slot = Slot { key, waker: Waker::noop().clone(), beside: None };
             if core.slots.len() <= key.index() {
                 // A sixteenth more, not twice as many: there may be many, and slack is memory lost.
                 let more = key.index() + 1 - core.slots.len();
@@ -313,29 +347,30 @@ impl Shared {
     }
 
     pub(super) fn gone(&self, key: ConnectionKey) {
-        self.with(|core, wake| {
+        let slot = self.with(|core, wake| {
             core.machine.disconnect(clock::now(), key);
-            if core.slot(key).is_some() {
-                core.slots[key.index()] = None;
+            let slot = core.slot(key).is_some().then(|| core.slots[key.index()].take());
+            if let Some(job) = slot.iter().flatten().find_map(|slot| slot.beside.as_ref()?.job.as_ref()) {
+                job.close();
             }
             if core.machine.connections() == 0 {
                 wake.append(&mut core.watchers);
                 wake.extend(core.storing.as_ref().map(Storing::waker));
             }
+            slot
         });
+        drop(slot); // Without the lock: what was being made for it is not ours.
     }
 
     /// Answers a request of HTTP, without the lock.
-    pub(super) fn answer(&self, key: ConnectionKey, request: &HttpRequest) {
+    pub(super) fn answer(self: &Arc<Self>, key: ConnectionKey, request: &HttpRequest) {
         let Some(on_request) = &self.on_request else { return };
         let handled = catch_unwind(AssertUnwindSafe(|| on_request(request, &Overview(self))));
-        let response = handled.unwrap_or_else(|_| {
-            HttpResponse::text(StatusCode::INTERNAL_SERVER_ERROR, "the handler of this request panicked")
+        let answer = handled.unwrap_or_else(|_| {
+            let why = "the handler of this request panicked";
+            HttpResponse::text(StatusCode::INTERNAL_SERVER_ERROR, why).into()
         });
-        self.with(|core, wake| {
-            core.machine.respond(key, response);
-            core.wake(key, wake);
-        });
+        self.begin(key, answer);
     }
 
     /// Checks a password elsewhere; the connection's task is woken when it is done.
@@ -368,7 +403,7 @@ impl Shared {
             let verified = work.run();
             self.with(|core, wake| {
                 if let Some(slot) = core.slot(key) {
-                    slot.verified = Some(Box::new(verified));
+                    slot.beside.get_or_insert_default().verified = Some(verified);
                     core.wake(key, wake);
                 }
             });

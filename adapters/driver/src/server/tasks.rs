@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,10 +30,10 @@ pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut liste
     let mut rest = REST.0;
     while let Some(accepted) = poll_fn(|cx| next(&server, &mut listener, cx)).await {
         match accepted {
-            Ok((stream, address)) => {
+            Ok((stream, from)) => {
                 rest = REST.0;
                 // One too many is dropped, which is all that can be said to who has said nothing.
-                let _ = server.attach(stream, Peer { address });
+                let _ = server.attach(stream, from.map(Peer::from).unwrap_or_default());
             }
             // That connection was gone before it was taken.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
@@ -48,7 +48,7 @@ pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut liste
     }
 }
 
-type Accepted<S> = io::Result<(S, Option<IpAddr>)>;
+type Accepted<S> = io::Result<(S, Option<SocketAddr>)>;
 
 fn next<R: Runtime, L: Listener>(
     server: &Server<R>,

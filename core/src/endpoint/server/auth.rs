@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
@@ -20,9 +20,36 @@ use crate::session::Auth;
 pub struct Peer {
     /// Its address; nothing for a Unix socket or a line in memory.
     pub address: Option<IpAddr>,
+    /// Its port; 0 where there is none, or nobody knows it.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(socket: SocketAddr) -> Self {
+        Self { address: Some(socket.ip()), port: socket.port() }
+    }
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Self { address: Some(address), port: 0 }
+    }
 }
 
 impl Peer {
+    /// Its address and port, as people write them: of IPv4 also where IPv6 carries it.
+    ///
+    /// ```
+    /// use bowline_core::endpoint::server::Peer;
+    /// let peer = Peer { address: Some("::ffff:192.0.2.1".parse()?), port: 5000 };
+    /// assert_eq!(peer.socket().map(|s| s.to_string()).as_deref(), Some("192.0.2.1:5000"));
+    /// # Ok::<(), core::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketAddr> {
+        self.address.map(|address| SocketAddr::new(address.to_canonical(), self.port))
+    }
+
     /// Whether it is on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {

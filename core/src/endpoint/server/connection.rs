@@ -1,9 +1,10 @@
 //! One connection: whatever is spoken on it, and over whatever layer.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use super::auth::{Verification, Verified};
-use super::http::{self, HttpRequest, HttpResponse, Switched};
+use super::http::{self, Awaited, HttpRequest, HttpResponse, Switched};
 use super::inspect::{BY_ADMINISTRATOR, Carrier};
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
@@ -192,6 +193,15 @@ impl Connection {
         self.close(turn, code, BY_ADMINISTRATOR);
     }
 
+    /// The smoothed round trip to its client, where that is measured and was.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Spoken(c) => c.round_trip(),
+            Self::WebSocket(c) => c.round_trip(),
+            Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
+        }
+    }
+
     /// What carries its octets.
     pub(super) const fn carrier(&self) -> Carrier {
         match self {
@@ -291,6 +301,22 @@ impl Connection {
         match self {
             Self::Http(c) => c.respond(response),
             _ => false,
+        }
+    }
+
+    /// The connection as far as it speaks HTTP, for answers in parts.
+    pub(super) fn http(&mut self) -> Option<&mut http::Connection> {
+        match self {
+            Self::Http(c) => Some(c),
+            _ => None,
+        }
+    }
+
+    /// What it waits for from the adapter.
+    pub(super) const fn awaited(&self) -> Awaited {
+        match self {
+            Self::Http(c) => c.awaited(),
+            _ => Awaited::Nothing,
         }
     }
 }

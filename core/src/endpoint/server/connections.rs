@@ -105,6 +105,7 @@ impl Connections {
             since: Instant::from_nanos(u64::from(slot.since) * 1_000_000_000),
             messages: slot.messages,
             octets: slot.octets,
+            round_trip: connection.round_trip(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! A look at who is connected, for consoles, and the end of a session by an administrator.
 
+use core::time::Duration;
+
 use super::connection::Connection;
 use super::event::{Dialect, SessionName};
 use super::{ConnectionKey, Peer, Server};
@@ -38,6 +40,9 @@ pub struct ConnectionInfo {
     pub messages: (u32, u32),
     /// Octets taken from its transport, and given to it.
     pub octets: (u64, u64),
+    /// The smoothed round trip, where this side asks for one and was answered: in our own protocol and
+    /// over WebSockets.
+    pub round_trip: Option<Duration>,
 }
 
 /// A session that a connection began.

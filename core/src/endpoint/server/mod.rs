@@ -65,13 +65,14 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
-pub use http::{HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS};
+pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
@@ -497,6 +498,72 @@ impl Server {
         if self.connections.get_mut(key).is_some_and(|c| c.respond(response)) {
             self.ready.push_back(key);
         }
+    }
+
+    /// Begins the answer to the request that a connection gave out last, with the body of `head`: more
+    /// of it follows by [`push_part`](Server::push_part), and its end by
+    /// [`finish_parts`](Server::finish_parts), or when the server drains. Where nobody waits for it any
+    /// more, it is dropped.
+    ///
+    /// ```
+    /// use bowline_core::buf::{GrowingRecvBuf, SharedSendBuf};
+    /// use bowline_core::endpoint::server::{Awaited, HttpConfig, HttpResponse, Peer, Server, ServerConfig};
+    /// use bowline_core::{entropy::Seeded, http::StatusCode, time::Instant};
+    ///
+    /// let now = Instant::from_millis(1);
+    /// let http = HttpConfig { handled: true, ..HttpConfig::default() };
+    /// let mut server =
+    ///     Server::new(ServerConfig { http, ..ServerConfig::default() }, Box::new(Seeded::new(1)));
+    /// let connection = server.accept(now, Peer::default())?;
+    /// let (mut received, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
+    /// received.push(b"GET /ticks HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    /// server.recv(now, connection, &mut received, &mut out);
+    /// assert_eq!(server.poll_request(connection).map(|request| request.path), Some("/ticks".into()));
+    ///
+    /// server.begin_parts(connection, HttpResponse::new(StatusCode::OK, "text/plain", "tick\n"));
+    /// server.poll_transmit(now, connection, &mut out);
+    /// assert_eq!(server.awaited(connection), Awaited::Part);
+    /// server.push_part(connection, "tock\n".into()).unwrap();
+    /// server.finish_parts(connection);
+    /// server.poll_transmit(now, connection, &mut out);
+    /// let sent = String::from_utf8(out.slices().flatten().copied().collect()).unwrap();
+    /// assert!(sent.ends_with("5\r\ntick\n\r\n5\r\ntock\n\r\n0\r\n\r\n"), "{sent}");
+    /// # Ok::<(), bowline_core::endpoint::server::Refused>(())
+    /// ```
+    pub fn begin_parts(&mut self, key: ConnectionKey, head: HttpResponse) {
+        if self.connections.get_mut(key).and_then(Connection::http).is_some_and(|c| c.begin_parts(head)) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Gives the next part of such an answer: one at a time, when it is [`awaited`](Server::awaited).
+    ///
+    /// # Errors
+    ///
+    /// See [`PartError`]; the part was dropped.
+    pub fn push_part(&mut self, key: ConnectionKey, part: Bytes) -> Result<(), PartError> {
+        let http = self.connections.get_mut(key).and_then(Connection::http);
+        http.ok_or(PartError::Gone)?.push_part(part)?;
+        self.ready.push_back(key);
+        Ok(())
+    }
+
+    /// Ends such an answer: it is whole with the parts that were given.
+    pub fn finish_parts(&mut self, key: ConnectionKey) {
+        if self
+            .connections
+            .get_mut(key)
+            .and_then(Connection::http)
+            .is_some_and(http::Connection::finish_parts)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// What a connection waits for from the adapter, now.
+    #[must_use]
+    pub fn awaited(&self, key: ConnectionKey) -> Awaited {
+        self.connections.get(key).map_or(Awaited::Nothing, Connection::awaited)
     }
 
     /// Takes no new work: tells every client so, and closes those that have not gone by themselves

@@ -1,6 +1,7 @@
 //! What is spoken on a connection: one of the dialects, over the transport or over a layer.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
@@ -119,6 +120,15 @@ impl Spoken {
             Self::Mqtt(c) => c.dialect(),
             Self::Prx1(_) => super::Dialect::Prx1,
             Self::Json(_) => super::Dialect::Json,
+        }
+    }
+
+    /// The smoothed round trip, where it is measured: a server of MQTT or PRX1 asks nothing of its client.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Bowline(c) => c.round_trip(),
+            Self::Json(c) => c.round_trip(),
+            Self::Mqtt(_) | Self::Prx1(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod cross;
 mod hostile;
 mod http;
+mod http_parts;
 mod inspect;
 mod json;
 mod json_requests;

@@ -4,6 +4,8 @@
 //! [`Framed`](crate::websocket::Framed). Where it would end the transport, the layer has its closing
 //! handshake; where the layer ends, the dialect sees the end of its stream.
 
+use core::time::Duration;
+
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
 use super::http::HttpConfig;
@@ -38,6 +40,11 @@ impl WebSocket {
 
     pub(super) fn peer(&self) -> &Peer {
         self.spoken.peer()
+    }
+
+    /// The smoothed round trip, once a ping was answered: of the layer, or of what is spoken in it.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.layer.smoothed_rtt().or_else(|| self.spoken.round_trip())
     }
 
     pub(super) fn spoken(&mut self) -> &mut Spoken {

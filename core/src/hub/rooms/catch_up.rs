@@ -165,7 +165,10 @@ impl Sessions {
         });
         match result {
             Take::Blocked => {}
-            Take::Never => self.counters.dropped.refused += 1,
+            Take::Never => {
+                self.counters.dropped.refused += 1;
+                self.lost_of(index, 1);
+            }
             Take::Taken => {
                 self.counters.messages_out += 1;
                 self.counters.bytes_out += u64::from(size);

@@ -19,6 +19,7 @@ impl Sessions {
             RoomPolicy::Disconnect if waiting < most => return true,
             RoomPolicy::SlowPublisher | RoomPolicy::Disconnect => {
                 self.counters.dropped.newest += 1;
+                self.lost_of(index, 1);
                 if bound.policy == RoomPolicy::Disconnect && !self.all[index].disconnect {
                     self.all[index].disconnect = true;
                     self.notice(index);
@@ -30,6 +31,7 @@ impl Sessions {
             let Some(entry) = self.all[index].queue(lane).pop_front() else { break };
             self.drop_unsent(index, entry);
             self.counters.dropped.oldest += 1;
+            self.lost_of(index, 1);
         }
         true
     }

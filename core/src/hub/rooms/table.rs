@@ -175,6 +175,21 @@ impl Rooms {
         Some((room.present, room.rule))
     }
 
+    /// The members of a room by their sessions, each with the subscription that it has for it.
+    pub(in crate::hub) fn subscriptions<'a>(
+        &'a self,
+        name: &str,
+        sessions: &'a Slab<Session>,
+    ) -> impl Iterator<Item = (u32, u64)> + use<'a> {
+        let number = self.find(name);
+        let members = number.into_iter().flat_map(|number| self.all[number].members.keys());
+        members.filter_map(move |session| {
+            let own = sessions[*session].rare().rooms.as_ref()?;
+            let at = own.find(number?).ok()?;
+            Some((*session, own.list[at].sid))
+        })
+    }
+
     /// A room's number, and a new one where nobody was in it.
     pub(super) fn add(&mut self, name: &str, rule: usize, topic: u32, rate: Option<Rate>) -> u32 {
         self.serial += 1;

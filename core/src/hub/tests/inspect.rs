@@ -150,3 +150,42 @@ fn a_room_is_shown_while_somebody_is_in_or_something_is_kept() {
     }
     assert_eq!(shown(&s), ["kept 0 @2 2/30"]);
 }
+
+#[test]
+fn what_a_session_lost_is_counted_for_it() {
+    let mut s = Story::new();
+    let slow = s.session_with(SessionOptions { max_messages: 4, ..SessionOptions::default() });
+    let quick = s.session();
+    s.subscribe(slow, 1, "t");
+    let lost = |s: &Story, key: SessionKey| s.hub.inspect_session(key.number()).unwrap().dropped;
+    for i in 0..7 {
+        s.publish_surely(quick, "t", &i.to_string());
+    }
+    assert_eq!((lost(&s, slow), lost(&s, quick)), (3, 0), "the oldest went");
+    s.take(slow);
+    s.hub.detach(s.now, slow).unwrap();
+    s.publish(quick, "t", "at most once, while nobody is there");
+    assert_eq!((lost(&s, slow), s.hub.counters().dropped.total()), (3, 4));
+}
+
+#[test]
+fn what_waits_for_a_rooms_members_is_counted_with_bounded_work() {
+    let mut s = Story::new();
+    let (a, b) = (s.session(), s.session());
+    for key in [a, b] {
+        s.hub.join(s.now, key, 1, "lobby", &JoinOptions::default()).unwrap();
+        s.subscribe(key, 2, "else");
+        s.take(key);
+    }
+    assert_eq!(s.hub.inspect_room_queue("lobby", 100), 0);
+    s.publish(a, "$room/lobby", "hello");
+    s.publish(a, "else", "not of the room");
+    let one = s.hub.inspect_room_queue("lobby", 100);
+    assert!(one > 2 * 5, "{one}: the message, for each of both");
+    s.publish(a, "$room/lobby", "hello");
+    assert_eq!(s.hub.inspect_room_queue("lobby", 100), 2 * one);
+    assert_eq!(s.hub.inspect_room_queue("lobby", 2), one / 2, "a look at one member and one delivery");
+    s.take(a);
+    assert_eq!(s.hub.inspect_room_queue("lobby", 100), one);
+    assert_eq!(s.hub.inspect_room_queue("nobody there", 100), 0);
+}

@@ -40,9 +40,10 @@ export async function get<Body>(path: string): Promise<Body> {
   return (await checked(await fetch(`/api/${path}`, { cache: "no-store" }))).json() as Promise<Body>;
 }
 
-/** A page of a list. */
-export async function list(name: string, search: string, after: string | null, limit = 50): Promise<List> {
-  const query = new URLSearchParams({ limit: String(limit), ...(search && { search }), ...(after && { after }) });
+/** A page of a list. What is looked for has these words in it, or begins with them where a star is behind. */
+export async function list(name: string, search: string, sort: string, after: string | null, limit = 50): Promise<List> {
+  const wanted = search.endsWith("*") ? { prefix: search.slice(0, -1) } : search && { search };
+  const query = new URLSearchParams({ limit: String(limit), sort, ...wanted, ...(after && { after }) });
   const body = await get<Record<string, unknown> & { next: string | null; total?: number }>(`${name}?${query}`);
   return { rows: body[name] as Row[], next: body.next, total: body.total };
 }

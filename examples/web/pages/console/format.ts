@@ -8,6 +8,11 @@ export function rate(value: number): string {
   return value >= 10_000 ? `${(value / 1000).toFixed(1)}k` : value >= 100 || value === 0 ? String(Math.round(value)) : value.toFixed(1);
 }
 
+/** How often a second, where that is known. */
+export function often(value: unknown): string {
+  return typeof value === "number" ? rate(value) : "–";
+}
+
 export function octets(value: unknown): string {
   if (typeof value !== "number") return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

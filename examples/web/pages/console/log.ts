@@ -45,7 +45,7 @@ export class Log implements View {
 
   #add({ ts, level, target, message, fields = {} }: Line): void {
     const at = new Date(ts);
-    const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join("");
+    const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${typeof value === "string" && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)}`).join("");
     const line = h("li", { class: level }, h("time", { datetime: ts, title: at.toLocaleString() }, clock(at, true)), h("span", { class: "level" }, level),
       h("span", { class: "words", title: target }, message, h("span", { class: "fields" }, rest)));
     this.#lines.append(line);

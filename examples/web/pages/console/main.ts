@@ -3,7 +3,7 @@ import { connect, type Client, type Options } from "bowline-web";
 import { show } from "../connection";
 import { by, h, text } from "../dom";
 import { signIn } from "../sign-in";
-import { count, octets, span } from "./format";
+import { count, octets, often, span } from "./format";
 import { Log } from "./log";
 import { Messages } from "./messages";
 import { Overview } from "./overview";
@@ -21,16 +21,17 @@ const watch = (messages: Messages, name: string, filter: string): HTMLElement =>
 
 function views(client: Client, overview: Overview): Map<string, View> {
   const messages = new Messages(client);
-  const rooms = new ListView("rooms", "Rooms", "Search rooms", [
+  const rooms = new ListView("rooms", "Rooms", "Search, or beginning*", [["name", "by name"], ["rate", "busiest first"], ["members", "most members first"], ["queue", "most waiting first"]], [
     { title: "Room", cell: ({ name }) => watch(messages, String(name), `$room/${name}`) },
     { title: "Members", number: true, cell: ({ members }) => count(members) },
+    { title: "Messages/s", number: true, cell: ({ messages_per_s: said }) => often(said) },
     { title: "Said", number: true, cell: ({ offset }) => count(offset) },
     { title: "Read back", number: true, cell: ({ history }) => count(history) },
     { title: "Kept", number: true, cell: ({ history_bytes: kept }) => octets(kept) },
     { title: "Waiting", number: true, cell: ({ queued_bytes: queued }) => octets(queued) },
     { title: "Slow members", cell: ({ policy }) => String(policy ?? "–") },
   ]);
-  const topics = new ListView("topics", "Topics", "Search topics", [
+  const topics = new ListView("topics", "Topics", "Search, or beginning*", [["name", "by name"], ["members", "most subscribers first"]], [
     { title: "Topic", cell: ({ topic }) => watch(messages, String(topic), String(topic)) },
     { title: "Subscribers", number: true, cell: ({ subscribers }) => count(subscribers) },
     { title: "Retained", number: true, cell: ({ retained, retained_bytes: kept }) => (retained ? octets(kept) : "–") },

@@ -12,7 +12,7 @@ type Told = (info: Info) => void;
 
 export class Overview implements View {
   readonly element: HTMLElement;
-  readonly #sparks = { in: new Spark("Messages in, a second, over the last minute"), out: new Spark("Messages out, a second, over the last minute") };
+  readonly #sparks = { in: new Spark("Messages in, over the last minute"), out: new Spark("Messages out, over the last minute") };
   readonly #figures = new Map<string, HTMLElement>();
   readonly #listeners = h("div");
   readonly #fault = h("p", { class: "fault", role: "alert", hidden: true });
@@ -25,7 +25,7 @@ export class Overview implements View {
   constructor(client: Client, private readonly told: Told) {
     this.element = h("div", {},
       this.#fault,
-      h("div", { class: "cards pair" }, this.#card("in", "Messages in, a second", this.#sparks.in), this.#card("out", "Messages out, a second", this.#sparks.out)),
+      h("div", { class: "cards pair" }, this.#card("in", "Messages in", this.#sparks.in), this.#card("out", "Messages out", this.#sparks.out)),
       h("div", { class: "cards" },
         this.#card("connected", "Sessions"), this.#card("rooms", "Rooms"), this.#card("subscriptions", "Subscriptions"),
         this.#card("queued", "Waiting"), this.#card("dropped", "Dropped"), this.#card("memory", "Memory"),
@@ -84,7 +84,7 @@ export class Overview implements View {
       const name = `messages_${way}`;
       const now = before ? Math.max(0, ((info.counters[name] ?? 0) - (before.info.counters[name] ?? 0)) / ((at - before.at) / 1000)) : 0;
       if (before) this.#sparks[way].add(now);
-      this.#show(way, rate(now), ` of ${count(info.counters[name])}`);
+      this.#show(way, rate(now), ` a second, ${count(info.counters[name])} in all`);
     }
     this.#show("connected", count(info.connected), `connected, ${count(info.sessions - info.connected)} away`);
     this.#show("rooms", count(info.rooms), `${count(info.members)} ${info.members === 1 ? "member" : "members"}`);

@@ -1,7 +1,7 @@
 /** The sessions: searched, looked at, disconnected. */
 import { by, h, say, text } from "../dom";
 import { disconnect, get, type Row } from "./api";
-import { ago, count, micros, octets, span, word } from "./format";
+import { ago, count, micros, octets, often, span, word } from "./format";
 import { ListView } from "./table";
 
 /** How somebody came. */
@@ -9,16 +9,17 @@ const by_what = ({ dialect, version, carrier }: Row): string => `${word(dialect)
 const name = ({ client_id: client, user, id }: Row): string => String(client || user || id);
 
 export function sessions(): ListView {
-  const view: ListView = new ListView("sessions", "Sessions", "Search name, user, address", [
+  const view: ListView = new ListView("sessions", "Sessions", "Search name, user, address", [["name", "by name"], ["rate", "busiest first"], ["queue", "most waiting first"]], [
     { title: "Session", cell: (row) => h("span", {}, h("span", { class: row.connected ? "dot on" : "dot", title: row.connected ? "connected" : "away" }),
-      h("button", { type: "button", class: "link", "data-key": String(row.id), click: () => void inspect(row, () => view.refresh()) }, name(row))) },
-    { title: "User", cell: ({ user }) => word(user) },
+      h("button", { type: "button", class: "link", "data-key": String(row.id), click: () => void inspect(row, () => view.refresh()) }, name(row)), row.user && row.client_id ? h("small", {}, word(row.user)) : "") },
     { title: "Speaks", cell: by_what },
     { title: "From", cell: ({ address }) => word(address) },
+    { title: "Round trip", number: true, cell: ({ rtt_us: trip }) => micros(trip) },
+    { title: "Messages/s", number: true, cell: ({ messages_per_s: said }) => often(said) },
     { title: "Rooms", number: true, cell: ({ rooms }) => count(rooms) },
     { title: "Filters", number: true, cell: ({ subscriptions }) => count(subscriptions) },
-    { title: "Waiting", number: true, cell: ({ queued }) => count(queued) },
-    { title: "Since", number: true, cell: ({ since }) => ago(since) },
+    { title: "Waiting", number: true, cell: ({ queued_bytes: queued }) => octets(queued) },
+    { title: "For", number: true, cell: ({ since }) => ago(since).replace(/ ago$/, "") },
   ]);
   return view;
 }

@@ -1,12 +1,14 @@
 /** What the store keeps, and how it does. */
 import { h } from "../dom";
 import { get, type Row } from "./api";
-import { count, micros, octets, word } from "./format";
+import { count, micros, octets, often, word } from "./format";
 import { Repeat, type View } from "./view";
 
 export class Store implements View {
   readonly element = h("div");
   readonly #repeat = new Repeat(2000, () => this.#read());
+  /** How many commits there were when, to tell how many there are a second. */
+  #before: { at: number; commits: number } | undefined;
 
   open(): void {
     this.#repeat.start();
@@ -14,6 +16,15 @@ export class Store implements View {
 
   close(): void {
     this.#repeat.stop();
+    this.#before = undefined;
+  }
+
+  #pace(commits: unknown): number | undefined {
+    const before = this.#before;
+    this.#before = typeof commits === "number" ? { at: performance.now(), commits } : undefined;
+    // After a restart they count anew.
+    if (!before || !this.#before || this.#before.commits < before.commits) return undefined;
+    return (this.#before.commits - before.commits) / Math.max(0.001, (this.#before.at - before.at) / 1000);
   }
 
   async #read(): Promise<void> {
@@ -25,6 +36,7 @@ export class Store implements View {
       return;
     }
     const commit = (row.commit_us ?? {}) as Row;
+    const pace = this.#pace(row.commits);
     const card = (title: string, value: string, beside = ""): HTMLElement => h("section", { class: "card" }, h("h3", {}, title), h("p", { class: "figure" }, value, h("small", {}, beside)));
     const state = { ok: "good", slow: "slow", failing: "failing" }[String(row.state)] ?? word(row.state);
     this.element.replaceChildren(
@@ -33,7 +45,7 @@ export class Store implements View {
       h("div", { class: "cards" },
         card("On disk", octets(row.bytes), row.wal_bytes ? ` and ${octets(row.wal_bytes)} of log` : ""),
         card("Messages", count(row.messages), ` ${octets(row.message_bytes)}`),
-        card("Commits", count(row.commits), ` of ${count(row.operations)} changes`),
+        card("Commits a second", often(pace), ` ${count(row.commits)} in all, ${count(row.operations)} changes`),
         card("A commit takes", micros(commit.p50), ` 99 %: ${micros(commit.p99)}`),
       ),
       h("div", { class: "card" }, h("dl", { class: "facts" }, ...([

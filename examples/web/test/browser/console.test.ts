@@ -1,9 +1,19 @@
 /** The console, as an operator uses it. */
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { connected, pages, picture, say } from "./world";
+import { accessible, connected, pages, picture, reached, say } from "./world";
 
 const world = pages();
 const room = `console-${Date.now().toString(36)}`;
+
+const parts = ["overview", "sessions", "rooms", "topics", "store", "log", "messages"];
+
+/** Goes to a part of the console, and waits until something is there. */
+async function show(page: Page, part: string): Promise<void> {
+  await page.locator(`#tabs a[href="#${part}"]`).click();
+  await expect.poll(() => page.locator("#tabs [aria-current]").getAttribute("href")).toBe(`#${part}`);
+  await expect.poll(() => page.locator("#view table, #view .nothing, #view .card, #view .log li").count(), { message: part }).toBeGreaterThan(0);
+}
 
 test("shows what goes on: figures, what listens, what the broker says", async () => {
   const page = await world.open("/");
@@ -94,10 +104,8 @@ test("store and log", async () => {
 test("on a phone, in the dark, with nothing wider than the screen", async () => {
   const page = await world.open("/", { colorScheme: "dark", viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true });
   await connected(page);
-  for (const part of ["overview", "sessions", "rooms", "topics", "store", "log", "messages"]) {
-    await page.locator(`#tabs a[href="#${part}"]`).click();
-    await expect.poll(() => page.locator("#tabs [aria-current]").getAttribute("href")).toBe(`#${part}`);
-    await expect.poll(() => page.locator("#view table, #view .nothing, #view .card, #view .log li").count(), { message: part }).toBeGreaterThan(0);
+  for (const part of parts) {
+    await show(page, part);
     expect(await page.evaluate(() => document.documentElement.scrollWidth), part).toBe(390);
     await picture(page, `console-phone-${part}`);
   }
@@ -114,6 +122,38 @@ test("says that the server is away, and goes on when it is back", async ({ skip 
   await world.server.again!();
   await connected(page);
   await expect.poll(() => page.locator(".stale").count(), { timeout: 20_000 }).toBe(0);
+});
+
+test("nothing is in the way of who cannot see, or sees little", async () => {
+  const ann = await world.open(`/chat#${room}`, { name: "Ann" });
+  await connected(ann);
+  await say(ann, "hello");
+  for (const colorScheme of ["light", "dark"] as const) {
+    const page = await world.open("/", { colorScheme });
+    await connected(page);
+    for (const part of parts) {
+      await show(page, part);
+      await accessible(page, `${part}, ${colorScheme}`);
+      await picture(page, `console-${colorScheme}-${part}`);
+    }
+    await show(page, "sessions");
+    await page.locator("tbody .link").first().click();
+    await page.getByRole("dialog").getByText("Kept for").waitFor();
+    await accessible(page, `a session, ${colorScheme}`);
+  }
+});
+
+test("each part of the console is reached by Tab, and seen to be", async () => {
+  const page = await world.open("/");
+  await connected(page);
+  for (const part of parts) {
+    await show(page, part);
+    const all = await reached(page);
+    expect(all[0]).toBe("a Skip to the content");
+    expect(all.filter((each) => each.endsWith("(not to be seen)")), part).toEqual([]);
+    const buttons = await page.locator("#view button:visible, #view input:visible, #view select:visible, #view textarea:visible").count();
+    expect(all.length, part).toBeGreaterThanOrEqual(parts.length + 2 + buttons);
+  }
 });
 
 test("by keyboard alone", async () => {

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { startServer, type TestServer } from "../server/server";
@@ -73,6 +74,44 @@ export async function picture(page: Page, name: string): Promise<void> {
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
+}
+
+interface Violation {
+  id: string;
+  nodes: { target: unknown; failureSummary?: string }[];
+}
+
+/** What axe-core finds against the page as it is: nothing may be. */
+export async function accessible(page: Page, what: string): Promise<void> {
+  // Colours that are on their way to others would be taken for what they are at that moment.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((each) => each.finished.catch(() => {}))));
+  await page.evaluate(axe.source);
+  const violations = await page.evaluate(async () => {
+    const { run } = (globalThis as unknown as { axe: { run(options: object): Promise<{ violations: Violation[] }> } }).axe;
+    return (await run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })).violations;
+  });
+  expect(violations.map(({ id, nodes }) => `${what}: ${id} at ${nodes.map(({ target, failureSummary }) => `${String(target)} (${failureSummary})`).join("; ")}`)).toEqual([]);
+}
+
+/** The parts of a page that Tab leads to, from its beginning to its end, in that order. */
+export async function reached(page: Page): Promise<string[]> {
+  const all: string[] = [];
+  // Through the beginning to the beginning.
+  for (let steps = 0, begun = false; steps < 300; steps++) {
+    await page.keyboard.press("Tab");
+    const name = await page.evaluate(() => {
+      const { activeElement: at } = document;
+      if (!at || at === document.body) return "";
+      const style = getComputedStyle(at);
+      const seen = style.outlineStyle !== "none" || style.boxShadow !== "none";
+      return `${at.tagName.toLowerCase()} ${at.getAttribute("aria-label") ?? at.textContent!.trim()}${seen ? "" : " (not to be seen)"}`;
+    });
+    const first = name.startsWith("a Skip to");
+    if (begun && (first || !name)) return all;
+    begun ||= first;
+    if (begun) all.push(name);
+  }
+  throw new Error(`Tab does not come to an end: ${all.slice(-5).join(", ")}`);
 }
 
 /** Says something on the chat page. */

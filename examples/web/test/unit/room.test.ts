@@ -233,6 +233,27 @@ test("a message that came back is sent, if its acknowledgement did not", async (
   expect(world.net.hub.store.rooms.get("r")!.messages.length).toBe(1);
 });
 
+test("a message that came back is not sent again to a server whose numbers are of another epoch, and that has it", async () => {
+  const world = new World();
+  const a = await world.member("r");
+  void a.say("0");
+  await pass(20);
+  world.net.passes = (direction, text) => !(direction === "down" && text.includes("$ack"));
+  const said = a.say("1");
+  await pass(20);
+  world.net.stop();
+  const kept = world.net.hub.store.rooms.get("r")!;
+  kept.before = kept.epoch;
+  kept.epoch = "another";
+  for (const message of kept.messages) message.epoch = kept.epoch;
+  world.net.passes = () => true;
+  world.net.start();
+  await pass(60_000);
+  expect(await said).toBe("sent");
+  expect(a.log.filter((text) => !text.startsWith("<"))).toEqual(["0", "1"]);
+  expect(world.net.hub.store.rooms.get("r")!.messages.length).toBe(2);
+});
+
 test("a message that came back, and was lost with its server, is sent again", async () => {
   const world = new World();
   const [a, b] = [await world.member("r", { history: 10 }), await world.member("r", { history: 10 })];

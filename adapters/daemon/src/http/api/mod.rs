@@ -1,20 +1,23 @@
 //! What the console page asks for, as JSON.
 //!
-//! Lists are looked at bit by bit, with the server let go on between, and a call ends after so much: it
-//! then says where to go on. What the server cannot tell is `null`.
+//! Lists are sorted, and yet looked at bit by bit, with all else let go on between (see [`lists`]). What
+//! the server cannot tell is `null`.
 
+mod cursor;
 mod lists;
 mod query;
+mod rates;
 mod sessions;
 mod tail;
 mod whole;
 
-use bowline_tokio::server::{HttpRequest, HttpResponse, Overview, StatusCode};
+use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, StatusCode};
 use serde_json::{Value, json};
 
 use super::gate::{self, Denied};
-use super::{Site, challenge};
+use super::{Site, challenge, finished};
 use query::Query;
+pub(super) use rates::Rates;
 
 /// Answers a request for what is behind `/api/`.
 pub(super) fn answer(
@@ -22,18 +25,15 @@ pub(super) fn answer(
     resource: &str,
     request: &HttpRequest,
     server: &Overview<'_>,
-) -> HttpResponse {
+) -> HttpAnswer {
     let answered = site.admit(request, server).and_then(|()| route(site, resource, request, server));
     answered.unwrap_or_else(|Denied { status, why }| {
-        let refused = challenge(object(status, &json!({ "error": why })));
+        let mut refused = challenge(object(status, &json!({ "error": why })));
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            refused.with(
-                "allow",
-                if resource.starts_with("sessions/") { "GET, HEAD, DELETE" } else { "GET, HEAD" },
-            )
-        } else {
-            refused
+            let is_one = resource.starts_with("sessions/");
+            refused = refused.with("allow", if is_one { "GET, HEAD, DELETE" } else { "GET, HEAD" });
         }
+        refused.into()
     })
 }
 
@@ -42,16 +42,21 @@ fn route(
     resource: &str,
     request: &HttpRequest,
     server: &Overview<'_>,
-) -> Result<HttpResponse, Denied> {
+) -> Result<HttpAnswer, Denied> {
     let query = Query::parse(request.query.as_deref().unwrap_or_default())
         .map_err(|why| Denied { status: StatusCode::BAD_REQUEST, why })?;
     let is_read = matches!(&*request.method, "GET" | "HEAD");
     if let Some(id) = resource.strip_prefix("sessions/") {
         return match &*request.method {
-            "GET" | "HEAD" => sessions::one(id, server).map(|session| object(StatusCode::OK, &session)),
+            "GET" | "HEAD" => {
+                sessions::one(id, server).map(|session| object(StatusCode::OK, &session).into())
+            }
             "DELETE" => gate::check_meant(request)
                 .and_then(|()| sessions::end(id, query.forget, server))
-                .map(|()| HttpResponse::empty(StatusCode::NO_CONTENT).with("cache-control", "no-store")),
+                .map(|()| {
+                    finished(HttpResponse::empty(StatusCode::NO_CONTENT).with("cache-control", "no-store"))
+                })
+                .map(HttpAnswer::from),
             _ => Err(not_allowed()),
         };
     }
@@ -59,14 +64,14 @@ fn route(
         "info" => whole::info(site, server),
         "listeners" => whole::listeners(site, server),
         "store" => whole::store(site, server),
-        "sessions" => sessions::list(&query, server),
-        "rooms" => lists::rooms(&query, server),
-        "topics" => lists::topics(&query, server),
-        "log" if is_read => return Ok(tail::answer(site, &query, request)),
-        "log" => Value::Null,
+        "sessions" | "rooms" | "topics" | "log" if !is_read => return Err(not_allowed()),
+        "sessions" => return sessions::list(site, query, server),
+        "rooms" => return lists::rooms(site, query, server),
+        "topics" => return lists::topics(query, server),
+        "log" => return tail::answer(site, &query, request),
         _ => return Err(not_found(format!("there is no /api/{resource}"))),
     };
-    if is_read { Ok(object(StatusCode::OK, &found)) } else { Err(not_allowed()) }
+    if is_read { Ok(object(StatusCode::OK, &found).into()) } else { Err(not_allowed()) }
 }
 
 fn not_allowed() -> Denied {
@@ -78,7 +83,9 @@ fn not_found(why: String) -> Denied {
 }
 
 fn object(status: StatusCode, value: &Value) -> HttpResponse {
-    HttpResponse::new(status, "application/json", value.to_string()).with("cache-control", "no-store")
+    finished(
+        HttpResponse::new(status, "application/json", value.to_string()).with("cache-control", "no-store"),
+    )
 }
 
 /// A text, or nothing where it is empty.

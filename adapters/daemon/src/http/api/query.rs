@@ -2,20 +2,50 @@
 
 use tracing::Level;
 
+use super::cursor::Place;
+
 /// What is looked for has so many octets at most.
 const SEARCH: usize = 128;
 
 /// Rows of a list at most.
 const ROWS: usize = 500;
 
+/// What a list is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Name,
+    /// Messages a second, most first.
+    Rate,
+    /// Octets that wait, most first.
+    Queue,
+    /// Members or subscribers, most first.
+    Members,
+}
+
+impl Sort {
+    const ALL: [Self; 4] = [Self::Name, Self::Rate, Self::Queue, Self::Members];
+
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Rate => "rate",
+            Self::Queue => "queue",
+            Self::Members => "members",
+        }
+    }
+}
+
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
     /// In lower case.
     pub(super) search: String,
+    /// What names begin with, in lower case.
+    prefix: String,
+    pub(super) sort: Sort,
     pub(super) limit: usize,
-    /// The place from which a list goes on.
-    pub(super) after: u64,
+    /// The row behind which a list goes on.
+    pub(super) after: Option<Place>,
     pub(super) forget: bool,
     pub(super) level: Level,
     /// The number of the last line of the log that is known.
@@ -25,24 +55,37 @@ pub(super) struct Query {
 impl Query {
     /// Reads it, or says what is wrong. What it does not know, it passes over.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut query =
-            Self { search: String::new(), limit: 50, after: 0, forget: false, level: Level::INFO, last: 0 };
+        let mut query = Self {
+            search: String::new(),
+            prefix: String::new(),
+            sort: Sort::Name,
+            limit: 50,
+            after: None,
+            forget: false,
+            level: Level::INFO,
+            last: 0,
+        };
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decode(value).ok_or_else(|| format!("{name} is no percent-encoded UTF-8"))?;
             let wrong = |how: &str| format!("{name} is {how}, not {value:?}");
             match name {
-                "search" if value.len() > SEARCH => {
-                    return Err(format!("search has at most {SEARCH} octets"));
+                "search" | "prefix" if value.len() > SEARCH => {
+                    return Err(format!("{name} has at most {SEARCH} octets"));
                 }
                 "search" => query.search = value.to_lowercase(),
+                "prefix" => query.prefix = value.to_lowercase(),
+                "sort" => {
+                    let sort = Sort::ALL.into_iter().find(|sort| sort.text() == value);
+                    query.sort = sort.ok_or_else(|| wrong("name, rate, queue or members"))?;
+                }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=ROWS).contains(limit));
                     query.limit = limit.ok_or_else(|| wrong("a number from 1 to 500"))?;
                 }
                 "after" => {
-                    let after = u64::from_str_radix(&value, 16);
-                    query.after = after.map_err(|_| wrong("the `next` of the page before"))?;
+                    let after = Place::parse(&value);
+                    query.after = Some(after.ok_or_else(|| wrong("the `next` of the page before"))?);
                 }
                 "forget" => query.forget = value.parse().map_err(|_| wrong("true or false"))?,
                 "level" => {
@@ -57,9 +100,11 @@ impl Query {
         Ok(query)
     }
 
-    /// Whether one of these texts has what is looked for.
-    pub(super) fn finds(&self, texts: &[&str]) -> bool {
-        self.search.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&self.search))
+    /// Whether what is called so begins as it should, and one of these texts has what is looked for.
+    pub(super) fn finds(&self, name: &str, texts: &[&str]) -> bool {
+        let mut letters = name.chars().flat_map(char::to_lowercase);
+        self.prefix.chars().all(|c| letters.next() == Some(c))
+            && (self.search.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&self.search)))
     }
 }
 
@@ -91,10 +136,16 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_understood() {
         let query =
-            Query::parse("search=Caf%C3%89+%2F&limit=3&after=1f&level=debug&forget=true&odd").unwrap();
-        assert_eq!((&*query.search, query.limit, query.after), ("café /", 3, 0x1f));
-        assert!(query.forget && query.level == Level::DEBUG && query.finds(&["no", "le CAFÉ /"]));
-        assert_eq!(Query::parse("").unwrap().limit, 50);
+            Query::parse("search=Caf%C3%89+%2F&limit=3&sort=queue&level=debug&forget=true&odd").unwrap();
+        assert_eq!((&*query.search, query.limit, query.sort), ("café /", 3, Sort::Queue));
+        assert!(query.forget && query.level == Level::DEBUG && query.finds("", &["no", "le CAFÉ /"]));
+        let query = Query::parse("prefix=H%C3%84us&search=er").unwrap();
+        assert!(query.finds("häuser", &["x", "Häuser"]) && !query.finds("HÄUS", &["Häus"]));
+        assert!(!query.finds("die häuser", &["die häuser"]));
+        let place = Place::new(3, "a", 5);
+        assert_eq!(Query::parse(&format!("after={}", place.text())).unwrap().after, Some(place));
+        let query = Query::parse("").unwrap();
+        assert_eq!((query.limit, query.sort, query.after), (50, Sort::Name, None));
     }
 
     #[test]
@@ -104,6 +155,7 @@ mod tests {
             ("limit=0", "limit is a number from 1 to 500, not \"0\""),
             ("limit=501", "limit is a number from 1 to 500, not \"501\""),
             ("after=-", "after is the `next` of the page before, not \"-\""),
+            ("sort=size", "sort is name, rate, queue or members, not \"size\""),
             ("search=%+1", "search is no percent-encoded UTF-8"),
             ("search=%ff", "search is no percent-encoded UTF-8"),
             ("search=%e", "search is no percent-encoded UTF-8"),

@@ -5,28 +5,45 @@ use std::time::{Duration, UNIX_EPOCH};
 use bowline_core::endpoint::server::{Carrier, ClientInfo, ConnectionInfo, Dialect, Server, SessionName};
 use bowline_core::hub::Policy;
 use bowline_driver::store::Calendar;
-use bowline_tokio::server::Overview;
+use bowline_tokio::server::{HttpAnswer, Overview};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::gate::Denied;
-use super::lists;
-use super::query::Query;
+use super::lists::{self, Found};
+use super::query::{Query, Sort};
 use super::{not_found, some};
+use crate::http::Site;
 
 /// Of one session, so many filters and rooms are shown.
 const SHOWN: usize = 200;
 
 /// `GET /api/sessions`
-pub(super) fn list(query: &Query, server: &Overview<'_>) -> Value {
+pub(super) fn list(site: &Site, query: Query, server: &Overview<'_>) -> Result<HttpAnswer, Denied> {
     let calendar = Calendar::now();
-    lists::list("sessions", query, server, |server: &Server, from, most, each| {
+    let table = move |server: &Server, from, most, each: &mut dyn FnMut(&Found<'_>)| {
         server.inspect_clients(from, most, |client| {
-            let address = client.session.who.address.map(|address| address.to_string()).unwrap_or_default();
-            let texts = [&*id(client), client.session.who.client_id, client.session.who.user, &address];
-            !query.finds(&texts) || each(Value::Object(row(client, &calendar)))
+            let (session, connection) = (&client.session, client.connection.as_ref());
+            let (id, address) = (id(client), address(client).unwrap_or_default());
+            let said = connection.map(|connection| {
+                let seconds = calendar.now.saturating_since(connection.since).as_secs_f64();
+                let (published, handed) = connection.messages;
+                (u64::from(published) + u64::from(handed), Some(seconds))
+            });
+            let names = [client_id(client), session.who.user, &id];
+            each(&Found {
+                id: session.key.number(),
+                // As the console shows it.
+                name: names.into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
+                texts: &[&id, client_id(client), session.who.user, &address],
+                said: said.or(Some((0, None))),
+                weight: &|_| session.queued_bytes,
+                row: &|| Value::Object(row(client, &calendar)),
+            });
+            true
         })
-    })
+    };
+    lists::list("sessions", &[Sort::Rate, Sort::Queue], query, server, Some(&site.rates.sessions), table)
 }
 
 /// `GET /api/sessions/ID`
@@ -51,6 +68,7 @@ pub(super) fn one(id: &str, server: &Overview<'_>) -> Result<Value, Denied> {
         row.insert("room_names".into(), rooms.into());
         row.insert("expiry_s".into(), session.expiry.as_secs().into());
         row.insert("in_flight".into(), session.in_flight.into());
+        row.insert("dropped".into(), session.dropped.into());
         row.insert("queue_policy".into(), policy(session.policy).into());
         row.insert("will".into(), session.will.into());
         Some(row)
@@ -82,16 +100,13 @@ fn id(client: &ClientInfo<'_>) -> String {
 }
 
 fn row(client: &ClientInfo<'_>, calendar: &Calendar) -> Map<String, Value> {
-    let ClientInfo { session, name, connection, .. } = client;
-    let client_id = match name {
-        Some(SessionName::Mqtt(client_id)) => client_id,
-        _ => session.who.client_id,
-    };
+    let ClientInfo { session, connection, .. } = client;
+    let rtt = connection.as_ref().and_then(|connection| connection.round_trip);
     let (dialect, version) = spoken(client);
     let row = json!({
-        "id": id(client), "client_id": some(client_id), "user": some(session.who.user), "dialect": dialect,
+        "id": id(client), "client_id": some(client_id(client)), "user": some(session.who.user), "dialect": dialect,
         "version": version, "carrier": connection.as_ref().map(carrier),
-        "address": session.who.address.map(|address| address.to_canonical().to_string()),
+        "address": address(client), "rtt_us": rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
         "connected": session.attached, "since": connection.as_ref().map(|c| since(c, calendar)),
         "subscriptions": session.subscriptions, "rooms": session.rooms, "queued": session.queued,
         "queued_bytes": session.queued_bytes,
@@ -102,6 +117,21 @@ fn row(client: &ClientInfo<'_>, calendar: &Calendar) -> Map<String, Value> {
         Value::Object(row) => row,
         _ => Map::new(),
     }
+}
+
+/// What its client calls itself, where it does.
+fn client_id<'a>(client: &'a ClientInfo<'_>) -> &'a str {
+    match &client.name {
+        Some(SessionName::Mqtt(client_id)) => client_id,
+        _ => client.session.who.client_id,
+    }
+}
+
+/// Where its client is, with the port while it is connected.
+fn address(client: &ClientInfo<'_>) -> Option<String> {
+    let connected = client.connection.as_ref().and_then(|connection| connection.peer.socket());
+    let socket = connected.filter(|socket| socket.port() != 0).map(|socket| socket.to_string());
+    socket.or_else(|| client.session.who.address.map(|address| address.to_canonical().to_string()))
 }
 
 /// The dialect, and its version where that is known.

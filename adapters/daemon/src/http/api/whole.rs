@@ -74,6 +74,7 @@ pub(super) fn store(site: &Site, server: &Overview<'_>) -> Value {
     let hub = &counters.hub;
     let pending = counters.store_issued - counters.store_committed;
     let error = site.failing.lock().clone();
+    let commits = site.commits.summary();
     let Some((path, backlog)) = &site.store else {
         return json!({
             "kind": "none", "path": null, "state": "ok", "error": null, "messages": hub.messages,
@@ -90,12 +91,21 @@ pub(super) fn store(site: &Site, server: &Overview<'_>) -> Value {
         "kind": "sqlite", "path": file, "state": state, "error": error, "bytes": size(&file),
         "wal_bytes": size(&path.join(format!("{FILE}-wal"))), "messages": hub.messages,
         "message_bytes": hub.message_bytes, "retained": hub.retained, "history": hub.history, "queues": hub.queues,
-        "operations": counters.store_committed, "pending": pending,
+        "operations": counters.store_committed, "pending": pending, "free_bytes": free(path),
+        "commits": commits.count, "commit_us": commits.took.map(|took| json!({
+            "p50": took.median, "p99": took.most_of_all, "max": took.max,
+        })),
     })
 }
 
 /// The file of the database in its directory.
 const FILE: &str = bowline_sqlite::DATABASE;
+
+/// Octets that may still be written where the database is.
+fn free(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
 
 fn size(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|data| data.len())

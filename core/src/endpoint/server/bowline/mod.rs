@@ -11,6 +11,7 @@ mod transmit;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 pub(super) use held::{Held, Progress, parse_hex};
 
@@ -55,6 +56,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The smoothed round trip, once a ping was answered.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.session.round_trip()
+    }
+
     /// A connection that was accepted at `since`.
     pub(super) fn new(since: Instant, config: &ServerConfig, peer: Peer) -> Self {
         // What the store has to keep is acknowledged once it does.

@@ -16,6 +16,7 @@
 
 mod message;
 mod open;
+mod parts;
 mod request;
 mod wait;
 
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 
 pub use message::{HttpRequest, HttpResponse};
 pub use open::{Origins, PROTOCOLS};
+pub use parts::{Awaited, PartError};
 pub(super) use request::Credentials;
 
 use super::auth::{Verification, Verified};
@@ -95,6 +97,10 @@ enum Exchange {
     Answer(Box<HttpResponse>),
     /// What is left of its body.
     Body(Bytes),
+    /// The head of an answer in parts is to be written; and whether its first part is its last.
+    Begun(Box<HttpResponse>, bool),
+    /// What is left of the last part that the adapter gave; and whether there are no more.
+    Parts(Bytes, bool),
     /// It waits for messages of typed JSON.
     Waiting(Box<json::Wait>),
     /// It gets them as they come; a part that has no room yet.
@@ -152,6 +158,9 @@ impl Connection {
         out: &mut impl SendBuf,
     ) -> Transport {
         let busy = self.line.is_busy();
+        if turn.server.draining.is_some() {
+            self.finish_parts();
+        }
         self.flush(turn, out);
         if turn.server.draining.is_some() {
             self.line.close(turn.now);
@@ -201,6 +210,9 @@ impl Connection {
                 }
             }
             self.exchange = Exchange::None;
+        }
+        if matches!(self.exchange, Exchange::Begun(..) | Exchange::Parts(..)) {
+            self.flush_parts(turn, out);
         }
     }
 

@@ -62,9 +62,11 @@ impl Connection {
 
     /// Nobody waits any more.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
-        if let Exchange::Waiting(wait) | Exchange::Streaming(wait, _) = &self.exchange {
-            wait.leave(turn);
-            self.exchange = Exchange::None;
+        match &self.exchange {
+            Exchange::Waiting(wait) | Exchange::Streaming(wait, _) => wait.leave(turn),
+            Exchange::Begun(..) | Exchange::Parts(..) => {}
+            _ => return,
         }
+        self.exchange = Exchange::None;
     }
 }

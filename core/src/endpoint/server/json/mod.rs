@@ -100,6 +100,11 @@ impl Connection {
         }
     }
 
+    /// The smoothed round trip, once a ping was answered.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.layer.smoothed_rtt()
+    }
+
     pub(super) const fn peer(&self) -> &Peer {
         &self.talk.peer
     }

@@ -27,19 +27,19 @@ use crate::session::Code;
 use crate::time::{Instant, Why};
 
 /// A line that is not read but looked at.
-struct Line {
-    now: Instant,
-    server: Server,
-    key: ConnectionKey,
-    input: GrowingRecvBuf,
-    out: SharedSendBuf,
+pub(super) struct Line {
+    pub(super) now: Instant,
+    pub(super) server: Server,
+    pub(super) key: ConnectionKey,
+    pub(super) input: GrowingRecvBuf,
+    pub(super) out: SharedSendBuf,
     /// All that was sent.
-    sent: Vec<u8>,
-    transport: Transport,
+    pub(super) sent: Vec<u8>,
+    pub(super) transport: Transport,
 }
 
 impl Line {
-    fn new(config: ServerConfig) -> Self {
+    pub(super) fn new(config: ServerConfig) -> Self {
         Self::of(Peer::default(), config)
     }
 
@@ -51,13 +51,13 @@ impl Line {
         Line { now, server, key, input, out, sent: Vec::new(), transport: Transport::Open }
     }
 
-    fn send(&mut self, octets: impl AsRef<[u8]>) -> &mut Self {
+    pub(super) fn send(&mut self, octets: impl AsRef<[u8]>) -> &mut Self {
         let octets = octets.as_ref();
         assert_eq!(self.input.push(octets), octets.len());
         self.run()
     }
 
-    fn run(&mut self) -> &mut Self {
+    pub(super) fn run(&mut self) -> &mut Self {
         for _ in 0..1000 {
             let waiting = self.input.filled().len();
             self.server.recv(self.now, self.key, &mut self.input, &mut self.out);
@@ -76,15 +76,15 @@ impl Line {
         panic!("it does not come to rest");
     }
 
-    fn take(&mut self) -> String {
+    pub(super) fn take(&mut self) -> String {
         String::from_utf8(core::mem::take(&mut self.sent)).unwrap()
     }
 
-    fn asked(&mut self) -> Option<HttpRequest> {
+    pub(super) fn asked(&mut self) -> Option<HttpRequest> {
         self.server.poll_request(self.key)
     }
 
-    fn respond(&mut self, response: HttpResponse) -> &mut Self {
+    pub(super) fn respond(&mut self, response: HttpResponse) -> &mut Self {
         self.server.respond(self.key, response);
         self.run()
     }
@@ -96,11 +96,11 @@ impl Line {
     }
 }
 
-fn handled() -> ServerConfig {
+pub(super) fn handled() -> ServerConfig {
     ServerConfig { http: HttpConfig { handled: true, ..HttpConfig::default() }, ..ServerConfig::default() }
 }
 
-fn get(path: &str, fields: &str) -> String {
+pub(super) fn get(path: &str, fields: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost:7790\r\n{fields}\r\n")
 }
 
@@ -288,8 +288,8 @@ fn pages_of_listed_origins_may_connect() {
 /// A page whose own name leads to this machine is of the host that it asks, and yet a stranger.
 #[test]
 fn names_of_others_for_this_machine_are_strangers() {
-    let here = Peer { address: Some("127.0.0.1".parse().unwrap()) };
-    let away = Peer { address: Some("192.0.2.1".parse().unwrap()) };
+    let here = Peer { address: Some("127.0.0.1".parse().unwrap()), port: 0 };
+    let away = Peer { address: Some("192.0.2.1".parse().unwrap()), port: 0 };
     let same = |peer: &Peer, host: &str| Origins::SameHost.allow(peer, Some(&format!("http://{host}")), host);
     for host in ["localhost:7790", "LOCALHOST", "127.0.0.1:7790", "[::1]:7790", "192.0.2.7"] {
         assert!(same(&here, host), "{host}");

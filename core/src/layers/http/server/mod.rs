@@ -206,6 +206,13 @@ impl Server {
         !matches!(self.phase, Phase::Head) || self.fault.is_some()
     }
 
+    /// Whether an answer was begun that has no body on the wire: none is sent to HEAD, nor with some
+    /// statuses.
+    #[must_use]
+    pub const fn is_bodiless(&self) -> bool {
+        matches!(self.phase, Phase::Sending(Outgoing::Head))
+    }
+
     /// Whether nothing more is asked or answered: the connection ends, or has ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
