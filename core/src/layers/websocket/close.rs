@@ -26,6 +26,13 @@ type Kept = alloc::boxed::Box<Payload>;
 #[cfg(not(feature = "alloc"))]
 type Kept = Payload;
 
+impl Payload {
+    #[cfg_attr(not(feature = "alloc"), expect(clippy::useless_conversion, reason = "it is kept as it is"))]
+    pub(super) fn keep(self) -> Kept {
+        self.into()
+    }
+}
+
 /// The payload of a control frame.
 #[derive(Clone, Copy)]
 pub(super) struct Payload {
@@ -152,7 +159,7 @@ impl<R: Role> WebSocket<R> {
     fn end(&mut self, by: By, code: CloseCode, sent: CloseCode, reason: &str) -> bool {
         let first = self.life.close(self.now, Ending { by, code });
         if first {
-            self.owed = Owed::Close(Payload::close(sent, reason).into());
+            self.owed = Owed::Close(Payload::close(sent, reason).keep());
             self.tx.open = false;
         }
         first
