@@ -37,7 +37,7 @@ pub(super) fn say(text: &str) -> String {
 }
 
 #[test]
-fn jsn_1_binary_is_refused() {
+pub(super) fn jsn_1_binary_is_refused() {
     let mut w = world();
     let (i, _) = w.page();
     w.with_layer(i, |layer, now, out| layer.send_binary(now, out, b"{}").unwrap());
@@ -45,7 +45,7 @@ fn jsn_1_binary_is_refused() {
 }
 
 #[test]
-fn jsn_1_what_is_too_large_is_refused() {
+pub(super) fn jsn_1_what_is_too_large_is_refused() {
     let mut config = ServerConfig::default();
     config.http.websocket.max_message = 1000;
     let mut w = World::new(config);
@@ -56,7 +56,7 @@ fn jsn_1_what_is_too_large_is_refused() {
 }
 
 #[test]
-fn jsn_2_a_fault_is_answered_and_sixteen_in_a_row_are_the_end() {
+pub(super) fn jsn_2_a_fault_is_answered_and_sixteen_in_a_row_are_the_end() {
     let mut w = world();
     let (i, _) = w.page();
     let told = w.ask(i, "{\"id\":\"7\",\"type\":\"a\",\"room\":1}");
@@ -77,7 +77,7 @@ fn jsn_2_a_fault_is_answered_and_sixteen_in_a_row_are_the_end() {
 }
 
 #[test]
-fn jsn_4_unknown_types_are_no_faults() {
+pub(super) fn jsn_4_unknown_types_are_no_faults() {
     let mut w = world();
     let (i, _) = w.page();
     for _ in 0..20 {
@@ -87,7 +87,7 @@ fn jsn_4_unknown_types_are_no_faults() {
 }
 
 #[test]
-fn jsn_5_types_without_a_room_go_to_the_application_where_that_is_allowed() {
+pub(super) fn jsn_5_types_without_a_room_go_to_the_application_where_that_is_allowed() {
     let mut w = world();
     let (i, _) = w.page();
     assert_eq!(short(&w.ask(i, r#"{"type":"score.add","id":"1"}"#)), "$error ref=1 \"denied\"");
@@ -104,7 +104,7 @@ fn jsn_5_types_without_a_room_go_to_the_application_where_that_is_allowed() {
 }
 
 #[test]
-fn jsn_6_the_server_speaks_first() {
+pub(super) fn jsn_6_the_server_speaks_first() {
     let mut w = world();
     let i = w.open_page(Peer::default(), "");
     let told = w.told(i);
@@ -151,7 +151,7 @@ const BOB: &str = r#"{"type":"$auth","id":"a","payload":{"user":"bob","password"
 const TOKEN: &str = r#"{"type":"$auth","id":"a","payload":{"token":"t0ken"}}"#;
 
 #[test]
-fn jsn_7_who_it_is() {
+pub(super) fn jsn_7_who_it_is() {
     let mut w = World::new(ServerConfig { users: users(), ..ServerConfig::default() });
     for said in [ANN, TOKEN] {
         let i = w.open_page(Peer::default(), "");
@@ -183,7 +183,7 @@ fn jsn_7_who_it_is() {
 }
 
 #[test]
-fn jsn_7_a_session_goes_on_with_its_rooms_and_what_waits() {
+pub(super) fn jsn_7_a_session_goes_on_with_its_rooms_and_what_waits() {
     let mut w = world();
     let (a, session) = w.page();
     let member = w.ask(a, JOIN)["payload"]["member"].clone();
@@ -213,7 +213,7 @@ fn jsn_7_a_session_goes_on_with_its_rooms_and_what_waits() {
 }
 
 #[test]
-fn jsn_7_what_resumes_nothing() {
+pub(super) fn jsn_7_what_resumes_nothing() {
     let mut w = world();
     let (_, session) = w.page();
     // Not known: no error.
@@ -244,7 +244,7 @@ fn jsn_7_what_resumes_nothing() {
 }
 
 #[test]
-fn jsn_7_the_last_connection_counts() {
+pub(super) fn jsn_7_the_last_connection_counts() {
     let mut w = world();
     let (a, session) = w.page();
     let (b, _) = w.page();
@@ -255,7 +255,7 @@ fn jsn_7_the_last_connection_counts() {
 }
 
 #[test]
-fn jsn_8_nothing_before_it_is_known_and_not_for_ever() {
+pub(super) fn jsn_8_nothing_before_it_is_known_and_not_for_ever() {
     let mut w = World::new(ServerConfig { users: users(), ..ServerConfig::default() });
     let i = w.open_page(Peer::default(), "");
     w.told(i);
@@ -267,7 +267,7 @@ fn jsn_8_nothing_before_it_is_known_and_not_for_ever() {
 }
 
 #[test]
-fn jsn_9_how_long_a_session_stays() {
+pub(super) fn jsn_9_how_long_a_session_stays() {
     let mut w = world();
     let resumes = |w: &mut World, session: &Session| {
         let (i, _) = w.page();
@@ -294,7 +294,7 @@ fn jsn_9_how_long_a_session_stays() {
 }
 
 #[test]
-fn jsn_10_the_servers_own_ping_keeps_a_page_alive() {
+pub(super) fn jsn_10_the_servers_own_ping_keeps_a_page_alive() {
     let mut w = world();
     let (i, _) = w.page();
     for _ in 0..10 {
@@ -310,7 +310,7 @@ fn jsn_10_the_servers_own_ping_keeps_a_page_alive() {
 }
 
 #[test]
-fn jsn_11_a_drain_says_when_to_come_back() {
+pub(super) fn jsn_11_a_drain_says_when_to_come_back() {
     let mut w = world();
     let pages: Vec<usize> = (0..8).map(|_| w.page().0).collect();
     w.server.drain(w.now, Duration::from_secs(10), Duration::from_secs(5), "wss://elsewhere/ws");
@@ -329,7 +329,7 @@ fn jsn_11_a_drain_says_when_to_come_back() {
 }
 
 #[test]
-fn jsn_12_errors_say_when_to_try_again() {
+pub(super) fn jsn_12_errors_say_when_to_try_again() {
     let mut config = ServerConfig::default();
     config.hub.rooms[0].session_rate = Some(crate::hub::RoomRate { per_second: 1, burst: 1 });
     let mut w = World::new(config);
@@ -350,7 +350,7 @@ fn jsn_12_errors_say_when_to_try_again() {
 }
 
 #[test]
-fn jsn_13_topics_of_other_dialects() {
+pub(super) fn jsn_13_topics_of_other_dialects() {
     let mut w = world();
     let (i, _) = w.page();
     let five = w.v5("five");
@@ -393,7 +393,7 @@ fn jsn_13_topics_of_other_dialects() {
 }
 
 #[test]
-fn jsn_14_pages_that_know_no_join() {
+pub(super) fn jsn_14_pages_that_know_no_join() {
     let mut w = world();
     let (a, _) = member(&mut w);
     let (b, _) = w.page();
@@ -421,7 +421,7 @@ impl Access for Members {
 }
 
 #[test]
-fn jsn_15_who_may_send_and_what_is_sent_once() {
+pub(super) fn jsn_15_who_may_send_and_what_is_sent_once() {
     let mut w = world();
     let (a, _) = member(&mut w);
     let first = w.ask_ack(a, &say("1"));
@@ -458,7 +458,7 @@ impl World {
 }
 
 #[test]
-fn jsn_16_echo() {
+pub(super) fn jsn_16_echo() {
     let mut w = world();
     let ((a, _), (b, _)) = (member(&mut w), member(&mut w));
     w.tell(a, r#"{"type":"m","room":"lobby"}"#);
@@ -468,7 +468,7 @@ fn jsn_16_echo() {
 }
 
 #[test]
-fn jsn_17_the_place_of_a_message() {
+pub(super) fn jsn_17_the_place_of_a_message() {
     let mut w = world();
     let ((a, from), (b, _)) = (member(&mut w), member(&mut w));
     let ack = w.ask_ack(a, r#"{"type":"m","room":"lobby","id":"1","key":"k","payload":{"n":0.10}}"#);
@@ -493,7 +493,7 @@ fn jsn_17_the_place_of_a_message() {
 }
 
 #[test]
-fn jsn_18_what_is_ephemeral() {
+pub(super) fn jsn_18_what_is_ephemeral() {
     let mut w = world();
     let ((a, _), (b, _)) = (member(&mut w), member(&mut w));
     w.tell(a, r#"{"type":"cursor","kind":"ephemeral","room":"lobby","id":"1","payload":{"x":1}}"#);
@@ -509,7 +509,7 @@ fn jsn_18_what_is_ephemeral() {
 }
 
 #[test]
-fn jsn_19_joining_reads_back_without_a_gap() {
+pub(super) fn jsn_19_joining_reads_back_without_a_gap() {
     let mut w = world();
     let (a, _) = member(&mut w);
     let epoch = w.ask_ack(a, &say("1"))["payload"]["epoch"].clone();
@@ -547,7 +547,7 @@ fn jsn_19_joining_reads_back_without_a_gap() {
 }
 
 #[test]
-fn jsn_21_an_empty_room_is_forgotten() {
+pub(super) fn jsn_21_an_empty_room_is_forgotten() {
     let mut config = ServerConfig::default();
     config.hub.rooms[0].max_messages = 0;
     let mut w = World::new(config);
@@ -562,7 +562,7 @@ fn jsn_21_an_empty_room_is_forgotten() {
 }
 
 #[test]
-fn jsn_22_history() {
+pub(super) fn jsn_22_history() {
     let mut config = ServerConfig::default();
     config.hub.rooms[0].max_bytes = 4 << 20;
     let mut w = World::new(config);
@@ -598,7 +598,7 @@ fn jsn_22_history() {
 }
 
 #[test]
-fn jsn_23_24_25_presence() {
+pub(super) fn jsn_23_24_25_presence() {
     let mut w = world();
     let (a, session) = w.page();
     let join =
@@ -643,7 +643,7 @@ fn jsn_23_24_25_presence() {
 }
 
 #[test]
-fn requests_and_their_ends() {
+pub(super) fn requests_and_their_ends() {
     let mut w = world();
     let (a, _) = w.page();
     let ask = |topic: &str| {
@@ -668,7 +668,7 @@ fn requests_and_their_ends() {
 /// A subscriber of MQTT sees the room, and members see what it says there: as nobody's, whatever it
 /// pretends.
 #[test]
-fn a_room_in_other_dialects() {
+pub(super) fn a_room_in_other_dialects() {
     let mut w = world();
     let ((a, from), (b, _)) = (member(&mut w), member(&mut w));
     let (five, three) = (w.v5("five"), w.v3("three"));
@@ -719,7 +719,7 @@ fn a_room_in_other_dialects() {
 /// A member that subscribed to the room's topic too gets each message as both, and what is a member's in
 /// order over a lost connection and a new join.
 #[test]
-fn members_that_subscribe_too() {
+pub(super) fn members_that_subscribe_too() {
     let mut w = world();
     let (a, _) = member(&mut w);
     let (b, session) = w.page();
@@ -754,7 +754,7 @@ fn members_that_subscribe_too() {
 
 /// A message is encoded once, however many members there are.
 #[test]
-fn many_members_cost_one_encoding() {
+pub(super) fn many_members_cost_one_encoding() {
     let mut w = world();
     let pages: Vec<usize> = (0..50).map(|_| member(&mut w).0).collect();
     let before = w.server.encoded();
@@ -769,7 +769,7 @@ fn many_members_cost_one_encoding() {
 
 /// A stalled page delays no other, and costs what its queue may hold.
 #[test]
-fn a_page_that_takes_nothing() {
+pub(super) fn a_page_that_takes_nothing() {
     let mut w = world();
     let ((a, _), (b, _)) = (member(&mut w), member(&mut w));
     w.lines[b].stalled = true;
@@ -788,7 +788,7 @@ fn a_page_that_takes_nothing() {
 
 /// What is acknowledged is kept first.
 #[test]
-fn an_ack_waits_for_the_store() {
+pub(super) fn an_ack_waits_for_the_store() {
     let mut config = ServerConfig::default();
     config.hub.durable = true;
     config.hub.history = vec![crate::hub::HistoryOptions::new("$room/#")];
