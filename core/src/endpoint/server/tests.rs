@@ -8,6 +8,7 @@ mod http;
 mod inspect;
 mod json;
 mod json_requests;
+mod json_rooms;
 mod mqtt;
 mod over_websocket;
 mod prx1;

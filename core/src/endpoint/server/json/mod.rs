@@ -57,6 +57,12 @@ pub struct JsonConfig {
     pub in_flight: u32,
     /// Messages of one `POST /ws/send` at most; 64.
     pub batch: usize,
+    /// How long a `GET /ws/poll` waits for a message; 25 s. Proxies on the way give up after a while: this is
+    /// to be less.
+    pub poll_wait: Duration,
+    /// How long a client that polls is kept while it asks for nothing; a minute. Its session then waits for it
+    /// as any without a connection. More than [`poll_wait`](Self::poll_wait).
+    pub poll_idle: Duration,
 }
 
 impl Default for JsonConfig {
@@ -68,6 +74,8 @@ impl Default for JsonConfig {
             types: false,
             in_flight: 1024,
             batch: 64,
+            poll_wait: Duration::from_secs(25),
+            poll_idle: Duration::from_secs(60),
         }
     }
 }

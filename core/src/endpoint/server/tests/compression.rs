@@ -149,6 +149,8 @@ again! {
         jsn_7_the_last_connection_counts
         jsn_9_how_long_a_session_stays
         jsn_11_a_drain_says_when_to_come_back
+    ;
+    json_rooms:
         jsn_13_topics_of_other_dialects
         jsn_15_who_may_send_and_what_is_sent_once
         jsn_16_echo
@@ -166,9 +168,9 @@ again! {
     ;
 }
 
-/// WSO-10: the first offer that can be met, with the server's own window, and without its context.
+/// WSD-1: the first offer that can be met, with the server's own window, and without its context.
 #[test]
-fn wso_10_what_is_agreed_to() {
+fn wsd_1_what_is_agreed_to() {
     let own = Compression::default();
     let takeover = Compression { context_takeover: true, ..own };
     let narrow = Compression { window_bits: 10, ..takeover };
@@ -260,9 +262,9 @@ fn wsd_2_what_is_compressed() {
     assert_eq!(w.came(i), 1, "what is for it alone is compressed too");
 }
 
-/// WSD-3: streams that are none, text that is none, and what expands too much.
+/// WSD-3, WSD-4: streams that are none, text that is none, and what expands too much.
 #[test]
-fn wsd_3_what_is_refused() {
+fn wsd_4_what_is_refused() {
     let zeros = |n: usize| {
         let mut pool = Pool::new(Options { threshold: 0, ..Options::default() });
         let frame = crate::websocket::Frame::deflated(&mut pool, 15, Kind::Text, &std::vec![b' '; n]);
@@ -310,9 +312,9 @@ fn wsd_3_what_is_refused() {
     assert_eq!(w.take(i), ["close 1002 reserved bits are set"]);
 }
 
-/// WSD-4: one compression for each window, whatever the number of members.
+/// WSD-1: one compression for each window, whatever the number of members.
 #[test]
-fn wsd_4_a_message_to_many_is_compressed_once_for_each_window() {
+fn wsd_1_a_message_to_many_is_compressed_once_for_each_window() {
     let mut w = world(EVERYTHING);
     let sender = opened(&mut w, "permessage-deflate");
     w.ask(sender, r#"{"type":"$join","id":"j","room":"lobby"}"#);
