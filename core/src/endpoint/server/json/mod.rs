@@ -287,7 +287,7 @@ impl Connection {
         let Some(forget) = self.talk.expelled.take().filter(|_| self.layer.is_open()) else { return };
         let about = About { reference: None, room: None };
         self.with_line(turn, out, |talk, turn, line| {
-            talk.refuse(turn, about, ErrorCode::Denied, BY_ADMINISTRATOR, line)
+            talk.refuse(turn, about, ErrorCode::Denied, BY_ADMINISTRATOR, line);
         });
         self.layer.close(turn.now, CloseCode::POLICY, BY_ADMINISTRATOR);
         self.tell(turn, By::Local, Some(Code::Normal), BY_ADMINISTRATOR);
