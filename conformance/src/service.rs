@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{
-    Anonymous, ConnectionKey, HttpResponse, Peer, Server, ServerConfig, Users,
+    Anonymous, Compression, ConnectionKey, HttpResponse, Peer, Server, ServerConfig, Users,
 };
 use bowline_core::entropy::{Entropy, Seeded};
 use bowline_core::http::StatusCode;
@@ -68,6 +68,7 @@ impl Implementation for Service {
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.http.handled = true;
+        config.http.compression = Some(Compression::default());
         config.session = whitebox::config(vector);
         config.session.limits.keepalive = config.session.limits.keepalive.or(keepalive);
         mqtt(&vector.config.mqtt, &mut config)?;

@@ -6,6 +6,7 @@
 //! | `~GET / HTTP/1.1~` | this text, without an end |
 //! | `{HTTP 404}` | in `out`: a whole response with this status, whatever its fields and its body |
 //! | `{HTTP 426 upgrade=websocket}` | the same, and a field of that name has this value |
+//! | `{HTTP 101 x="a; b"}` | the same, and the value has white space |
 //! | `{HTTP 101 -x}` | the same, and there is no field of that name |
 //! | `{HTTP 404 bodiless}` | the same without its body, as a HEAD is answered |
 //! | `` `{"type":"$ping"}` `` | in `in`: this text as a message of a client, whatever it is; `${s}` in it is what was remembered as `s` |
@@ -35,7 +36,7 @@ pub(crate) fn text(word: &str) -> Option<Vec<u8>> {
 
 /// What stands in braces; nothing where it is not of HTTP or WebSocket.
 pub(crate) fn braced(inner: &str) -> Result<Option<Token>, String> {
-    let mut words = inner.split_whitespace();
+    let mut words = words(inner);
     let (name, mut number) = (words.next(), || -> Result<u16, String> {
         words.next().and_then(|w| w.parse().ok()).ok_or_else(|| "a number must follow".to_owned())
     });
@@ -45,7 +46,11 @@ pub(crate) fn braced(inner: &str) -> Result<Option<Token>, String> {
             let mut pattern = ResponsePattern { status: number()?, ..ResponsePattern::default() };
             for word in words {
                 match word.split_once('=') {
-                    Some((name, value)) => pattern.fields.push((name.to_lowercase(), value.to_owned())),
+                    Some((name, value)) => {
+                        let value =
+                            value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+                        pattern.fields.push((name.to_lowercase(), value.to_owned()));
+                    }
                     None if word == "bodiless" => pattern.bodiless = true,
                     None => match word.strip_prefix('-') {
                         Some(name) => pattern.absent.push(name.to_lowercase()),
@@ -57,6 +62,16 @@ pub(crate) fn braced(inner: &str) -> Result<Option<Token>, String> {
         }
         _ => Ok(None),
     }
+}
+
+/// Words with white space between; what is in double quotes is not cut.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let is_end = move |c: char| {
+        quoted ^= c == '"';
+        c.is_whitespace() && !quoted
+    };
+    text.split(is_end).filter(|word| !word.is_empty())
 }
 
 impl ResponsePattern {
@@ -271,6 +286,9 @@ mod tests {
         assert_eq!(matched("{HTTP 426}", &response[..response.len() - 1]), Matched::More);
         assert_eq!(matched("{HTTP 426 bodiless}", response), Matched::All(response.len() - 2));
         assert_eq!(matched("{HTTP 426 -allow}", response), Matched::All(response.len()));
+        let spaced = b"HTTP/1.1 101 Go\r\nx: a; b\r\n\r\n";
+        assert_eq!(matched("{HTTP 101 x=\"a; b\" -y}", spaced), Matched::All(spaced.len()));
+        assert!(matches!(matched("{HTTP 101 x=\"a;  b\"}", spaced), Matched::Not(_)));
         for wrong in ["{HTTP 426 -upgrade}", "{HTTP 400}", "{HTTP 426 upgrade=h2c}", "{HTTP 426 allow=GET}"] {
             assert!(matches!(matched(wrong, response), Matched::Not(_)), "{wrong}");
         }

@@ -63,13 +63,12 @@ fn ours(params: &Params, frames: &[Vec<u8>]) -> usize {
     let mut ws = WebSocket::new(NOW, Server, Carries::Messages, &Config::default());
     ws.allow_compressed();
     let (mut buf, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
-    let mut sent = 0;
+    let (mut sent, mut inflated) = (0, Vec::new());
     for frame in frames {
         buf.push(frame);
         while let Some(Event::Message(m)) = ws.recv(NOW, &mut buf, &mut out) {
-            let m = deflate.inflate(&mut pool, m).expect("right");
-            let (kind, text) = (m.kind, m.payload.to_vec()); // the pool is needed for the answer
-            ws.send_deflated(NOW, &mut out, &mut deflate, &mut pool, kind, &text).expect("room");
+            let m = deflate.inflate(&mut pool, m, &mut inflated).expect("right");
+            ws.send_deflated(NOW, &mut out, &mut deflate, &mut pool, m.kind, m.payload).expect("room");
         }
         sent += out.len();
         out.sent(out.len());

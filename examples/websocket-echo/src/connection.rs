@@ -126,11 +126,11 @@ impl Open {
             // The first and last fragment: what came as text was checked, and is not looked at again.
             None => self.layer.send_fragment(now, output, message.kind, true, message.payload),
             Some(deflate) => {
-                let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
-                match deflate.inflate(&mut pool, message) {
-                    Ok(message) => {
-                        let (kind, payload) = (message.kind, message.payload.to_vec());
-                        self.layer.send_deflated(now, output, deflate, &mut pool, kind, &payload)
+                let (mut pool, mut inflated) =
+                    (pool.lock().unwrap_or_else(PoisonError::into_inner), Vec::new());
+                match deflate.inflate(&mut pool, message, &mut inflated) {
+                    Ok(Message { kind, payload, .. }) => {
+                        self.layer.send_deflated(now, output, deflate, &mut pool, kind, payload)
                     }
                     Err(fault) => {
                         self.layer.close_with_fault(now, fault);

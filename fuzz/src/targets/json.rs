@@ -1,20 +1,22 @@
 //! Typed JSON. The decoder, against another parser of JSON: what it takes is JSON, and what members of
 //! a room are told of any payload is JSON in which nothing is forged. And a whole server with pages over
 //! WebSocket and by requests, honest ones and liars: what it says must be envelopes, a room's messages
-//! come in order and none twice, and nothing is left when all are gone.
+//! come in order and none twice, compressed or not, and nothing is left when all are gone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
-use bowline_core::endpoint::server::{ConnectionKey, Peer, Server, ServerConfig};
+use bowline_core::endpoint::server::{Compression, ConnectionKey, Peer, Server, ServerConfig};
 use bowline_core::entropy::Seeded;
 use bowline_core::json::server::{Place, room_message};
 use bowline_core::json::{Auth, Batch, Command, Envelope, Kind, MAX_DEPTH, OWN_PREFIX};
 use bowline_core::lifecycle::Transport;
 use bowline_core::time::Instant;
-use bowline_core::websocket::{self, Carries, Client, Event, WebSocket};
+use bowline_core::websocket::deflate::{Deflate, Options, Pool};
+use bowline_core::websocket::extensions::Offer;
+use bowline_core::websocket::{self, Carries, Client, Event, Kind as MessageKind, WebSocket};
 use serde_json::Value;
 
 /// Runs the target of the decoder.
@@ -196,8 +198,35 @@ fn octets<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
 }
 
 enum Line {
-    Page(Box<WebSocket<Client<Seeded>>>),
+    Page(Box<Page>),
     Requests,
+}
+
+struct Page {
+    layer: WebSocket<Client<Seeded>>,
+    /// How messages are compressed, once that is agreed to.
+    deflate: Option<(Deflate, Pool)>,
+}
+
+impl Page {
+    /// Reads what the server agreed to.
+    fn agree(&mut self, head: &str) {
+        let answer = head.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
+        let offer = Offer { client_max_window_bits: Some(None), ..Offer::default() };
+        let Some(params) = offer.agreed(answer).expect("what was offered") else { return };
+        let mut pool = Pool::new(Options { threshold: 0, max_message: 1 << 21, max_ratio: 2000, ..Options::default() });
+        self.deflate = Some((Deflate::client(&params, &mut pool), pool));
+        self.layer.allow_compressed();
+    }
+
+    fn say(&mut self, now: Instant, out: &mut SharedSendBuf, text: &str) {
+        let _ = match &mut self.deflate {
+            Some((deflate, pool)) => {
+                self.layer.send_deflated(now, out, deflate, pool, MessageKind::Text, text.as_bytes())
+            }
+            None => self.layer.send_text(now, out, text),
+        };
+    }
 }
 
 struct End {
@@ -222,6 +251,8 @@ struct World {
     sessions: Vec<(String, String)>,
     said: u32,
     draining: bool,
+    /// Pages offer compression.
+    compressed: bool,
 }
 
 /// Runs the target of the whole server.
@@ -230,6 +261,14 @@ pub fn json_server(data: &[u8]) {
     let mut config = ServerConfig { sys_interval: Duration::ZERO, ..ServerConfig::default() };
     config.json.types = true;
     config.hub.rooms[0].max_messages = 8;
+    // The last octet says it, so that it changes nothing of what the others say.
+    let compressed = data.last().is_some_and(|octet| octet & 1 == 1);
+    config.http.compression = compressed.then_some(Compression {
+        context_takeover: true,
+        threshold: 64,
+        memory: 1,
+        ..Compression::default()
+    });
     let server = Server::new(config, Box::new(Seeded::new(5)));
     let mut world = World {
         server,
@@ -238,6 +277,7 @@ pub fn json_server(data: &[u8]) {
         sessions: Vec::new(),
         said: 0,
         draining: false,
+        compressed,
     };
     world.accept(true);
     world.accept(false);
@@ -277,12 +317,18 @@ impl World {
         if page {
             wire.extend_from_slice(
                 b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
             );
+            if self.compressed {
+                wire.extend_from_slice(
+                    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
+                );
+            }
+            wire.extend_from_slice(b"\r\n");
         }
         let end = End {
             key,
-            line: if page { Line::Page(Box::new(layer)) } else { Line::Requests },
+            line: if page { Line::Page(Box::new(Page { layer, deflate: None })) } else { Line::Requests },
             opened: false,
             wire,
             fed: 0,
@@ -384,10 +430,10 @@ impl World {
             Step::Say(say) => {
                 let text = self.text(at, say);
                 let (now, end) = (self.now, &mut self.ends[at]);
-                if let Line::Page(layer) = &mut end.line {
+                if let Line::Page(page) = &mut end.line {
                     let mut out = SharedSendBuf::new(1 << 21);
                     // One that closes says nothing more.
-                    let _ = layer.send_text(now, &mut out, &text);
+                    page.say(now, &mut out, &text);
                     end.wire.extend(out.slices().flatten());
                 }
             }
@@ -541,7 +587,7 @@ impl End {
 
     /// What the server said must be what a page understands.
     fn read(&mut self, now: Instant, sessions: &mut Vec<(String, String)>) {
-        let Line::Page(layer) = &mut self.line else { return self.read_responses(sessions) };
+        let Line::Page(page) = &mut self.line else { return self.read_responses(sessions) };
         if !self.opened {
             let text = self.rest.filled();
             let Some(end) = text.windows(4).position(|w| w == b"\r\n\r\n") else { return };
@@ -552,12 +598,20 @@ impl End {
                 self.rest.take(usize::MAX);
                 return;
             }
-            self.rest.take(end + 4);
+            let head = self.rest.take(end + 4);
+            page.agree(core::str::from_utf8(head).expect("a head is text"));
         }
+        let Page { layer, deflate } = &mut **page;
         let mut out = SharedSendBuf::new(1 << 20);
         let mut all = Vec::new();
         while let Some(event) = layer.recv(now, &mut self.rest, &mut out) {
             match event {
+                Event::Message(message) if message.compressed => {
+                    let (deflate, pool) = deflate.as_mut().expect("it was agreed to");
+                    let mut into = Vec::new();
+                    let message = deflate.inflate(pool, message, &mut into).expect("well compressed");
+                    all.push(message.text().expect("text").to_owned());
+                }
                 Event::Message(message) => all.push(message.text().expect("text").to_owned()),
                 Event::Closed(closed) => assert!(closed.fault.is_none(), "{closed:?}"),
                 _ => {}

@@ -8,6 +8,7 @@ mod origin;
 pub(crate) mod report;
 mod value;
 mod verify;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use complaint::Complaint;
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
+pub(crate) use web::{Json, WebSocket};
 
 /// The port of Bowline.
 pub(crate) const PORT: u16 = crate::net::PORT;
@@ -37,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) mqtt: Mqtt,
     pub(crate) prx1: Prx1,
     pub(crate) http: Http,
+    pub(crate) websocket: WebSocket,
+    pub(crate) json: Json,
     pub(crate) sys: Sys,
     pub(crate) store: Store,
     /// Topics whose messages are kept to be read back; the first whose filter matches counts.
@@ -343,6 +347,8 @@ impl Default for Config {
             mqtt: Mqtt::default(),
             prx1: Prx1::default(),
             http: Http::default(),
+            websocket: WebSocket::default(),
+            json: Json::default(),
             sys: Sys::default(),
             store: Store::default(),
             history: vec![History::of_rooms()],

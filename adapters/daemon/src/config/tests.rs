@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, sys, store, history, rooms, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain and log"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -158,6 +158,22 @@ fn values_out_of_range_say_the_range() {
             "[http]\norigins = [\"chat.example\"]",
             "2:1: http.origins: `chat.example` is no origin; write it as browsers do: https://chat.example, or * for all",
         ),
+        ("[websocket]\nlevel = 0", "2:1: websocket.level: 0 is not allowed; use 1 to 9"),
+        ("[websocket]\nwindow_bits = 8", "2:1: websocket.window_bits: 8 is not allowed; use 9 to 15"),
+        ("[websocket]\nmemory = 1", "2:1: websocket.memory: 1 is not allowed; use 512KiB to 1024GiB"),
+        ("[websocket]\nthreshold = \"2GiB\"", "2:1: websocket.threshold: 2GiB is not allowed; use 0 to 1GiB"),
+        ("[json]\nmessage = 100", "2:1: json.message: 100 is not allowed; use 256 to 16MiB"),
+        ("[json]\nmessage = \"2MiB\"", "2:1: json.message: 2MiB is more than limits.frame, which is 1MiB"),
+        ("[json]\nin_flight = 0", "2:1: json.in_flight: 0 is not allowed; use 1 to 1000000"),
+        ("[json]\nbatch = 0", "2:1: json.batch: 0 is not allowed; use 1 to 10000"),
+        ("[json]\nhandshake = \"1h\"", "2:1: json.handshake: 1h is not allowed; use 100ms to 5m"),
+        ("[json]\nexpiry = \"31d\"", "2:1: json.expiry: 31d is not allowed; use 0s to 30d"),
+        ("[json]\nrequest = \"0s\"", "2:1: json.request: 0s is not allowed; use 100ms to 1h"),
+        (
+            "[json]\npoll_wait = \"1m\"",
+            "1:2: json.poll_idle: 1m is not more than json.poll_wait, which is 1m",
+        ),
+        ("[json]\npoll_idle = \"2d\"", "2:1: json.poll_idle: 2d is not allowed; use 1s to 1d"),
         ("[sys]\ninterval = \"2d\"", "2:1: sys.interval: 2d is not allowed; use 0s to 1d"),
         ("[store]\nmax_size = 4096", "2:1: store.max_size: 4KiB is not allowed; use 1MiB to 16384GiB"),
         ("[store]\nbacklog = 0", "2:1: store.backlog: 0 is not allowed; use 1 to 1073741824"),
@@ -226,6 +242,8 @@ fn the_environment_lies_over_the_file() {
             ("BOWLINE_SESSION__KEEPALIVE", "5s"),
             ("BOWLINE_MQTT__KEEPALIVE_MAX", "5m"),
             ("BOWLINE_PRX1__SUCCESS", "published"),
+            ("BOWLINE_WEBSOCKET__COMPRESSION", "false"),
+            ("BOWLINE_JSON__POLL_WAIT", "10s"),
             ("BOWLINE_SYS__INTERVAL", "1m"),
             ("BOWLINE_STORE__MAX_SIZE", "1GiB"),
             ("BOWLINE_AUTH__ANONYMOUS", "never"),
@@ -241,6 +259,7 @@ fn the_environment_lies_over_the_file() {
     assert_eq!(config.session.keepalive, Span::from_secs(5));
     assert_eq!(config.mqtt.keepalive_max, Some(Span::from_secs(300)));
     assert_eq!((config.prx1.success, config.sys.interval), (Prx1Success::Published, Span::from_secs(60)));
+    assert_eq!((config.websocket.compression, config.json.poll_wait), (false, Span::from_secs(10)));
     assert_eq!(config.store.max_size.map(|size| size.0), Some(1 << 30));
     assert_eq!((config.auth.anonymous, config.auth.users.len()), (Anonymous::Never, 1));
     let listen = [

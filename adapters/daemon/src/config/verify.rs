@@ -6,12 +6,13 @@ use std::ops::RangeInclusive;
 
 use bowline_core::session::{MAX_FRAME_CEILING, MAX_FRAME_FLOOR};
 use bowline_core::topic::parse_filter;
+use bowline_core::websocket::extensions::{MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::complaint::Complaint;
 use super::origin::Origins;
-use super::{Config, Limits, Mqtt, Size, Span, Store};
+use super::{Config, Json, Limits, Mqtt, Size, Span, Store, WebSocket};
 
 /// No keepalive or drain is longer.
 const DAY: Span = Span::from_secs(86_400);
@@ -37,6 +38,8 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     check.within("prx1.expiry", &config.prx1.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
     origins_of_pages(&config.http.origins, &mut check);
     hosts(&config.http.hosts, &mut check);
+    websocket(&config.websocket, &mut check);
+    json(&config.json, &config.limits, &mut check);
     check.within("sys.interval", &config.sys.interval, &(Span::from_secs(0)..=DAY));
     store(&config.store, &mut check);
     history(config, &mut check);
@@ -73,6 +76,35 @@ fn hosts(hosts: &[String], check: &mut Check<'_>) {
                 format!("`{host}` is no name of a host; write it so: bowline.example"),
             );
         }
+    }
+}
+
+fn websocket(websocket: &WebSocket, check: &mut Check<'_>) {
+    check.within("websocket.threshold", &websocket.threshold, &(Size(0)..=Size(1 << 30)));
+    check.within("websocket.level", &websocket.level, &(1..=9));
+    check.within("websocket.window_bits", &websocket.window_bits, &(MIN_WINDOW_BITS..=MAX_WINDOW_BITS));
+    check.within("websocket.memory", &websocket.memory, &(Size(512 << 10)..=Size(1 << 40)));
+}
+
+fn json(json: &Json, limits: &Limits, check: &mut Check<'_>) {
+    if let Some(message) = &json.message {
+        check.within("json.message", message, &(Size(256)..=Size(u64::from(MAX_FRAME_CEILING))));
+        if message > &limits.frame {
+            let frame = limits.frame;
+            check.complain("json.message", format!("{message} is more than limits.frame, which is {frame}"));
+        }
+    }
+    check.within("json.in_flight", &json.in_flight, &(1..=1_000_000));
+    check.within("json.batch", &json.batch, &(1..=10_000));
+    let short = Span::from_millis(100)..=Span::from_secs(300);
+    check.within("json.handshake", &json.handshake, &short);
+    check.within("json.expiry", &json.expiry, &(Span::from_secs(0)..=Span::from_secs(30 * 86_400)));
+    check.within("json.request", &json.request, &(Span::from_millis(100)..=Span::from_secs(3_600)));
+    check.within("json.poll_wait", &json.poll_wait, &short);
+    check.within("json.poll_idle", &json.poll_idle, &(Span::from_secs(1)..=DAY));
+    if json.poll_idle <= json.poll_wait {
+        let (idle, wait) = (json.poll_idle, json.poll_wait);
+        check.complain("json.poll_idle", format!("{idle} is not more than json.poll_wait, which is {wait}"));
     }
 }
 

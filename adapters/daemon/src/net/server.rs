@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits, ServerConfig,
-    ServerEvent, SessionName, Users,
+    Compression, ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits,
+    ServerConfig, ServerEvent, SessionName, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room};
+use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::store::{self, Counted};
@@ -178,7 +178,31 @@ fn http_of(config: &Config) -> HttpConfig {
     http.line.max_body = limits.frame.0;
     http.websocket.write_timeout = session.write_timeout.0;
     http.websocket.ping_interval = Some(session.keepalive.0);
+    http.websocket.max_message = config.json.message.unwrap_or(limits.frame).0;
+    let given = &config.websocket;
+    let octets = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    http.compression = given.compression.then_some(Compression {
+        window_bits: given.window_bits,
+        context_takeover: given.context_takeover,
+        threshold: octets(given.threshold),
+        level: given.level,
+        memory: octets(given.memory),
+    });
     http
+}
+
+/// The settings of typed JSON.
+const fn json(given: &config::Json) -> JsonConfig {
+    JsonConfig {
+        expiry: given.expiry.0,
+        auth_deadline: given.handshake.0,
+        max_request: given.request.0,
+        types: given.types,
+        in_flight: given.in_flight,
+        batch: given.batch,
+        poll_wait: given.poll_wait.0,
+        poll_idle: given.poll_idle.0,
+    }
 }
 
 /// The core's options, as the configuration says.
@@ -218,7 +242,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         session,
         mqtt: mqtt(config),
         prx1: prx1(config),
-        json: JsonConfig::default(),
+        json: json(&config.json),
         http: http_of(config),
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,

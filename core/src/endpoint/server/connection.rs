@@ -112,17 +112,17 @@ impl Connection {
     }
 
     /// Goes on with the protocol that a request has asked for, if one has.
-    fn switch(&mut self, turn: &Turn<'_>) -> bool {
+    fn switch(&mut self, turn: &mut Turn<'_>) -> bool {
         let Self::Http(c) = self else { return false };
         let Some(switched) = c.switched() else { return false };
-        let Switched { dialect, authorization } = *switched;
-        let (config, peer) = (&turn.server.config, *c.peer());
+        let Switched { dialect, compression, authorization } = *switched;
+        let peer = *c.peer();
         if dialect == Dialect::Json {
-            let (line, config) = (&config.http.websocket, &config.json);
-            let c = json::Connection::new(turn.now, line, config, peer, authorization);
+            let c = json::Connection::new(turn, peer, compression, authorization);
             *self = Self::Spoken(Spoken::Json(Box::new(c)));
             return true;
         }
+        let config = &turn.server.config;
         let spoken = Spoken::new(dialect, turn.now, config, peer);
         *self = Self::WebSocket(Box::new(WebSocket::new(turn.now, &config.http, spoken)));
         true

@@ -39,6 +39,7 @@
 
 mod auth;
 mod bowline;
+mod compression;
 mod connection;
 mod connections;
 mod counters;
@@ -69,6 +70,8 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
+#[cfg(feature = "deflate")]
+pub use compression::Compression;
 pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
@@ -215,6 +218,8 @@ pub struct Server {
     traffic: Traffic,
     /// What many clients of typed JSON are told alike.
     json: json::Shared,
+    /// What their messages are compressed with, where they are.
+    compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
 }
@@ -249,6 +254,7 @@ impl Server {
         let replies = ReplyTopics::new(entropy.wire_u64());
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
+        let compressors = compression::Compressors::new(&config.http);
         Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
@@ -266,6 +272,7 @@ impl Server {
             draining: None,
             traffic: Traffic::default(),
             json: json::Shared::default(),
+            compressors,
             pollers: BTreeSet::new(),
         }
     }

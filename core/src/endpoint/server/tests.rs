@@ -1,5 +1,7 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
+#[cfg(feature = "deflate")]
+mod compression;
 mod cross;
 mod hostile;
 mod http;
@@ -7,6 +9,7 @@ mod http_parts;
 mod inspect;
 mod json;
 mod json_requests;
+mod json_rooms;
 mod mqtt;
 mod over_websocket;
 mod prx1;

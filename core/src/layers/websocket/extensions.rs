@@ -63,8 +63,9 @@ pub struct Wanted {
     pub client_context_takeover: bool,
     /// The largest window to compress with, 9 to 15.
     pub server_max_window_bits: u8,
-    /// The largest window that clients are asked to compress with, 9 to 15. A client that does not say
-    /// that it can be asked may use 15.
+    /// The largest window that clients are asked to compress with, 9 to 15. A client that does not say that it
+    /// can be asked takes no context over where less than 15 is wanted: its window would have to be remembered
+    /// whole.
     pub client_max_window_bits: u8,
 }
 
@@ -173,9 +174,15 @@ impl Offer {
         }
         let valid = |bits: u8| bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS);
         let (server, client) = (valid(wanted.server_max_window_bits), valid(wanted.client_max_window_bits));
+        let is_bounded = match self.client_max_window_bits {
+            Some(bits) => bits.is_none_or(|bits| bits >= MIN_WINDOW_BITS),
+            None => client == MAX_WINDOW_BITS,
+        };
         Ok(Params {
             server_no_context_takeover: self.server_no_context_takeover || !wanted.server_context_takeover,
-            client_no_context_takeover: self.client_no_context_takeover || !wanted.client_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover
+                || !wanted.client_context_takeover
+                || !is_bounded,
             server_max_window_bits: match self.server_max_window_bits {
                 Some(bits) => Some(bits.min(server)),
                 None => (server < MAX_WINDOW_BITS).then_some(server),
@@ -380,7 +387,10 @@ mod tests {
                 "permessage-deflate; client_max_window_bits=10",
                 "permessage-deflate; client_max_window_bits=10",
             ),
-            ("permessage-deflate; client_max_window_bits=8", "permessage-deflate"),
+            (
+                "permessage-deflate; client_max_window_bits=8",
+                "permessage-deflate; client_no_context_takeover",
+            ),
             (
                 "permessage-deflate; server_max_window_bits=\"10\"",
                 "permessage-deflate; server_max_window_bits=10",
@@ -412,6 +422,17 @@ mod tests {
             let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
             let want = [both, answer].concat();
             assert_eq!(chosen(&[PERMESSAGE_DEFLATE, offer].concat(), &little), Some(want), "{offer}");
+        }
+        // Who cannot be asked for the window that is wanted takes no context over.
+        let narrow = Wanted { client_max_window_bits: 13, ..MOST };
+        for (offer, answer) in [
+            ("", "; client_no_context_takeover"),
+            ("; client_max_window_bits", "; client_max_window_bits=13"),
+            ("; client_max_window_bits=10", "; client_max_window_bits=10"),
+            ("; client_max_window_bits=8", "; client_no_context_takeover"),
+        ] {
+            let want = [PERMESSAGE_DEFLATE, answer].concat();
+            assert_eq!(chosen(&[PERMESSAGE_DEFLATE, offer].concat(), &narrow), Some(want), "{offer}");
         }
     }
 

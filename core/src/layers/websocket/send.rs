@@ -53,9 +53,9 @@ impl SendError {
 pub struct Frame {
     octets: bytes::Bytes,
     head: u8,
-    /// The same, compressed.
+    /// The largest window that it refers back in, where it is compressed; else 0.
     #[cfg(feature = "deflate")]
-    pub(super) deflated: Option<bytes::Bytes>,
+    pub(super) window: u8,
 }
 
 #[cfg(feature = "alloc")]
@@ -64,15 +64,40 @@ impl Frame {
     #[must_use]
     pub fn new(kind: Kind, payload: &[u8]) -> Self {
         debug_assert!(kind == Kind::Binary || core::str::from_utf8(payload).is_ok());
+        Self::of(FIN | kind.opcode() as u8, payload)
+    }
+
+    /// `payload` behind a header that begins with the octet `first`.
+    pub(super) fn of(first: u8, payload: &[u8]) -> Self {
         Self {
-            octets: Self::encode(FIN | kind.opcode() as u8, payload),
+            octets: Self::encode(first, payload),
             head: Head::size(payload.len(), false) as u8,
             #[cfg(feature = "deflate")]
-            deflated: None,
+            window: 0,
         }
     }
 
-    pub(super) fn encode(first: u8, payload: &[u8]) -> bytes::Bytes {
+    /// It is compressed, within a window of so many bits.
+    #[cfg(feature = "deflate")]
+    pub(super) const fn within(mut self, bits: u8) -> Self {
+        self.window = bits;
+        self
+    }
+
+    /// Whether it is compressed: then it is for connections that agreed to that.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn is_compressed(&self) -> bool {
+        self.window > 0
+    }
+
+    /// Whether it is of a text message, or of a binary one.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.octets[0] & 0x0f == Opcode::Text as u8 { Kind::Text } else { Kind::Binary }
+    }
+
+    fn encode(first: u8, payload: &[u8]) -> bytes::Bytes {
         let head = Head::new(first, payload.len(), None);
         let mut octets = alloc::vec::Vec::with_capacity(head.as_slice().len() + payload.len());
         octets.extend_from_slice(head.as_slice());
@@ -80,7 +105,7 @@ impl Frame {
         octets.into()
     }
 
-    /// What it carries.
+    /// What it carries, compressed or not.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.octets[usize::from(self.head)..]

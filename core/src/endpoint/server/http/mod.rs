@@ -45,10 +45,14 @@ use crate::session::Code;
 use crate::stack;
 use crate::time::{Deadline, Instant, Why};
 use crate::websocket;
+use crate::websocket::extensions::Params;
 
 /// The settings of HTTP, and of what is carried over it.
 #[derive(Clone, Debug, Default)]
 pub struct HttpConfig {
+    /// How messages of typed JSON are compressed; by default they are not.
+    #[cfg(feature = "deflate")]
+    pub compression: Option<super::Compression>,
     /// Of each connection.
     pub line: LineConfig,
     /// Of each WebSocket.
@@ -77,6 +81,8 @@ pub(in super::super) struct Connection {
 #[derive(Debug)]
 pub(in super::super) struct Switched {
     pub(in super::super) dialect: stack::Dialect,
+    /// How its messages are compressed, where that was agreed to.
+    pub(in super::super) compression: Option<Params>,
     /// What `Authorization` said of who asks, for a dialect that goes by that.
     pub(in super::super) authorization: Option<Zeroizing<String>>,
 }

@@ -123,15 +123,20 @@ impl Connection {
             let why = format!("offer a subprotocol that is spoken here: {}", PROTOCOLS.join(", "));
             return self.answer(HttpResponse::text(StatusCode::BAD_REQUEST, &why));
         };
+        let dialect = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
+        // WSO-10: what carries octets takes no extension.
+        let compressors = turn.server.compressors.as_ref().filter(|_| dialect == Some(Dialect::Json));
+        let compression = compressors.and_then(|compressors| compressors.accept(&offer));
+        let extensions = compression.map(|params| params.to_string());
+        let fields = offer.accept(chosen, extensions.as_deref());
         // There is room: `recv` handles no request without.
-        if self.line.switch(turn.now, out, offer.accept(chosen, None).as_slice()).is_ok() {
+        if self.line.switch(turn.now, out, fields.as_slice()).is_ok() {
             turn.server.traffic.packets_sent += 1;
-            let dialect = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
             let authorization = head.headers.get("authorization").map(|value| {
                 // What is no text is no credentials, and wrong as such.
                 Zeroizing::new(String::from(core::str::from_utf8(value).unwrap_or_default()))
             });
-            self.switched = dialect.map(|dialect| Box::new(Switched { dialect, authorization }));
+            self.switched = dialect.map(|dialect| Box::new(Switched { dialect, compression, authorization }));
         }
     }
 

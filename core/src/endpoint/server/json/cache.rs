@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::sink::Sink;
 use crate::hub::{Message, Place, PresenceKey};
 use crate::json::Kind;
-use crate::websocket::{self, Frame};
+use crate::websocket::Frame;
 
 /// So many are kept: more than what is handed out to one member after the other at once.
 const SLOTS: usize = 64;
@@ -33,6 +34,8 @@ struct Entry {
     /// Keeps the message's place in memory from being used again, so that the place is its name.
     body: Bytes,
     form: Form,
+    /// For whom: with which window it is compressed, if it is.
+    window_bits: Option<u8>,
     frame: Frame,
 }
 
@@ -41,11 +44,11 @@ struct Entry {
 pub(in super::super) struct Shared {
     slots: Option<Box<[Option<Entry>; SLOTS]>>,
     octets: usize,
-    presence: Vec<(PresenceKey, Frame)>,
+    presence: Vec<((PresenceKey, Option<u8>), Frame)>,
     next_presence: usize,
     /// Text is written here before it is known how long it gets.
     scratch: String,
-    /// How many messages were encoded, for tests.
+    /// How many messages were encoded, for each window, for tests.
     encoded: u64,
 }
 
@@ -55,25 +58,25 @@ impl Shared {
         &mut self,
         message: &Message,
         form: Form,
+        out: &mut impl Sink,
         write: impl FnOnce(&mut String),
     ) -> Frame {
-        let body = message.body();
-        let slot = slot(body, form);
+        let (body, window_bits) = (message.body(), out.window_bits());
+        let slot = slot(body, form, window_bits);
         if let Some(Some(entry)) = self.slots.as_ref().map(|slots| &slots[slot])
-            && entry.form == form
+            && (entry.form, entry.window_bits) == (form, window_bits)
             && (entry.body.as_ptr(), entry.body.len()) == (body.as_ptr(), body.len())
         {
             return entry.frame.clone();
         }
-        let frame = self.encode(write);
-        self.encoded += 1;
+        let frame = self.encode(out, write);
         let octets = frame.size() + body.len();
         if self.octets + octets > MAX_OCTETS {
             (self.slots, self.octets) = (None, 0);
         }
         if octets <= MAX_OCTETS {
             let slots = self.slots.get_or_insert_with(|| Box::new([const { None }; SLOTS]));
-            let entry = Entry { body: body.clone(), form, frame: frame.clone() };
+            let entry = Entry { body: body.clone(), form, window_bits, frame: frame.clone() };
             let old = slots[slot].replace(entry);
             self.octets += octets;
             self.octets -= old.map_or(0, |old| old.frame.size() + old.body.len());
@@ -82,12 +85,17 @@ impl Shared {
     }
 
     /// The frame of a change of presence, which all who know the same are told.
-    pub(super) fn presence(&mut self, key: PresenceKey, write: impl FnOnce(&mut String)) -> Frame {
+    pub(super) fn presence(
+        &mut self,
+        key: PresenceKey,
+        out: &mut impl Sink,
+        write: impl FnOnce(&mut String),
+    ) -> Frame {
+        let key = (key, out.window_bits());
         if let Some((_, frame)) = self.presence.iter().find(|(known, _)| *known == key) {
             return frame.clone();
         }
-        let frame = self.encode(write);
-        self.encoded += 1;
+        let frame = self.encode(out, write);
         let entry = (key, frame.clone());
         match self.presence.get_mut(self.next_presence) {
             Some(slot) => *slot = entry,
@@ -97,10 +105,11 @@ impl Shared {
         frame
     }
 
-    fn encode(&mut self, write: impl FnOnce(&mut String)) -> Frame {
+    fn encode(&mut self, out: &mut impl Sink, write: impl FnOnce(&mut String)) -> Frame {
         let mut text = self.lend();
         write(&mut text);
-        let frame = Frame::new(websocket::Kind::Text, text.as_bytes());
+        let frame = out.encode(&text);
+        self.encoded += 1;
         self.give_back(text);
         frame
     }
@@ -125,13 +134,14 @@ impl Shared {
 }
 
 /// Messages that are published one after the other are next to each other neither in memory nor here.
-fn slot(body: &Bytes, form: Form) -> usize {
+fn slot(body: &Bytes, form: Form, window_bits: Option<u8>) -> usize {
     let place = body.as_ptr() as usize as u64;
     let offset = match form {
         Form::Room(kind, place) => place.map_or(0, |place| place.offset) << 2 | kind as u64,
         Form::Topic(retain) => 1 << 62 | u64::from(retain),
     };
-    let mixed = (place ^ offset.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let window = u64::from(window_bits.unwrap_or(0)) << 48;
+    let mixed = (place ^ offset.rotate_left(32) ^ window).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 58) as usize
 }
 

@@ -77,12 +77,12 @@ impl Teller<'_> {
                             (false, Some(_)) => Kind::Event,
                             (false, None) => Kind::Ephemeral,
                         };
-                        self.shared.message(message, Form::Room(kind, place), |text| {
+                        self.shared.message(message, Form::Room(kind, place), out, |text| {
                             let place = place.map(place_of);
                             server::room_message(text, kind, room, place, message.payload());
                         })
                     }
-                    None => self.of_topic(message, retain),
+                    None => self.of_topic(message, retain, out),
                 };
                 out.put_frame(self.now, &frame).into()
             }
@@ -92,7 +92,7 @@ impl Teller<'_> {
                 self.joined(sid, room, &joined, members.as_ref(), out)
             }
             Delivery::Presence { change, .. } => {
-                let frame = self.shared.presence(change.key(), |text| put_change(text, &change));
+                let frame = self.shared.presence(change.key(), out, |text| put_change(text, &change));
                 out.put_frame(self.now, &frame).into()
             }
             Delivery::Response { id, status, more, message } => {
@@ -104,8 +104,8 @@ impl Teller<'_> {
         }
     }
 
-    fn of_topic(&mut self, message: &Message, retain: bool) -> Frame {
-        self.shared.message(message, Form::Topic(retain), |text| {
+    fn of_topic(&mut self, message: &Message, retain: bool, out: &mut impl Sink) -> Frame {
+        self.shared.message(message, Form::Topic(retain), out, |text| {
             server::topic_message(text, message.topic(), retain, message.payload());
         })
     }

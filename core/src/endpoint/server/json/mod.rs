@@ -14,6 +14,7 @@ mod rooms;
 mod sink;
 mod talk;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
 
@@ -24,6 +25,7 @@ pub(super) use poller::Poller;
 pub(super) use requests::{Check, Reply, Wait, Waited, body_auth, is_path, request, unauthorized};
 
 use super::auth::{Verification, Verified};
+use super::compression::Agreed;
 use super::connection::Turn;
 use super::event::{Dialect, ServerEvent};
 use super::inspect::BY_ADMINISTRATOR;
@@ -34,9 +36,8 @@ use crate::json::server::About;
 use crate::lifecycle::{By, Transport};
 use crate::session::Code;
 use crate::time::{Deadline, Instant, Why};
-use crate::websocket::{
-    Carries, CloseCode, Closed, Config as LineConfig, Event, Server as Role, WebSocket as Layer,
-};
+use crate::websocket::extensions::Params;
+use crate::websocket::{Carries, CloseCode, Closed, Event, Message, Server as Role, WebSocket as Layer};
 use sink::Line;
 use talk::{End, Talk};
 
@@ -56,6 +57,12 @@ pub struct JsonConfig {
     pub in_flight: u32,
     /// Messages of one `POST /ws/send` at most; 64.
     pub batch: usize,
+    /// How long a `GET /ws/poll` waits for a message; 25 s. Proxies on the way give up after a while: this is
+    /// to be less.
+    pub poll_wait: Duration,
+    /// How long a client that polls is kept while it asks for nothing; a minute. Its session then waits for it
+    /// as any without a connection. More than [`poll_wait`](Self::poll_wait).
+    pub poll_idle: Duration,
 }
 
 impl Default for JsonConfig {
@@ -67,6 +74,8 @@ impl Default for JsonConfig {
             types: false,
             in_flight: 1024,
             batch: 64,
+            poll_wait: Duration::from_secs(25),
+            poll_idle: Duration::from_secs(60),
         }
     }
 }
@@ -76,26 +85,33 @@ impl Default for JsonConfig {
 pub(super) struct Connection {
     layer: Layer<Role>,
     talk: Talk,
+    /// How messages are compressed, where that was agreed to.
+    agreed: Option<Box<Agreed>>,
     since: Instant,
-    auth_deadline: Duration,
+    auth_deadline_ms: u32,
     /// The event of its end is out.
     told: bool,
 }
 
 impl Connection {
-    /// A connection whose opening handshake ended at `since`, with what its request said of who it is.
+    /// A connection whose opening handshake ended now, with what was agreed to in it and what its request
+    /// said of who it is.
     pub(super) fn new(
-        since: Instant,
-        line: &LineConfig,
-        config: &JsonConfig,
+        turn: &mut Turn<'_>,
         peer: Peer,
+        compression: Option<Params>,
         authorization: Option<Zeroizing<String>>,
     ) -> Self {
+        let (since, config) = (turn.now, &turn.server.config);
+        let mut layer = Layer::new(since, Role, Carries::Messages, &config.http.websocket);
+        let compressors = turn.server.compressors.as_mut();
+        let agreed = compressors.zip(compression).map(|(with, params)| with.agree(&params, &mut layer));
         Self {
-            layer: Layer::new(since, Role, Carries::Messages, line),
+            layer,
             talk: Talk::new(peer, authorization),
+            agreed,
             since,
-            auth_deadline: config.auth_deadline,
+            auth_deadline_ms: u32::try_from(config.json.auth_deadline.as_millis()).unwrap_or(u32::MAX),
             told: false,
         }
     }
@@ -116,7 +132,7 @@ impl Connection {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
-        self.with_line(out, |talk, line| {
+        self.with_line(turn, out, |talk, turn, line| {
             talk.start(turn, line);
             talk.flush(turn, line);
         });
@@ -126,22 +142,54 @@ impl Connection {
             }
             let Some(event) = self.layer.recv(turn.now, buf, out) else { return false };
             match event {
-                Event::Message(message) => match message.text() {
-                    Some(text) => {
-                        self.with_line(out, |talk, line| talk.hear(turn, text, line));
-                        self.settle(turn);
-                    }
-                    // JSN-1
-                    None => self.close(turn, CloseCode::UNSUPPORTED, "only text messages are spoken here"),
-                },
+                Event::Message(message) if message.compressed => self.inflate(turn, message, out),
+                Event::Message(message) => self.hear(turn, message, out),
                 Event::Closed(closed) => self.closed(turn, &closed),
                 Event::Piece(_) | Event::RoundTrip(_) => {}
             }
         }
     }
 
-    fn with_line<O: SendBuf>(&mut self, out: &mut O, work: impl FnOnce(&mut Talk, &mut Line<'_, O>)) {
-        work(&mut self.talk, &mut Line { layer: &mut self.layer, out });
+    fn hear(&mut self, turn: &mut Turn<'_>, message: Message<'_>, out: &mut impl SendBuf) {
+        // JSN-1
+        let Some(text) = message.text() else {
+            return self.close(turn, CloseCode::UNSUPPORTED, "only text messages are spoken here");
+        };
+        self.with_line(turn, out, |talk, turn, line| talk.hear(turn, text, line));
+        self.settle(turn);
+    }
+
+    /// A compressed message: its memory is lent by the server, which is at work besides.
+    fn inflate(&mut self, turn: &mut Turn<'_>, message: Message<'_>, out: &mut impl SendBuf) {
+        let (Some(agreed), Some(with)) = (&mut self.agreed, &mut turn.server.compressors) else { return };
+        let mut memory = with.lend();
+        match agreed.inflate(with, message, &mut memory) {
+            Ok(message) => self.hear(turn, message, out),
+            Err(fault) => {
+                if let Some(Event::Closed(closed)) = self.layer.close_with_fault(turn.now, fault) {
+                    self.closed(turn, &closed);
+                }
+            }
+        }
+        if let Some(with) = &mut turn.server.compressors {
+            with.give_back(memory);
+        }
+    }
+
+    /// Works on what is said, with where it is said: that has the server's compressors meanwhile.
+    fn with_line<O: SendBuf>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut O,
+        work: impl FnOnce(&mut Talk, &mut Turn<'_>, &mut Line<'_, O>),
+    ) {
+        let agreed = self.agreed.as_deref_mut();
+        let compression = agreed.and_then(|agreed| Some((agreed, turn.server.compressors.take()?)));
+        let mut line = Line { layer: &mut self.layer, out, compression };
+        work(&mut self.talk, turn, &mut line);
+        if let Some((_, compressors)) = line.compression {
+            turn.server.compressors = Some(compressors);
+        }
     }
 
     pub(super) fn poll_transmit(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) -> Transport {
@@ -151,7 +199,7 @@ impl Connection {
         self.settle(turn);
         self.leave_expelled(turn, out);
         if self.layer.is_open() {
-            self.with_line(out, |talk, line| {
+            self.with_line(turn, out, |talk, turn, line| {
                 talk.start(turn, line);
                 talk.flush(turn, line);
                 talk.deliver(turn, line);
@@ -193,13 +241,18 @@ impl Connection {
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
         // Nothing is heard of one that is not read.
         let line = if self.talk.is_deaf() { None } else { self.layer.poll_timeout() };
-        let known = self.talk.must_be_known(self.since, self.auth_deadline);
+        let known = self.must_be_known();
         let known = known.filter(|_| self.layer.is_open() && self.talk.end.is_none());
         Deadline::earliest(line, known.map(|at| Deadline::new(at, Why::Handshake)))
     }
 
+    /// When it must have said who it is.
+    fn must_be_known(&self) -> Option<Instant> {
+        self.talk.must_be_known(self.since, Duration::from_millis(self.auth_deadline_ms.into()))
+    }
+
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
-        let late = self.talk.must_be_known(self.since, self.auth_deadline);
+        let late = self.must_be_known();
         if late.is_some_and(|at| at <= turn.now) {
             self.talk.finish(Code::HandshakeTimeout, "you did not say in time who you are", false);
             self.settle(turn);
@@ -221,7 +274,7 @@ impl Connection {
     }
 
     pub(super) fn verified(&mut self, turn: &mut Turn<'_>, verified: Verified, out: &mut impl SendBuf) {
-        self.with_line(out, |talk, line| talk.verified(turn, verified, line));
+        self.with_line(turn, out, |talk, turn, line| talk.verified(turn, verified, line));
         self.settle(turn);
     }
 
@@ -238,7 +291,9 @@ impl Connection {
     fn leave_expelled(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) {
         let Some(forget) = self.talk.expelled.take().filter(|_| self.layer.is_open()) else { return };
         let about = About { reference: None, room: None };
-        self.with_line(out, |talk, line| talk.refuse(turn, about, ErrorCode::Denied, BY_ADMINISTRATOR, line));
+        self.with_line(turn, out, |talk, turn, line| {
+            talk.refuse(turn, about, ErrorCode::Denied, BY_ADMINISTRATOR, line);
+        });
         self.layer.close(turn.now, CloseCode::POLICY, BY_ADMINISTRATOR);
         self.tell(turn, By::Local, Some(Code::Normal), BY_ADMINISTRATOR);
         self.talk.release(turn, forget);

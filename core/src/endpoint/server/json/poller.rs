@@ -6,7 +6,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
-use core::time::Duration;
 
 use super::super::auth::{Verification, Verified};
 use super::super::connection::{Connection, Turn};
@@ -28,9 +27,6 @@ const MAX_MESSAGES: usize = 256;
 
 /// Octets of them, at most one message above.
 const MAX_OCTETS: usize = 4 << 20;
-
-/// How long one stays that nobody asks for.
-pub(super) const KEPT: Duration = Duration::from_secs(60);
 
 /// One client that polls.
 #[derive(Debug)]
@@ -220,7 +216,8 @@ impl Poller {
     pub(in super::super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         let for_good = self.talk.end.is_none_or(|end| end.for_good);
         self.talk.release(turn, for_good);
-        turn.server.pollers.remove(&(self.touched + KEPT, turn.key));
+        let idle = turn.server.config.json.poll_idle;
+        turn.server.pollers.remove(&(self.touched + idle, turn.key));
         if let Some(waiter) = self.waiter.take() {
             // It finds nobody there, and says so.
             turn.server.ready.push_back(waiter);
@@ -237,7 +234,7 @@ impl Server {
     ) -> Result<ConnectionKey, super::super::Refused> {
         self.admit(&peer)?;
         let key = self.connections.insert(Connection::Poller(Box::new(Poller::new(now, peer))), now);
-        self.pollers.insert((now + KEPT, key));
+        self.pollers.insert((now + self.config.json.poll_idle, key));
         Ok(key)
     }
 
@@ -280,9 +277,10 @@ impl Server {
 
     /// It was asked for.
     pub(super) fn touch(&mut self, now: Instant, key: ConnectionKey, poller: &mut Poller) {
-        self.pollers.remove(&(poller.touched + KEPT, key));
+        let idle = self.config.json.poll_idle;
+        self.pollers.remove(&(poller.touched + idle, key));
         poller.touched = now;
-        self.pollers.insert((now + KEPT, key));
+        self.pollers.insert((now + idle, key));
     }
 
     /// When one is given up that nobody asks for.

@@ -15,8 +15,11 @@ use crate::time::Instant;
 use crate::websocket::{Carries, Client, Config, Event, WebSocket};
 
 pub(super) struct Page {
-    layer: WebSocket<Client<Seeded>>,
+    pub(super) layer: WebSocket<Client<Seeded>>,
     open: bool,
+    /// What was agreed to of compression.
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Option<super::compression::Squeezed>,
 }
 
 impl Page {
@@ -25,7 +28,17 @@ impl Page {
         Self {
             layer: WebSocket::new(now, Client::new(Seeded::new(3)), Carries::Messages, &config),
             open: false,
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
+    }
+
+    pub(super) fn say(&mut self, now: Instant, out: &mut SharedSendBuf, text: &str) {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = &mut self.deflate {
+            return deflate.send(now, &mut self.layer, out, text);
+        }
+        self.layer.send_text(now, out, text).unwrap();
     }
 
     /// What the server wrote becomes lines of the log; what is answered to it goes back.
@@ -44,10 +57,16 @@ impl Page {
             if !self.open {
                 return log.push(text);
             }
+            #[cfg(feature = "deflate")]
+            self.agree(&text[..end]);
         }
         let mut out = SharedSendBuf::new(1 << 20);
         while let Some(event) = self.layer.recv(now, received, &mut out) {
             match event {
+                #[cfg(feature = "deflate")]
+                Event::Message(message) if message.compressed => {
+                    log.push(self.deflate.as_mut().unwrap().inflate(message));
+                }
                 Event::Message(message) => log.push(message.text().unwrap().into()),
                 Event::Closed(closed) => log.push(format!("close {} {}", closed.code, closed.reason)),
                 _ => {}
@@ -62,11 +81,15 @@ impl World {
     /// A connection that asks for `/ws`, with these fields beside.
     pub(super) fn open_page(&mut self, peer: Peer, fields: &str) -> usize {
         let page = Box::new(Page::new(self.now));
+        #[cfg(feature = "deflate")]
+        let offered = super::compression::offered();
+        #[cfg(not(feature = "deflate"))]
+        let offered = "";
         let i = self.open(peer, Tongue::Web(page));
         self.lines[i].out = SharedSendBuf::new(1 << 20);
         let head = format!(
             "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{offered}{fields}\r\n"
         );
         self.octets(i, head.as_bytes());
         i
@@ -85,7 +108,7 @@ impl World {
         let mut out = SharedSendBuf::new(1 << 21);
         let now = self.now;
         let Tongue::Web(page) = &mut self.lines[i].tongue else { panic!("it speaks another tongue") };
-        page.layer.send_text(now, &mut out, text).unwrap();
+        page.say(now, &mut out, text);
         let octets = out.slices().collect::<Vec<_>>().concat();
         self.octets(i, &octets);
     }

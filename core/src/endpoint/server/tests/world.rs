@@ -99,7 +99,10 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(config: ServerConfig) -> World {
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "nothing is compressed"))]
+    pub(super) fn new(mut config: ServerConfig) -> World {
+        #[cfg(feature = "deflate")]
+        super::compression::compress(&mut config);
         let server = Server::new(config, Box::new(Seeded::new(7)));
         World { now: Instant::from_millis(1), server, lines: Vec::new(), stored: Vec::new(), operations: 0 }
     }

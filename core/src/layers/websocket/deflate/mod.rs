@@ -34,8 +34,9 @@
 //!
 //! let (mut buf, mut answers) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
 //! buf.push(&wire);
+//! let mut inflated = Vec::new(); // memory for what comes, the same for all connections
 //! let Some(Event::Message(message)) = server.recv(now, &mut buf, &mut answers) else { panic!() };
-//! match receives.inflate(&mut pool, message) {
+//! match receives.inflate(&mut pool, message, &mut inflated) {
 //!     Ok(message) => assert_eq!(message.text(), Some(&text[..])),
 //!     Err(fault) => drop(server.close_with_fault(now, fault)),
 //! }
@@ -146,18 +147,24 @@ impl Deflate {
 
     /// The message as it was before it was compressed; one that was not comes back as it is.
     ///
-    /// It stays in the pool until the next call. Its size is limited while it is inflated, by
+    /// It is inflated into `into`, from the front, whatever that has: memory that is used again for the next
+    /// message of whatever connection. Its size is limited while it is inflated, by
     /// [`Options::max_message`] and [`Options::max_ratio`].
     ///
     /// # Errors
     ///
     /// What is wrong with it: hand that to [`WebSocket::close_with_fault`]. The connection's context is lost.
-    pub fn inflate<'a>(&mut self, pool: &'a mut Pool, message: Message<'a>) -> Result<Message<'a>, Fault> {
+    pub fn inflate<'a>(
+        &mut self,
+        pool: &mut Pool,
+        message: Message<'a>,
+        into: &'a mut Vec<u8>,
+    ) -> Result<Message<'a>, Fault> {
         if !message.compressed {
             return Ok(message);
         }
-        let n = pool.inflate(&mut self.rx, message.payload)?;
-        let payload = pool.inflated(n);
+        let n = pool.inflate(&mut self.rx, message.payload, into)?;
+        let payload = &into[..n];
         if message.kind == Kind::Text {
             match utf8::check(payload) {
                 Ok(0) => {}
@@ -167,21 +174,32 @@ impl Deflate {
         }
         Ok(Message { kind: message.kind, compressed: false, payload })
     }
+
+    /// The largest window that this side compresses with, as a power of 2: what
+    /// [`Frame::deflated`] is to be made with for this connection.
+    #[must_use]
+    pub const fn window_bits(&self) -> u8 {
+        self.tx.bits
+    }
 }
 
 impl Frame {
-    /// As [`Frame::new`], and compressed besides, once for all that agreed to permessage-deflate, where it is
-    /// large enough and gets smaller.
+    /// As [`Frame::new`], but compressed, once for all connections that agreed to permessage-deflate with a
+    /// window of `bits` or more; as it is where it is small or would not get smaller.
+    ///
+    /// It refers to itself alone. A connection that takes no context over sends it by
+    /// [`send_frame`](WebSocket::send_frame); any by
+    /// [`send_frame_deflated`](WebSocket::send_frame_deflated).
     #[must_use]
-    pub fn deflated(pool: &mut Pool, kind: Kind, payload: &[u8]) -> Self {
-        let mut frame = Frame::new(kind, payload);
-        let mut half = Half::new(None, true, pool.lease());
-        if payload.len() >= pool.options().threshold.max(1)
-            && let Some(compressed) = pool.deflate(&mut half, payload)
-        {
-            frame.deflated = Some(Self::encode(FIN | RSV1 | kind.opcode() as u8, compressed));
+    pub fn deflated(pool: &mut Pool, bits: u8, kind: Kind, payload: &[u8]) -> Self {
+        let mut half = Half::new(Some(bits), true, pool.lease());
+        if payload.len() < pool.options().threshold.max(1) {
+            return Frame::new(kind, payload);
         }
-        frame
+        match pool.deflate(&mut half, payload) {
+            Some(compressed) => Frame::of(FIN | RSV1 | kind.opcode() as u8, compressed).within(half.bits),
+            None => Frame::new(kind, payload),
+        }
     }
 }
 
@@ -226,7 +244,9 @@ impl<R: Role> WebSocket<R> {
         })
     }
 
-    /// Sends a message that was compressed before, for many: compressed if this connection can take it so.
+    /// Sends a message that was [compressed before](Frame::deflated), for many. `payload` is what it was
+    /// before that: where contexts are taken over, both sides remember it; and it goes as it is to who agreed
+    /// to a smaller window than it was made with.
     ///
     /// # Errors
     ///
@@ -237,16 +257,19 @@ impl<R: Role> WebSocket<R> {
         out: &mut impl SendBuf,
         deflate: &mut Deflate,
         frame: &Frame,
+        payload: &[u8],
     ) -> Result<(), SendError> {
-        // It refers to itself alone, so no further back than it is long.
-        let Some(compressed) =
-            frame.deflated.as_ref().filter(|_| frame.payload().len() <= deflate.tx.window())
-        else {
+        if !frame.is_compressed() {
             return self.send_frame(now, out, frame);
-        };
-        self.send(now, |tx| tx.put_encoded(out, compressed))?;
+        }
+        // No reference of it goes further back than it is long.
+        if deflate.tx.bits < frame.window && deflate.tx.window() < payload.len() {
+            let first = FIN | frame.kind().opcode() as u8;
+            return self.send(now, |tx| tx.put(out, first, payload));
+        }
+        self.send_frame(now, out, frame)?;
         // The peer remembers it, so do we; a compressor in the pool does not.
-        deflate.tx.remember(frame.payload());
+        deflate.tx.remember(payload);
         deflate.tx.lease.forget();
         Ok(())
     }

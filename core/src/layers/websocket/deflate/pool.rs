@@ -74,7 +74,6 @@ pub struct Pool {
     leases: u64,
     uses: u64,
     compressed: Vec<u8>,
-    pub(super) inflated: Vec<u8>,
 }
 
 impl Default for Pool {
@@ -84,6 +83,9 @@ impl Default for Pool {
 }
 
 impl Pool {
+    /// Octets of memory that a compressor and an inflater take together, at most.
+    pub const CONTEXT: usize = 448 << 10;
+
     /// A pool that has nothing yet.
     #[must_use]
     pub const fn new(options: Options) -> Self {
@@ -94,7 +96,6 @@ impl Pool {
             leases: 0,
             uses: 0,
             compressed: Vec::new(),
-            inflated: Vec::new(),
         }
     }
 
@@ -107,10 +108,6 @@ impl Pool {
     pub(super) const fn lease(&mut self) -> Lease {
         self.leases += 1;
         Lease { id: self.leases, place: usize::MAX }
-    }
-
-    pub(super) fn inflated(&self, n: usize) -> &[u8] {
-        &self.inflated[..n]
     }
 
     /// `payload` compressed, without its tail; nothing where that does not make it smaller, which changes
@@ -127,6 +124,9 @@ impl Pool {
             if !dictionary.is_empty() && slot.machine.set_dictionary(dictionary).is_err() {
                 return None;
             }
+        }
+        if self.compressed.len() > KEPT {
+            self.compressed = Vec::new();
         }
         // What has no room here is not smaller.
         let room = payload.len() + TAIL.len();
@@ -151,11 +151,16 @@ impl Pool {
         Some(&self.compressed[..n - TAIL.len()])
     }
 
-    /// Inflates `payload` and says how many octets it became.
-    pub(super) fn inflate(&mut self, half: &mut Half, payload: &[u8]) -> Result<usize, Fault> {
+    /// Inflates `payload` to the front of `into`, and says how many octets it became.
+    pub(super) fn inflate(
+        &mut self,
+        half: &mut Half,
+        payload: &[u8],
+        into: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
         self.uses += 1;
-        if self.inflated.len() > KEPT {
-            self.inflated = Vec::new();
+        if into.len() > KEPT {
+            *into = Vec::new();
         }
         let make = || Decompress::new(false);
         let bits = super::MAX_WINDOW_BITS; // any smaller one is within
@@ -165,7 +170,7 @@ impl Pool {
         let ratio = payload.len().saturating_mul(self.options.max_ratio as usize).max(RATIO_FLOOR);
         let mut inflating = Inflating {
             machine: &mut slot.machine,
-            out: &mut self.inflated,
+            out: into,
             len: 0,
             limit: self.options.max_message.min(ratio),
         };
@@ -188,7 +193,7 @@ impl Pool {
         if half.takeover {
             slot.owner = half.lease.id;
             half.lease.place = place;
-            half.remember(&self.inflated[..len]);
+            half.remember(&into[..len]);
         }
         Ok(len)
     }

@@ -22,7 +22,9 @@ fn compressed(payload: &[u8]) -> Message<'_> {
 fn inflated(params: &Params, messages: &[&[u8]]) -> Vec<Result<Vec<u8>, Fault>> {
     let mut pool = Pool::new(options());
     let mut deflate = Deflate::server(params, &mut pool);
-    let inflate = |m: &&[u8]| deflate.inflate(&mut pool, compressed(m)).map(|m| m.payload.to_vec());
+    let mut into = Vec::new();
+    let inflate =
+        |m: &&[u8]| deflate.inflate(&mut pool, compressed(m), &mut into).map(|m| m.payload.to_vec());
     messages.iter().map(inflate).collect()
 }
 
@@ -79,7 +81,7 @@ fn inflated_text_is_utf8() {
     for (bad, at) in [(&b"ab\xff"[..], 2), (b"abc\xe2\x82", 3)] {
         let stored = [&[0, bad.len() as u8, 0, !bad.len() as u8, 0xff], bad, &[0]].concat();
         let message = Message { kind: Kind::Text, ..compressed(&stored) };
-        assert_eq!(deflate.inflate(&mut pool, message), Err(Fault::Utf8 { at }));
+        assert_eq!(deflate.inflate(&mut pool, message, &mut Vec::new()), Err(Fault::Utf8 { at }));
     }
 }
 
@@ -92,8 +94,9 @@ fn a_message_that_expands_too_much() {
         let mut big = Pool::new(options());
         let mut half = Half::new(None, true, big.lease());
         let message = big.deflate(&mut half, &std::vec![0; n]).unwrap().to_vec();
-        let result = deflate.inflate(pool, compressed(&message)).map(|m| m.payload.len());
-        assert!(pool.inflated.len() <= pool.options.max_message + 1);
+        let mut into = Vec::new();
+        let result = deflate.inflate(pool, compressed(&message), &mut into).map(|m| m.payload.len());
+        assert!(into.len() <= pool.options.max_message + 1);
         result
     };
     assert_eq!(zeros(&mut pool, 1 << 16), Ok(1 << 16));
@@ -135,9 +138,9 @@ fn rsv1_is_where_it_may_be() {
                 match event {
                     Event::Message(m) => {
                         let compressed = m.compressed;
-                        let text =
-                            deflate.inflate(&mut pool, m).unwrap().text().map(std::string::String::from);
-                        texts.push((compressed, text.unwrap()));
+                        let mut into = Vec::new();
+                        let message = deflate.inflate(&mut pool, m, &mut into).unwrap();
+                        texts.push((compressed, std::string::String::from(message.text().unwrap())));
                     }
                     Event::Closed(c) => found = c.fault,
                     other => panic!("{other:?}"),
@@ -213,11 +216,13 @@ impl Link {
         self.buf.push(&there.slices().collect::<Vec<_>>().concat());
         let (ws, deflate) = &mut self.server;
         let Some(Event::Message(m)) = ws.recv(NOW, &mut self.buf, &mut back) else { panic!() };
-        let m = deflate.inflate(&mut pools.1, m).unwrap();
+        let mut into = Vec::new();
+        let m = deflate.inflate(&mut pools.1, m, &mut into).unwrap();
         assert!(m.kind == kind && m.payload == payload);
         if shared {
-            let frame = Frame::deflated(&mut pools.1, kind, payload);
-            ws.send_frame_deflated(NOW, &mut back, deflate, &frame).unwrap();
+            let frame = Frame::deflated(&mut pools.1, MAX_WINDOW_BITS, kind, payload);
+            assert_eq!(frame.kind(), kind);
+            ws.send_frame_deflated(NOW, &mut back, deflate, &frame, payload).unwrap();
         } else {
             ws.send_deflated(NOW, &mut back, deflate, &mut pools.1, kind, payload).unwrap();
         }
@@ -225,7 +230,7 @@ impl Link {
         self.buf.push(&wire);
         let (ws, deflate) = &mut self.client;
         let Some(Event::Message(m)) = ws.recv(NOW, &mut self.buf, &mut there) else { panic!() };
-        let m = deflate.inflate(&mut pools.0, m).unwrap();
+        let m = deflate.inflate(&mut pools.0, m, &mut into).unwrap();
         assert!(m.kind == kind && m.payload == payload);
         assert!(deflate.memory() <= (deflate.tx.window() + deflate.rx.window()) * 5 / 4);
         wire.len()
@@ -277,8 +282,16 @@ fn one_frame_for_all() {
             }
         }
     }
-    let frame = Frame::deflated(&mut pools.1, Kind::Binary, b"abc");
-    assert!(frame.deflated.is_none() && frame.payload() == b"abc");
+    let frame = Frame::deflated(&mut pools.1, MAX_WINDOW_BITS, Kind::Binary, b"abc");
+    assert!(!frame.is_compressed() && frame.payload() == b"abc");
+    // Made for the narrow window it goes to all.
+    let frame = Frame::deflated(&mut pools.1, 9, Kind::Text, large.as_bytes());
+    for params in [Params::default(), narrow, no] {
+        let mut link = Link::new(&params, &mut pools);
+        let ((ws, deflate), mut out) = (&mut link.server, SharedSendBuf::new(1 << 20));
+        ws.send_frame_deflated(NOW, &mut out, deflate, &frame, large.as_bytes()).unwrap();
+        assert_eq!(out.len(), frame.size());
+    }
 }
 
 fn any_params() -> impl Strategy<Value = Params> {
@@ -316,8 +329,9 @@ proptest! {
     fn any_octets_may_come(messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 1..6)) {
         let mut pool = Pool::new(Options { max_message: 10_000, contexts: 1, ..options() });
         let mut deflate = Deflate::server(&Params::default(), &mut pool);
+        let mut into = Vec::new();
         for message in &messages {
-            if let Ok(m) = deflate.inflate(&mut pool, compressed(message)) {
+            if let Ok(m) = deflate.inflate(&mut pool, compressed(message), &mut into) {
                 prop_assert!(m.payload.len() <= 10_000);
             }
         }
