@@ -21,7 +21,9 @@ use super::request::Calls;
 use super::rooms::Tables;
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
+use crate::histogram::{SIZES, Sizes};
 use crate::time::Instant;
+use crate::trace::TraceContext;
 
 /// A queue that once was longer than this gives its memory back when it is empty.
 const KEEP: usize = 256;
@@ -77,8 +79,12 @@ pub(super) struct Sessions {
     pub(super) all: Slab<Session>,
     pub(super) pool: Pool,
     pub(super) counters: Counters,
+    /// Of published messages.
+    pub(super) sizes: Sizes,
     ready: VecDeque<SessionKey>,
     notices: VecDeque<Pending>,
+    /// The traces of what was dropped first of those of whom it is told.
+    overflows: Vec<(SessionKey, TraceContext)>,
     /// Legs of requests whose entries were dropped from a queue: the requester is to learn it.
     pub(super) lost: Vec<u32>,
     /// Tasks that left sessions, which, and how.
@@ -99,8 +105,10 @@ impl Sessions {
             overlaps: Slab::default(),
             tasks: Vec::new(),
             counters: Counters::default(),
+            sizes: Sizes::new(SIZES),
             ready: VecDeque::new(),
             notices: VecDeque::new(),
+            overflows: Vec::new(),
             lost: Vec::new(),
             caught_up: Vec::new(),
             holds: HashSet::with_hasher(hasher),
@@ -132,7 +140,7 @@ impl Sessions {
             return Offer::Dropped;
         }
         let s = &self.all[index];
-        if s.is_full(size) && !self.make_room(index, lane, size) {
+        if s.is_full(size) && !self.make_room(index, lane, &entry, size) {
             return Offer::Dropped;
         }
         self.put(index, lane, entry, size)
@@ -155,6 +163,7 @@ impl Sessions {
         s.bytes += u64::from(size);
         self.counters.queued += 1;
         self.counters.queued_bytes += u64::from(size);
+        self.counters.room_queued_bytes += self.pool.room_octets(entry.message);
         s.queue(lane).push_back(entry);
         if lane != NONE
             && let Some(lanes) = &mut s.lanes
@@ -207,20 +216,36 @@ impl Sessions {
 
     /// Makes room for a delivery in a full queue, or says no.
     #[cold]
-    fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
+    fn make_room(&mut self, index: u32, lane: u32, entry: &Entry, size: u32) -> bool {
         let before = self.counters.dropped.total();
-        let room = self.make_room_by_policy(index, lane, size);
-        let s = &mut self.all[index];
+        let s = &self.all[index];
         // One that is disconnected for it is told by that.
         let told = s.overflows || s.policy == Policy::Disconnect;
+        let mut first = told.then_some(None);
+        let room = self.make_room_by_policy(index, lane, size, &mut first);
         if self.counters.dropped.total() > before && !told {
+            let s = &mut self.all[index];
             (s.overflows, s.tell_overflow) = (true, true);
+            // Where none of those that waited was dropped, it is the new one.
+            let trace = first.unwrap_or_else(|| self.trace_of(entry));
+            self.overflows.extend(trace.map(|trace| (self.key(index), trace)));
             self.notice(index);
         }
         room
     }
 
-    fn make_room_by_policy(&mut self, index: u32, lane: u32, size: u32) -> bool {
+    fn trace_of(&self, entry: &Entry) -> Option<TraceContext> {
+        if entry.message == NONE { None } else { self.pool.get(entry.message).trace() }
+    }
+
+    /// Keeps the trace of the first that is dropped of those that wait.
+    fn make_room_by_policy(
+        &mut self,
+        index: u32,
+        lane: u32,
+        size: u32,
+        first: &mut Option<Option<TraceContext>>,
+    ) -> bool {
         let s = &mut self.all[index];
         match s.policy {
             Policy::SlowPublisher if s.attached && !s.exceeds(size, 2) => return true,
@@ -230,6 +255,7 @@ impl Sessions {
                     let Some(entry) = s.victim(lane).and_then(|lane| s.queue(lane).pop_front()) else {
                         break;
                     };
+                    first.get_or_insert_with(|| self.trace_of(&entry));
                     self.drop_unsent(index, entry);
                     self.counters.dropped.oldest += 1;
                 }
@@ -245,6 +271,7 @@ impl Sessions {
                     let s = &mut self.all[index];
                     let Some(victim) = s.victim(lane).filter(|v| *v != NONE && *v != lane) else { break };
                     let Some(entry) = s.queue(victim).pop_back() else { break };
+                    first.get_or_insert_with(|| self.trace_of(&entry));
                     self.drop_unsent(index, entry);
                     self.counters.dropped.newest += 1;
                 }
@@ -299,6 +326,7 @@ impl Sessions {
         let size = u64::from(self.pool.get(entry.message).size());
         self.all[index].bytes -= size;
         self.counters.queued_bytes -= size;
+        self.counters.room_queued_bytes -= self.pool.room_octets(entry.message);
         self.pool.release(entry.message);
     }
 
@@ -635,6 +663,7 @@ impl Sessions {
             s.bytes -= u64::from(size);
             counters.queued -= 1;
             counters.queued_bytes -= u64::from(size);
+            counters.room_queued_bytes -= pool.room_octets(entry.message);
             pool.release(entry.message);
             if let Kind::Overlap(list) = entry.kind() {
                 overlaps.remove(list);
@@ -742,7 +771,9 @@ impl Sessions {
                 let s = &mut self.all[key.index];
                 let held = s.held_by > 0;
                 if core::mem::take(&mut s.tell_overflow) {
-                    return Some(Notice::Overflow(key));
+                    let at = self.overflows.iter().position(|(of, _)| *of == key);
+                    let trace = at.map(|at| self.overflows.swap_remove(at).1);
+                    return Some(Notice::Overflow(key, trace));
                 }
                 if s.disconnect {
                     s.disconnect = false;
@@ -755,6 +786,10 @@ impl Sessions {
                 s.noticed = false;
             }
             self.notices.pop_front();
+            if self.notices.is_empty() {
+                // Of sessions that have ended meanwhile.
+                self.overflows.clear();
+            }
         }
     }
 }

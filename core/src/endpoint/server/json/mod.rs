@@ -25,6 +25,7 @@ pub(super) use requests::{Check, Reply, Wait, Waited, body_auth, is_path, reques
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
+use super::counters::Pinger;
 use super::event::{Dialect, ServerEvent};
 use super::inspect::BY_ADMINISTRATOR;
 use super::{Peer, REPLY_ROOM};
@@ -123,14 +124,15 @@ impl Connection {
             match event {
                 Event::Message(message) => match message.text() {
                     Some(text) => {
-                        self.with_line(out, |talk, line| talk.hear(turn, text, line));
+                        self.with_line(out, |talk, line| talk.hear(turn, text, None, line));
                         self.settle(turn);
                     }
                     // JSN-1
                     None => self.close(turn, CloseCode::UNSUPPORTED, "only text messages are spoken here"),
                 },
                 Event::Closed(closed) => self.closed(turn, &closed),
-                Event::Piece(_) | Event::RoundTrip(_) => {}
+                Event::RoundTrip(took) => turn.server.timings.round_trip(Pinger::WebSocket, took),
+                Event::Piece(_) => {}
             }
         }
     }
