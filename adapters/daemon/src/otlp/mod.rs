@@ -70,3 +70,20 @@ mod without {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "otlp")))]
+mod tests_without {
+    use std::sync::Arc;
+
+    use super::Exporter;
+    use crate::config::Otlp;
+
+    #[test]
+    fn who_sets_what_was_not_built_is_told() {
+        let none = Otlp::default();
+        assert!(Exporter::start(&none, Arc::default()).is_ok_and(|exporter| exporter.is_none()));
+        let some = Otlp { endpoint: Some("http://127.0.0.1:4318".to_owned()), ..none };
+        let failure = Exporter::start(&some, Arc::default()).expect_err("there is none");
+        assert!(failure.message().is_some_and(|message| message.contains("--features otlp")), "{failure:?}");
+    }
+}

@@ -324,8 +324,9 @@ fn what_waits_for_members_of_rooms_is_counted() {
     let (a, _) = member(&mut w);
     let (b, _) = member(&mut w);
     w.lines[b].stalled = true;
-    for n in 0..100 {
-        w.tell(a, &super::json::say(&format!("{n:0>1000}")));
+    let long = format!(r#"{{"type":"x","room":"lobby","payload":{{"text":"{}"}}}}"#, "x".repeat(1000));
+    for _ in 0..200 {
+        w.tell(a, &long);
         w.take(a);
     }
     let hub = w.server.counters().hub;
