@@ -38,6 +38,7 @@ impl Counts {
 
 #[cfg(not(feature = "otlp"))]
 mod without {
+    use std::future::Ready;
     use std::sync::Arc;
 
     use bowline_core::endpoint::server::Traced;
@@ -64,8 +65,7 @@ mod without {
             match *self {}
         }
 
-        #[expect(clippy::unused_async, reason = "the other one waits")]
-        pub(crate) async fn finish(&self) {
+        pub(crate) fn finish(&self) -> Ready<()> {
             match *self {}
         }
     }
