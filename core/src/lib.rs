@@ -50,4 +50,6 @@ pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
 pub use layers::{http, websocket};
 pub(crate) use parts::calendar;
-pub use parts::{backoff, flow, frame, keepalive, lifecycle, retain, scram, status, topic, varint};
+pub use parts::{
+    backoff, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,
+};

@@ -11,6 +11,7 @@ mod failure;
 mod http;
 mod log;
 mod net;
+mod otlp;
 mod output;
 mod serve;
 mod store;

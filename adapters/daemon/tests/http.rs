@@ -36,6 +36,40 @@ fn metrics_count_what_happens() {
     }
 }
 
+/// As Prometheus asks.
+#[test]
+fn metrics_are_written_as_they_are_asked_for() {
+    let server = Server::start();
+    let accept =
+        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n";
+    let answer = get(&server, "/metrics", accept);
+    let sort = "\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+    assert!(answer.contains(sort) && answer.contains("\r\nvary: accept\r\n"), "{answer}");
+    assert!(answer.contains("\n# TYPE bowline_messages_in counter\n"), "{answer}");
+    assert!(answer.ends_with("\n# EOF\n"), "{answer}");
+    let began = answer.lines().find_map(|line| line.strip_prefix("process_start_time_seconds "));
+    assert!(began.unwrap().parse::<f64>().unwrap() > 1_700_000_000.0);
+}
+
+/// At the level `debug`.
+#[test]
+fn the_log_names_traces() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let server = Server::start_with(&[("BOWLINE_LOG__LEVEL", "info,bowline=debug")]);
+    let send = |server: &Server| {
+        let body = r#"{"type":"hello","room":"lobby"}"#;
+        let fields = format!("Content-Length: {}\r\ntraceparent: {TRACE}\r\n", body.len());
+        let head = "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let answer = ask(server, &format!("{head}{fields}\r\n{body}"));
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    };
+    send(&server);
+    let line = server.program.err_line("trace_id=\"0af7651916cd43dd8448eb211c80319c\"");
+    assert!(line.contains("stage=Received") && line.contains("topic=\"$room/lobby\""), "{line}");
+    let metrics = get(&server, "/metrics", "");
+    assert!(metrics.contains("bowline_traced_messages_total{stage=\"received\"} 1\n"), "{metrics}");
+}
+
 #[test]
 fn files_are_known_by_their_tags() {
     let server = Server::start();

@@ -31,12 +31,7 @@ use crate::hub::{Message, Quality};
 use crate::mqtt;
 use crate::session::{Block, Properties, Property};
 use crate::time::Instant;
-
-/// The name of the user property that carries a trace context (W3C Trace Context §3.2).
-pub const TRACEPARENT: &str = "traceparent";
-
-/// Octets of its value: version, trace id, parent id and flags in hexadecimal, with `-` between.
-const TRACEPARENT_LEN: usize = 55;
+use crate::trace::{TEXT_LEN, TRACEPARENT, TraceContext};
 
 /// What MQTT says of a message beside topic, payload and properties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,21 +114,21 @@ impl<'p> Found<'p> {
     }
 
     /// BRI-3: only the first user property, because their order is kept ([MQTT-3.3.2-18]).
-    fn trace(&self) -> Option<[u8; 25]> {
-        self.first.filter(|(name, _)| *name == TRACEPARENT).and_then(|(_, value)| parse_trace(value))
+    fn trace(&self) -> Option<TraceContext> {
+        self.first.filter(|(name, _)| *name == TRACEPARENT).and_then(|(_, value)| TraceContext::parse(value))
     }
 
     /// All in ascending order of our ids (PRP-1).
     fn own(
         self,
-        trace: Option<&'p [u8; 25]>,
+        trace: Option<&'p TraceContext>,
         properties: mqtt::Properties<'p>,
     ) -> impl Iterator<Item = Property<'p>> + Clone {
         let expiry = self.expiry.map(|seconds| Duration::from_secs(seconds.into()));
         let users = properties.user().skip(usize::from(trace.is_some()));
         let content_type = self.content_type.map(Property::ContentType).into_iter();
         content_type
-            .chain(trace.map(Property::Trace))
+            .chain(trace.map(|trace| Property::Trace(trace.as_bytes())))
             .chain(expiry.map(Property::Expiry))
             .chain(users.map(|(name, value)| Property::User(name, value)))
             .chain(self.response_topic.map(Property::ResponseTopic))
@@ -160,7 +155,7 @@ pub struct ToMqtt<'m> {
     own: Properties<'m>,
     expiry: Option<u32>,
     /// The trace context in its text form, made when the message has one.
-    traceparent: Option<[u8; TRACEPARENT_LEN]>,
+    traceparent: Option<[u8; TEXT_LEN]>,
     /// Of a request: where to answer it, instead of what its requester said.
     reply: Option<ReplyTo>,
 }
@@ -174,9 +169,8 @@ impl<'m> ToMqtt<'m> {
             return Self { own: Properties::NONE, expiry: None, traceparent: None, reply: None };
         }
         let own = Properties::of_body(message.props());
-        let trace = own.iter().find_map(|p| if let Property::Trace(trace) = p { Some(trace) } else { None });
         let expiry = message.expires().map(|at| whole_seconds(at.saturating_since(now)));
-        Self { own, expiry, traceparent: trace.map(format_trace), reply: None }
+        Self { own, expiry, traceparent: message.trace().map(|trace| trace.to_text()), reply: None }
     }
 
     /// Of a request that is handed out, with the id that the hub gave it and the time that is left for
@@ -333,34 +327,7 @@ fn whole_seconds(left: Duration) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// Where the `-` are in a traceparent.
-const DASHES: [usize; 3] = [2, 35, 52];
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-/// The text form of a trace context, version 00.
-fn format_trace(trace: &[u8; 25]) -> [u8; TRACEPARENT_LEN] {
-    let mut text = [b'-'; TRACEPARENT_LEN];
-    let places = (0..TRACEPARENT_LEN).filter(|at| !DASHES.contains(at));
-    let digits = core::iter::once(&0).chain(trace).flat_map(|octet| [octet >> 4, octet & 15]);
-    for (at, digit) in places.zip(digits) {
-        text[at] = DIGITS[usize::from(digit)];
-    }
-    text
-}
-
-/// A trace context from exactly the text that [`format_trace`] gives; another version, length or
-/// case is nobody's to change, and stays text.
-fn parse_trace(text: &str) -> Option<[u8; 25]> {
-    let text: &[u8; TRACEPARENT_LEN] = text.as_bytes().try_into().ok()?;
-    let mut trace = [0; 26];
-    let places = (0..TRACEPARENT_LEN).filter(|at| !DASHES.contains(at));
-    for (n, at) in places.enumerate() {
-        let digit = DIGITS.iter().position(|digit| *digit == text[at])?;
-        trace[n / 2] = trace[n / 2] << 4 | digit as u8;
-    }
-    let [version, trace @ ..] = trace;
-    (version == 0 && DASHES.iter().all(|at| text[*at] == b'-')).then_some(trace)
-}
 
 #[cfg(test)]
 mod tests;

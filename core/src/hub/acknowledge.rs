@@ -74,9 +74,8 @@ impl Hub {
     /// The store has committed the first `count` operations: what waited for that is
     /// [ready](Self::poll_ready).
     pub fn committed(&mut self, now: Instant, count: u64) {
-        self.tick(now);
-        let log = &mut self.sessions.pool.log;
-        log.committed = log.committed.max(count.min(log.issued()));
+        let now = self.tick(now);
+        self.sessions.pool.log.commit(now, count);
         self.sessions.committed();
     }
 

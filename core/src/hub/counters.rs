@@ -34,6 +34,8 @@ pub struct Counters {
     pub queued: u64,
     /// Octets of their bodies, counted for each delivery.
     pub queued_bytes: u64,
+    /// Those among them of messages of rooms.
+    pub room_queued_bytes: u64,
     /// Requests in flight.
     pub requests_in_flight: u64,
     /// Queues there are.

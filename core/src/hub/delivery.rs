@@ -7,6 +7,7 @@ use super::options::Quality;
 use super::rooms::{Joined, Members, PresenceChange, PresenceMode};
 use crate::status::Status;
 use crate::topic::TopicError;
+use crate::trace::TraceContext;
 
 /// A session of a hub: its place and a generation, so that the key of a session that has ended
 /// never means another.
@@ -169,8 +170,9 @@ pub enum Notice {
     /// Close this session's connection, for this reason.
     Disconnect(SessionKey, DisconnectReason),
     /// Deliveries for this session are dropped because its queue is full, as its policy says: told
-    /// once until the queue was drained. [`Counters`](super::Counters) say how many.
-    Overflow(SessionKey),
+    /// once until the queue was drained, with the trace of the first of them, if that has one.
+    /// [`Counters`](super::Counters) say how many.
+    Overflow(SessionKey, Option<TraceContext>),
     /// This session has reached its expiry and is gone.
     Expired(SessionKey),
 }

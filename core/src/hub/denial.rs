@@ -5,6 +5,7 @@ use alloc::string::String;
 use super::{Hub, Message, Refusal, SessionKey, rooms};
 use crate::access::Action;
 use crate::json;
+use crate::trace::TraceContext;
 
 /// As much of a subject is told, in octets: it is the peer's own text, for a line in a log.
 const SUBJECT_MAX: usize = 256;
@@ -18,6 +19,8 @@ pub struct Denial {
     pub action: Action,
     /// The topic, filter or queue; of a long one its first 256 octets.
     pub subject: String,
+    /// The trace of the message that it wanted to publish, if that has one.
+    pub trace: Option<TraceContext>,
 }
 
 impl Hub {
@@ -45,10 +48,12 @@ impl Hub {
                 && rooms::is_topic(topic)
                 && message.payload().starts_with(json::OWN_PREFIX.as_bytes()));
         if is_own && !self.sessions.all[index].aside.owner.trusted {
-            return Err(self.deny(index, Action::Publish, message.topic()));
+            return Err(self.deny(index, Action::Publish, message.topic(), message.trace()));
         }
         if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {
-            self.allow(index, Action::Publish, || message.topic())?;
+            if !self.permits(index, Action::Publish, || message.topic()) {
+                return Err(self.deny(index, Action::Publish, message.topic(), message.trace()));
+            }
             self.sessions.all[index].passed.set(topic);
         }
         Ok(())
@@ -60,7 +65,11 @@ impl Hub {
         action: Action,
         subject: impl Fn() -> &'a str,
     ) -> Result<(), Refusal> {
-        if self.permits(index, action, &subject) { Ok(()) } else { Err(self.deny(index, action, subject())) }
+        if self.permits(index, action, &subject) {
+            Ok(())
+        } else {
+            Err(self.deny(index, action, subject(), None))
+        }
     }
 
     /// As [`allow`](Self::allow), where a no is no denial, or nobody is to know of it.
@@ -71,7 +80,7 @@ impl Hub {
     }
 
     #[cold]
-    fn deny(&mut self, index: u32, action: Action, subject: &str) -> Refusal {
+    fn deny(&mut self, index: u32, action: Action, subject: &str, trace: Option<TraceContext>) -> Refusal {
         self.sessions.counters.denied += 1;
         let s = &mut self.sessions.all[index];
         let bit = 1 << action as u8;
@@ -80,7 +89,7 @@ impl Hub {
             let session = SessionKey { index, generation: s.generation };
             let end = (0..=SUBJECT_MAX.min(subject.len())).rfind(|at| subject.is_char_boundary(*at));
             let subject = subject[..end.unwrap_or(0)].into();
-            self.denials.push_back(Denial { session, action, subject });
+            self.denials.push_back(Denial { session, action, subject, trace });
         }
         Refusal::NotAuthorized
     }

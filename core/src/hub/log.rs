@@ -4,9 +4,14 @@ use alloc::collections::VecDeque;
 
 use super::delivery::SessionKey;
 use super::operation::{Operation, StoredMessage, StoredSession};
+use crate::histogram::{TIMES, Times};
+use crate::time::Instant;
+
+/// So many instants at most at which messages were taken are remembered; others are not measured.
+const MEASURED: usize = 65_536;
 
 /// Operations that were not taken yet, and how many there were and are committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
     /// Whether anything is stored at all.
     on: bool,
@@ -19,6 +24,11 @@ pub(super) struct Log {
     pub(super) stalled: bool,
     /// Deliveries that must not be handed out before so many operations are committed.
     held: VecDeque<(u64, SessionKey, u32)>,
+    /// Messages that were taken and wait for their commit: after how many operations, since when, and how
+    /// many of them.
+    taken: VecDeque<(u64, Instant, u64)>,
+    /// How long they waited.
+    pub(super) waited: Times,
     /// The last numbers that were given away.
     pub(super) sessions: StoredSession,
     pub(super) messages: StoredMessage,
@@ -26,7 +36,19 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(on: bool) -> Self {
-        Self { on, ..Self::default() }
+        Self {
+            on,
+            operations: VecDeque::new(),
+            octets: 0,
+            issued: 0,
+            committed: 0,
+            stalled: false,
+            held: VecDeque::new(),
+            taken: VecDeque::new(),
+            waited: Times::new(TIMES),
+            sessions: 0,
+            messages: 0,
+        }
     }
 
     pub(super) const fn is_on(&self) -> bool {
@@ -79,6 +101,29 @@ impl Log {
         }
         self.held.pop_front();
         Some((key, number))
+    }
+
+    /// A message was taken now that can be acknowledged once so many operations are committed.
+    pub(super) fn take(&mut self, now: Instant, commit: u64) {
+        if let Some((until, at, count)) = self.taken.back_mut()
+            && *at == now
+        {
+            (*until, *count) = (commit, *count + 1);
+        } else if self.taken.len() < MEASURED {
+            self.taken.push_back((commit, now, 1));
+        }
+    }
+
+    /// So many operations are committed.
+    pub(super) fn commit(&mut self, now: Instant, count: u64) {
+        self.committed = self.committed.max(count.min(self.issued));
+        while let Some((until, at, count)) = self.taken.front().copied()
+            && until <= self.committed
+        {
+            self.taken.pop_front();
+            let waited = now.saturating_since(at).as_nanos();
+            self.waited.record_times(u64::try_from(waited).unwrap_or(u64::MAX), count);
+        }
     }
 
     /// Turns the log off while what it would say is already in the store.

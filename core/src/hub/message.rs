@@ -8,10 +8,12 @@ use bytes::Bytes;
 use super::log::Log;
 use super::operation::{Operation, StoredMessage};
 use super::options::Quality;
+use super::rooms;
 use super::slab::{NONE, Slab};
-use crate::session::{Block, Property};
+use crate::session::{Block, Properties, Property};
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
+use crate::trace::TraceContext;
 use crate::varint::leb128;
 
 /// Where the parts of a message body are, in octets from its beginning.
@@ -215,6 +217,37 @@ impl Message {
         &self.body[..self.topic_at as usize - length]
     }
 
+    /// The trace that it belongs to, if it says so.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        if !self.has_props {
+            return None;
+        }
+        let trace = Properties::of_body(self.props()).iter().find_map(|property| match property {
+            Property::Trace(trace) => Some(*trace),
+            _ => None,
+        });
+        trace.map(TraceContext::from_bytes)
+    }
+
+    /// The same message, in that trace: a copy of it. One that is too large for that stays as it is.
+    #[must_use]
+    pub fn with_trace(self, trace: &TraceContext) -> Self {
+        let own = Properties::of_body(self.props());
+        let trace = Property::Trace(trace.as_bytes());
+        let before = own.iter().filter(|property| property.id() < trace.id());
+        let behind = own.iter().filter(|property| property.id() > trace.id());
+        let block = Block(before.chain(core::iter::once(trace)).chain(behind));
+        let topic = Some(self.topic()).filter(|topic| !topic.is_empty());
+        match Self::put_together(block, topic, self.payload()) {
+            Some(traced) => {
+                let Self { expires, quality, retain, .. } = self;
+                Self { expires, quality, retain, ..traced }
+            }
+            None => self,
+        }
+    }
+
     /// Whether the body begins with a properties block.
     #[must_use]
     pub const fn has_props(&self) -> bool {
@@ -303,11 +336,19 @@ struct Pooled {
     place: u32,
     /// What the store knows it by; 0: not at all.
     stored: StoredMessage,
+    /// It is a room's.
+    of_room: bool,
 }
 
 impl Default for Pooled {
     fn default() -> Self {
-        Self { message: Message::at(Bytes::new(), 0, 0, false), references: 0, place: NONE, stored: 0 }
+        Self {
+            message: Message::at(Bytes::new(), 0, 0, false),
+            references: 0,
+            place: NONE,
+            stored: 0,
+            of_room: false,
+        }
     }
 }
 
@@ -347,12 +388,20 @@ impl Pool {
     /// A message that the store has, as it says.
     pub(super) fn insert_stored(&mut self, message: Message, stored: StoredMessage) -> u32 {
         self.bytes += u64::from(message.size());
-        self.messages.insert(Pooled { message, references: 1, place: NONE, stored })
+        let of_room = rooms::is_topic(message.topic_octets());
+        self.messages.insert(Pooled { message, references: 1, place: NONE, stored, of_room })
     }
 
     #[inline]
     pub(super) fn get(&self, index: u32) -> &Message {
         &self.messages[index].message
+    }
+
+    /// So many of its octets wait in queues for members of a room.
+    #[inline]
+    pub(super) fn room_octets(&self, index: u32) -> u64 {
+        let pooled = &self.messages[index];
+        if pooled.of_room { u64::from(pooled.message.size()) } else { 0 }
     }
 
     /// The message is kept there in its topic's history.
@@ -425,6 +474,27 @@ mod tests {
         let response = Layout { topic: 4..4, payload_at: 4, has_props: true };
         let m = Message::from_body(body, &response).unwrap();
         assert_eq!((m.topic(), m.props(), m.payload().len()), ("", &b"\x03\x01\x01x"[..], 10));
+    }
+
+    #[test]
+    fn a_trace_is_put_between_the_other_properties() {
+        let properties = [Property::ContentType("a"), Property::User("b", "c")];
+        let m = Message::assemble(Block(properties.into_iter()), "t", b"p").unwrap();
+        assert_eq!(m.trace(), None);
+        let [one, other] = [1, 2].map(|n| TraceContext::from_bytes([n; 25]));
+        let kept = m.with_expiry(Instant::from_millis(3)).with_retain(true).with_reliable(true);
+        let traced = kept.clone().with_trace(&one);
+        assert_eq!((traced.trace(), traced.topic(), traced.payload()), (Some(one), "t", &b"p"[..]));
+        let found: Vec<_> = Properties::of_body(traced.props()).iter().collect();
+        assert_eq!(found, [properties[0], Property::Trace(&[1; 25]), properties[1]]);
+        assert_eq!(
+            (traced.expires(), traced.is_retain(), traced.quality()),
+            (kept.expires(), true, Quality::AtLeastOnce)
+        );
+        assert_eq!(traced.with_trace(&other).trace(), Some(other), "in place of the one before");
+        let plain = Message::new("t", b"").unwrap().with_trace(&one);
+        assert_eq!((plain.trace(), plain.topic()), (Some(one), "t"));
+        assert_eq!(Message::response(&b"r"[..]).with_trace(&one).payload(), b"r");
     }
 
     #[test]

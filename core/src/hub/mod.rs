@@ -108,6 +108,7 @@ pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 
 use crate::access::{Access, Action, Decision, Who};
+use crate::histogram::{Sizes, Times};
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
@@ -518,6 +519,18 @@ impl Hub {
             message_bytes: self.sessions.pool.bytes(),
             ..self.sessions.counters
         }
+    }
+
+    /// The sizes of the messages that were published, duplicates included: octets of their bodies.
+    #[must_use]
+    pub const fn message_sizes(&self) -> &Sizes {
+        &self.sessions.sizes
+    }
+
+    /// How long messages waited that had to be stored, from being taken until they could be acknowledged.
+    #[must_use]
+    pub const fn acknowledgement_times(&self) -> &Times {
+        &self.sessions.pool.log.waited
     }
 
     /// Checks all tables against each other, for tests and simulators: it costs as much as there

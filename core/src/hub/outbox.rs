@@ -1,6 +1,7 @@
 //! All sessions and their queues: offering, handing out, acknowledging.
 
 mod check;
+mod overflow;
 mod stored;
 
 use alloc::boxed::Box;
@@ -21,7 +22,9 @@ use super::request::Calls;
 use super::rooms::Tables;
 use super::session::{Control, Entry, Kind, Rare, Session, Turn, Wake, next_number};
 use super::slab::{NONE, Slab};
+use crate::histogram::{SIZES, Sizes};
 use crate::time::Instant;
+use crate::trace::TraceContext;
 
 /// A queue that once was longer than this gives its memory back when it is empty.
 const KEEP: usize = 256;
@@ -77,8 +80,12 @@ pub(super) struct Sessions {
     pub(super) all: Slab<Session>,
     pub(super) pool: Pool,
     pub(super) counters: Counters,
+    /// Of published messages.
+    pub(super) sizes: Sizes,
     ready: VecDeque<SessionKey>,
     notices: VecDeque<Pending>,
+    /// The traces of what was dropped first of those of whom it is told.
+    overflows: Vec<(SessionKey, TraceContext)>,
     /// Legs of requests whose entries were dropped from a queue: the requester is to learn it.
     pub(super) lost: Vec<u32>,
     /// Tasks that left sessions, which, and how.
@@ -99,8 +106,10 @@ impl Sessions {
             overlaps: Slab::default(),
             tasks: Vec::new(),
             counters: Counters::default(),
+            sizes: Sizes::new(SIZES),
             ready: VecDeque::new(),
             notices: VecDeque::new(),
+            overflows: Vec::new(),
             lost: Vec::new(),
             caught_up: Vec::new(),
             holds: HashSet::with_hasher(hasher),
@@ -132,7 +141,7 @@ impl Sessions {
             return Offer::Dropped;
         }
         let s = &self.all[index];
-        if s.is_full(size) && !self.make_room(index, lane, size) {
+        if s.is_full(size) && !self.make_room(index, lane, &entry, size) {
             return Offer::Dropped;
         }
         self.put(index, lane, entry, size)
@@ -155,6 +164,7 @@ impl Sessions {
         s.bytes += u64::from(size);
         self.counters.queued += 1;
         self.counters.queued_bytes += u64::from(size);
+        self.counters.room_queued_bytes += self.pool.room_octets(entry.message);
         s.queue(lane).push_back(entry);
         if lane != NONE
             && let Some(lanes) = &mut s.lanes
@@ -203,59 +213,6 @@ impl Sessions {
             }
         }
         None
-    }
-
-    /// Makes room for a delivery in a full queue, or says no.
-    #[cold]
-    fn make_room(&mut self, index: u32, lane: u32, size: u32) -> bool {
-        let before = self.counters.dropped.total();
-        let room = self.make_room_by_policy(index, lane, size);
-        self.lost_of(index, self.counters.dropped.total() - before);
-        let s = &mut self.all[index];
-        // One that is disconnected for it is told by that.
-        let told = s.overflows || s.policy == Policy::Disconnect;
-        if self.counters.dropped.total() > before && !told {
-            (s.overflows, s.tell_overflow) = (true, true);
-            self.notice(index);
-        }
-        room
-    }
-
-    fn make_room_by_policy(&mut self, index: u32, lane: u32, size: u32) -> bool {
-        let s = &mut self.all[index];
-        match s.policy {
-            Policy::SlowPublisher if s.attached && !s.exceeds(size, 2) => return true,
-            Policy::DropOldest => {
-                while self.all[index].is_full(size) {
-                    let s = &mut self.all[index];
-                    let Some(entry) = s.victim(lane).and_then(|lane| s.queue(lane).pop_front()) else {
-                        break;
-                    };
-                    self.drop_unsent(index, entry);
-                    self.counters.dropped.oldest += 1;
-                }
-            }
-            Policy::Disconnect if s.attached => {
-                if !s.disconnect {
-                    s.disconnect = true;
-                    self.notice(index);
-                }
-            }
-            Policy::DropNewest | Policy::SlowPublisher | Policy::Disconnect => {
-                while self.all[index].is_full(size) {
-                    let s = &mut self.all[index];
-                    let Some(victim) = s.victim(lane).filter(|v| *v != NONE && *v != lane) else { break };
-                    let Some(entry) = s.queue(victim).pop_back() else { break };
-                    self.drop_unsent(index, entry);
-                    self.counters.dropped.newest += 1;
-                }
-            }
-        }
-        let room = !self.all[index].is_full(size);
-        if !room {
-            self.counters.dropped.newest += 1;
-        }
-        room
     }
 
     /// So many deliveries for a session were dropped.
@@ -308,6 +265,7 @@ impl Sessions {
         let size = u64::from(self.pool.get(entry.message).size());
         self.all[index].bytes -= size;
         self.counters.queued_bytes -= size;
+        self.counters.room_queued_bytes -= self.pool.room_octets(entry.message);
         self.pool.release(entry.message);
     }
 
@@ -646,6 +604,7 @@ impl Sessions {
             s.bytes -= u64::from(size);
             counters.queued -= 1;
             counters.queued_bytes -= u64::from(size);
+            counters.room_queued_bytes -= pool.room_octets(entry.message);
             pool.release(entry.message);
             if let Kind::Overlap(list) = entry.kind() {
                 overlaps.remove(list);
@@ -754,7 +713,9 @@ impl Sessions {
                 let s = &mut self.all[key.index];
                 let held = s.held_by > 0;
                 if core::mem::take(&mut s.tell_overflow) {
-                    return Some(Notice::Overflow(key));
+                    let at = self.overflows.iter().position(|(of, _)| *of == key);
+                    let trace = at.map(|at| self.overflows.swap_remove(at).1);
+                    return Some(Notice::Overflow(key, trace));
                 }
                 if s.disconnect {
                     s.disconnect = false;
@@ -767,6 +728,10 @@ impl Sessions {
                 s.noticed = false;
             }
             self.notices.pop_front();
+            if self.notices.is_empty() {
+                // Of sessions that have ended meanwhile.
+                self.overflows.clear();
+            }
         }
     }
 }

@@ -137,6 +137,7 @@ impl Hub {
         let counters = &mut self.sessions.counters;
         counters.messages_in += 1;
         counters.bytes_in += u64::from(message.size());
+        self.sessions.sizes.record(message.size().into());
         Ok(index)
     }
 
@@ -178,6 +179,9 @@ impl Hub {
             (outcome.matched, outcome.queued) = (outcome.matched + 1, outcome.queued + 1);
         }
         outcome.commit = self.commit_since(issued);
+        if let Some(commit) = outcome.commit {
+            self.sessions.pool.log.take(now, commit);
+        }
         outcome
     }
 

@@ -72,7 +72,7 @@ fn depth(value: &Value) -> usize {
 fn told(payload: &[u8]) {
     let mut out = String::new();
     let place = Place { epoch: 5, offset: 6, stamp: 7 };
-    room_message(&mut out, Kind::Event, "r", Some(place), payload);
+    room_message(&mut out, Kind::Event, "r", Some(place), None, payload);
     // What is half a pair in it stays so, and is no text to this parser.
     let Ok(value) = serde_json::from_str::<Value>(&out) else { return };
     let members = value.as_object().expect("an object");

@@ -10,6 +10,7 @@ mod value;
 mod verify;
 mod web;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
+    pub(crate) trace: Trace,
+    pub(crate) otlp: Otlp,
 }
 
 /// One listener: exactly one of its fields is set.
@@ -336,6 +339,29 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Traces of messages.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Trace {
+    /// Whether messages that come without one are given one, and which part of them.
+    pub(crate) make: bool,
+    pub(crate) sample: f64,
+}
+
+/// OpenTelemetry.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Otlp {
+    /// The collector that is sent spans; without one none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
+    /// Fields of the requests to it, such as `authorization`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, Secret>,
+    /// Which part of all sampled traces it is sent.
+    pub(crate) sample: f64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         // Each of them takes every protocol.
@@ -356,6 +382,8 @@ impl Default for Config {
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
+            trace: Trace::default(),
+            otlp: Otlp::default(),
         }
     }
 }
@@ -508,6 +536,18 @@ impl Default for Drain {
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { make: false, sample: 1.0 }
+    }
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self { endpoint: None, headers: BTreeMap::new(), sample: 1.0 }
     }
 }
 

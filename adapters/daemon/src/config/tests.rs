@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain and log"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain, log, trace and otlp"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -150,6 +150,14 @@ fn values_out_of_range_say_the_range() {
         ("[mqtt]\nclient_id = 5", "2:1: mqtt.client_id: 5 is not allowed; use 23 to 65535"),
         ("[prx1]\nin_flight = 0", "2:1: prx1.in_flight: 0 is not allowed; use 1 to 65535"),
         ("[prx1]\nhandshake = \"1ms\"", "2:1: prx1.handshake: 1ms is not allowed; use 100ms to 5m"),
+        ("[trace]\nsample = 1.5", "2:1: trace.sample: 1.5 is not allowed; use 0 to 1"),
+        ("[otlp]\nsample = -1", "2:1: otlp.sample: -1 is not allowed; use 0 to 1"),
+        (
+            "[otlp]\nendpoint = \"https://collector.example\"",
+            "2:1: otlp.endpoint: `https://collector.example` is no address of a collector; write it so: \
+             http://127.0.0.1:4318; for https, have a collector on this machine hand them on",
+        ),
+        ("[otlp]\nheaders = { \"a b\" = \"c\" }", "2:1: otlp.headers: `a b` is no name of a field"),
         (
             "[http]\nhosts = [\"bowline.example:80\"]",
             "2:1: http.hosts: `bowline.example:80` is no name of a host; write it so: bowline.example",

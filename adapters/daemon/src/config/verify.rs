@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::complaint::Complaint;
 use super::origin::Origins;
-use super::{Config, Json, Limits, Mqtt, Size, Span, Store, WebSocket};
+use super::{Config, Json, Limits, Mqtt, Otlp, Size, Span, Store, WebSocket};
 
 /// No keepalive or drain is longer.
 const DAY: Span = Span::from_secs(86_400);
@@ -51,6 +51,8 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
         let allowed = "use error, warn, info, debug, trace, off, or levels by part: info,bowline=debug";
         check.complain("log.level", format!("`{}` is not a level; {allowed}", config.log.level));
     }
+    check.within("trace.sample", &config.trace.sample, &(0.0..=1.0));
+    otlp(&config.otlp, &mut check);
     users(config, &mut check);
     tokens(config, &mut check);
 }
@@ -105,6 +107,24 @@ fn json(json: &Json, limits: &Limits, check: &mut Check<'_>) {
     if json.poll_idle <= json.poll_wait {
         let (idle, wait) = (json.poll_idle, json.poll_wait);
         check.complain("json.poll_idle", format!("{idle} is not more than json.poll_wait, which is {wait}"));
+    }
+}
+
+/// A collector is spoken to in the clear: one elsewhere is behind an agent on this machine.
+fn otlp(otlp: &Otlp, check: &mut Check<'_>) {
+    check.within("otlp.sample", &otlp.sample, &(0.0..=1.0));
+    if let Some(endpoint) = &otlp.endpoint
+        && !endpoint.strip_prefix("http://").is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+    {
+        let how =
+            "write it so: http://127.0.0.1:4318; for https, have a collector on this machine hand them on";
+        check.complain("otlp.endpoint", format!("`{endpoint}` is no address of a collector; {how}"));
+    }
+    for name in otlp.headers.keys() {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || !name.bytes().all(is_name) {
+            check.complain("otlp.headers", format!("`{name}` is no name of a field"));
+        }
     }
 }
 

@@ -18,10 +18,12 @@ use parking_lot::Mutex;
 use crate::cli::Endpoint;
 use crate::config::{Config, Console};
 use crate::log::Tail;
+use crate::otlp::Counts;
 use crate::store::Commits;
 use api::Rates;
 use files::Of;
 use gate::Denied;
+use metrics::Format;
 
 /// How often something is said.
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ pub(crate) struct Site {
     chat: bool,
     hosts: Vec<String>,
     tail: Arc<Tail>,
+    /// What became of spans.
+    spans: Arc<Counts>,
     started: SystemTime,
     /// Where the store is, if there is one, and how much may wait for it.
     store: Option<(PathBuf, u64)>,
@@ -57,6 +61,7 @@ impl Site {
             chat: config.http.chat,
             hosts: config.http.hosts.clone(),
             tail,
+            spans: Arc::default(),
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
@@ -64,6 +69,11 @@ impl Site {
             rates: Watched::default(),
             listeners: OnceLock::new(),
         }
+    }
+
+    /// What becomes of spans is counted here.
+    pub(crate) fn spans(&self) -> Arc<Counts> {
+        Arc::clone(&self.spans)
     }
 
     /// Says where the server listens; those with a reason are where it was to.
@@ -89,8 +99,11 @@ impl Site {
         }
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
-                HttpResponse::new(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&server.counters()))
+                let format = Format::of(request.header("accept"));
+                let text = metrics::text(format, &server.counters(), self.started, &self.spans);
+                HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
+                    .with("vary", "accept")
             }),
             "/healthz" => only_read(request).unwrap_or_else(|| said(StatusCode::OK, "ok\n")),
             "/readyz" => only_read(request).unwrap_or_else(|| {

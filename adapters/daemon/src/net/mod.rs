@@ -14,6 +14,8 @@ pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
+#[cfg(feature = "otlp")]
+pub(crate) use server::short;
 
 /// The client of `--mqtt`.
 pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;

@@ -10,20 +10,22 @@ use std::time::Duration;
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
     Compression, ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits,
-    ServerConfig, ServerEvent, SessionName, Users,
+    ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
+use bowline_core::trace::TraceContext;
 use bowline_tokio::server::StartError;
-use tracing::{info, warn};
+use tracing::{Level, debug, info, warn};
 
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
 use crate::failure::Failure;
 use crate::http::Site;
+use crate::otlp::Exporter;
 use crate::store::{self, Counted};
 
 /// A running server; a handle.
@@ -31,6 +33,7 @@ use crate::store::{self, Counted};
 pub(crate) struct Server {
     inner: bowline_tokio::Server,
     stores: String,
+    spans: Option<Arc<Exporter>>,
 }
 
 impl Server {
@@ -44,10 +47,17 @@ impl Server {
     ) -> Result<Self, Failure> {
         let site = Arc::new(site);
         let answering = Arc::clone(&site);
+        let spans = Exporter::start(&config.otlp, site.spans())?.map(Arc::new);
+        let told = spans.clone();
         let mut builder = bowline_tokio::Server::builder()
             .config(options(config, auth.users))
             .http(move |request, server| answering.answer(request, server))
-            .on_event(log);
+            .on_event(move |event| {
+                if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
+                    spans.offer(traced);
+                }
+                log(event);
+            });
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
@@ -67,7 +77,7 @@ impl Server {
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        let server = Self { inner, stores };
+        let server = Self { inner, stores, spans };
         site.listens(server.listeners(config));
         Ok(server)
     }
@@ -115,6 +125,9 @@ impl Server {
                 // It may have been removed or replaced by somebody else; that is theirs to decide.
                 let _ = std::fs::remove_file(path);
             }
+        }
+        if let Some(spans) = &self.spans {
+            spans.finish().await;
         }
     }
 }
@@ -246,6 +259,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         http: http_of(config),
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
+        trace: trace(config),
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -331,6 +345,13 @@ fn room(room: &Room) -> RoomOptions {
     }
 }
 
+/// What is done about traces: they are told of where somebody looks.
+fn trace(config: &Config) -> TraceConfig {
+    let part = if config.trace.make { config.trace.sample } else { 0.0 };
+    let report = config.otlp.endpoint.is_some() || tracing::enabled!(Level::DEBUG);
+    TraceConfig { make: (part * 1e6).round() as u32, report }
+}
+
 /// One line for each thing that happens. What peers say of themselves is a field, which is quoted,
 /// so that a name cannot look like a line of its own.
 fn log(event: &ServerEvent) {
@@ -353,14 +374,16 @@ fn log(event: &ServerEvent) {
                 }
             }
         }
-        ServerEvent::Overflow { connection, session } => warn!(
+        ServerEvent::Overflow { connection, session, trace } => warn!(
             connection = connection.map(ConnectionKey::number),
+            trace_id = trace.as_ref().map(trace_id),
             session = session.as_ref().map(short),
             "a client takes less than it is sent: messages for it are dropped; raise limits.queue_messages, \
              or choose another limits.queue_policy"
         ),
-        ServerEvent::Denied { connection, session, identity, action, subject } => warn!(
+        ServerEvent::Denied { connection, session, identity, action, subject, trace } => warn!(
             connection = connection.map(ConnectionKey::number),
+            trace_id = trace.as_ref().map(trace_id),
             session = session.as_ref().map(short),
             user = some(identity),
             ?action,
@@ -368,6 +391,21 @@ fn log(event: &ServerEvent) {
             "denied by the access rules; more of this action on this connection is only counted"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),
+        ServerEvent::Traced(Traced {
+            stage,
+            context,
+            made,
+            connection,
+            session,
+            dialect,
+            topic,
+            size,
+            ..
+        }) => {
+            let (connection, session) = (connection.number(), session.as_ref().map(short));
+            let (trace_id, topic) = (trace_id(context), some(topic));
+            debug!(trace_id, ?stage, made, connection, session, %dialect, topic, size, "message");
+        }
         other => info!(event = ?other, "event"),
     }
 }
@@ -382,12 +420,17 @@ fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// The id of a trace in hexadecimal, as tracing tools show it.
+fn trace_id(context: &TraceContext) -> String {
+    context.trace_id().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 fn code_name(code: Code) -> String {
     code.to_string()
 }
 
 /// Enough of a session's name to find its lines again: one that the server drew is long.
-fn short(session: &SessionName) -> String {
+pub(crate) fn short(session: &SessionName) -> String {
     let mut name = session.to_string();
     if matches!(session, SessionName::Bowline(_) | SessionName::Json(_)) {
         name.truncate(8);

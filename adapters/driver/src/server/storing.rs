@@ -228,10 +228,8 @@ impl Worker {
                 Next::Wait => self.signal.wait(self.stopped.map(|_| FAREWELL)),
                 Next::End => return,
                 Next::Commit(count) => {
-                    if !self.commit() {
-                        return;
-                    }
-                    committed = Some(count);
+                    let Some(took) = self.commit() else { return };
+                    committed = Some((count, took));
                     self.batch.clear();
                 }
             }
@@ -239,8 +237,9 @@ impl Worker {
     }
 
     /// Tells what was committed, and takes all that has gathered.
-    fn next(&mut self, core: &mut Core, committed: Option<u64>, wake: &mut Vec<Waker>) -> Next {
-        if let Some(count) = committed {
+    fn next(&mut self, core: &mut Core, committed: Option<(u64, Duration)>, wake: &mut Vec<Waker>) -> Next {
+        if let Some((count, took)) = committed {
+            core.machine.record_commit(took);
             core.machine.committed(clock::now(), count);
         }
         self.batch.extend(std::iter::from_fn(|| core.machine.poll_operation()));
@@ -265,24 +264,30 @@ impl Worker {
         connections == 0 || stopped.elapsed() >= FAREWELL
     }
 
-    /// Commits the batch, trying until it is done; says no if it gives up, as the server was stopped.
-    fn commit(&mut self) -> bool {
+    /// Commits the batch, trying until it is done, and says how long the last try took; nothing if it gives
+    /// up, as the server was stopped.
+    fn commit(&mut self) -> Option<Duration> {
         let mut failed: Option<Instant> = None;
         let mut rest = REST.0;
         loop {
-            let Some(store) = &mut self.store else { return false };
+            let store = self.store.as_mut()?;
+            let began = Instant::now();
             let outcome = store.storage.apply(Calendar::now(), &self.batch);
+            let took = began.elapsed();
             let operations = self.batch.len() as u64;
+            if outcome.is_err() {
+                self.count_failure();
+            }
             match (outcome, failed) {
-                (Ok(()), None) => return true,
+                (Ok(()), None) => return Some(took),
                 (Ok(()), Some(since)) => {
                     self.set_failing(false);
                     self.tell(&StoreEvent::Recovered { after: since.elapsed() });
-                    return true;
+                    return Some(took);
                 }
                 (Err(error), _) if self.gives_up() => {
                     self.tell(&StoreEvent::Lost { error, operations });
-                    return false;
+                    return None;
                 }
                 (Err(error), None) => {
                     failed = Some(Instant::now());
@@ -307,6 +312,12 @@ impl Worker {
         let Some(shared) = self.shared.upgrade() else { return true };
         let stopped = shared.with(|core, _| core.phase == Phase::Stopped);
         stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() >= FAREWELL
+    }
+
+    fn count_failure(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.with(|core, _| core.machine.record_store_failure());
+        }
     }
 
     /// Says whether the store fails.

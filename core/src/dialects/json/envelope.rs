@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::fault::{Fault, What};
 use super::object::Source;
-use super::{MAX_DEPTH, MAX_NAME};
+use super::{MAX_DEPTH, MAX_NAME, Trace};
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,6 +58,8 @@ pub struct Envelope<'a> {
     pub echo: bool,
     /// `session_id`, which only HTTP has (§6).
     pub session: Option<Cow<'a, str>>,
+    /// The trace that it belongs to (JSN-33).
+    pub trace: Option<Trace<'a>>,
 }
 
 /// The members as they came; of one that is repeated, the last (JSN-3).
@@ -70,6 +73,8 @@ struct Members<'a> {
     kind: Option<&'a str>,
     echo: Option<&'a str>,
     session: Option<&'a str>,
+    traceparent: Option<&'a str>,
+    tracestate: Option<&'a str>,
 }
 
 impl<'a> Envelope<'a> {
@@ -97,6 +102,8 @@ impl<'a> Envelope<'a> {
                 "kind" => &mut members.kind,
                 "echo" => &mut members.echo,
                 "session_id" => &mut members.session,
+                TRACEPARENT => &mut members.traceparent,
+                TRACESTATE => &mut members.tracestate,
                 _ => return,
             };
             *member = Some(value);
@@ -135,6 +142,12 @@ impl<'a> Envelope<'a> {
             kind,
             echo: members.echo.map_or(Ok(true), |raw| source.boolean("echo", raw))?,
             session: members.session.and_then(|raw| source.text("session_id", raw).ok()),
+            trace: members.traceparent.and_then(|parent| {
+                // What is none is nobody's fault here (W3C Trace Context, section 3.2).
+                let text = |name, raw| source.text(name, raw).ok();
+                let state = members.tracestate.and_then(|raw| text(TRACESTATE, raw));
+                Trace::parse(&text(TRACEPARENT, parent)?, state)
+            }),
         })
     }
 }

@@ -27,6 +27,7 @@ mod object;
 pub mod server;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod write;
 
 pub use code::ErrorCode;
@@ -35,6 +36,7 @@ pub use date::Timestamp;
 pub use envelope::{Batch, Envelope, Kind};
 pub use event::{CONTENT_TYPE, Event, OWN_PREFIX};
 pub use fault::Fault;
+pub use trace::Trace;
 pub use write::{Array, Object};
 
 /// Arrays and objects within each other at most, the envelope counted (JSN-2).

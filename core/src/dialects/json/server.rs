@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::event::{put_content, put_tail};
 use super::write::put;
-use super::{ErrorCode, Kind, Object, Timestamp};
+use super::{ErrorCode, Kind, Object, Timestamp, Trace};
 
 /// The place of a room's message (JSN-17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct Place {
 /// use bowline_core::json::Kind;
 /// let mut out = String::new();
 /// let place = Place { epoch: 255, offset: 7, stamp: 951_782_400_000_123 };
-/// room_message(&mut out, Kind::Event, "lobby", Some(place), br#"{"type":"chat","id":"forged"}"#);
+/// room_message(&mut out, Kind::Event, "lobby", Some(place), None, br#"{"type":"chat","id":"forged"}"#);
 /// assert_eq!(
 ///     out,
 ///     concat!(
@@ -36,7 +36,14 @@ pub struct Place {
 ///     )
 /// );
 /// ```
-pub fn room_message(out: &mut String, kind: Kind, room: &str, place: Option<Place>, payload: &[u8]) {
+pub fn room_message(
+    out: &mut String,
+    kind: Kind,
+    room: &str,
+    place: Option<Place>,
+    trace: Option<Trace<'_>>,
+    payload: &[u8],
+) {
     out.reserve(payload.len() + room.len() + 192);
     let mut object = Object::begin(out);
     if let Some(place) = place {
@@ -49,6 +56,9 @@ pub fn room_message(out: &mut String, kind: Kind, room: &str, place: Option<Plac
     object.text("room", room);
     if let Some(place) = place {
         object.number("offset", place.offset).hex("epoch", place.epoch);
+    }
+    if let Some(trace) = trace {
+        trace.put(&mut object);
     }
     // The object goes on with what the message is, and ends there.
     let _ = object;
@@ -160,14 +170,20 @@ pub fn drain(out: &mut String, retry_after: Duration, endpoint: &str) {
 }
 
 /// A message of a topic that was subscribed (JSN-13).
-pub fn topic_message(out: &mut String, topic: &str, retain: bool, payload: &[u8]) {
-    own(out, Kind::Event, "$message", About::default(), |object| {
+pub fn topic_message(out: &mut String, topic: &str, retain: bool, trace: Option<Trace<'_>>, payload: &[u8]) {
+    let mut object = Object::begin(out);
+    object.text("kind", Kind::Event.as_str()).text("type", "$message");
+    if let Some(trace) = trace {
+        trace.put(&mut object);
+    }
+    object.object("payload", |object| {
         object.text("topic", topic);
         if retain {
             object.boolean("retain", true);
         }
         put_content(object, payload);
     });
+    object.end();
 }
 
 /// The answer to a `$request`.

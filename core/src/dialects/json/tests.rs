@@ -168,7 +168,7 @@ const PLACE: Place = Place { epoch: 0x89a1, offset: 12, stamp: 1_795_000_061_500
 
 fn told(payload: &[u8]) -> (String, Value) {
     let mut out = String::new();
-    room_message(&mut out, Kind::Event, "a \"room\"", Some(PLACE), payload);
+    room_message(&mut out, Kind::Event, "a \"room\"", Some(PLACE), None, payload);
     let value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
     (out, value)
 }

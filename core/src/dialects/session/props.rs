@@ -252,7 +252,7 @@ impl<'b> Properties<'b> {
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Property<'b>> + use<'b> {
+    pub fn iter(&self) -> impl Iterator<Item = Property<'b>> + Clone + use<'b> {
         let mut r = Reader(self.0);
         core::iter::from_fn(move || {
             let id = r.varint().ok()?;

@@ -1,7 +1,10 @@
 //! What a server counts, for metrics.
 
-use super::Server;
+use core::time::Duration;
+
 use super::event::Dialect;
+use super::{Server, TraceCounters};
+use crate::histogram::{Sizes, TIMES, Times};
 use crate::hub::Counters;
 
 /// Counts since the server began, and what is there now.
@@ -32,6 +35,18 @@ pub struct ServerCounters {
     pub store_issued: u64,
     /// Operations that it has committed.
     pub store_committed: u64,
+    /// How often it did not commit what it was given.
+    pub store_failures: u64,
+    /// How long its commits took, as the adapter measured them.
+    pub store_commits: Times,
+    /// How long messages that had to be stored waited until they could be acknowledged.
+    pub acknowledgements: Times,
+    /// The sizes of published messages.
+    pub message_sizes: Sizes,
+    /// Round trips of this server's own pings, by what pinged.
+    pub round_trips: [(Pinger, Times); Pinger::ALL.len()],
+    /// Messages that had to do with traces, where anything is done about those.
+    pub traces: TraceCounters,
     /// By what is spoken.
     pub dialects: [DialectCounters; Dialect::ALL.len()],
 }
@@ -52,7 +67,64 @@ pub struct DialectCounters {
     pub messages_out: u64,
 }
 
+/// What has pings that the server sends by itself. MQTT and PRX1 have their clients ping, typed JSON leaves it
+/// to WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pinger {
+    /// Our own protocol, where a client asked to hear of the server so often.
+    Bowline,
+    /// WebSocket, whatever it carries.
+    WebSocket,
+}
+
+impl Pinger {
+    /// All of them.
+    pub const ALL: [Pinger; 2] = [Pinger::Bowline, Pinger::WebSocket];
+
+    /// In short, as it stands in metrics: `bowline`, `websocket`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bowline => "bowline",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// How long things took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timings {
+    commits: Times,
+    failures: u64,
+    round_trips: [Times; Pinger::ALL.len()],
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let none = Times::new(TIMES);
+        Self { commits: none, failures: 0, round_trips: [none; Pinger::ALL.len()] }
+    }
+}
+
+impl Timings {
+    /// A ping of this server came back.
+    pub(super) fn round_trip(&mut self, of: Pinger, took: Duration) {
+        self.round_trips[of as usize].record_duration(took);
+    }
+}
+
 impl Server {
+    /// The store has carried out a batch of operations, and that took so long: for metrics.
+    pub fn record_commit(&mut self, took: Duration) {
+        self.timings.commits.record_duration(took);
+    }
+
+    /// The store did not carry out what it was given: for metrics.
+    pub fn record_store_failure(&mut self) {
+        self.timings.failures += 1;
+    }
+
     /// What is counted. It looks at each connection once.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
@@ -80,6 +152,12 @@ impl Server {
             packets_out: traffic.packets_sent,
             store_issued: self.hub.issued(),
             store_committed: self.hub.commits(),
+            store_failures: self.timings.failures,
+            store_commits: self.timings.commits,
+            acknowledgements: *self.hub.acknowledgement_times(),
+            message_sizes: *self.hub.message_sizes(),
+            round_trips: Pinger::ALL.map(|of| (of, self.timings.round_trips[of as usize])),
+            traces: self.tracing.as_ref().map_or(TraceCounters::default(), |tracing| tracing.counters()),
             dialects,
         }
     }

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{ConnectionKey, Peer, Refused};
+use super::{ConnectionKey, Peer, Refused, Traced};
 use crate::access::Action;
 use crate::session::{By, Code, SessionId};
+use crate::trace::TraceContext;
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +134,8 @@ pub enum ServerEvent {
     /// Messages for a session are dropped because its queue is full, as its policy says: told once
     /// until the queue was drained.
     Overflow {
+        /// The trace of the first message of those that are dropped, if it has one.
+        trace: Option<TraceContext>,
         /// The connection that takes less than it is sent, if one serves the session.
         connection: Option<ConnectionKey>,
         /// The session's name, where it outlives connections.
@@ -152,7 +155,12 @@ pub enum ServerEvent {
         action: Action,
         /// The topic, filter or queue; of a long one its first 256 octets.
         subject: String,
+        /// The trace of the message that it wanted to publish, if that has one.
+        trace: Option<TraceContext>,
     },
+    /// A message that has a trace came, or was handed out: where that is
+    /// [wanted](super::TraceConfig::report).
+    Traced(Traced),
     /// A session that waited for its next connection was given up.
     Expired {
         /// Its name.

@@ -57,6 +57,7 @@ mod store;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod websocket;
 
 use alloc::boxed::Box;
@@ -73,7 +74,7 @@ pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 #[cfg(feature = "deflate")]
 pub use compression::Compression;
 pub use connections::ConnectionKey;
-pub use counters::{DialectCounters, ServerCounters};
+pub use counters::{DialectCounters, Pinger, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
@@ -81,11 +82,14 @@ pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
+pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
 use connection::{Connection, Turn};
 use connections::Connections;
+use counters::Timings;
 use registry::Registry;
 use sys::{Sys, Traffic};
+use tracing::Tracing;
 
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
@@ -158,6 +162,8 @@ pub struct ServerConfig {
     /// When the server drains, each client is told to stay away for up to so much longer than it has to,
     /// drawn for each, so that they do not all come back at once.
     pub retry_spread: Duration,
+    /// What is done about traces of messages.
+    pub trace: TraceConfig,
 }
 
 impl Default for ServerConfig {
@@ -178,6 +184,7 @@ impl Default for ServerConfig {
             users: Users::default(),
             sys_interval: Duration::from_secs(10),
             retry_spread: Duration::from_secs(5),
+            trace: TraceConfig::default(),
         }
     }
 }
@@ -216,6 +223,8 @@ pub struct Server {
     draining: Option<Draining>,
     sys: Sys,
     traffic: Traffic,
+    timings: Timings,
+    tracing: Option<Box<Tracing>>,
     /// What many clients of typed JSON are told alike.
     json: json::Shared,
     /// What their messages are compressed with, where they are.
@@ -258,6 +267,7 @@ impl Server {
         Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
+            tracing: Tracing::new(config.trace),
             config,
             entropy,
             decoy,
@@ -271,6 +281,7 @@ impl Server {
             waiting: Vec::new(),
             draining: None,
             traffic: Traffic::default(),
+            timings: Timings::default(),
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
@@ -634,13 +645,14 @@ impl Server {
         while let Some(notice) = self.hub.poll_notice() {
             self.notice(notice);
         }
-        while let Some(Denial { session, action, subject }) = self.hub.poll_denial() {
+        while let Some(Denial { session, action, subject, trace }) = self.hub.poll_denial() {
             self.events.push_back(ServerEvent::Denied {
                 connection: self.registry.connection(session),
                 identity: self.hub.identity(session).unwrap_or_default().into(),
                 session: self.registry.told(session),
                 action,
                 subject,
+                trace,
             });
         }
     }
@@ -650,9 +662,10 @@ impl Server {
             Notice::Hold(hub) => self.tell(hub, |c| c.hold(true)),
             Notice::Release(hub) => self.tell(hub, |c| c.hold(false)),
             Notice::Disconnect(hub, _) => self.tell(hub, Connection::overflowed),
-            Notice::Overflow(hub) => self.events.push_back(ServerEvent::Overflow {
+            Notice::Overflow(hub, trace) => self.events.push_back(ServerEvent::Overflow {
                 connection: self.registry.connection(hub),
                 session: self.registry.told(hub),
+                trace,
             }),
             Notice::Expired(hub) => {
                 self.traffic.expired += 1;

@@ -14,5 +14,6 @@ mod mqtt;
 mod over_websocket;
 mod prx1;
 mod store;
+mod tracing;
 mod web;
 mod world;

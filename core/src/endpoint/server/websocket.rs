@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
+use super::counters::Pinger;
 use super::http::HttpConfig;
 use super::spoken::Spoken;
 use super::{Peer, bowline};
@@ -67,8 +68,10 @@ impl WebSocket {
     ) -> bool {
         let mut fault = None;
         while let Some(event) = self.layer.recv(turn.now, buf, out) {
-            if let Event::Closed(closed) = event {
-                (self.eof, fault) = (true, closed.fault);
+            match event {
+                Event::Closed(closed) => (self.eof, fault) = (true, closed.fault),
+                Event::RoundTrip(took) => turn.server.timings.round_trip(Pinger::WebSocket, took),
+                Event::Message(_) | Event::Piece(_) => {}
             }
         }
         let blocked = self.on(turn, |c, turn| {

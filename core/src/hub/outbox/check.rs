@@ -5,7 +5,7 @@ use super::*;
 impl Sessions {
     /// Checks counts and lists against what there is.
     pub(in crate::hub) fn check(&self, kept: impl Iterator<Item = u32>) -> Result<(), &'static str> {
-        let (mut queued, mut bytes) = (0, 0);
+        let (mut queued, mut bytes, mut of_rooms) = (0, 0, 0);
         for (index, s) in self.all.places().filter(|(_, s)| s.live) {
             let all = || s.unsent().chain(&s.unacked);
             let sizes = all().filter(|e| e.message != NONE);
@@ -13,6 +13,8 @@ impl Sessions {
             if all().count() as u64 != u64::from(s.queued) || sum != s.bytes {
                 return Err("session: cached counts differ from a recount");
             }
+            of_rooms +=
+                all().filter(|e| e.message != NONE).map(|e| self.pool.room_octets(e.message)).sum::<u64>();
             if s.rare().owed != s.rare().control.iter().map(|c| c.size(&self.pool)).sum::<u64>() {
                 return Err("session: octets of answers differ from a recount");
             }
@@ -34,6 +36,9 @@ impl Sessions {
         }
         if (queued, bytes) != (self.counters.queued, self.counters.queued_bytes) {
             return Err("counters: queued differs from a recount");
+        }
+        if of_rooms != self.counters.room_queued_bytes {
+            return Err("counters: what is queued of rooms differs from a recount");
         }
         self.check_references(kept)
     }

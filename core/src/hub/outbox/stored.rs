@@ -35,6 +35,7 @@ impl Sessions {
         s.bytes += size;
         self.counters.queued += 1;
         self.counters.queued_bytes += size;
+        self.counters.room_queued_bytes += self.pool.room_octets(entry.message);
         let lanes = s.lanes.as_ref().map_or(&[][..], |lanes| &lanes.all);
         let lane = lanes.iter().position(|lane| lane.live && lane.sid == entry.sid);
         s.queue(lane.map_or(NONE, |lane| lane as u32)).push_back(entry);

@@ -19,7 +19,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let pool = Pool::new(Log::default());
+        let pool = Pool::new(Log::new(false));
         Self { pool, retained: Retained::new(RandomState::with_seeds(1, 2, 3, 4)) }
     }
 

@@ -68,7 +68,7 @@ fn slow_publisher_is_held_and_let_go() {
         s.publish_surely(quick, "t", &i.to_string());
     }
     assert_eq!(s.hub.counters().dropped, Drops { newest: 1, ..Drops::default() });
-    assert_eq!(s.notices(), [Notice::Overflow(slow)]);
+    assert_eq!(s.notices(), [Notice::Overflow(slow, None)]);
     assert_eq!(s.take(slow).len(), 8, "6 and 7 overshot");
     s.hub.ack(s.now, slow, 5).unwrap();
     assert_eq!(s.notices(), [], "three of four are not below half");

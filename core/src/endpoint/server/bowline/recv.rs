@@ -9,6 +9,7 @@ use super::sessions::Opening;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::message;
 use crate::endpoint::server::connection::Turn;
+use crate::endpoint::server::counters::Pinger;
 use crate::endpoint::server::event::Dialect;
 use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
 use crate::retain::RetainHandling;
@@ -93,6 +94,7 @@ impl Connection {
                 self.authenticate(turn, &hello.auth, out);
             }
             Event::Auth(data) => self.authenticate_further(turn, data, out),
+            Event::Pong(took) => turn.server.timings.round_trip(Pinger::Bowline, *took),
             Event::Join(join) => self.join(turn, join, out),
             Event::Leave(id) => self.leave(turn, *id, out),
             Event::Presence { id, data, .. } => self.show(turn, *id, data, out),
@@ -107,6 +109,7 @@ impl Connection {
         let Some(hub) = self.hub else { return };
         let Some(message) = message::verbatim(turn.now, m) else { return };
         turn.server.traffic.published(Dialect::Bowline);
+        let message = turn.entering(hub, Dialect::Bowline, message);
         let done = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication());
         if m.reliable && turn.server.config.hub.durable {
             self.accept(turn, done.ok().and_then(|outcome| outcome.commit));
@@ -169,6 +172,7 @@ impl Connection {
         }
         let timeout = if r.timeout.is_zero() { DEFAULT_TIMEOUT } else { r.timeout };
         let Some(message) = message::compose(turn.now, r.properties, r.topic, r.payload) else { return };
+        let message = turn.entering(hub, Dialect::Bowline, message);
         match turn.server.hub.request(turn.now, hub, r.id, message, RequestOptions { many: r.many, timeout })
         {
             Ok(()) => {}

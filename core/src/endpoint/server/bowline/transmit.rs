@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
+use super::super::{Server, tracing};
 use super::rooms::{batch_of, has_place, send_joined, send_message};
 use super::{Connection, Later};
 use crate::buf::SendBuf;
@@ -42,7 +43,9 @@ impl Connection {
         }
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
-        let drained = turn.server.hub.drain(now, hub, |delivery| {
+        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
+        let to = (turn.key, hub);
+        let drained = tracing::drain((all, traces), now, to, Dialect::Bowline, |delivery| {
             // What follows comes behind it.
             if later.as_ref().is_some_and(|later| !later.presence.is_empty()) {
                 return Take::Blocked;
@@ -56,7 +59,7 @@ impl Connection {
             }
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        turn.server.traffic.delivered(Dialect::Bowline, drained.map_or(0, |d| d.taken));
+        turn.server.delivered(hub, Dialect::Bowline, drained.map_or(0, |d| d.taken));
         // What an earlier connection was handed has a number: there is no way around it.
         if never && drained.is_ok_and(|d| d.blocked) {
             self.end(turn, Code::FrameTooLarge, "a message for you is larger than you take");

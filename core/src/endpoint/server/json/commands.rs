@@ -12,8 +12,9 @@ use crate::hub::{
     SubscribeOptions,
 };
 use crate::json::server::{self, About, Place};
-use crate::json::{CONTENT_TYPE, Command, Content, ErrorCode, Event, ROOM_PREFIX, Send, TYPE_PREFIX};
+use crate::json::{CONTENT_TYPE, Command, Content, ErrorCode, Event, ROOM_PREFIX, Send, TYPE_PREFIX, Trace};
 use crate::session::{Block, Code, Property};
+use crate::topic::validate_topic;
 
 const UNKNOWN: &str = "say who you are first: $auth";
 
@@ -22,6 +23,7 @@ impl Talk {
         &mut self,
         turn: &mut Turn<'_>,
         reference: Option<&str>,
+        trace: Option<&Trace<'_>>,
         command: &Command<'_>,
         out: &mut impl Sink,
     ) {
@@ -49,19 +51,19 @@ impl Talk {
             Command::Subscribe { topic } => self.subscribe(turn, hub, about, topic, true, out),
             Command::Unsubscribe { topic } => self.subscribe(turn, hub, about, topic, false, out),
             Command::Publish { topic, content, retain } => {
-                let message = message(topic, content)
+                let message = message(topic, content, trace)
                     .map(|message| message.with_quality(Quality::AtLeastOnce).with_retain(*retain));
                 turn.server.traffic.published(Dialect::Json);
-                match message.and_then(|m| turn.server.hub.publish(turn.now, hub, m, None)) {
+                match message.and_then(|message| publish(turn, hub, message)) {
                     Ok(outcome) => self.done(turn, "$ok", about, outcome.commit, out),
                     Err(refusal) => self.refused(turn, about, refusal, out),
                 }
             }
-            Command::Request { .. } => self.request(turn, hub, about, command, out),
+            Command::Request { .. } => self.request(turn, hub, about, trace, command, out),
             Command::Ping => self.done_always(turn, "$pong", about, out),
             Command::Bye => self.finish(Code::Normal, "", true),
-            Command::Send(send) => self.send(turn, hub, reference, send, out),
-            Command::Type(send) => self.publish_type(turn, hub, about, send, out),
+            Command::Send(send) => self.send(turn, hub, (reference, trace), send, out),
+            Command::Type(send) => self.publish_type(turn, hub, (about, trace), send, out),
             Command::Auth(_) => {}
         }
     }
@@ -102,6 +104,7 @@ impl Talk {
         turn: &mut Turn<'_>,
         hub: SessionKey,
         about: About<'_>,
+        trace: Option<&Trace<'_>>,
         command: &Command<'_>,
         out: &mut impl Sink,
     ) {
@@ -110,8 +113,10 @@ impl Talk {
         let id = self.next_request;
         let mut options = RequestOptions::default();
         options.timeout = timeout.map_or(options.timeout, |t| t.min(turn.server.config.json.max_request));
-        let asked =
-            message(topic, content).and_then(|m| turn.server.hub.request(turn.now, hub, id, m, options));
+        let asked = message(topic, content, trace).and_then(|message| {
+            let message = turn.entering(hub, Dialect::Json, message);
+            turn.server.hub.request(turn.now, hub, id, message, options)
+        });
         match asked {
             Ok(()) => self.asked.extend(about.reference.map(|reference| (id, reference.into()))),
             Err(refusal) => self.refused(turn, about, refusal, out),
@@ -123,7 +128,7 @@ impl Talk {
         &mut self,
         turn: &mut Turn<'_>,
         hub: SessionKey,
-        reference: Option<&str>,
+        (reference, trace): (Option<&str>, Option<&Trace<'_>>),
         send: &Send<'_>,
         out: &mut impl Sink,
     ) {
@@ -137,7 +142,7 @@ impl Talk {
         {
             return self.refused_in_room(turn, about, refusal, out);
         }
-        let sent = self.publish_event(turn, hub, reference, send);
+        let sent = self.publish_event(turn, hub, (reference, trace), send);
         if send.name == "chat.leave" {
             self.leave(turn, hub, &send.room);
         }
@@ -157,7 +162,7 @@ impl Talk {
         &self,
         turn: &mut Turn<'_>,
         hub: SessionKey,
-        reference: Option<&str>,
+        (reference, trace): (Option<&str>, Option<&Trace<'_>>),
         send: &Send<'_>,
     ) -> Result<PublishOutcome, Refusal> {
         let server = &mut *turn.server;
@@ -177,7 +182,8 @@ impl Talk {
         let topic = text.len();
         event.write(&mut text);
         let (topic, payload) = text.split_at(topic);
-        let properties = Block([Property::ContentType(CONTENT_TYPE)].into_iter());
+        let trace = trace.into_iter().flat_map(Trace::properties);
+        let properties = Block(core::iter::once(Property::ContentType(CONTENT_TYPE)).chain(trace));
         let message = Message::assemble(properties, topic, payload.as_bytes());
         server.json.give_back(text);
         let quality = if send.ephemeral { Quality::AtMostOnce } else { Quality::AtLeastOnce };
@@ -189,7 +195,8 @@ impl Talk {
         };
         let options = PublishOptions { key, echo: send.echo, ephemeral: send.ephemeral, event: true };
         server.traffic.published(Dialect::Json);
-        let done = server.hub.publish_with(turn.now, hub, message, &options);
+        let message = turn.entering(hub, Dialect::Json, message);
+        let done = turn.server.hub.publish_with(turn.now, hub, message, &options);
         match done {
             Err(Refusal::NotAuthorized) if member.is_none() => Err(Refusal::NotMember),
             done => done,
@@ -201,17 +208,17 @@ impl Talk {
         &mut self,
         turn: &mut Turn<'_>,
         hub: SessionKey,
-        about: About<'_>,
+        (about, trace): (About<'_>, Option<&Trace<'_>>),
         send: &Send<'_>,
         out: &mut impl Sink,
     ) {
         let mut topic = String::from(TYPE_PREFIX);
         topic.push_str(send.name);
         let done = if turn.server.config.json.types {
-            let message = Message::new(&topic, send.payload.as_bytes()).map_err(Refusal::Topic);
+            let message = message(&topic, &Content::Data(send.payload), trace);
             let message = message.map(|message| message.with_quality(Quality::AtLeastOnce));
             turn.server.traffic.published(Dialect::Json);
-            message.and_then(|message| turn.server.hub.publish(turn.now, hub, message, None))
+            message.and_then(|message| publish(turn, hub, message))
         } else {
             Err(Refusal::NotAuthorized)
         };
@@ -244,6 +251,14 @@ pub(super) const fn place_of(place: crate::hub::Place) -> Place {
 }
 
 /// What a client publishes on a topic.
-fn message(topic: &str, content: &Content<'_>) -> Result<Message, Refusal> {
-    Message::new(topic, content.as_bytes()).map_err(Refusal::Topic)
+fn message(topic: &str, content: &Content<'_>, trace: Option<&Trace<'_>>) -> Result<Message, Refusal> {
+    let Some(trace) = trace else { return Message::new(topic, content.as_bytes()).map_err(Refusal::Topic) };
+    validate_topic(topic).map_err(Refusal::Topic)?;
+    let message = Message::assemble(Block(trace.properties()), topic, content.as_bytes());
+    message.ok_or(Refusal::Quota("octets of a message"))
+}
+
+fn publish(turn: &mut Turn<'_>, hub: SessionKey, message: Message) -> Result<PublishOutcome, Refusal> {
+    let message = turn.entering(hub, Dialect::Json, message);
+    turn.server.hub.publish(turn.now, hub, message, None)
 }

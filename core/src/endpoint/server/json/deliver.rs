@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
+use super::super::tracing;
 use super::cache::{Form, Shared};
 use super::commands::place_of;
 use super::rooms::{MAX_ROOM_ID, put_members};
@@ -11,7 +12,8 @@ use super::sink::Sink;
 use super::talk::Talk;
 use crate::hub::{Delivery, Joined, Members, Message, PresenceChange, PresenceMode, Quality, Take};
 use crate::json::server::{self, About};
-use crate::json::{ErrorCode, Kind, ROOM_PREFIX};
+use crate::json::{ErrorCode, Kind, ROOM_PREFIX, Trace};
+use crate::session::Properties;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::websocket::Frame;
@@ -26,10 +28,12 @@ impl Talk {
         let (now, server) = (turn.now, &mut *turn.server);
         let mut teller =
             Teller { now, shared: &mut server.json, joins: &mut self.joins, asked: &mut self.asked };
+        let mut taken = 0;
         loop {
             let mut settled = [0; 64];
             let mut count = 0;
-            let drained = server.hub.drain(now, hub, |delivery| {
+            let hubs = (&mut server.hub, &mut server.tracing);
+            let drained = tracing::drain(hubs, now, (turn.key, hub), Dialect::Json, |delivery| {
                 let Delivery::Message { id, quality, .. } = *delivery else {
                     return teller.tell(delivery, out);
                 };
@@ -48,12 +52,18 @@ impl Talk {
             for id in &settled[..count] {
                 let _ = server.hub.settle(now, hub, *id);
             }
-            server.traffic.delivered(Dialect::Json, drained.map_or(0, |d| d.taken));
+            taken += drained.map_or(0, |d| d.taken);
             if count < settled.len() {
                 break;
             }
         }
+        turn.server.delivered(hub, Dialect::Json, taken);
     }
+}
+
+/// The trace that a message belongs to.
+pub(super) fn trace_of(message: &Message) -> Option<Trace<'_>> {
+    Trace::of(Properties::of_body(message.props()))
 }
 
 /// Writes deliveries.
@@ -79,7 +89,14 @@ impl Teller<'_> {
                         };
                         self.shared.message(message, Form::Room(kind, place), out, |text| {
                             let place = place.map(place_of);
-                            server::room_message(text, kind, room, place, message.payload());
+                            server::room_message(
+                                text,
+                                kind,
+                                room,
+                                place,
+                                trace_of(message),
+                                message.payload(),
+                            );
                         })
                     }
                     None => self.of_topic(message, retain, out),
@@ -106,7 +123,7 @@ impl Teller<'_> {
 
     fn of_topic(&mut self, message: &Message, retain: bool, out: &mut impl Sink) -> Frame {
         self.shared.message(message, Form::Topic(retain), out, |text| {
-            server::topic_message(text, message.topic(), retain, message.payload());
+            server::topic_message(text, message.topic(), retain, trace_of(message), message.payload());
         })
     }
 

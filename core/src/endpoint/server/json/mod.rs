@@ -27,6 +27,7 @@ pub(super) use requests::{Check, Reply, Wait, Waited, body_auth, is_path, reques
 use super::auth::{Verification, Verified};
 use super::compression::Agreed;
 use super::connection::Turn;
+use super::counters::Pinger;
 use super::event::{Dialect, ServerEvent};
 use super::inspect::BY_ADMINISTRATOR;
 use super::{Peer, REPLY_ROOM};
@@ -145,7 +146,8 @@ impl Connection {
                 Event::Message(message) if message.compressed => self.inflate(turn, message, out),
                 Event::Message(message) => self.hear(turn, message, out),
                 Event::Closed(closed) => self.closed(turn, &closed),
-                Event::Piece(_) | Event::RoundTrip(_) => {}
+                Event::RoundTrip(took) => turn.server.timings.round_trip(Pinger::WebSocket, took),
+                Event::Piece(_) => {}
             }
         }
     }
@@ -155,7 +157,7 @@ impl Connection {
         let Some(text) = message.text() else {
             return self.close(turn, CloseCode::UNSUPPORTED, "only text messages are spoken here");
         };
-        self.with_line(turn, out, |talk, turn, line| talk.hear(turn, text, line));
+        self.with_line(turn, out, |talk, turn, line| talk.hear(turn, text, None, line));
         self.settle(turn);
     }
 

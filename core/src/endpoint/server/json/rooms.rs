@@ -4,6 +4,7 @@ use alloc::format;
 
 use super::super::connection::Turn;
 use super::commands::place_of;
+use super::deliver::trace_of;
 use super::sink::Sink;
 use super::talk::Talk;
 use crate::hub::{
@@ -224,7 +225,8 @@ fn put_all<'a>(
 fn put_record(list: &mut Array<'_>, room: &str, epoch: u64, record: &HistoryRecord<'_>) {
     let place = Place { epoch, offset: record.offset, stamp: record.stamp };
     list.element(|text| {
-        server::room_message(text, Kind::History, room, Some(place_of(place)), record.message.payload());
+        let (place, trace) = (Some(place_of(place)), trace_of(record.message));
+        server::room_message(text, Kind::History, room, place, trace, record.message.payload());
     });
 }
 

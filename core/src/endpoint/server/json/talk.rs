@@ -16,7 +16,7 @@ use super::auth::Opening;
 use super::sink::Sink;
 use crate::hub::{Refusal, SessionKey};
 use crate::json::server::{self, About};
-use crate::json::{Command, Envelope, ErrorCode, Fault};
+use crate::json::{Command, Envelope, ErrorCode, Fault, Trace};
 use crate::session::Code;
 use crate::time::Instant;
 
@@ -113,8 +113,14 @@ impl Talk {
         self.end.get_or_insert(End { code, why, for_good });
     }
 
-    /// A message of the client.
-    pub(super) fn hear(&mut self, turn: &mut Turn<'_>, text: &str, out: &mut impl Sink) {
+    /// A message of the client, which belongs to the `given` trace where it names no other.
+    pub(super) fn hear(
+        &mut self,
+        turn: &mut Turn<'_>,
+        text: &str,
+        given: Option<&Trace<'_>>,
+        out: &mut impl Sink,
+    ) {
         turn.server.traffic.packets_received += 1;
         let envelope = match Envelope::decode(text) {
             Ok(envelope) => envelope,
@@ -123,7 +129,8 @@ impl Talk {
         match Command::parse(&envelope) {
             Ok(command) => {
                 self.faults = 0;
-                self.command(turn, envelope.id.as_deref(), &command, out);
+                let trace = envelope.trace.as_ref().or(given);
+                self.command(turn, envelope.id.as_deref(), trace, &command, out);
             }
             Err(fault) => self.misheard(turn, &fault, out),
         }

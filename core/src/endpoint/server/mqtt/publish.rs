@@ -40,18 +40,20 @@ impl Connection {
         hub: SessionKey,
         publish: &Publish<'_>,
     ) -> Result<PublishOutcome, ReasonCode> {
-        let (server, now) = (&mut *turn.server, turn.now);
-        if server.config.mqtt.check_payload_format && !publish.payload_is_as_told() {
+        let now = turn.now;
+        if turn.server.config.mqtt.check_payload_format && !publish.payload_is_as_told() {
             return Err(ReasonCode::PayloadFormatInvalid);
         }
         if publish.topic.starts_with('$')
-            && let Some(request) = server.replies.parse(publish.topic)
+            && let Some(request) = turn.server.replies.parse(publish.topic)
         {
             return Ok(reply(turn, hub, request, publish));
         }
         let flags = Flags { quality: Quality::from_number(publish.qos().number()), retain: publish.retain };
         let message = bridge::from_mqtt(now, publish.topic, publish.payload, flags, publish.properties);
         let message = message.ok_or(ReasonCode::ImplementationSpecificError)?;
+        let message = turn.entering(hub, self.dialect(), message);
+        let server = &mut *turn.server;
         let done = match publish.id().filter(|_| publish.qos() == Qos::ExactlyOnce) {
             Some(id) => server.hub.publish_once(now, hub, id.get(), message),
             None => server.hub.publish(now, hub, message, None),

@@ -2,6 +2,7 @@
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
+use super::super::{Server, tracing};
 use super::queue::PREFIX;
 use super::{Acknowledgement, Connection};
 use crate::buf::SendBuf;
@@ -47,7 +48,9 @@ impl Connection {
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
         let Self { line, queues, .. } = self;
         let now = turn.now;
-        let drained = turn.server.hub.drain(now, hub, |delivery| match *delivery {
+        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
+        let to = (turn.key, hub);
+        let drained = tracing::drain((all, traces), now, to, Dialect::Prx1, |delivery| match *delivery {
             Delivery::Message { message, id, again, retain, .. } => {
                 let id = PacketId::new(if id == u16::MAX { STAND_IN } else { id });
                 let publish =
@@ -78,7 +81,7 @@ impl Connection {
             _ => Take::Never,
         });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
-        turn.server.traffic.delivered(Dialect::Prx1, drained.map_or(0, |d| d.taken));
+        turn.server.delivered(hub, Dialect::Prx1, drained.map_or(0, |d| d.taken));
     }
 
     /// A server that drains lets a client go that has acknowledged all.

@@ -54,6 +54,7 @@ impl Connection {
         else {
             return;
         };
+        let message = turn.entering(hub, Dialect::Prx1, message);
         let message = message.with_reliable(publish.id.is_some()).with_retain(publish.retain);
         let commit = match turn.server.hub.publish(turn.now, hub, message, None) {
             Ok(outcome) => outcome.commit,

@@ -520,3 +520,36 @@ fn an_administrator_disconnects_who_polls_too() {
         assert_eq!(w.answered(again).map(|answer| answer.status), Some(404), "it has to begin anew");
     }
 }
+
+/// Of a `POST`, the field of HTTP counts where a message names no trace itself (JSN-33).
+#[test]
+fn jsn_33_a_trace_comes_with_a_post() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut w = world();
+    let (page, _) = member(&mut w);
+    let session = w.session();
+    w.post(&session, &join());
+    w.told(page);
+    let other = TRACE.replace("0af7", "1af7");
+    let message = |more: Value| {
+        let mut message = json!({"type": "x", "room": "lobby", "session_id": session.id});
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        message
+    };
+    let body = json!([message(json!({})), message(json!({"traceparent": other}))]).to_string();
+    let fields = format!("{}traceparent: {TRACE}\r\nTraceState: a=b\r\n", secret(&session));
+    assert_eq!(w.fetch("POST", "/ws/send", &fields, &body).status, 202);
+    let traces = |list: &[Value]| -> Vec<(Value, Value)> {
+        let of_type = list.iter().filter(|told| told["type"] == "x");
+        of_type.map(|told| (told["traceparent"].clone(), told["tracestate"].clone())).collect()
+    };
+    let wanted = [(json!(TRACE), json!("a=b")), (json!(other), json!(null))];
+    assert_eq!(traces(&w.told(page)), wanted);
+    // Who polls is told in the same words.
+    assert_eq!(traces(&w.polled(&session, "").0), wanted);
+    // Without a session of its own likewise.
+    let fields = format!("traceparent: {TRACE}\r\n");
+    let body = r#"{"type": "x", "room": "lobby"}"#;
+    assert_eq!(w.fetch("POST", "/ws/send", &fields, body).status, 202);
+    assert_eq!(traces(&w.told(page)), [(json!(TRACE), json!(null))]);
+}

@@ -102,7 +102,7 @@ fn serve(turn: &mut Turn<'_>, request: &HttpRequest, fields: &mut Fields) -> Res
             .with("access-control-allow-methods", allowed)
             .with(
                 "access-control-allow-headers",
-                "Authorization, Bowline-Secret, Content-Type, Last-Event-ID",
+                "Authorization, Bowline-Secret, Content-Type, Last-Event-ID, Traceparent, Tracestate",
             )
             .with("access-control-max-age", "600");
         return Ok(Reply::Answer(answer));

@@ -15,7 +15,8 @@ use crate::endpoint::server::auth::{Verification, Verified};
 use crate::endpoint::server::connection::Turn;
 use crate::endpoint::server::http::{HttpRequest, HttpResponse};
 use crate::http::StatusCode;
-use crate::json::{Batch, Envelope, Object};
+use crate::json::{Batch, Envelope, Object, Trace};
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// Messages that are taken once a password is checked.
 #[derive(Debug)]
@@ -55,12 +56,15 @@ pub(super) fn send(turn: &mut Turn<'_>, request: &HttpRequest) -> Result<Reply, 
     object.end();
     let answer = json(StatusCode::ACCEPTED, body);
     let now = turn.now;
+    let state = request.header(TRACESTATE).map(Cow::Borrowed);
+    let trace = request.header(TRACEPARENT).and_then(|parent| Trace::parse(parent, state));
+    let trace = trace.as_ref();
     let Some(key) = key else {
-        return send_once(turn, request, &batch).map(|()| Reply::Answer(answer));
+        return send_once(turn, request, &batch, trace).map(|()| Reply::Answer(answer));
     };
     let heard = turn.server.with_poller(now, key, |poller, turn| {
         turn.server.touch(now, key, poller);
-        hear(turn, poller, &batch)
+        hear(turn, poller, &batch, trace)
     });
     match heard {
         None => Err(NO_SESSION),
@@ -77,6 +81,7 @@ fn hear(
     turn: &mut Turn<'_>,
     poller: &mut Poller,
     batch: &Batch<'_>,
+    trace: Option<&Trace<'_>>,
 ) -> Result<Option<Verification>, Refusal> {
     let Poller { talk, mail, .. } = poller;
     if talk.is_deaf() {
@@ -84,18 +89,23 @@ fn hear(
         return Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, "what you sent before waits", wait));
     }
     for message in batch.messages() {
-        talk.hear(turn, message, mail);
+        talk.hear(turn, message, trace, mail);
     }
     Ok(poller.poll_verification())
 }
 
 /// What is sent without a session is sent by one that ends with the request.
-fn send_once(turn: &mut Turn<'_>, request: &HttpRequest, batch: &Batch<'_>) -> Result<(), Refusal> {
+fn send_once(
+    turn: &mut Turn<'_>,
+    request: &HttpRequest,
+    batch: &Batch<'_>,
+    trace: Option<&Trace<'_>>,
+) -> Result<(), Refusal> {
     let identity = request.identity.as_deref().ok_or(UNAUTHORIZED)?;
     let mut talk = Talk::new(request.peer, None);
     talk.open_as(turn, identity, None, &mut Nowhere).ok_or(UNAUTHORIZED)?;
     for message in batch.messages() {
-        talk.hear(turn, message, &mut Nowhere);
+        talk.hear(turn, message, trace, &mut Nowhere);
     }
     talk.release(turn, true);
     Ok(())

@@ -1,0 +1,179 @@
+//! What is counted, as metrics.
+//!
+//! No label has values that a client can choose, so that the number of time series is that of this file.
+
+mod format;
+#[cfg(test)]
+mod tests;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bowline_tokio::server::{DialectCounters, ServerCounters};
+
+pub(super) use format::Format;
+use format::{Metrics, Unit};
+
+use crate::otlp::Counts;
+
+/// Every metric, with what it means, of a process that began then.
+pub(super) fn text(format: Format, counters: &ServerCounters, started: SystemTime, spans: &Counts) -> String {
+    let mut out = Metrics::new(format);
+    process(&mut out, started);
+    connections(&mut out, counters);
+    messages(&mut out, counters);
+    hub(&mut out, counters);
+    rooms(&mut out, counters);
+    store(&mut out, counters);
+    round_trips(&mut out, counters);
+    traces(&mut out, counters, spans);
+    out.end()
+}
+
+fn process(out: &mut Metrics, started: SystemTime) {
+    out.head("bowline_build_info", "gauge", "The version, as a label.");
+    out.value("bowline_build_info", format_args!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
+    let since = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = format_args!("{}.{:03}", since.as_secs(), since.subsec_millis());
+    out.gauge(
+        "process_start_time_seconds",
+        "When the process began, in seconds since 1970-01-01 UTC.",
+        since,
+    );
+}
+
+fn connections(out: &mut Metrics, counters: &ServerCounters) {
+    let help = "Connections that are open, by what is spoken and over what.";
+    out.head("bowline_connections_active", "gauge", help);
+    for d in &counters.dialects {
+        let label = d.dialect.label();
+        let plain = d.connections - d.over_websocket;
+        for (layer, count) in [("none", plain), ("websocket", d.over_websocket)] {
+            let labels = format_args!("{{dialect=\"{label}\",layer=\"{layer}\"}}");
+            out.value("bowline_connections_active", labels, count);
+        }
+    }
+    out.counter("bowline_connections_total", "Connections accepted.", counters.connections_accepted);
+    out.counter("bowline_received_bytes_total", "Octets taken from transports.", counters.bytes_in);
+    out.counter("bowline_sent_bytes_total", "Octets given to transports.", counters.bytes_out);
+    out.counter("bowline_packets_received_total", "Packets and frames handled.", counters.packets_in);
+    out.counter("bowline_packets_sent_total", "Packets and frames sent.", counters.packets_out);
+    let hub = &counters.hub;
+    out.gauge("bowline_sessions", "Sessions that there are, with a connection or without.", hub.sessions);
+    out.gauge(
+        "bowline_sessions_active",
+        "Sessions that a connection serves, the program's own included.",
+        hub.attached,
+    );
+    out.counter("bowline_sessions_opened_total", "Sessions opened or resumed.", counters.sessions_opened);
+    out.counter(
+        "bowline_sessions_expired_total",
+        "Sessions that no client came back to.",
+        counters.sessions_expired,
+    );
+}
+
+fn messages(out: &mut Metrics, counters: &ServerCounters) {
+    let by = |of: fn(&DialectCounters) -> u64| -> Vec<(&str, u64)> {
+        let spoken = counters.dialects.iter().filter(|d| d.dialect.label() != "http");
+        spoken.map(|d| (d.dialect.label(), of(d))).collect()
+    };
+    let help = "Messages that clients published.";
+    out.by("bowline_messages_in_total", "counter", help, "dialect", &by(|d| d.messages_in));
+    let help = "Messages handed out to clients.";
+    out.by("bowline_messages_out_total", "counter", help, "dialect", &by(|d| d.messages_out));
+    let hub = &counters.hub;
+    out.counter("bowline_message_bytes_in_total", "Octets of published messages.", hub.bytes_in);
+    out.counter("bowline_message_bytes_out_total", "Octets of messages handed out.", hub.bytes_out);
+    let sizes = "bowline_message_size_bytes";
+    out.head(sizes, "histogram", "Octets of each published message: topic, properties and payload.");
+    out.histogram(sizes, "", Unit::Bytes, &counters.message_sizes);
+    out.counter(
+        "bowline_denied_total",
+        "What the access rules denied: publishing, subscribing, requests, queues.",
+        hub.denied,
+    );
+    out.counter(
+        "bowline_messages_duplicate_total",
+        "Messages known by their de-duplication id.",
+        hub.duplicates,
+    );
+    let drops = &hub.dropped;
+    let reasons = [
+        ("oldest", drops.oldest),
+        ("newest", drops.newest),
+        ("expired", drops.expired),
+        ("detached", drops.detached),
+        ("unsubscribed", drops.unsubscribed),
+        ("ended", drops.ended),
+        ("refused", drops.refused),
+    ];
+    let help = "Deliveries that were dropped, by reason.";
+    out.by("bowline_messages_dropped_total", "counter", help, "reason", &reasons);
+}
+
+fn hub(out: &mut Metrics, counters: &ServerCounters) {
+    let hub = &counters.hub;
+    out.gauge("bowline_subscriptions", "Subscriptions that there are.", hub.subscriptions);
+    out.gauge("bowline_queued_messages", "Deliveries that wait in sessions' queues.", hub.queued);
+    out.gauge("bowline_queued_bytes", "Octets of them, counted for each delivery.", hub.queued_bytes);
+    out.gauge("bowline_stored_messages", "Messages kept in memory for any purpose, each once.", hub.messages);
+    out.gauge("bowline_stored_message_bytes", "Octets of them.", hub.message_bytes);
+    out.gauge("bowline_retained_messages", "Retained messages.", hub.retained);
+    out.gauge("bowline_retained_bytes", "Octets of them.", hub.retained_bytes);
+    out.gauge("bowline_history_messages", "Messages in the histories of topics.", hub.history);
+    out.gauge("bowline_history_bytes", "Octets of them.", hub.history_bytes);
+    out.counter(
+        "bowline_history_refused_total",
+        "Messages that a full history did not take.",
+        hub.history_refused,
+    );
+    out.gauge("bowline_queues", "Queues that there are.", hub.queues);
+    out.gauge("bowline_queue_tasks", "Tasks in them.", hub.tasks);
+    out.counter("bowline_queue_dead_letters_total", "Tasks that were given up.", hub.dead_letters);
+    out.counter("bowline_requests_total", "Requests made.", hub.requests);
+    out.counter("bowline_responses_total", "Responses handed out.", hub.responses);
+    out.gauge("bowline_requests_active", "Requests that wait for their answers.", hub.requests_in_flight);
+    out.counter("bowline_wills_total", "Wills published.", hub.wills);
+}
+
+fn rooms(out: &mut Metrics, counters: &ServerCounters) {
+    let hub = &counters.hub;
+    out.gauge("bowline_rooms", "Rooms that somebody is in.", hub.rooms);
+    out.gauge("bowline_room_members", "Members of all rooms.", hub.members);
+    let help = "Octets of rooms' messages that wait in sessions' queues, among bowline_queued_bytes.";
+    out.gauge("bowline_room_queued_bytes", help, hub.room_queued_bytes);
+}
+
+fn store(out: &mut Metrics, counters: &ServerCounters) {
+    let help = "Operations that were given to the store.";
+    out.counter("bowline_store_operations_total", help, counters.store_issued);
+    let help = "Those that it has committed.";
+    out.counter("bowline_store_operations_committed_total", help, counters.store_committed);
+    let help = "How often the store did not commit what it was given.";
+    out.counter("bowline_store_failures_total", help, counters.store_failures);
+    let commits = "bowline_store_commit_seconds";
+    out.head(commits, "histogram", "How long the store took for each commit.");
+    out.histogram(commits, "", Unit::Seconds, &counters.store_commits);
+    let waited = "bowline_publish_acknowledgement_seconds";
+    let help = "From taking a message that has to be stored until it can be acknowledged.";
+    out.head(waited, "histogram", help);
+    out.histogram(waited, "", Unit::Seconds, &counters.acknowledgements);
+}
+
+fn round_trips(out: &mut Metrics, counters: &ServerCounters) {
+    let name = "bowline_ping_round_trip_seconds";
+    out.head(name, "histogram", "From a ping of the server to its answer, by the protocol that pings.");
+    for (of, times) in &counters.round_trips {
+        out.histogram(name, &format!("protocol=\"{}\",", of.label()), Unit::Seconds, times);
+    }
+}
+
+fn traces(out: &mut Metrics, counters: &ServerCounters, spans: &Counts) {
+    let traces = &counters.traces;
+    let stages = [("received", traces.received), ("made", traces.made), ("delivered", traces.delivered)];
+    let help = "Messages with a trace, where traces are made or told of: those that came with one or were given one, \
+                those that were given one, and deliveries.";
+    out.by("bowline_traced_messages_total", "counter", help, "stage", &stages);
+    let help = "Spans for OpenTelemetry, by what became of them.";
+    out.by("bowline_otlp_spans_total", "counter", help, "outcome", &spans.by_outcome());
+}
