@@ -1,5 +1,8 @@
-//! One connection: a request of HTTP, then a WebSocket.
+//! A server: each connection is a request of HTTP, then a WebSocket, with permessage-deflate where the client
+//! offers it.
 
+use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -7,21 +10,40 @@ use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf};
 use bowline_core::http::server::{Config as HttpConfig, Event as HttpEvent, Server as Http};
 use bowline_core::http::{Body, RequestHead, Response};
 use bowline_core::time::{Deadline, Instant};
-use bowline_core::websocket::deflate::{Deflate, Pool};
+use bowline_core::websocket::deflate::{Deflate, Options, Pool};
 use bowline_core::websocket::extensions::{self, Params, Wanted};
 use bowline_core::websocket::handshake::Offer;
 use bowline_core::websocket::{self, Carries, Event, HEADROOM, Message, Server, WebSocket};
-use bowline_driver::{Machine, Next, Output, Turn, clock};
+use bowline_driver::{Address, Engine, Listener, Machine, Next, Output, Runtime, Turn, clock};
+use bowline_tokio::Tokio;
 
-/// The largest message that is taken.
-pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+use crate::MAX_MESSAGE;
 
-/// What the engine has to have room for.
-pub(crate) const fn max_frame() -> u32 {
-    (MAX_MESSAGE + HEADROOM) as u32
+/// The subprotocol that is spoken here, for whoever offers one; most offer none.
+const PROTOCOL: &str = "echo";
+
+/// Serves `HOST:PORT` until the program is ended; `ready` is told which port that is, once clients may come.
+///
+/// # Errors
+///
+/// The address is taken, or none of this machine's.
+#[tokio::main(flavor = "current_thread")]
+pub async fn run(address: Address, ready: impl FnOnce(&str)) -> io::Result<()> {
+    let mut listener = Tokio.bind(address).await?;
+    if let Address::Tcp(at) = listener.local_address()? {
+        ready(&at);
+    }
+    // One for all: a compressor is lent to whoever has something to compress.
+    let options = Options { max_message: MAX_MESSAGE, max_ratio: 1000, ..Options::default() };
+    let pool = Arc::new(Mutex::new(Pool::new(options)));
+    loop {
+        let (stream, _) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+        let connection = Connection::new(pool.clone());
+        Tokio.spawn(Engine::new(stream, connection, Tokio.timer(), (MAX_MESSAGE + HEADROOM) as u32));
+    }
 }
 
-pub(crate) struct Connection {
+struct Connection {
     layer: Layer,
     pool: Arc<Mutex<Pool>>,
 }
@@ -37,7 +59,7 @@ struct Open {
 }
 
 impl Connection {
-    pub(crate) fn new(pool: Arc<Mutex<Pool>>) -> Self {
+    fn new(pool: Arc<Mutex<Pool>>) -> Self {
         let http = Http::accept(clock::now(), &HttpConfig::default());
         Self { layer: Layer::Http(Box::new(http)), pool }
     }
@@ -95,7 +117,7 @@ fn switch(
     let values = offer.extensions().filter_map(|value| str::from_utf8(value).ok());
     let params = extensions::accept(values, &Wanted::default());
     let text = params.map(|params| params.to_string());
-    let fields = offer.accept(None, text.as_deref());
+    let fields = offer.accept(offer.choose(&[PROTOCOL]), text.as_deref());
     http.switch(now, output, fields.as_slice()).is_ok().then_some(params)
 }
 
