@@ -10,6 +10,7 @@ import os
 import re
 import unittest
 from collections.abc import Sequence
+from functools import cache
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -24,9 +25,14 @@ LARGEST = 16 << 20
 """Octets of the largest message that both take."""
 
 
+@cache
 def text(size: int) -> str:
-    """Text of so many octets that does not compress to nothing."""
-    return "".join(chr(ord("a") + i * i // 7 % 26) for i in range(size))
+    """Text of so many octets, of which no part is like another."""
+    random, letters = 1, bytearray()
+    for _ in range(size):
+        random = (random * 1_664_525 + 1_013_904_223) & 0xFFFF_FFFF
+        letters.append(97 + (random >> 28))
+    return letters.decode()
 
 
 def compresses(connection: ClientConnection) -> bool:
@@ -146,7 +152,7 @@ def refuse(connection: ServerConnection, request: Request) -> Response | None:
 def name_another(connection: ServerConnection, request: Request, response: Response) -> Response:
     """The library chooses nothing that was not offered."""
     if request.path == "/other":
-        del response.headers["Sec-WebSocket-Protocol"]
+        response.headers.pop("Sec-WebSocket-Protocol", None)
         response.headers["Sec-WebSocket-Protocol"] = "other"
     return response
 

@@ -11,8 +11,14 @@ const url = `ws://${process.env.ECHO}`;
 const limit = { timeout: 30_000 };
 const sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000, 1 << 20];
 
-/** Text of so many octets that does not compress to nothing. */
-const text = (size) => Array.from({ length: size }, (_, i) => 'abcdefghijklmnopqrstuvwxyz'[Math.floor((i * i) / 7) % 26]).join('');
+/** Text of so many octets, of which no part is like another. */
+function text(size) {
+  let random = 1;
+  return Array.from({ length: size }, () => {
+    random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+    return String.fromCharCode(97 + (random >>> 28));
+  }).join('');
+}
 
 for (const perMessageDeflate of [false, true]) {
   test(`ws, ${perMessageDeflate ? 'compressed' : 'as it is'}`, async (t) => {
@@ -144,9 +150,8 @@ test('what does not open is answered by HTTP', limit, async () => {
 });
 
 /** Runs in the page. */
-async function inThePage({ url, sizes }) {
+async function inThePage({ url, texts }) {
   const found = {};
-  const text = (size) => Array.from({ length: size }, (_, i) => 'abcdefghijklmnopqrstuvwxyz'[Math.floor((i * i) / 7) % 26]).join('');
   const event = (socket, name) => new Promise((resolve) => socket.addEventListener(name, resolve, { once: true }));
   const opened = async (...protocols) => {
     const socket = new WebSocket(url, protocols);
@@ -160,10 +165,10 @@ async function inThePage({ url, sizes }) {
   found.protocol = socket.protocol;
   found.extensions = socket.extensions;
   found.echoed = 0;
-  for (const size of sizes) {
-    socket.send(text(size));
-    found.echoed += (await event(socket, 'message')).data === text(size);
-    const octets = Uint8Array.from({ length: size }, (_, i) => (i * i) >> 3);
+  for (const text of texts) {
+    socket.send(text);
+    found.echoed += (await event(socket, 'message')).data === text;
+    const octets = new TextEncoder().encode(text);
     socket.send(octets);
     found.echoed += same(new Uint8Array((await event(socket, 'message')).data), octets);
   }
@@ -199,7 +204,7 @@ test('Chromium', async (t) => {
   t.after(() => browser.close());
   const tab = await browser.newPage();
   await tab.goto(`http://127.0.0.1:${page.address().port}/`);
-  const found = await tab.evaluate(inThePage, { url, sizes });
+  const found = await tab.evaluate(inThePage, { url, texts: sizes.map(text) });
 
   await t.test('messages of all sizes come back, compressed', () => {
     assert.match(found.extensions, /^permessage-deflate/);

@@ -36,9 +36,14 @@ use tungstenite::{Error, Message, WebSocket};
 /// Where lengths are written differently, and what no buffer takes at once.
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000, 1 << 20];
 
-/// Text of so many octets that does not compress to nothing.
+/// Text of so many octets, of which no part is like another.
 fn text(size: usize) -> String {
-    (0..size).map(|i| char::from(b'a' + (i * i / 7 % 26) as u8)).collect()
+    let mut random = 1_u32;
+    let mut letter = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + (random >> 28) as u8)
+    };
+    (0..size).map(|_| letter()).collect()
 }
 
 /// Our client on somebody's server.
