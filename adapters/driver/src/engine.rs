@@ -29,7 +29,7 @@ const PIECES: usize = 64;
 
 /// Less than this that waits for the rest of its frame is kept in memory of its own size, so that a
 /// peer who sends one octet and then nothing does not keep a whole buffer.
-const SMALL: usize = 4096;
+const SMALL: usize = pool::READ_SIZE / 4;
 
 /// Room that a read should have.
 const READ_ROOM: usize = 8 << 10;

@@ -13,8 +13,9 @@ pub(crate) struct Buffers {
     pub(crate) output: Output,
 }
 
-/// A buffer for reading has this size: large enough that many small messages come with one call.
-pub(crate) const READ_SIZE: usize = 16 << 10;
+/// A buffer for reading has this size: large enough that many small messages come with one call, and
+/// so does one of 16 KiB with its head, which is a usual size of records and pieces.
+pub(crate) const READ_SIZE: usize = 64 << 10;
 
 /// At most so many buffers of each sort wait for their next use, on each thread: as many as are in
 /// use at once by a thread that runs one connection at a time, and some for those that stall.

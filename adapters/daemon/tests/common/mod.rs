@@ -74,10 +74,10 @@ pub(crate) fn run(args: &[&str]) -> Ended {
     start(args).finish()
 }
 
-/// Runs to the end with this on standard input.
+/// Runs to the end with this on standard input, of which a program that refuses reads nothing.
 pub(crate) fn run_with_input(args: &[&str], input: &[u8]) -> Ended {
     let mut program = start(args);
-    program.write(input);
+    let _ = program.input.as_mut().expect("standard input is open").write_all(input);
     program.finish()
 }
 

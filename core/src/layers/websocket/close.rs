@@ -16,9 +16,15 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(super) enum Owed {
     Nothing,
-    Pong(Payload),
-    Close(Payload),
+    Pong(Kept),
+    Close(Kept),
 }
+
+/// A payload that is kept: elsewhere where that can be, since hardly any connection ever has one.
+#[cfg(feature = "alloc")]
+type Kept = alloc::boxed::Box<Payload>;
+#[cfg(not(feature = "alloc"))]
+type Kept = Payload;
 
 /// The payload of a control frame.
 #[derive(Clone, Copy)]
@@ -146,7 +152,7 @@ impl<R: Role> WebSocket<R> {
     fn end(&mut self, by: By, code: CloseCode, sent: CloseCode, reason: &str) -> bool {
         let first = self.life.close(self.now, Ending { by, code });
         if first {
-            self.owed = Owed::Close(Payload::close(sent, reason));
+            self.owed = Owed::Close(Payload::close(sent, reason).into());
             self.tx.open = false;
         }
         first

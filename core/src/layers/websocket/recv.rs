@@ -443,7 +443,7 @@ impl<R: Role> WebSocket<R> {
     fn answer(&mut self, payload: &[u8], out: &mut impl SendBuf) {
         if self.is_open() {
             let sent = self.tx.put(out, FIN | Opcode::Pong as u8, payload);
-            self.owed = if sent { Owed::Nothing } else { Owed::Pong(Payload::new(payload)) };
+            self.owed = if sent { Owed::Nothing } else { Owed::Pong(Payload::new(payload).into()) };
         }
     }
 

@@ -14,14 +14,12 @@ impl<R: Role> WebSocket<R> {
     /// frame. What has no room stays owed. At most two small frames a call.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut impl SendBuf) -> Transport {
         self.tick(now);
-        let (opcode, payload) = match &self.owed {
-            Owed::Nothing => (Opcode::Pong, None),
-            Owed::Pong(payload) => (Opcode::Pong, Some(*payload)),
-            Owed::Close(payload) => (Opcode::Close, Some(*payload)),
+        let sent = match &self.owed {
+            Owed::Nothing => false,
+            Owed::Pong(payload) => self.tx.put(out, FIN | Opcode::Pong as u8, payload.as_slice()),
+            Owed::Close(payload) => self.tx.put(out, FIN | Opcode::Close as u8, payload.as_slice()),
         };
-        if let Some(payload) = payload
-            && self.tx.put(out, FIN | opcode as u8, payload.as_slice())
-        {
+        if sent {
             self.owed = Owed::Nothing;
         }
         if self.is_open() && self.keepalive.poll_ping(self.now) {

@@ -346,6 +346,6 @@ fn another_buffer_does_no_harm() {
 /// Many of them wait for long: what each costs is known.
 #[test]
 fn it_is_small() {
-    assert!(size_of::<WebSocket<Server>>() <= 312, "{}", size_of::<WebSocket<Server>>());
+    assert!(size_of::<WebSocket<Server>>() <= 200, "{}", size_of::<WebSocket<Server>>());
     assert_eq!(HEADROOM, 139);
 }
