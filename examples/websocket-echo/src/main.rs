@@ -1,35 +1,85 @@
-//! A WebSocket server of your own: every message goes back to who sent it.
+//! `cargo run --release -p example-websocket-echo -- COMMAND`:
 //!
-//! The one idea: the layers of a connection are machines, and yours is what puts them together. Here a
-//! request of HTTP becomes a WebSocket, with permessage-deflate where the client offers it; the engine
-//! that moves the octets is the one under every server of ours.
-//!
-//! `cargo run --release -p example-websocket-echo -- 9001` serves port 9001 of this machine until it is
-//! ended. Without a port it takes any, and says which.
-
-mod connection;
+//! - `serve [PORT]` sends every message back to who sent it, until it is ended; without a port it takes any,
+//!   and says which;
+//! - `client URL` sends each line that it reads, and prints what comes back for it;
+//! - `autobahn URL` has the Autobahn test suite that serves there try our client in all its cases.
 
 use std::error::Error;
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead as _, stdin};
 
-use bowline_core::websocket::deflate::{Options, Pool};
-use bowline_driver::{Engine, Listener, Runtime};
-use bowline_tokio::Tokio;
+use bowline_core::websocket::extensions::Offer;
+use bowline_core::websocket::{CloseCode, Kind};
+use example_websocket_echo::client::{Client, Received, Wanted};
+use example_websocket_echo::server;
 
-use connection::{Connection, MAX_MESSAGE};
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).unwrap_or("0".into());
-    let mut listener = Tokio.bind(format!("127.0.0.1:{port}").parse()?).await?;
-    println!("listening on {}", listener.local_address()?);
-    // One for all: a compressor is lent to whoever has something to compress.
-    let options = Options { max_message: MAX_MESSAGE, max_ratio: 1000, ..Options::default() };
-    let pool = Arc::new(Mutex::new(Pool::new(options)));
-    loop {
-        let (stream, _) = poll_fn(|cx| listener.poll_accept(cx)).await?;
-        let connection = Connection::new(pool.clone());
-        Tokio.spawn(Engine::new(stream, connection, Tokio.timer(), connection::max_frame()));
+/// What is offered to every server: what it makes of the window that we compress with.
+const WANTED: Wanted<'static> = Wanted {
+    protocols: "",
+    deflate: Some(Offer {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: None,
+        client_max_window_bits: Some(None),
+    }),
+};
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve"] => serve("0"),
+        ["serve", port] => serve(port),
+        ["client", url] => client(url),
+        ["autobahn", url] => autobahn(url),
+        _ => Err("serve [PORT] | client URL | autobahn URL".into()),
     }
+}
+
+fn serve(port: &str) -> Result<()> {
+    let address = format!("127.0.0.1:{port}").parse()?;
+    Ok(server::run(address, |at| println!("listening on ws://{at}"))?)
+}
+
+fn client(url: &str) -> Result<()> {
+    let mut client = Client::connect(url, &WANTED)?;
+    for line in stdin().lock().lines() {
+        client.send(Kind::Text, line?.as_bytes())?;
+        match client.receive()? {
+            Some(Received::Message(_, payload)) => println!("{}", String::from_utf8_lossy(&payload)),
+            other => return Err(format!("no answer, but {other:?}").into()),
+        }
+    }
+    client.close(CloseCode::NORMAL, "")?;
+    while client.receive()?.is_some() {}
+    Ok(())
+}
+
+/// Each case is a connection of its own on which all comes back that the suite sends, whether that is right or
+/// wrong: it sees by itself how we take it.
+fn autobahn(url: &str) -> Result<()> {
+    let mut counted = None;
+    echo(&format!("{url}/getCaseCount"), |payload| counted = Some(payload.to_vec()))?;
+    let count: usize = String::from_utf8(counted.ok_or("no count of cases came")?)?.parse()?;
+    for case in 1..=count {
+        if let Err(error) = echo(&format!("{url}/runCase?case={case}&agent=bowline"), |_| ()) {
+            eprintln!("case {case}: {error}");
+        }
+    }
+    println!("{count} cases");
+    echo(&format!("{url}/updateReports?agent=bowline"), |_| ())
+}
+
+/// Sends back what comes, until the connection ends.
+fn echo(url: &str, mut see: impl FnMut(&[u8])) -> Result<()> {
+    let mut client = Client::connect(url, &WANTED)?;
+    while let Some(received) = client.receive()? {
+        if let Received::Message(kind, payload) = received {
+            see(&payload);
+            // The server may have begun to close meanwhile.
+            let _ = client.send(kind, &payload);
+        }
+    }
+    Ok(())
 }

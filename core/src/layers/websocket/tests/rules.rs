@@ -165,6 +165,32 @@ fn messages_have_a_limit() {
     assert_eq!(end.told(), told);
 }
 
+/// A million fragments of one octet each: a message of them comes to its end long before, and a stream of
+/// them takes no more memory than one read.
+#[test]
+fn a_million_fragments() {
+    const MANY: usize = 1000;
+    let config = Config::default();
+    let fragments = masked(CONTINUATION, b"x").repeat(MANY);
+    for carries in [Carries::Messages, Carries::Pieces, Carries::Stream] {
+        let mut end = server(carries);
+        end.feed(at(1), &masked(BINARY, b"x"));
+        let mut fed = 0;
+        while fed < 1_000_000 && end.ws.is_open() {
+            end.feed(at(1), &fragments);
+            (end.told, fed) = (end.told.pop().into_iter().collect(), fed + MANY);
+        }
+        if carries == Carries::Stream {
+            assert_eq!((end.stream.len(), end.told()), (1_000_001, Vec::new()));
+            assert!(end.input.memory() <= 2 * fragments.len(), "{}", end.input.memory());
+        } else {
+            assert!(matches!(end.told()[..], [Told::Closed { code: CloseCode::TOO_BIG, .. }]));
+            let each = u64::from(config.fragment_cost) + 1;
+            assert!(fed as u64 <= config.max_message / each + MANY as u64, "{fed}");
+        }
+    }
+}
+
 /// [MQTT-6.0.0-1], and our own dialects likewise.
 #[test]
 fn a_stream_is_binary() {
