@@ -117,7 +117,7 @@ impl Sessions {
             let place = Place { epoch: topic.epoch(), offset: member.next, stamp };
             match self.hand_out_past(now, index, member, value, place, take) {
                 Take::Blocked => return Step::Blocked,
-                Take::Taken => *taken += 1,
+                Take::Taken | Take::Sized(_) => *taken += 1,
                 Take::Never => {}
             }
             member.next += 1;
@@ -166,12 +166,13 @@ impl Sessions {
         match result {
             Take::Blocked => {}
             Take::Never => self.counters.dropped.refused += 1,
-            Take::Taken => {
+            Take::Taken | Take::Sized(_) => {
+                let on_wire = if let Take::Sized(octets) = result { octets } else { size };
                 self.counters.messages_out += 1;
                 self.counters.bytes_out += u64::from(size);
                 let s = &mut self.all[index];
                 if let Some(lane) = s.lane_of(sid) {
-                    lane.used += u64::from(varint_octets(sid) + size);
+                    lane.used += u64::from(varint_octets(sid) + on_wire);
                 }
             }
         }

@@ -6,4 +6,5 @@ mod delivery;
 mod ending;
 mod flow;
 mod requests;
+mod rooms;
 mod world;
