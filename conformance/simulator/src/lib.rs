@@ -57,6 +57,7 @@ mod oracle;
 mod pipe;
 mod plan;
 mod rng;
+mod rooms;
 mod trace;
 mod trouble;
 mod world;
@@ -67,6 +68,7 @@ pub use mutant::Mutant;
 pub use plan::Scenario;
 
 use broker::Broker;
+use rooms::Rooms;
 use trace::Words;
 use world::World;
 
@@ -78,6 +80,8 @@ pub enum Kind {
     Session,
     /// Clients of MQTT, and a server with a store that outlives it.
     Broker,
+    /// Members of a room over our own protocol and typed JSON, and a server with such a store.
+    Rooms,
 }
 
 impl Kind {
@@ -87,6 +91,7 @@ impl Kind {
         match self {
             Kind::Session => "session",
             Kind::Broker => "broker",
+            Kind::Rooms => "rooms",
         }
     }
 }
@@ -123,7 +128,8 @@ pub struct Outcome {
     pub hash: u64,
     /// Messages published and delivered, requests and responses.
     pub messages: u64,
-    /// Connections made, sessions resumed, sessions lost.
+    /// Connections made, sessions resumed, sessions lost; of rooms, how often a member was recovered
+    /// and was not.
     pub connections: [u64; 3],
     /// How often the server died and began again from its store.
     pub deaths: u64,
@@ -154,6 +160,7 @@ fn run_once(seed: u64, options: &Options, words: Words) -> Outcome {
     match options.kind {
         Kind::Session => run_sessions(seed, options, words),
         Kind::Broker => run_broker(seed, options, words),
+        Kind::Rooms => run_rooms(seed, options, words),
     }
 }
 
@@ -166,6 +173,21 @@ fn run_broker(seed: u64, options: &Options, words: Words) -> Outcome {
         hash: world.trace.hash(),
         messages: world.messages(),
         connections: [world.tally.connections, world.tally.resumed, world.tally.lost],
+        deaths: world.tally.deaths,
+        virtual_time: Duration::from_nanos(world.now),
+        lines: world.trace.take_lines(),
+    }
+}
+
+fn run_rooms(seed: u64, options: &Options, words: Words) -> Outcome {
+    let mut world = Rooms::new(seed, options.messages, options.mutant, words);
+    world.run();
+    Outcome {
+        name: Kind::Rooms.name(),
+        wrong: world.wrong.take(),
+        hash: world.trace.hash(),
+        messages: world.messages(),
+        connections: [world.tally.connections, world.tally.recovered, world.tally.lost],
         deaths: world.tally.deaths,
         virtual_time: Duration::from_nanos(world.now),
         lines: world.trace.take_lines(),

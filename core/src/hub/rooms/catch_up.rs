@@ -77,8 +77,11 @@ impl Sessions {
         loop {
             let topic = tables.histories.at(room.topic);
             let kept = topic.kept();
-            // What is not kept any more is lost: the offsets say so.
-            member.next = member.next.max(kept.start);
+            // What is not kept any more is lost: the offsets say so, and what is told of the joining.
+            if member.next < kept.start {
+                member.recovered &= member.next > member.until;
+                member.next = kept.start;
+            }
             if member.tell && (!member.catching || member.next > member.until) {
                 let members = Members::new(room, &self.all);
                 let Some(state) = room.members.get(&index) else { return Step::Done };

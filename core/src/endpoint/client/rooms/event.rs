@@ -20,7 +20,7 @@ impl RoomId {
 }
 
 /// A place in a room's messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomPlace {
     /// What tells the room's offsets from those of an earlier room of its name, and from those that
     /// a crash of the server took back.

@@ -93,7 +93,9 @@ impl Client {
         }
         room.joined = true;
         let Joined { id, epoch, offset, .. } = *joined;
-        let had = room.place.filter(|place| place.epoch == epoch);
+        // Behind a restart the epoch is another, and who has seen nothing that was lost is recovered all
+        // the same: the offsets go on.
+        let had = room.place.filter(|place| joined.recovered || place.epoch == epoch);
         let recovered = joined.recovered && had.is_some() && !room.overrun;
         let held = core::mem::take(&mut room.held);
         held.iter().for_each(|message| self.rooms.held.remove(message));

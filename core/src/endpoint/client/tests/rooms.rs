@@ -46,12 +46,6 @@ struct Seen {
     not_shown: usize,
 }
 
-impl Default for RoomPlace {
-    fn default() -> Self {
-        RoomPlace { epoch: 0, offset: 0 }
-    }
-}
-
 struct Member {
     client: Client,
     line: Option<Line>,
@@ -238,7 +232,7 @@ impl Member {
                 }
                 ClientEvent::Lost => self.lost += 1,
                 ClientEvent::Refused { publish, status, .. } => {
-                    self.refused.extend(publish.map(|p| (p, status)))
+                    self.refused.extend(publish.map(|p| (p, status)));
                 }
                 ClientEvent::Accepted { publish } => assert!(self.accepted.insert(publish)),
                 ClientEvent::Closed { reason, .. } => panic!("{reason}"),
@@ -254,10 +248,9 @@ impl Seen {
         assert_eq!(self.ended, None, "the end is the last");
         match event {
             RoomEvent::Joined { place, recovered, members, member } => {
-                assert!(!recovered || place.epoch == self.last.epoch, "recovered within an epoch");
+                self.last.epoch = place.epoch;
                 // What was not recovered begins anew.
                 if !recovered {
-                    self.last.epoch = place.epoch;
                     self.last.offset = u64::MAX;
                 }
                 (self.name, self.count) = (member, members);
