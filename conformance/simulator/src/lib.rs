@@ -46,6 +46,19 @@
 //! - **The last value** of a topic is what its publisher was last told to be accepted, or a later one.
 //! - **At rest** nothing is left over: no delivery, no identifier, no message without a use; and a
 //!   server that dies then makes no difference.
+//!
+//! # Worlds with a room
+//!
+//! Members over our own protocol, by the client of the core, and over typed JSON in a WebSocket, in a
+//! room of any policy, and a server with such a store ([`Kind::Rooms`]). Then:
+//!
+//! - **Nothing acknowledged is lost**: it is in the room's history, as long as that is kept.
+//! - **A key makes one of two**: a message is in the room as often as its sender's session was lost, or
+//!   the server died, before it was acknowledged; and once more.
+//! - **Nobody misses anything unsaid**: offsets follow one another, behind a death and its new epoch
+//!   too, but where a member was told that it was not recovered, or how many are missed.
+//! - **One place is one message**, whoever looks: numbers that a death took back are of another epoch.
+//! - **At rest** everyone is at the newest message, saw what the room keeps, and sees who is there.
 
 mod app;
 mod broker;
