@@ -119,7 +119,11 @@ impl Page {
         match (e["type"].as_str().unwrap_or_default(), e["kind"].as_str().unwrap_or_default()) {
             ("$welcome", _) => self.welcomed(e),
             ("$joined", _) if e["ref"] == format!("j{}", self.joins) => self.on_joined(p),
-            ("$joined", _) => Vec::new(),
+            // What came of a joining that does not count any more comes again.
+            ("$joined" | "$ok", _) => {
+                self.held.clear();
+                Vec::new()
+            }
             ("$ack", _) => {
                 let place = p["offset"].as_u64().map(|offset| (epoch_of(&p["epoch"]), offset));
                 self.done(e).into_iter().for_each(|number| self.told.push(Told::Accepted { number, place }));
