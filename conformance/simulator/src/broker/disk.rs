@@ -199,6 +199,9 @@ impl Disk {
     /// What the server is told after it died: the tables, unless a fault on purpose changes them.
     pub(crate) fn load(&self) -> Vec<Operation> {
         let mut all = self.tables.load();
+        if self.mutant == Some(Mutant::ForgetEpoch) {
+            all.retain(|operation| !matches!(operation, Operation::HistoryBegan { .. }));
+        }
         if self.mutant == Some(Mutant::ReverseQueue) {
             let queued = |o: &Operation| matches!(o, Operation::Queued { .. });
             if let Some(first) = all.iter().position(queued) {
@@ -218,7 +221,6 @@ const fn is_forgotten(mutant: Option<Mutant>, operation: &Operation) -> bool {
         Some(Mutant::ForgetSent) => matches!(operation, Operation::Sent { .. }),
         Some(Mutant::ForgetReleased) => matches!(operation, Operation::Released { .. }),
         Some(Mutant::ForgetTask) => matches!(operation, Operation::TaskAdded { .. }),
-        Some(Mutant::ForgetEpoch) => matches!(operation, Operation::HistoryBegan { .. }),
         Some(Mutant::ForgetRetained) => matches!(operation, Operation::Retained { .. }),
         Some(Mutant::ForgetSubscription) => matches!(operation, Operation::SubscriptionAdded { .. }),
         _ => false,

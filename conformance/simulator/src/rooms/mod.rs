@@ -288,6 +288,7 @@ impl Rooms {
             let judged = self.oracle.told(c, &told);
             if let Told::Joined { place, recovered: false, .. } = told
                 && reads_nothing
+                && self.plan.is_lossless()
             {
                 self.oracle.at(c, place.1);
             }
