@@ -14,7 +14,9 @@ use async_std::os::unix::net::{UnixListener, UnixStream};
 use bowline_driver::core::time::Instant;
 use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
 
-pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::client::{
+    self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
+};
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
 
@@ -26,6 +28,9 @@ pub type Client = client::Client<AsyncStd>;
 
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<AsyncStd>;
+
+/// A room that a client is in.
+pub type Room = client::Room<AsyncStd>;
 
 /// An MQTT client on async-std, of any broker.
 ///

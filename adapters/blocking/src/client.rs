@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bowline_driver::client::{
-    self, Builder, ClientEvent, Error, Message, Publish, Reason, Request, Response, SubscribeOptions,
+    self, Builder, ClientEvent, Error, JoinOptions, Message, Publish, PublishId, Reason, Request, Response,
+    RoomEvent, RoomPlace, RoomPublish, SubscribeOptions,
 };
 use bowline_driver::handler::{Call, IntoReply};
 use bowline_driver::{Runtime, Timer, clock};
@@ -110,6 +111,15 @@ impl Client {
         block_on(self.0.subscribe(filter, options)).map(Subscription)
     }
 
+    /// Enters the room `name`, and stays in it over all connections to come.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn join(&self, name: &str, options: JoinOptions<'_>) -> Result<Room, Error> {
+        block_on(self.0.join(name, options)).map(Room)
+    }
+
     /// Asks one of those who serve `topic`, and waits for the answer.
     ///
     /// # Errors
@@ -200,6 +210,51 @@ macro_rules! waiting {
 waiting! {
     /// The messages of one subscription. Dropping it ends the subscription.
     Subscription(client::Subscription<Threads>) gives Message
+}
+
+waiting! {
+    /// A room: what happens in it. Dropping it leaves the room.
+    Room(client::Room<Threads>) gives RoomEvent
+}
+
+impl Room {
+    /// Sends to the room: done when the server has it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn send(&self, payload: impl Into<Bytes>) -> Result<PublishId, Error> {
+        self.send_with(RoomPublish::new(payload))
+    }
+
+    /// The same with properties, or under a key of the application's own.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn send_with(&self, publish: RoomPublish<'_>) -> Result<PublishId, Error> {
+        block_on(self.0.send_with(publish))
+    }
+
+    /// Sets what others see of this client, at most 4,096 octets.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn show(&self, data: &[u8]) -> Result<(), Error> {
+        block_on(self.0.show(data))
+    }
+
+    /// Leaves: done when the server knows.
+    pub fn leave(self) {
+        block_on(self.0.leave());
+    }
+
+    /// The last message that was taken here: to join with `since` later.
+    #[must_use]
+    pub const fn place(&self) -> Option<RoomPlace> {
+        self.0.place()
+    }
 }
 
 waiting! {

@@ -30,12 +30,13 @@ mod server;
 mod thread;
 
 pub use bowline_driver::client::{
-    Builder as ClientBuilder, ClientConfig, ClientEvent, Credentials, Error, Message, Publish, Reason,
-    Request, Response, SubscribeOptions,
+    Builder as ClientBuilder, ClientConfig, ClientEvent, Credentials, Error, JoinOptions, Message, Presence,
+    PresenceMode, Publish, PublishId, Reason, Request, Response, RoomEvent, RoomMessage, RoomPlace,
+    RoomPublish, SubscribeOptions,
 };
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{ServerConfig, ServerEvent, StartError};
-pub use client::{Client, Events, Responses, Subscription};
+pub use client::{Client, Events, Responses, Room, Subscription};
 pub use runtime::{Incoming, Stream, Threads};
 pub use server::{Builder, Server};
 pub use thread::{ThreadTimer, block_on};

@@ -57,6 +57,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sub(args) => drive(narrow()?, client::subscribe::run(args)),
         Command::Req(args) => drive(narrow()?, client::request::run(args)),
         Command::Reply(args) => drive(narrow()?, client::reply::run(args)),
+        Command::Room(args) => drive(narrow()?, client::room::run(args)),
         Command::MqttPub(args) => drive(narrow()?, client::mqtt::publish(*args)),
         Command::MqttSub(args) => drive(narrow()?, client::mqtt::subscribe(*args)),
         Command::MqttReq(args) => drive(narrow()?, client::mqtt::request(*args)),

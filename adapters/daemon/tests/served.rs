@@ -81,6 +81,29 @@ fn a_group_shares_its_messages() {
 }
 
 #[test]
+fn a_room_is_talked_in() {
+    let server = Server::start();
+    let ann = server.start_client(&["room", "lobby", "--say-ready", "--listen", "--presence", "-C", "2"]);
+    ann.err_line("in the room lobby");
+    run_with_input(&server.args(&["room", "lobby", "--data", "bob"]), b"one\ntwo\n").expect(0);
+    let heard = ann.finish().expect(0).out;
+    let said: Vec<&str> = heard.lines().filter(|line| !line.starts_with('*')).collect();
+    assert_eq!(said, ["one", "two"], "{heard}");
+    assert!(heard.contains(" is here"), "{heard}");
+    let last = server.run_client(&["room", "lobby", "-l", "--json", "--last", "2", "-C", "1"]).expect(0).out;
+    let events: Vec<serde_json::Value> =
+        last.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    assert_eq!((&events[0]["event"], &events[0]["recovered"]), (&"joined".into(), &false.into()));
+    assert_eq!((&events[1]["event"], &events[1]["payload"]), (&"message".into(), &"one".into()));
+    let place = events[1]["place"].as_str().expect("a place");
+    let behind = server.run_client(&["room", "lobby", "-l", "--since", place, "-C", "1"]).expect(0);
+    assert_eq!(behind.out, "two\n");
+    server.run_client(&["room", "lobby", "-l", "-C", "1", "-W", "0.2"]).expect(3);
+    let refused = server.run_client(&["room", "a/#"]).expect(1);
+    assert!(refused.err.contains("the room a/# is not joined"), "{}", refused.err);
+}
+
+#[test]
 fn waiting_ends() {
     let server = Server::start();
     let none = server.run_client(&["sub", "-W", "0.2", "nothing"]).expect(3);

@@ -45,7 +45,9 @@ use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
-pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::client::{
+    self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
+};
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
 
@@ -57,6 +59,9 @@ pub type Client = client::Client<Smol>;
 
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<Smol>;
+
+/// A room that a client is in.
+pub type Room = client::Room<Smol>;
 
 /// An MQTT client on smol, of any broker.
 ///

@@ -43,7 +43,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
 
 pub use bowline_driver::DEFAULT_PORT;
-pub use bowline_driver::client::{self, ClientConfig, Publish, Request, SubscribeOptions};
+pub use bowline_driver::client::{
+    self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
+};
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
 
@@ -55,6 +57,9 @@ pub type Client = client::Client<Tokio>;
 
 /// The messages of one subscription.
 pub type Subscription = client::Subscription<Tokio>;
+
+/// A room that a client is in.
+pub type Room = client::Room<Tokio>;
 
 /// An MQTT client on tokio, of any broker.
 ///

@@ -1,6 +1,6 @@
 //! One story that every runtime's adapter must tell in the same words.
 //!
-//! A server and three clients over loopback sockets: messages of both qualities, requests, cut
+//! A server and three clients over loopback sockets: messages of both qualities, requests, a room, cut
 //! transports, a subscriber that stalls, a drain. Each step waits for its answer and none for a
 //! time, so the log is the same on every runtime and machine.
 
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bowline_driver::Runtime;
 use bowline_driver::client::{
-    Client, ClientEvent, Error, Events, Message, Publish, Request, RetainHandling, SubscribeOptions,
-    Subscription,
+    Client, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling, Room,
+    RoomEvent, SubscribeOptions, Subscription,
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
@@ -35,6 +35,21 @@ impl Story {
     async fn hear<R: Runtime>(&mut self, who: &str, messages: &mut Subscription<R>, count: usize) {
         for _ in 0..count {
             let line = messages.next().await.map_or("nothing".into(), |m| show(&m));
+            self.tell(format!("{who} hears {line}"));
+        }
+    }
+
+    async fn attend<R: Runtime>(&mut self, who: &str, room: &mut Room<R>, count: usize) {
+        for _ in 0..count {
+            let line = match room.next().await {
+                Some(RoomEvent::Joined { recovered, members, .. }) => {
+                    format!("that it is in the room, recovered: {recovered}, {members} there")
+                }
+                Some(RoomEvent::Message(m)) => {
+                    format!("#{} {}", m.place.offset, String::from_utf8_lossy(m.message.payload()))
+                }
+                other => format!("{other:?}"),
+            };
             self.tell(format!("{who} hears {line}"));
         }
     }
@@ -107,6 +122,7 @@ async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
     requests(&mut log, &a.client, &b.client).await;
     cuts(&mut log, &a, &b, &mut heard).await;
     drop(heard);
+    rooms(&mut log, &a, &b).await;
     stall(&mut log, &a.client, &b.client).await;
     drain(&mut log, &server, a, b).await;
     log.0
@@ -198,6 +214,34 @@ async fn cuts<R: Runtime>(
     a.cut.mend();
     log.until("a", &mut events, "connected").await;
     log.hear("b", heard, 3).await;
+}
+
+/// What is said in a room while a line is cut comes when the client is back in it.
+async fn rooms<R: Runtime>(log: &mut Story, a: &Person<R>, b: &Person<R>) {
+    let refused = a.client.join("a/+", JoinOptions::default()).await.err();
+    log.tell(format!("a bad room: {}", refused.is_some()));
+    let speaker = a.client.join("lobby", JoinOptions::default()).await.expect("a good name");
+    let mut room = b.client.join("lobby", JoinOptions::default()).await.expect("a good name");
+    speaker.send("hello").await.expect("accepted");
+    log.attend("b", &mut room, 2).await;
+    let mut events = b.client.events();
+    b.cut.cut();
+    log.until("b", &mut events, "disconnected").await;
+    for text in ["are you", "there?"] {
+        speaker.send(text).await.expect("accepted");
+    }
+    b.cut.mend();
+    log.until("b", &mut events, "connected").await;
+    log.attend("b", &mut room, 3).await;
+
+    let since = room.place();
+    room.leave().await;
+    speaker.send("gone?").await.expect("accepted");
+    let mut room =
+        b.client.join("lobby", JoinOptions { since, ..JoinOptions::default() }).await.expect("again");
+    log.attend("b", &mut room, 2).await;
+    room.leave().await;
+    speaker.leave().await;
 }
 
 /// A subscription that is not read holds up itself alone.

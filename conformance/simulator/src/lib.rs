@@ -46,6 +46,19 @@
 //! - **The last value** of a topic is what its publisher was last told to be accepted, or a later one.
 //! - **At rest** nothing is left over: no delivery, no identifier, no message without a use; and a
 //!   server that dies then makes no difference.
+//!
+//! # Worlds with a room
+//!
+//! Members over our own protocol, by the client of the core, and over typed JSON in a WebSocket, in a
+//! room of any policy, and a server with such a store ([`Kind::Rooms`]). Then:
+//!
+//! - **Nothing acknowledged is lost**: it is in the room's history, as long as that is kept.
+//! - **A key makes one of two**: a message is in the room as often as its sender's session was lost, or
+//!   the server died, before it was acknowledged; and once more.
+//! - **Nobody misses anything unsaid**: offsets follow one another, behind a death and its new epoch
+//!   too, but where a member was told that it was not recovered, or how many are missed.
+//! - **One place is one message**, whoever looks: numbers that a death took back are of another epoch.
+//! - **At rest** everyone is at the newest message, saw what the room keeps, and sees who is there.
 
 mod app;
 mod broker;
@@ -57,6 +70,7 @@ mod oracle;
 mod pipe;
 mod plan;
 mod rng;
+mod rooms;
 mod trace;
 mod trouble;
 mod world;
@@ -67,6 +81,7 @@ pub use mutant::Mutant;
 pub use plan::Scenario;
 
 use broker::Broker;
+use rooms::Rooms;
 use trace::Words;
 use world::World;
 
@@ -78,6 +93,8 @@ pub enum Kind {
     Session,
     /// Clients of MQTT, and a server with a store that outlives it.
     Broker,
+    /// Members of a room over our own protocol and typed JSON, and a server with such a store.
+    Rooms,
 }
 
 impl Kind {
@@ -87,6 +104,7 @@ impl Kind {
         match self {
             Kind::Session => "session",
             Kind::Broker => "broker",
+            Kind::Rooms => "rooms",
         }
     }
 }
@@ -123,7 +141,8 @@ pub struct Outcome {
     pub hash: u64,
     /// Messages published and delivered, requests and responses.
     pub messages: u64,
-    /// Connections made, sessions resumed, sessions lost.
+    /// Connections made, sessions resumed, sessions lost; of rooms, how often a member was recovered
+    /// and was not.
     pub connections: [u64; 3],
     /// How often the server died and began again from its store.
     pub deaths: u64,
@@ -154,6 +173,7 @@ fn run_once(seed: u64, options: &Options, words: Words) -> Outcome {
     match options.kind {
         Kind::Session => run_sessions(seed, options, words),
         Kind::Broker => run_broker(seed, options, words),
+        Kind::Rooms => run_rooms(seed, options, words),
     }
 }
 
@@ -166,6 +186,21 @@ fn run_broker(seed: u64, options: &Options, words: Words) -> Outcome {
         hash: world.trace.hash(),
         messages: world.messages(),
         connections: [world.tally.connections, world.tally.resumed, world.tally.lost],
+        deaths: world.tally.deaths,
+        virtual_time: Duration::from_nanos(world.now),
+        lines: world.trace.take_lines(),
+    }
+}
+
+fn run_rooms(seed: u64, options: &Options, words: Words) -> Outcome {
+    let mut world = Rooms::new(seed, options.messages, options.mutant, words);
+    world.run();
+    Outcome {
+        name: Kind::Rooms.name(),
+        wrong: world.wrong.take(),
+        hash: world.trace.hash(),
+        messages: world.messages(),
+        connections: [world.tally.connections, world.tally.recovered, world.tally.lost],
         deaths: world.tally.deaths,
         virtual_time: Duration::from_nanos(world.now),
         lines: world.trace.take_lines(),

@@ -41,7 +41,8 @@ enum Command {
 #[derive(Args)]
 struct World {
     /// Whose worlds: `session`, clients of our own protocol and a server that keeps nothing; `broker`,
-    /// clients of MQTT and a server with a store, which dies again and again.
+    /// clients of MQTT and a server with a store, which dies again and again; `rooms`, members of a room
+    /// over our own protocol and typed JSON, and such a server.
     #[arg(long = "world", value_parser = kind, default_value = "session")]
     kind: Kind,
     /// What worlds of sessions are about; else each seed chooses.
@@ -60,10 +61,10 @@ fn scenario(name: &str) -> Result<Scenario, String> {
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    [Kind::Session, Kind::Broker]
+    [Kind::Session, Kind::Broker, Kind::Rooms]
         .into_iter()
         .find(|kind| kind.name() == name)
-        .ok_or_else(|| "there are: session, broker".into())
+        .ok_or_else(|| "there are: session, broker, rooms".into())
 }
 
 fn main() -> ExitCode {

@@ -46,11 +46,17 @@ pub enum Mutant {
     ReverseQueue,
     /// Of a broker: its clients do not know what they received with QoS 2.
     ForgetAsClient,
+    /// Of a room: the epoch of its numbers is not stored, nor that a restart begins another.
+    ForgetEpoch,
+    /// Of a room: a page sends again under another key.
+    ForgetKey,
+    /// Of a room: the last message that a member reads back vanishes.
+    LoseHistory,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 21] = [
+    pub const ALL: [Mutant; 24] = [
         Mutant::LoseDelivery,
         Mutant::RepeatDelivery,
         Mutant::SwapDeliveries,
@@ -72,6 +78,9 @@ impl Mutant {
         Mutant::ForgetSubscription,
         Mutant::ReverseQueue,
         Mutant::ForgetAsClient,
+        Mutant::ForgetEpoch,
+        Mutant::ForgetKey,
+        Mutant::LoseHistory,
     ];
 
     /// Whether it strikes at this occasion: most strike once.

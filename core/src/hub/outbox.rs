@@ -442,8 +442,10 @@ impl Sessions {
             return Step::Window;
         }
         let message = pool.get(entry.message);
+        let mut on_wire = message.size();
         match take(&delivery(entry, message, pool.place(entry.message), overlaps, true)) {
             Take::Taken => {}
+            Take::Sized(octets) => on_wire = octets,
             Take::Never if s.by_id => {
                 s.unacked.remove(s.again as usize);
                 s.acked += 1;
@@ -457,7 +459,7 @@ impl Sessions {
         }
         let size = message.size();
         if let Some(lane) = lane {
-            lane.used += u64::from(varint_octets(entry.sid) + size);
+            lane.used += u64::from(varint_octets(entry.sid) + on_wire);
         }
         s.again += 1;
         counters.messages_out += 1;
@@ -567,7 +569,7 @@ impl Sessions {
                 return Step::Skipped;
             };
             match take(&Delivery::Request { id, sid, timeout, message }) {
-                Take::Taken => calls.sent(leg),
+                Take::Taken | Take::Sized(_) => calls.sent(leg),
                 Take::Blocked => return Step::Refused,
                 Take::Never => {
                     self.lost.push(leg);
@@ -584,14 +586,16 @@ impl Sessions {
                 self.forget(index, entry);
                 return Step::Skipped;
             }
+            let mut on_wire = size;
             match take(&delivery(entry, message, pool.place(entry.message), overlaps, false)) {
                 Take::Taken => {}
+                Take::Sized(octets) => on_wire = octets,
                 Take::Blocked => return Step::Refused,
                 Take::Never => return self.drop_first(index, lane, entry),
             }
             counters.messages_out += 1;
             counters.bytes_out += u64::from(size);
-            varint_octets(sid) + size
+            varint_octets(sid) + on_wire
         };
         s.queue(lane).pop_front();
         if entry.reliable() {

@@ -201,8 +201,13 @@ impl Client {
             }
             Event::Message(message) => {
                 let (deflate, pool) = self.deflate.as_mut()?; // else none is compressed
-                match deflate.inflate(pool, message) {
-                    Ok(message) => Some(Received::Message(message.kind, message.payload.to_vec())),
+                let mut memory = Vec::new();
+                match deflate.inflate(pool, message, &mut memory) {
+                    Ok(Message { kind, payload, .. }) => {
+                        let size = payload.len();
+                        memory.truncate(size);
+                        Some(Received::Message(kind, memory))
+                    }
                     Err(fault) => match self.layer.close_with_fault(now, fault)? {
                         Event::Closed(closed) => Some(Received::closed(&closed)),
                         _ => None,

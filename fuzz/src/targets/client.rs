@@ -5,21 +5,22 @@
 //! `client_websocket` is the same over a WebSocket. Noise is then its frames and the answer that opens it,
 //! and whatever comes, what the client says keeps to RFC 6455.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bowline_core::backoff;
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::client::{
-    Carrier, Client, ClientConfig, ClientError, ClientEvent, Credentials, Publish, PublishId, QueueLimits,
-    Reply, Request, RequestHandle, RequestId, SubscribeOptions, SubscriptionId, WhenFull,
+    Carrier, Client, ClientConfig, ClientError, ClientEvent, Credentials, JoinOptions, PresenceMode, Publish,
+    PublishId, QueueLimits, Reply, Request, RequestHandle, RequestId, RoomEvent, RoomId, RoomPlace,
+    RoomPublish, SubscribeOptions, SubscriptionId, WhenFull,
 };
 use bowline_core::entropy::Seeded;
 use bowline_core::http::{self, RequestHead};
 use bowline_core::session::{
-    self, Code, Config, Counts, Drain, Event, Limits, Message, Outcome, Properties, ResumeKey, Session,
-    SessionId, Transport, Welcome,
+    self, Code, Config, Counts, Drain, Event, Features, Limits, Message, Outcome, Properties, ResumeKey,
+    Session, SessionId, Transport, Welcome,
 };
 use bowline_core::status::Status;
 use bowline_core::time::{Instant, Why};
@@ -87,6 +88,25 @@ enum Step<'a> {
         size: u8,
         more: bool,
     },
+    Join {
+        room: u8,
+        credit: Option<u8>,
+        since: Option<u8>,
+        history: u8,
+        presence: u8,
+        echo: bool,
+        auto_grant: bool,
+    },
+    Leave(u8),
+    Send {
+        which: u8,
+        size: u16,
+        key: Option<u8>,
+    },
+    Show {
+        which: u8,
+        size: u8,
+    },
     Ping,
     Drain(u8),
     Close,
@@ -129,6 +149,9 @@ enum Say<'a> {
     Request { id: u8, subscription: u8, millis: u16, payload: &'a [u8] },
     Cancel(u8),
     Subscribe(u8),
+    Recorded { id: u8, offset: u8, size: u8, key: Option<u8> },
+    Joined { id: u8, epoch: u8, offset: u8, recovered: bool },
+    Presence { id: u8, member: bool, gone: bool, data: &'a [u8] },
     Drain { seconds: u8, retry: u8, endpoint: bool },
     Ping,
     Close(u8),
@@ -174,6 +197,9 @@ struct World {
     requests: BTreeSet<RequestId>,
     subscriptions: Vec<SubscriptionId>,
     handles: Vec<RequestHandle>,
+    rooms: Vec<RoomId>,
+    /// The offset that came last of each room.
+    offsets: BTreeMap<RoomId, u64>,
     closed: bool,
     /// Whether it was told to end.
     ending: bool,
@@ -201,13 +227,19 @@ fn run(data: &[u8], web: bool) {
         client: Client::new(now, config, Box::new(Seeded::new(3))),
         now,
         little: plan.little,
-        theirs: Config { limits: limits(plan.theirs.0, plan.theirs.1, plan.keepalive), ..Config::default() },
+        theirs: Config {
+            limits: limits(plan.theirs.0, plan.theirs.1, plan.keepalive),
+            features: Features::ROOMS | Features::PRESENCE,
+            ..Config::default()
+        },
         line: None,
         remembered: Counts::default(),
         publishes: BTreeSet::new(),
         requests: BTreeSet::new(),
         subscriptions: Vec::new(),
         handles: Vec::new(),
+        rooms: Vec::new(),
+        offsets: BTreeMap::new(),
         closed: false,
         ending: false,
     };
@@ -354,6 +386,52 @@ impl World {
                     if done == Err(ClientError::Gone) {
                         self.handles.retain(|h| *h != handle);
                     }
+                }
+            }
+            _ => self.call_of_room(step),
+        }
+    }
+
+    fn call_of_room(&mut self, step: &Step<'_>) {
+        let now = self.now;
+        match *step {
+            Step::Join { room, credit, since, history, presence, echo, auto_grant } => {
+                let options = JoinOptions {
+                    since: since.map(|offset| RoomPlace { epoch: 1, offset: offset.into() }),
+                    history: history.into(),
+                    presence: [PresenceMode::None, PresenceMode::Count, PresenceMode::Full]
+                        [usize::from(presence % 3)],
+                    data: &[room],
+                    echo,
+                    credit: credit.map(u64::from),
+                    auto_grant,
+                };
+                let name = TOPICS[usize::from(room) % TOPICS.len()];
+                if let Ok(id) = self.client.join(now, name, &options) {
+                    assert!(!self.ending && name != "+");
+                    self.offsets.insert(id, since.unwrap_or(0).into());
+                    self.rooms.push(id);
+                }
+            }
+            Step::Leave(which) => {
+                if let Some(id) = pick(&self.rooms, which) {
+                    let _ = self.client.leave(now, id);
+                }
+            }
+            Step::Send { which, size, key } => {
+                let key = key.map(|key| [key]);
+                if let Some(id) = pick(&self.rooms, which) {
+                    let payload = vec![1; usize::from(size & 0x1fff)];
+                    let publish =
+                        RoomPublish { key: key.as_ref().map(|k| &k[..]), ..RoomPublish::new(payload) };
+                    if let Ok(id) = self.client.send(now, id, publish) {
+                        assert!(self.publishes.insert(id) && !self.ending);
+                    }
+                }
+            }
+            Step::Show { which, size } => {
+                if let Some(id) = pick(&self.rooms, which) {
+                    let _ = self.client.show(now, id, &vec![0; size.into()]);
                 }
             }
             _ => {}
@@ -524,10 +602,30 @@ impl World {
             ClientEvent::RequestFailed { request, .. } => {
                 self.requests.remove(&request);
             }
+            ClientEvent::Room { room, event } => self.take_of_room(room, &event),
             ClientEvent::Closed { .. } => {
                 self.closed = true;
                 assert!(self.client.is_closed());
             }
+            _ => {}
+        }
+    }
+
+    /// Whatever a server says, messages come in the order of their offsets, each once.
+    fn take_of_room(&mut self, room: RoomId, event: &RoomEvent) {
+        let last = self.offsets.get_mut(&room).expect("a room that was joined, and has not ended");
+        match event {
+            RoomEvent::Joined { recovered: false, .. } => *last = 0,
+            RoomEvent::Message(m) if m.place.offset > 0 => {
+                assert!(m.place.offset > *last);
+                *last = m.place.offset;
+            }
+            RoomEvent::Message(m) => drop(self.client.grant_room(self.now, room, m)),
+            RoomEvent::Sent { place, .. } if place.offset > 0 => {
+                assert!(place.offset > *last);
+                *last = place.offset;
+            }
+            RoomEvent::Ended { .. } => drop(self.offsets.remove(&room)),
             _ => {}
         }
     }
@@ -650,7 +748,8 @@ impl Line {
                 &Message { topic: "a", payload: b"direct", properties, reliable, retain: false },
             ),
             Say::Result { kind, id, status } => {
-                let (kind, id) = (session::Kind::from_number(12 + kind % 3), u64::from(id % 8));
+                let number = [12, 13, 14, 20, 21, 22][usize::from(kind % 6)];
+                let (kind, id) = (session::Kind::from_number(number), u64::from(id % 8));
                 let status = Status::from_code(u64::from(status >> 4));
                 s.result(now, out, &Outcome { kind, id, status, reason: "so" })
             }
@@ -679,6 +778,27 @@ impl Line {
                     out,
                     &session::Subscribe { id, filter: "a", ..session::Subscribe::default() },
                 )
+            }
+            Say::Recorded { id, offset, size, key } => {
+                let (key, mut memory) = (key.map(|key| [key]), [0; 64]);
+                let mut list = Vec::new();
+                list.extend(key.as_ref().map(|key| session::Property::Deduplication(key)));
+                list.push(session::Property::Recorded(offset.into(), 1));
+                let properties = Properties::write(&list, &mut memory).expect("valid");
+                let payload = vec![1; size.into()];
+                let (reliable, retain) = (size & 7 == 7, false);
+                let message = Message { topic: "$room/a", payload: &payload, properties, reliable, retain };
+                s.message(now, out, u64::from(id % 8), &message)
+            }
+            Say::Joined { id, epoch, offset, recovered } => {
+                let (id, epoch, offset) = (u64::from(id % 8), u64::from(epoch % 3), u64::from(offset));
+                let joined =
+                    session::Joined { id, epoch, offset, count: 3, member: "0123456789abcdef", recovered };
+                s.joined(now, out, &joined)
+            }
+            Say::Presence { id, member, gone, data } => {
+                let member = if member { "0123456789abcdef:ann" } else { "" };
+                s.presence(now, out, u64::from(id % 8), member, data, gone)
             }
             Say::Drain { seconds, retry, endpoint } => {
                 let (deadline, retry_after) =

@@ -214,7 +214,8 @@ impl Page {
         let answer = head.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
         let offer = Offer { client_max_window_bits: Some(None), ..Offer::default() };
         let Some(params) = offer.agreed(answer).expect("what was offered") else { return };
-        let mut pool = Pool::new(Options { threshold: 0, max_message: 1 << 21, max_ratio: 2000, ..Options::default() });
+        let mut pool =
+            Pool::new(Options { threshold: 0, max_message: 1 << 21, max_ratio: 2000, ..Options::default() });
         self.deflate = Some((Deflate::client(&params, &mut pool), pool));
         self.layer.allow_compressed();
     }

@@ -7,6 +7,7 @@ mod endpoint;
 mod mqtt;
 mod publish;
 mod request;
+mod room;
 mod serve;
 mod store;
 mod subscribe;
@@ -23,6 +24,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
+pub(crate) use room::RoomArgs;
 pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::{Format, SubArgs};
@@ -50,6 +52,7 @@ Examples:
   bowline -c bowline.toml                serve as a file says
   bowline sub 'demo/#'                   show every message below demo
   bowline pub demo/hello hi              publish one
+  bowline room lobby                     chat in a room
   bowline reply time --exec 'date'       answer requests
   bowline req time                       ask
   bowline sub ws://host:7790/ 'demo/#'   over a WebSocket; so all of them
@@ -90,6 +93,8 @@ pub(crate) enum Command {
     Req(ReqArgs),
     /// Answer requests
     Reply(ReplyArgs),
+    /// Take part in a room: print what is said there, send lines
+    Room(RoomArgs),
     /// Measure round trips to the server
     Ping(PingArgs),
     /// Put load on a server, and measure latency

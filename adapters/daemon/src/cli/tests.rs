@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use bowline_driver::client::RetainHandling;
+use bowline_driver::client::{PresenceMode, RetainHandling};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use super::connect::Environment;
 use super::{
-    Answer, Cli, Command, ConnectArgs, Content, Endpoint, Format, PubArgs, ReplyArgs, ReqArgs, SubArgs,
+    Answer, Cli, Command, ConnectArgs, Content, Endpoint, Format, PubArgs, ReplyArgs, ReqArgs, RoomArgs,
+    SubArgs,
 };
 use crate::failure::Failure;
 use crate::net::{Credentials, Target};
@@ -125,6 +126,23 @@ fn sub_chooses_the_retained_values() {
     assert_eq!(asked(&["--retained", "new"]), (RetainHandling::SendIfNew, false, true));
     assert_eq!(asked(&["--retained", "never", "--retain-as-published"]), (RetainHandling::Never, true, true));
     assert_eq!(parse(&["sub", "a", "--retained", "2"]).unwrap_err(), ErrorKind::InvalidValue);
+}
+
+#[test]
+fn room_takes_a_place_and_says_what_it_wants() {
+    let room = |line: &[&str]| -> RoomArgs { args!(Room, &[&["room", "lobby"], line].concat()) };
+    let args = room(&["--since", "00000000000000ff:7", "--last", "5", "--presence", "--data", "ann"]);
+    let options = args.options();
+    assert_eq!(options.since.map(|place| (place.epoch, place.offset)), Some((255, 7)));
+    assert_eq!((options.history, options.presence, options.data), (5, PresenceMode::Full, &b"ann"[..]));
+    assert_eq!(room(&["--count-members"]).options().presence, PresenceMode::Count);
+    assert!(room(&[]).options().echo && !room(&["--no-echo"]).options().echo);
+    assert!(!room(&[]).outlasts_input() && room(&["-C", "1"]).outlasts_input());
+    for place in ["7", "x:7", "ff:", "ff:-1"] {
+        let line = ["room", "lobby", "--since", place];
+        assert_eq!(parse(&line).unwrap_err(), ErrorKind::ValueValidation, "{place}");
+    }
+    assert_eq!(parse(&["room"]).unwrap_err(), ErrorKind::MissingRequiredArgument);
 }
 
 #[test]

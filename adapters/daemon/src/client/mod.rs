@@ -7,6 +7,7 @@ pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod room;
 pub(crate) mod subscribe;
 mod template;
 

@@ -9,11 +9,12 @@ use bowline_core::session::Code;
 use bowline_core::session::Property;
 use bowline_core::status::Status;
 use bowline_driver::client::{
-    self as driver, ClientConfig, ClientError, ClientEvent, Error, Publish, QueueLimits, Reason, Request,
-    RequestFailure, SubscribeOptions,
+    self as driver, ClientConfig, ClientError, ClientEvent, Error, JoinOptions, Publish, QueueLimits, Reason,
+    Request, RequestFailure, SubscribeOptions,
 };
 use bowline_driver::clock;
 use bowline_driver::handler::{Payload, Response, Topic};
+use bowline_tokio::Room;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -109,6 +110,19 @@ impl Client {
     ) -> Result<Subscription, Failure> {
         let subscribed = self.inner.subscribe(filter, options).await;
         subscribed.map(Subscription).map_err(|error| not_subscribed(filter, &error))
+    }
+
+    /// Joins a room; ready when the server has agreed.
+    pub(crate) async fn join(&self, name: &str, options: JoinOptions<'_>) -> Result<Room, Failure> {
+        self.inner.join(name, options).await.map_err(|error| {
+            Failure::new(match error {
+                Error::Status { status: Status::NotAuthorized, reason } => {
+                    format!("the room {name} is not allowed{}", because(&reason))
+                }
+                Error::Status { status: Status::Unsupported, .. } => "the server has no rooms".into(),
+                error => format!("the room {name} is not joined: {}", plain(&error)),
+            })
+        })
     }
 
     /// Asks.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bowline_core::status::Status;
 use bytes::Bytes;
 
+pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
 pub(crate) use outbound::{Outbound, is_ours};

@@ -4,6 +4,7 @@
 //! the async ones then wait for what comes of it. So each is cancel-safe in the way it says: the
 //! state is in the client, none in the future.
 
+mod room;
 mod serve;
 mod shared;
 mod subscription;
@@ -17,9 +18,9 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
-    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, Message, Publish,
-    QueueLimits, Reason, Request, RequestFailure, RequestFields, RequestId, SubscribeOptions, WebSocketError,
-    WhenFull,
+    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, JoinOptions, Message,
+    Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
+    RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
@@ -28,6 +29,7 @@ use futures_core::Stream;
 use parking_lot::Mutex;
 
 pub use crate::handler::Response;
+pub use room::Room;
 pub use subscription::Subscription;
 
 use crate::handler::{self, Handler, Pattern, PatternError};
@@ -265,9 +267,11 @@ impl<R: Runtime> Client<R> {
             Ok(id)
         });
         let id = id.await?;
-        if !publish.reliable {
-            return Ok(());
-        }
+        if publish.reliable { self.accepted(id).await } else { Ok(()) }
+    }
+
+    /// Waits for what becomes of a publish that is told of.
+    async fn accepted(&self, id: PublishId) -> Result<(), Error> {
         let shared = &self.0.shared;
         let _forget = OnDrop(|| shared.call(|core| drop(core.publishes.remove(&id))));
         let done = poll_fn(|cx| {
@@ -304,6 +308,21 @@ impl<R: Runtime> Client<R> {
         let mut subscription = subscription::open(self, filter, options, false).await?;
         subscription.agreed().await?;
         Ok(subscription)
+    }
+
+    /// Enters the room `name`, and stays in it over all connections to come. Ready when the server
+    /// has agreed.
+    ///
+    /// As a subscription, each room has a window of its own (the options' credit; by default
+    /// [`Room::WINDOW`]).
+    ///
+    /// Cancel safety: dropped before it is ready, the room is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Status`] where the server says no; [`Error::Refused`], [`Error::Closed`].
+    pub async fn join(&self, name: &str, options: JoinOptions<'_>) -> Result<Room<R>, Error> {
+        room::join(self, name, options).await
     }
 
     /// Asks one of those who serve the topic, and waits for the answer; an answer with a status

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::{
     Client as Machine, ClientEvent, IncomingRequest, Message, PublishId, Reason, RequestFailure,
-    RequestHandle, RequestId, SubscriptionId,
+    RequestHandle, RequestId, RoomEvent, RoomId, SubscriptionId,
 };
 use bowline_core::status::Status;
 use parking_lot::Mutex;
@@ -47,6 +47,7 @@ pub(super) type Answers = Slot<Result<(Response, bool), NoAnswer>>;
 pub(super) struct Core {
     pub(super) machine: Machine,
     pub(super) subscriptions: HashMap<SubscriptionId, Slot<Item>>,
+    pub(super) rooms: HashMap<RoomId, Slot<RoomEvent>>,
     pub(super) publishes: HashMap<PublishId, Slot<Result<(), Error>>>,
     pub(super) requests: HashMap<RequestId, Answers>,
     /// Requests that are to be answered here, and who does.
@@ -66,6 +67,7 @@ impl Core {
         Self {
             machine,
             subscriptions: HashMap::new(),
+            rooms: HashMap::new(),
             publishes: HashMap::new(),
             requests: HashMap::new(),
             open: HashMap::new(),
@@ -106,6 +108,13 @@ impl Core {
             ClientEvent::Message { subscription, message } => {
                 if let Some(slot) = self.subscriptions.get_mut(&subscription) {
                     slot.push(Item::Message(message), wake);
+                }
+            }
+            ClientEvent::Room { room, event } => {
+                if let Some(slot) = self.rooms.get_mut(&room) {
+                    let over = matches!(event, RoomEvent::Ended { .. });
+                    slot.push(event, wake);
+                    slot.over = over;
                 }
             }
             ClientEvent::Request(request) => {
@@ -205,6 +214,7 @@ impl Core {
 
     fn end_all(&mut self, wake: &mut Vec<Waker>) {
         self.subscriptions.values_mut().for_each(|slot| slot.end(wake));
+        self.rooms.values_mut().for_each(|slot| slot.end(wake));
         self.publishes.values_mut().for_each(|slot| slot.end(wake));
         for slot in self.requests.values_mut().filter(|slot| !slot.over) {
             slot.push(Err(NoAnswer::Closed), wake);

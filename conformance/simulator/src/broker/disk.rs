@@ -30,9 +30,9 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     /// What outlives the server.
-    pub(super) tables: Tables,
+    pub(crate) tables: Tables,
     state: State,
     /// Transactions that the thread took from the server and has not begun to write: it takes each
     /// by itself where it is eager.
@@ -50,20 +50,20 @@ pub(super) struct Disk {
     slow: u64,
     eager: bool,
     mutant: Option<Mutant>,
-    pub(super) commits: u64,
-    pub(super) failures: u64,
+    pub(crate) commits: u64,
+    pub(crate) failures: u64,
 }
 
 /// What came of looking after the disk.
-pub(super) struct Looked {
+pub(crate) struct Looked {
     /// When to look again.
-    pub(super) wake: Option<u64>,
+    pub(crate) wake: Option<u64>,
     /// The server was told something.
-    pub(super) told: bool,
+    pub(crate) told: bool,
 }
 
 impl Disk {
-    pub(super) fn new(slow: Duration, eager: bool, mutant: Option<Mutant>) -> Self {
+    pub(crate) fn new(slow: Duration, eager: bool, mutant: Option<Mutant>) -> Self {
         Self {
             tables: Tables::default(),
             state: State::Idle,
@@ -82,28 +82,28 @@ impl Disk {
         }
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.state == State::Idle && self.taken.is_empty() && !self.failing
     }
 
     /// What it is at.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let (commits, failures) = (self.commits, self.failures);
         format!("{:?}, {commits} commits, {failures} failures, failing: {}", self.state, self.failing)
     }
 
     /// It takes nothing until then.
-    pub(super) fn fill(&mut self, until: u64) {
+    pub(crate) fn fill(&mut self, until: u64) {
         self.full_until = self.full_until.max(until);
     }
 
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.full_until = 0;
     }
 
     /// The server did something: takes what it asks for, where the thread is free or eager. Gives
     /// when the disk is to be looked after.
-    pub(super) fn rouse(&mut self, server: &mut Server, now: u64, rng: &mut Rng) -> Option<u64> {
+    pub(crate) fn rouse(&mut self, server: &mut Server, now: u64, rng: &mut Rng) -> Option<u64> {
         if self.eager || self.state == State::Idle {
             self.take(server);
         }
@@ -139,7 +139,7 @@ impl Disk {
 
     /// It is time to look after the disk: in the order of the adapter's thread, which says that the
     /// store works again before it tells what was committed.
-    pub(super) fn look(&mut self, server: &mut Server, now: u64, rng: &mut Rng) -> Looked {
+    pub(crate) fn look(&mut self, server: &mut Server, now: u64, rng: &mut Rng) -> Looked {
         match self.state {
             State::Idle => Looked { wake: self.rouse(server, now, rng), told: false },
             State::Writing if now < self.full_until => {
@@ -181,7 +181,7 @@ impl Disk {
     }
 
     /// The server dies: of what was being written any prefix of whole transactions is kept.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         if self.state == State::Writing {
             let count = rng.below(self.batch.len() as u64 + 1) as usize;
             self.keep(count);
@@ -197,8 +197,11 @@ impl Disk {
     }
 
     /// What the server is told after it died: the tables, unless a fault on purpose changes them.
-    pub(super) fn load(&self) -> Vec<Operation> {
+    pub(crate) fn load(&self) -> Vec<Operation> {
         let mut all = self.tables.load();
+        if self.mutant == Some(Mutant::ForgetEpoch) {
+            all.retain(|operation| !matches!(operation, Operation::HistoryBegan { .. }));
+        }
         if self.mutant == Some(Mutant::ReverseQueue) {
             let queued = |o: &Operation| matches!(o, Operation::Queued { .. });
             if let Some(first) = all.iter().position(queued) {

@@ -7,13 +7,13 @@
 
 mod app;
 mod client;
-mod disk;
+pub(crate) mod disk;
 mod finish;
 mod node;
 mod oracle;
 mod plan;
 mod session;
-mod tables;
+pub(crate) mod tables;
 mod trouble;
 
 use std::cmp::Reverse;

@@ -42,7 +42,7 @@ impl Session {
 
 /// All tables.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     messages: BTreeMap<u64, Message>,
     sessions: BTreeMap<u64, Session>,
     retained: BTreeMap<Box<str>, u64>,
@@ -52,12 +52,12 @@ pub(super) struct Tables {
     begins: BTreeMap<Box<str>, u64>,
     epochs: BTreeMap<Box<str>, u64>,
     /// An operation referred to a session that there is not.
-    pub(super) stray: Option<String>,
+    pub(crate) stray: Option<String>,
 }
 
 impl Tables {
     /// Does what an operation says; what is done a second time changes nothing.
-    pub(super) fn apply(&mut self, operation: &Operation) {
+    pub(crate) fn apply(&mut self, operation: &Operation) {
         match operation.clone() {
             Operation::SessionCreated { session, name, identity, expiry } => {
                 self.sessions.insert(session, Session { name, identity, expiry, ..Session::default() });
@@ -145,7 +145,7 @@ impl Tables {
 
     /// The fewest operations that lead to what is here: messages before what refers to them, sessions
     /// before what is theirs.
-    pub(super) fn load(&self) -> Vec<Operation> {
+    pub(crate) fn load(&self) -> Vec<Operation> {
         let mut out = Vec::new();
         let released = |s: &Session| s.deliveries.iter().any(|d| d.released);
         if self.sessions.values().any(released) {
@@ -220,8 +220,13 @@ impl Tables {
         }
     }
 
+    /// The offset of the oldest message in the history of a topic; 1 where there is none.
+    pub(crate) fn first_of(&self, topic: &str) -> u64 {
+        self.history.keys().find(|(of, _)| **of == *topic).map_or(1, |(_, offset)| *offset)
+    }
+
     /// The messages in the history of a topic, oldest first; their offsets follow each other.
-    pub(super) fn history(&self, topic: &str) -> Result<Vec<&Message>, String> {
+    pub(crate) fn history(&self, topic: &str) -> Result<Vec<&Message>, String> {
         let rows = self.history.iter().filter(|((of, _), _)| &**of == topic);
         let mut next = None;
         let mut messages = Vec::new();
@@ -236,7 +241,7 @@ impl Tables {
     }
 
     /// Whether all references lead somewhere. In a store at rest, also whether nothing is left over.
-    pub(super) fn check(&self, at_rest: bool) -> Result<(), String> {
+    pub(crate) fn check(&self, at_rest: bool) -> Result<(), String> {
         if let Some(stray) = &self.stray {
             return Err(format!("store: {stray}"));
         }

@@ -45,6 +45,12 @@ pub enum ClientError {
     /// There is no such subscription (any more).
     #[error("there is no such subscription; it was refused, or has ended")]
     UnknownSubscription,
+    /// There is no such room (any more).
+    #[error("there is no such room; joining it was refused, or it was left")]
+    UnknownRoom,
+    /// The client is in the room already, or about to be.
+    #[error("the room was joined already; leave it first")]
+    AlreadyJoined,
     /// The request is over: it was answered or cancelled, or its connection is gone.
     #[error("the request is over: it was answered or cancelled, or its connection is gone")]
     Gone,
@@ -62,8 +68,8 @@ pub enum ClientError {
     /// More requests than may wait at once.
     #[error("too many requests wait for an answer; try again after some have ended")]
     TooManyRequests,
-    /// More subscriptions than one client may have.
-    #[error("a client has at most 65,536 subscriptions; end some first")]
+    /// More subscriptions and rooms than one client may have.
+    #[error("a client has at most 65,536 subscriptions and rooms; end some first")]
     TooManySubscriptions,
     /// A value that the protocol cannot carry.
     #[error("{0}")]
@@ -275,7 +281,8 @@ impl Client {
             return Err(ClientError::Invalid("a subscription's credit begins at 1"));
         }
         // Those that ended before they were sent leave their command behind.
-        if self.subscriptions.len().max(self.commands.len() / 4) >= MAX_SUBSCRIPTIONS {
+        let known = self.subscriptions.len() + self.rooms.len();
+        if known.max(self.commands.len() / 4) >= MAX_SUBSCRIPTIONS {
             return Err(ClientError::TooManySubscriptions);
         }
         let id = self.next_subscription;
@@ -465,6 +472,7 @@ impl Client {
                     }
                 }
                 ClientEvent::Direct(message) if message.is_reliable() => self.accept(message.connection),
+                ClientEvent::Room { room, event } if !self.take_of_room(*room, event) => continue,
                 ClientEvent::Request(request) => {
                     let wanted = self.take(request.subscription, &request.message);
                     let handle = request.handle;
@@ -550,7 +558,7 @@ impl Client {
         self.budget.used()
     }
 
-    fn check_call(&self) -> Result<(), ClientError> {
+    pub(super) fn check_call(&self) -> Result<(), ClientError> {
         if self.ending.is_some() || self.over {
             return Err(ClientError::Closed);
         }

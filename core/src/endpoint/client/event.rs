@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::rooms::{RoomEvent, RoomId};
 use crate::endpoint::carrier::WebSocketError;
 use crate::session::{Code, Properties, Received, SessionId};
 use crate::status::Status;
@@ -133,6 +134,13 @@ pub enum ClientEvent {
         status: Status,
         /// Why, for people.
         reason: String,
+    },
+    /// Something happened in a room that was [joined](super::Client::join).
+    Room {
+        /// Which.
+        room: RoomId,
+        /// What.
+        event: RoomEvent,
     },
     /// Somebody asks; answer with [`Client::respond`](super::Client::respond).
     Request(IncomingRequest),
@@ -390,7 +398,7 @@ impl Message {
     }
 
     /// Octets of memory it takes.
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::endpoint::client) const fn len(&self) -> usize {
         self.bytes.len()
     }
 }

@@ -76,6 +76,7 @@ fn octets(event: &ClientEvent) -> usize {
     match event {
         ClientEvent::Message { message, .. } | ClientEvent::Direct(message) => message.len(),
         ClientEvent::Request(request) => request.message.len(),
+        ClientEvent::Room { event, .. } => event.len(),
         ClientEvent::Response { payload, properties, .. } => {
             payload.len() + properties.get().as_bytes().len()
         }

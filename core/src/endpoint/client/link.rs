@@ -248,6 +248,7 @@ impl Client {
         self.commands.clear();
         self.refusals = 0;
         self.serving.disconnected(&mut self.budget);
+        self.rooms.disconnected();
         self.outbox.disconnected();
         if let Some(drain) = self.server_drain.take() {
             self.backoff.retry_after(self.now, drain.retry_after);

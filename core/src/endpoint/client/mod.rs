@@ -88,10 +88,12 @@
 //!   the session was lost ([`ClientEvent::Lost`]) it may arrive twice.
 //! - Messages of one client arrive in the order of the calls. Subscriptions and requests may
 //!   overtake messages that wait.
+//! - A room that was joined is joined again on each connection, from the last message that came: its
+//!   messages come in order, each once; where some are lost, it says so.
 //! - A reliable message from the server is acknowledged when the application takes it, and comes
 //!   once while the session lives.
 //! - Memory is bounded by [`ClientConfig::outgoing`], [`ClientConfig::incoming`], the session's
-//!   credit, and the number of subscriptions and requests.
+//!   credit, and the number of subscriptions, rooms and requests.
 //!
 //! # What ends it
 //!
@@ -108,6 +110,7 @@ mod link;
 mod outbox;
 mod recv;
 mod requests;
+mod rooms;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -120,6 +123,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use super::carrier::{Carrier, FieldError, RequestFields, WebSocketError};
+pub use crate::hub::PresenceMode;
 pub use calls::{ClientError, Publish, Reply, Request, SubscribeOptions};
 pub use config::{ClientConfig, Credentials, QueueLimits, WhenFull};
 pub use event::{
@@ -127,12 +131,14 @@ pub use event::{
     RequestHandle, RequestId, SubscriptionId,
 };
 pub use outbox::Outgoing;
+pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace, RoomPublish};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use super::carrier::Web;
 use inbox::Inbox;
 use outbox::{Budget, Outbox};
 use requests::{Requests, Serving};
+use rooms::Rooms;
 use subscriptions::Subscriptions;
 
 use crate::backoff::Backoff;
@@ -180,6 +186,10 @@ enum Command {
     Unsubscribe(u64),
     Grant(u64),
     Cancel(u64),
+    Join(u64),
+    Leave(u64),
+    /// What others in a room are to see.
+    Show(u64),
     /// A command of the server's that a client does not serve: its kind, its id, the answer.
     Refuse(crate::session::Kind, u64, crate::status::Status),
 }
@@ -238,6 +248,7 @@ pub struct Client {
     outbox: Outbox,
     budget: Budget,
     subscriptions: Subscriptions,
+    rooms: Rooms,
     requests: Requests,
     serving: Serving,
     commands: VecDeque<Command>,
@@ -251,8 +262,8 @@ impl Client {
     #[must_use]
     pub fn new(now: Instant, mut config: ClientConfig, entropy: Box<dyn Entropy + Send>) -> Client {
         config.session.manual_accept = true;
-        // Queues, rooms, presence and history are not offered by this machine.
-        config.session.features = Features::RETAINED;
+        // Queues and history are not offered by this machine.
+        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED;
         let mut client = Client {
             entropy,
             now,
@@ -280,6 +291,7 @@ impl Client {
             outbox: Outbox::default(),
             budget: Budget::new(config.outgoing),
             subscriptions: Subscriptions::new(),
+            rooms: Rooms::default(),
             requests: Requests::default(),
             serving: Serving::default(),
             commands: VecDeque::new(),

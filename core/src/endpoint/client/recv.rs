@@ -1,9 +1,12 @@
 //! What comes in.
 
+use alloc::string::String;
+
 use super::event::{
     ClientEvent, IncomingRequest, Message, PropertyBlock, RequestHandle, RequestId, SubscriptionId,
 };
 use super::requests::Unanswered;
+use super::rooms::RoomEvent;
 use super::subscriptions::SubState;
 use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
@@ -92,6 +95,8 @@ impl Client {
             Event::Response(response) => self.on_response(response),
             Event::Cancel(id) => self.on_cancel(*id),
             Event::Drain(drain) => self.on_drain(drain),
+            Event::Joined(joined) => self.on_joined(joined),
+            Event::Presence { id, member, data, gone } => self.on_presence(*id, member, data, *gone),
             Event::Pong(round_trip) => self.inbox.push(ClientEvent::Pong(*round_trip)),
             Event::Subscribe(s) => self.refuse(Kind::Subscribe, s.id, Status::Unsupported),
             Event::Unsubscribe(id) => self.refuse(Kind::Unsubscribe, *id, Status::NotFound),
@@ -150,6 +155,7 @@ impl Client {
             server: super::calls::own(welcome.name),
         });
         self.renew_subscriptions(resumed);
+        self.renew_rooms(resumed);
     }
 
     /// After a resume only what was not answered is sent again; in a new session everything.
@@ -179,6 +185,17 @@ impl Client {
             }
             true
         });
+    }
+
+    /// ROO-8 holds for what the server was to send, not for what was on its way: each room is joined
+    /// again from the last message that came.
+    fn renew_rooms(&mut self, resumed: bool) {
+        let inbox = &mut self.inbox;
+        let commands = self.rooms.renew(resumed, |room| {
+            let event = RoomEvent::Ended { status: Status::Ok, reason: String::new() };
+            inbox.push(ClientEvent::Room { room, event });
+        });
+        self.commands.extend(commands);
     }
 
     /// The server has accepted the oldest publish in flight.
@@ -215,7 +232,7 @@ impl Client {
         let size = (leb128::encoded_len(id) + received.body.len()) as u32;
         let subscription = self.subscriptions.get_mut(&id).filter(|s| s.state.is_wanted() && !s.serve);
         let Some(subscription) = subscription else {
-            return self.skip(received.reliable); // MSG-3
+            return self.on_room_message(id, received, size);
         };
         if subscription.window.as_mut().is_some_and(|w| !w.receive(u64::from(size))) {
             return self.break_off(Fault::CreditExceeded { kind: Kind::Message });
@@ -226,7 +243,7 @@ impl Client {
     }
 
     /// A message is dropped; if it is reliable it is accepted in its turn.
-    fn skip(&mut self, reliable: bool) {
+    pub(super) fn skip(&mut self, reliable: bool) {
         if !reliable {
             return;
         }
@@ -242,7 +259,7 @@ impl Client {
 
     /// Withholds credit where the application is behind.
     #[inline]
-    fn slow_down(&mut self) {
+    pub(super) fn slow_down(&mut self) {
         if !self.held && self.inbox.is_half_full() {
             self.held = true;
             if let Some(session) = &mut self.session {
@@ -263,6 +280,9 @@ impl Client {
     fn on_result(&mut self, outcome: &Outcome<'_>) {
         match outcome.kind {
             Some(Kind::Publish) => return self.on_refused(outcome),
+            Some(kind @ (Kind::Join | Kind::Leave | Kind::Presence)) => {
+                return self.on_room_result(kind, outcome);
+            }
             // REQ-7: it ends the request.
             Some(Kind::Request) => {
                 let (id, status, payload) = (outcome.id, outcome.status, outcome.reason.as_bytes());

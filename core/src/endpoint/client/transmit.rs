@@ -249,14 +249,17 @@ impl Client {
                 Ok(())
             }
             Command::Grant(id) => {
-                let window = self.subscriptions.get_mut(&id).and_then(|s| s.window.as_mut());
-                let Some(window) = window else { return Ok(()) };
+                let Some(s) = self.subscriptions.get_mut(&id) else { return self.send_room_grant(id, out) };
+                let Some(window) = &mut s.window else { return Ok(()) };
                 let limit = window.next_limit();
                 session.grant(self.now, out, id, limit)?;
                 window.granted(limit);
                 Ok(())
             }
             Command::Cancel(id) => session.cancel(self.now, out, id),
+            Command::Join(id) => self.send_join(id, out),
+            Command::Leave(id) => self.send_leave(id, out),
+            Command::Show(id) => self.send_show(id, out),
             Command::Refuse(kind, id, status) => {
                 session.result(self.now, out, &Outcome { kind: Some(kind), id, status, reason: "" })?;
                 self.refusals -= 1;

@@ -77,8 +77,11 @@ impl Sessions {
         loop {
             let topic = tables.histories.at(room.topic);
             let kept = topic.kept();
-            // What is not kept any more is lost: the offsets say so.
-            member.next = member.next.max(kept.start);
+            // What is not kept any more is lost: the offsets say so, and what is told of the joining.
+            if member.next < kept.start {
+                member.recovered &= member.next > member.until;
+                member.next = kept.start;
+            }
             if member.tell && (!member.catching || member.next > member.until) {
                 let members = Members::new(room, &self.all);
                 let Some(state) = room.members.get(&index) else { return Step::Done };
@@ -117,7 +120,7 @@ impl Sessions {
             let place = Place { epoch: topic.epoch(), offset: member.next, stamp };
             match self.hand_out_past(now, index, member, value, place, take) {
                 Take::Blocked => return Step::Blocked,
-                Take::Taken => *taken += 1,
+                Take::Taken | Take::Sized(_) => *taken += 1,
                 Take::Never => {}
             }
             member.next += 1;
@@ -169,12 +172,13 @@ impl Sessions {
                 self.counters.dropped.refused += 1;
                 self.lost_of(index, 1);
             }
-            Take::Taken => {
+            Take::Taken | Take::Sized(_) => {
+                let on_wire = if let Take::Sized(octets) = result { octets } else { size };
                 self.counters.messages_out += 1;
                 self.counters.bytes_out += u64::from(size);
                 let s = &mut self.all[index];
                 if let Some(lane) = s.lane_of(sid) {
-                    lane.used += u64::from(varint_octets(sid) + size);
+                    lane.used += u64::from(varint_octets(sid) + on_wire);
                 }
             }
         }

@@ -7,4 +7,5 @@ mod ending;
 mod flow;
 mod over_websocket;
 mod requests;
+mod rooms;
 mod world;

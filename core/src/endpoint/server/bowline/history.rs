@@ -12,6 +12,7 @@ use crate::hub::{self, HistoryMark, HistoryQuery, HistoryRecord, Refusal, Sessio
 use crate::session::{History, Kind, Message, Properties, Property, SendError, Session};
 use crate::status::Status;
 use crate::time::Instant;
+use crate::varint::leb128;
 
 /// How many HISTORY a connection may have that are not answered (HIS-4).
 const MAX_ASKED: usize = 16;
@@ -117,11 +118,12 @@ fn send(
     id: u64,
     record: &HistoryRecord<'_>,
     out: &mut impl SendBuf,
-) -> Result<(), SendError> {
+) -> Result<u32, SendError> {
     send_placed(now, session, id, record.message, record.offset, record.at, out)
 }
 
-/// A message with its place in its topic's history, and when it was published in milliseconds.
+/// A message with its place in its topic's history, and when it was published in milliseconds. Says
+/// how many octets it was without the id.
 pub(super) fn send_placed(
     now: Instant,
     session: &mut Session,
@@ -130,7 +132,7 @@ pub(super) fn send_placed(
     offset: u64,
     at: u64,
     out: &mut impl SendBuf,
-) -> Result<(), SendError> {
+) -> Result<u32, SendError> {
     let recorded = Property::Recorded(offset, at);
     let block = Properties::of_body(message.props());
     let mut list: Vec<Property<'_>> = block.iter().filter(|p| !matches!(p, Property::Recorded(..))).collect();
@@ -139,5 +141,9 @@ pub(super) fn send_placed(
     let mut memory = vec![0; message.props().len() + 32];
     let properties = Properties::write(&list, &mut memory).unwrap_or(Properties::NONE);
     let message = Message { properties, ..Message::new(message.topic(), message.payload()) };
-    session.message(now, out, id, &message)
+    session.message(now, out, id, &message)?;
+    let with_length = |n: usize| leb128::encoded_len(n as u64) + n;
+    let block = properties.as_bytes().len();
+    let block = if block == 0 { 0 } else { with_length(block) };
+    Ok((block + with_length(message.topic.len()) + message.payload.len()) as u32)
 }

@@ -108,7 +108,7 @@ pub(super) fn batch_of(id: u64, change: &PresenceChange<'_>) -> Batch {
     Batch::change(id, change)
 }
 
-/// ROO-5: a message of a room says its place.
+/// ROO-5: a message of a room says its place. CRE-4: so it costs more than as it was published.
 pub(super) fn send_message(
     now: Instant,
     session: &mut Session,
@@ -116,7 +116,7 @@ pub(super) fn send_message(
     message: &Message,
     place: &Place,
     out: &mut impl SendBuf,
-) -> Result<(), SendError> {
+) -> Result<u32, SendError> {
     send_placed(now, session, id, message, place.offset, place.stamp / 1000, out)
 }
 

@@ -53,7 +53,7 @@ impl Connection {
             let sent = send(now, session, delivery, later, out);
             never = sent.is_err_and(|e| !e.is_blocked());
             match sent {
-                Ok(()) => Take::Taken,
+                Ok(taken) => taken,
                 Err(_) if never => Take::Never,
                 Err(_) => Take::Blocked,
             }
@@ -97,10 +97,10 @@ fn send(
     delivery: &Delivery<'_>,
     later: &mut Option<Box<Later>>,
     out: &mut impl SendBuf,
-) -> Result<(), SendError> {
-    match *delivery {
+) -> Result<Take, SendError> {
+    let sent = match *delivery {
         Delivery::Message { sid, message, place: Some(place), .. } if has_place(session, message) => {
-            send_message(now, session, sid, message, place, out)
+            return send_message(now, session, sid, message, place, out).map(Take::Sized);
         }
         Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {
@@ -146,5 +146,6 @@ fn send(
         }
         // Only of sessions that settle by ids.
         Delivery::Release { .. } => Ok(()),
-    }
+    };
+    sent.map(|()| Take::Taken)
 }

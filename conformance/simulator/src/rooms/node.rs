@@ -1,0 +1,292 @@
+//! The server, its ends of the lines and the members'; its death and its return.
+
+use bowline_core::endpoint::server::{Peer as Address, Server, ServerConfig, ServerEvent};
+use bowline_core::entropy::Seeded;
+use bowline_core::hub::{HistoryOptions, HubOptions, RoomOptions};
+use bowline_core::lifecycle::Transport;
+use bowline_core::session::Code;
+
+use super::plan::ROOM;
+use super::{Line, Peer, Rooms};
+use crate::pipe::Pipe;
+use crate::trace::say;
+use crate::world::{MILLI, Side, is_output};
+
+/// The room's topic.
+pub(super) const TOPIC: &str = "$room/lobby";
+
+impl Line {
+    /// When the server is to look after its end.
+    pub(super) fn server_wake(&self, server: &Server) -> u64 {
+        let Some(side) = &self.server else { return u64::MAX };
+        let read = if side.blocked || side.eof { u64::MAX } else { self.up.next_arrival() };
+        match server.poll_timeout(self.key) {
+            Some(d) if is_output(&d) && !side.out.is_empty() => read,
+            Some(d) => read.min(d.at.as_nanos()),
+            None => read,
+        }
+    }
+}
+
+impl Rooms {
+    /// A new server takes up what the disk holds.
+    pub(super) fn boot(&mut self) {
+        self.boot_at = u64::MAX;
+        let kept =
+            HistoryOptions { max_messages: self.plan.kept, max_bytes: 1 << 40, ..HistoryOptions::new(TOPIC) };
+        let room = RoomOptions {
+            policy: self.plan.policy,
+            max_waiting: self.plan.max_waiting,
+            ..RoomOptions::new(ROOM)
+        };
+        let hub =
+            HubOptions { durable: true, history: vec![kept], rooms: vec![room], ..HubOptions::default() };
+        let config = ServerConfig { hub, sys_interval: std::time::Duration::ZERO, ..ServerConfig::default() };
+        let at = self.instant();
+        let mut server = Box::new(Server::new(config, Box::new(Seeded::new(self.rng.next()))));
+        server.set_calendar(at, 1_700_000_000_000 + self.now / MILLI);
+        for operation in self.disk.load() {
+            if let Err(why) = server.restore(at, operation) {
+                return self.fail(format!("restore: {why}"));
+            }
+        }
+        server.restored(at);
+        say!(self, "the server begins");
+        self.server = Some(server);
+        self.after_server();
+    }
+
+    /// Whether the server dies here.
+    fn dies(&mut self) -> bool {
+        if self.fuse > 0 {
+            self.fuse -= 1;
+            self.dying |= self.fuse == 0;
+        }
+        self.dying
+    }
+
+    /// The server is gone with all that its disk has not synced.
+    pub(super) fn die(&mut self) {
+        (self.dying, self.fuse) = (false, 0);
+        if self.server.take().is_none() {
+            return;
+        }
+        say!(self, "the server dies");
+        self.tally.deaths += 1;
+        self.disk.crash(&mut self.rng);
+        self.disk_at = u64::MAX;
+        self.orphans.clear();
+        self.oracle.server_died();
+        for m in &mut self.members {
+            if let Some(line) = &mut m.line {
+                line.server = None;
+                line.up.kill();
+                // What it had written may still arrive.
+                if self.rng.chance(400) {
+                    line.down = Pipe::default();
+                }
+                line.down.end(self.now, &line.quality);
+            }
+        }
+        self.boot_at = self.now + self.rng.range(1, 2000) * MILLI;
+    }
+
+    /// Opens a line where a member wants one.
+    pub(super) fn connect(&mut self, c: usize) {
+        let (now, at) = (self.instant(), self.now);
+        let m = &mut self.members[c];
+        if m.line.is_some() {
+            return;
+        }
+        let wants = match &mut m.peer {
+            Peer::Own(own) => own.machine.poll_connect(now).is_some(),
+            Peer::Page(_) => m.retry_at <= at,
+        };
+        if !wants {
+            return;
+        }
+        let accepted = self.server.as_mut().and_then(|server| server.accept(now, Address::default()).ok());
+        let mut quality = self.plan.line;
+        quality.latency = quality.latency / 2 + self.rng.below(quality.latency);
+        let Some(key) = accepted else {
+            m.retry_at = at + 200 * MILLI;
+            if let Peer::Own(own) = &mut m.peer {
+                own.machine.handle_connect_failed(now);
+            }
+            return;
+        };
+        self.tally.connections += 1;
+        let (up, down) = (Pipe::default(), Pipe::default());
+        let server = Some(Side::new(64 << 10, 64 << 10));
+        let mut line = Line { key, up, down, quality, server, client: Side::new(2 << 20, 1 << 20) };
+        match &mut m.peer {
+            Peer::Own(own) => own.machine.handle_connected(now),
+            Peer::Page(page) => page.connected(&mut line.client.out),
+        }
+        m.line = Some(line);
+    }
+
+    /// The server's end of a line: what a driver does. Says whether the line is dead for both.
+    pub(super) fn serve(&mut self, line: &mut Line) -> bool {
+        let Some(mut server) = self.server.take() else { return false };
+        let dropped = self.server_io(line, &mut server);
+        if dropped && !self.dying {
+            line.server = None;
+            server.disconnect(self.instant(), line.key);
+        }
+        self.server = Some(server);
+        self.after_server();
+        false
+    }
+
+    /// Says whether the server drops the line.
+    fn server_io(&mut self, line: &mut Line, server: &mut Server) -> bool {
+        let (now, at, key) = (self.now, self.instant(), line.key);
+        if server.poll_timeout(key).is_some_and(|d| d.at <= at && !is_output(&d)) {
+            server.handle_timeout(at, key);
+        }
+        for _ in 0..64 {
+            let Some(side) = &mut line.server else { return false };
+            let room = if side.blocked { 0 } else { 4 << 10 };
+            let read = line.up.read(now, room, &mut side.recv);
+            if read > 0 || side.blocked {
+                side.blocked = server.recv(at, key, &mut side.recv, &mut side.out);
+            }
+            if self.dies() {
+                return false;
+            }
+            if !side.eof && !side.blocked && line.up.is_ended(now) {
+                side.eof = true;
+                server.handle_eof(at, key);
+            }
+            let verdict = server.poll_transmit(at, key, &mut side.out);
+            if self.dies() {
+                return false;
+            }
+            let mut written = 0;
+            if !side.out.is_empty() {
+                written = line.down.write(now, &line.quality, &mut self.rng, &mut side.out);
+                server.handle_written(at, key, written, side.out.len());
+            }
+            self.trace.mix(3, read as u64, written as u64 ^ now << 20);
+            let done = verdict != Transport::Open && (side.out.is_empty() || verdict == Transport::Abort);
+            if done && !std::mem::replace(&mut side.ended, true) {
+                line.down.end(now, &line.quality);
+            }
+            if done && verdict != Transport::Shut {
+                return true;
+            }
+            if read == 0 && written == 0 {
+                break;
+            }
+        }
+        false
+    }
+
+    /// A member's end of its line. Says whether it drops it.
+    pub(super) fn pump_member(&mut self, c: usize, line: &mut Line) -> bool {
+        let (now, at) = (self.now, self.instant());
+        let Self { members, rng, .. } = self;
+        let m = &mut members[c];
+        for _ in 0..64 {
+            let side = &mut line.client;
+            let reads = m.lazy_until <= now;
+            let read = if reads { line.down.read(now, 16 << 10, &mut side.recv) } else { 0 };
+            let verdict = match &mut m.peer {
+                Peer::Own(own) => {
+                    if own.machine.wants_read() {
+                        own.machine.recv(at, &mut side.recv);
+                    }
+                    own.machine.poll_transmit(at, &mut side.out)
+                }
+                Peer::Page(page) => {
+                    page.recv(at, &mut side.recv, &mut side.out);
+                    page.transmit(at, &mut side.out)
+                }
+            };
+            let mut written = 0;
+            if !side.out.is_empty() {
+                written = line.up.write(now, &line.quality, rng, &mut side.out);
+                if let Peer::Own(own) = &mut m.peer {
+                    own.machine.handle_written(at, written, side.out.len());
+                }
+            }
+            if verdict != Transport::Open && (side.out.is_empty() || verdict == Transport::Abort) {
+                line.up.end(now, &line.quality);
+                return true;
+            }
+            if reads && line.down.is_ended(now) {
+                return true;
+            }
+            if read == 0 && written == 0 {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// A line's member is gone; the server learns of it, or keeps it for what it takes to find out.
+    pub(super) fn leave_line(&mut self, mut line: Line, told: bool) {
+        if line.server.is_none() {
+            return;
+        }
+        let now = self.instant();
+        if !told {
+            line.up.kill();
+            line.down.kill();
+            return self.orphans.push(line);
+        }
+        // What was written still arrives, then the end.
+        line.up.end(self.now, &line.quality);
+        line.down.kill();
+        if self.rng.chance(500) {
+            return self.orphans.push(line);
+        }
+        if let Some(server) = &mut self.server {
+            server.disconnect(now, line.key);
+        }
+    }
+
+    pub(super) fn turn_orphans(&mut self) {
+        let orphans = std::mem::take(&mut self.orphans);
+        for mut line in orphans {
+            self.serve(&mut line);
+            if line.server.is_some() && self.server.is_some() {
+                self.orphans.push(line);
+            }
+        }
+    }
+
+    /// What came of calling the server.
+    pub(super) fn after_server(&mut self) {
+        if self.dies() {
+            return;
+        }
+        let Some(mut server) = self.server.take() else { return };
+        while let Some(event) = server.poll_event() {
+            if let ServerEvent::Closed { code, reason, .. } = &event {
+                say!(self, "server: a connection is closed: {code:?} {reason}");
+                // Where the WELCOME of a session from the store is lost, the counts that it began are
+                // news to its client, who then begins a new session.
+                let restored = *code == Some(Code::BadResume) && self.tally.deaths > 0;
+                if let Some(code) = code.filter(|code| !restored && !crate::world::may_end(*code)) {
+                    self.fail(format!("one who keeps to the protocol ended with {code}: {reason}"));
+                }
+            }
+        }
+        while server.poll_ready().is_some() {}
+        if let Some(at) = self.disk.rouse(&mut server, self.now, &mut self.rng) {
+            self.disk_at = at;
+        }
+        self.server = Some(server);
+        self.dies();
+    }
+
+    pub(super) fn disk_due(&mut self) {
+        self.disk_at = u64::MAX;
+        let Some(mut server) = self.server.take() else { return };
+        let looked = self.disk.look(&mut server, self.now, &mut self.rng);
+        self.server = Some(server);
+        self.disk_at = looked.wake.unwrap_or(u64::MAX);
+    }
+}
