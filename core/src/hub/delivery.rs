@@ -118,7 +118,7 @@ pub enum Delivery<'a> {
 pub enum Take {
     /// The buffer took it.
     Taken,
-    /// The buffer took a message as so many octets, instead of those of its [size](super::Message::size):
+    /// The buffer took a message as so many octets, instead of those of its own size:
     /// what a subscription's credit counts, but for its id.
     Sized(u32),
     /// There is no room for it now: it stays first.
