@@ -1,17 +1,13 @@
 //! `bowline store`, and the store of `bowline serve`.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Write, stdin, stdout};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
-use bowline_core::hub::Operation;
-use bowline_driver::store::{Calendar, Storage, StorageError, StoreEvent};
+use bowline_driver::store::{Calendar, StoreEvent};
 use bowline_sqlite::portable::PortError;
 use bowline_sqlite::{Finding, OpenError, Options, Stats, StoreError};
-use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{error, info};
 
@@ -32,90 +28,6 @@ pub(crate) fn open(store: &config::Store) -> Result<bowline_sqlite::Store, Failu
         };
         Failure::new(format!("{error}{memory}"))
     })
-}
-
-/// So many of the last commits are looked at for how long one takes.
-const LAST: usize = 1024;
-
-/// What was committed, and how long that took.
-#[derive(Debug, Default)]
-pub(crate) struct Commits(Mutex<Committed>);
-
-#[derive(Debug, Default)]
-struct Committed {
-    count: u64,
-    /// Of the last, in microseconds.
-    took: VecDeque<u32>,
-    max: u32,
-}
-
-/// What is told of commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) count: u64,
-    /// Once there were any.
-    pub(crate) took: Option<Took>,
-}
-
-/// How long commits take, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Took {
-    /// Of the last thousand.
-    pub(crate) median: u32,
-    /// 99 of 100 of them take no longer.
-    pub(crate) most_of_all: u32,
-    /// The longest since the start.
-    pub(crate) max: u32,
-}
-
-impl Commits {
-    fn add(&self, took: Duration) {
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        let mut all = self.0.lock();
-        all.count += 1;
-        all.max = all.max.max(took);
-        if all.took.len() == LAST {
-            all.took.pop_front();
-        }
-        all.took.push_back(took);
-    }
-
-    pub(crate) fn summary(&self) -> Summary {
-        let (count, max, mut last) = {
-            let all = self.0.lock();
-            (all.count, all.max, Vec::from_iter(all.took.iter().copied()))
-        };
-        last.sort_unstable();
-        let at =
-            |hundredths: usize| last.get((last.len().saturating_sub(1) * hundredths).div_ceil(100)).copied();
-        let took = at(50).zip(at(99)).map(|(median, most_of_all)| Took { median, most_of_all, max });
-        Summary { count, took }
-    }
-}
-
-/// A storage whose commits are counted.
-pub(crate) struct Counted<S> {
-    storage: S,
-    commits: Arc<Commits>,
-}
-
-impl<S> Counted<S> {
-    pub(crate) const fn new(storage: S, commits: Arc<Commits>) -> Self {
-        Self { storage, commits }
-    }
-}
-
-impl<S: Storage> Storage for Counted<S> {
-    fn load(&mut self, calendar: Calendar, each: &mut dyn FnMut(Operation)) -> Result<(), StorageError> {
-        self.storage.load(calendar, each)
-    }
-
-    fn apply(&mut self, calendar: Calendar, batch: &[Operation]) -> Result<(), StorageError> {
-        let began = Instant::now();
-        self.storage.apply(calendar, batch)?;
-        self.commits.add(began.elapsed());
-        Ok(())
-    }
 }
 
 /// One line for what happens to the store; what it held goes to `loaded` as well.
@@ -262,23 +174,4 @@ fn import(path: &Path, file: Option<&Path>) -> Result<(), Failure> {
     let count = store.import(Calendar::now(), &mut from).map_err(failed)?;
     output::note(&format!("{count} lines imported into {}", store.path().display()));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_commits_the_last_thousand_are_told_and_the_longest_of_all() {
-        let commits = Commits::default();
-        assert_eq!(commits.summary(), Summary { count: 0, took: None });
-        commits.add(Duration::from_secs(1));
-        let one = Took { median: 1_000_000, most_of_all: 1_000_000, max: 1_000_000 };
-        assert_eq!(commits.summary(), Summary { count: 1, took: Some(one) });
-        for micros in 1..=LAST as u64 {
-            commits.add(Duration::from_micros(micros));
-        }
-        let took = Took { median: 513, most_of_all: 1014, max: 1_000_000 };
-        assert_eq!(commits.summary(), Summary { count: 1025, took: Some(took) });
-    }
 }

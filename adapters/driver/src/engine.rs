@@ -341,6 +341,10 @@ impl<T: Transport, M: Machine, R: Timer> Future for Engine<T, M, R> {
                 }
             }
         }
+        // Others have their turn, and they may be many: what is empty is lent to them.
+        if this.buffers.as_ref().is_some_and(|buffers| buffers.input.filled().is_empty()) {
+            this.release();
+        }
         cx.waker().wake_by_ref();
         Poll::Pending
     }

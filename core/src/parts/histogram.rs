@@ -42,6 +42,7 @@ pub type Sizes = Histogram<8>;
 /// }
 /// assert_eq!(sizes.up_to().take(2).collect::<Vec<_>>(), [(64, 2), (256, 3)]);
 /// assert_eq!((sizes.count(), sizes.sum()), (4, 5_000_139));
+/// assert_eq!(sizes.percentile(50), Some(64));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Histogram<const N: usize> {
@@ -92,6 +93,23 @@ impl<const N: usize> Histogram<N> {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(self.above, |all, count| all.saturating_add(*count))
+    }
+
+    /// Below what so many of a hundred values are, as nearly as the buckets tell, whose values are taken to be
+    /// spread evenly; the largest bound where they are above it, `None` without any.
+    #[must_use]
+    pub fn percentile(&self, percent: u64) -> Option<u64> {
+        let count = self.count();
+        let rank = u128::from(count) * u128::from(percent.min(100)) / 100;
+        let (mut from, mut below) = (0, 0);
+        for (bound, up_to) in self.up_to() {
+            if u128::from(up_to) >= rank && up_to > below {
+                let part = u128::from(bound - from) * (rank - u128::from(below)) / u128::from(up_to - below);
+                return Some(from + part as u64); // less than the bucket is wide
+            }
+            (from, below) = (bound, up_to);
+        }
+        (count > 0).then_some(from)
     }
 
     /// All of them together.

@@ -19,7 +19,6 @@ use crate::cli::Endpoint;
 use crate::config::{Config, Console};
 use crate::log::Tail;
 use crate::otlp::Counts;
-use crate::store::Commits;
 use api::Rates;
 use files::Of;
 use gate::Denied;
@@ -46,8 +45,6 @@ pub(crate) struct Site {
     store: Option<(PathBuf, u64)>,
     /// Why it takes nothing, while it does not.
     failing: Mutex<Option<String>>,
-    /// What it took.
-    commits: Arc<Commits>,
     /// What sessions and rooms had said when the console last looked.
     rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
@@ -65,7 +62,6 @@ impl Site {
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
-            commits: Arc::default(),
             rates: Watched::default(),
             listeners: OnceLock::new(),
         }
@@ -80,11 +76,6 @@ impl Site {
     pub(crate) fn listens(&self, listeners: Vec<(Endpoint, Option<&'static str>)>) {
         // Said once, at the start.
         let _ = self.listeners.set(listeners);
-    }
-
-    /// What its store takes is counted there.
-    pub(crate) fn commits(&self) -> Arc<Commits> {
-        Arc::clone(&self.commits)
     }
 
     /// The store takes nothing, for this reason; or it does again.

@@ -26,7 +26,7 @@ use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePoli
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::otlp::Exporter;
-use crate::store::{self, Counted};
+use crate::store;
 
 /// A running server; a handle.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Server {
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
             let (held, site) = (Arc::clone(&loaded), Arc::clone(&site));
-            let storage = Counted::new(store::open(&config.store)?, site.commits());
+            let storage = store::open(&config.store)?;
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
         for listen in &config.listen {

@@ -50,7 +50,7 @@ export class Store implements View {
       ),
       h("div", { class: "card" }, h("dl", { class: "facts" }, ...([
         ["Kind", word(row.kind)], ["Where", h("code", {}, word(row.path))], ["Retained", count(row.retained)], ["Read back", count(row.history)], ["Sessions", count(row.sessions)],
-        ["Queues", count(row.queues)], ["Waiting to be written", count(row.pending)], ["Longest commit", micros(commit.max)], ["Room on the disk", octets(row.free_bytes)],
+        ["Queues", count(row.queues)], ["Waiting to be written", count(row.pending)], ["Room on the disk", octets(row.free_bytes)],
       ] as [string, Node | string][]).flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]))),
     );
   }
