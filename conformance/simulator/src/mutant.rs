@@ -46,7 +46,7 @@ pub enum Mutant {
     ReverseQueue,
     /// Of a broker: its clients do not know what they received with QoS 2.
     ForgetAsClient,
-    /// Of a room: the epoch of its numbers is not stored, nor that a restart begins another.
+    /// Of a room: what a restart begins has the name of the epoch before.
     ForgetEpoch,
     /// Of a room: a page sends again under another key.
     ForgetKey,

@@ -3,7 +3,7 @@
 use bowline_simulator::{Kind, Mutant, Options, run};
 
 /// So many seeds at most may pass until a fault on purpose is caught.
-const BUDGET: u64 = 150;
+const BUDGET: u64 = 60;
 
 fn options() -> Options {
     Options { kind: Kind::Rooms, messages: 200, ..Options::default() }
@@ -34,7 +34,7 @@ fn a_seed_is_one_world() {
 
 /// What is said about a fault has one of these words in it.
 fn caught(mutant: Mutant, words: &[&str]) {
-    let options = Options { mutant: Some(mutant), ..options() };
+    let options = Options { mutant: Some(mutant), messages: 600, ..options() };
     for seed in 1..=BUDGET {
         if let Some(wrong) = run(seed, &options).wrong {
             println!("{mutant:?}: seed {seed}: {wrong}");
@@ -47,7 +47,7 @@ fn caught(mutant: Mutant, words: &[&str]) {
 
 #[test]
 fn numbers_that_are_given_again_in_the_same_epoch_are_caught() {
-    caught(Mutant::ForgetEpoch, &["two messages at one place", "gap:", "duplicate:", "lost:", "has another"]);
+    caught(Mutant::ForgetEpoch, &["two messages at one place", "gap:", "duplicate:", "has another"]);
 }
 
 #[test]

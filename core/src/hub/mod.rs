@@ -413,6 +413,15 @@ impl Hub {
         Some((s.acked, s.acked + s.unacked.len() as u64))
     }
 
+    /// Counts what a session was handed at least once from 0 again: as acknowledged counts nothing, as
+    /// handed out what was not acknowledged. For a peer with counts of its own to begin with, before
+    /// [`reattach`](Self::reattach).
+    pub fn count_anew(&mut self, key: SessionKey) {
+        if let Ok(index) = self.sessions.find(key) {
+            self.sessions.all[index].acked = 0;
+        }
+    }
+
     /// Hands out what waits for a session: `take` writes each delivery to the connection's buffer,
     /// or says `false` where it has no room; that delivery then stays first.
     ///

@@ -199,9 +199,6 @@ impl Disk {
     /// What the server is told after it died: the tables, unless a fault on purpose changes them.
     pub(crate) fn load(&self) -> Vec<Operation> {
         let mut all = self.tables.load();
-        if self.mutant == Some(Mutant::ForgetEpoch) {
-            all.retain(|operation| !matches!(operation, Operation::HistoryBegan { .. }));
-        }
         if self.mutant == Some(Mutant::ReverseQueue) {
             let queued = |o: &Operation| matches!(o, Operation::Queued { .. });
             if let Some(first) = all.iter().position(queued) {

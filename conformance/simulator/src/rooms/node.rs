@@ -1,19 +1,40 @@
 //! The server, its ends of the lines and the members'; its death and its return.
 
 use bowline_core::endpoint::server::{Peer as Address, Server, ServerConfig, ServerEvent};
-use bowline_core::entropy::Seeded;
+use bowline_core::entropy::{Entropy, Seeded};
 use bowline_core::hub::{HistoryOptions, HubOptions, RoomOptions};
 use bowline_core::lifecycle::Transport;
-use bowline_core::session::Code;
 
 use super::plan::ROOM;
 use super::{Line, Peer, Rooms};
+use crate::mutant::Mutant;
 use crate::pipe::Pipe;
 use crate::trace::say;
 use crate::world::{MILLI, Side, is_output};
 
 /// The room's topic.
 pub(super) const TOPIC: &str = "$room/lobby";
+
+/// A fault on purpose: the first secret of a server, which its hub makes the names of epochs of, is that
+/// of the server before it.
+struct SameNames {
+    entropy: Seeded,
+    drawn: bool,
+}
+
+impl Entropy for SameNames {
+    fn wire(&mut self, out: &mut [u8]) {
+        self.entropy.wire(out);
+    }
+
+    fn secret(&mut self, out: &mut [u8]) {
+        if std::mem::replace(&mut self.drawn, true) {
+            self.entropy.secret(out);
+        } else {
+            out.fill(7);
+        }
+    }
+}
 
 impl Line {
     /// When the server is to look after its end.
@@ -43,7 +64,11 @@ impl Rooms {
             HubOptions { durable: true, history: vec![kept], rooms: vec![room], ..HubOptions::default() };
         let config = ServerConfig { hub, sys_interval: std::time::Duration::ZERO, ..ServerConfig::default() };
         let at = self.instant();
-        let mut server = Box::new(Server::new(config, Box::new(Seeded::new(self.rng.next()))));
+        let entropy = Seeded::new(self.rng.next());
+        let mut server = Box::new(match self.mutant {
+            Some(Mutant::ForgetEpoch) => Server::new(config, Box::new(SameNames { entropy, drawn: false })),
+            _ => Server::new(config, Box::new(entropy)),
+        });
         server.set_calendar(at, 1_700_000_000_000 + self.now / MILLI);
         for operation in self.disk.load() {
             if let Err(why) = server.restore(at, operation) {
@@ -266,10 +291,7 @@ impl Rooms {
         while let Some(event) = server.poll_event() {
             if let ServerEvent::Closed { code, reason, .. } = &event {
                 say!(self, "server: a connection is closed: {code:?} {reason}");
-                // Where the WELCOME of a session from the store is lost, the counts that it began are
-                // news to its client, who then begins a new session.
-                let restored = *code == Some(Code::BadResume) && self.tally.deaths > 0;
-                if let Some(code) = code.filter(|code| !restored && !crate::world::may_end(*code)) {
+                if let Some(code) = code.filter(|code| !crate::world::may_end(*code)) {
                     self.fail(format!("one who keeps to the protocol ended with {code}: {reason}"));
                 }
             }

@@ -66,6 +66,8 @@ pub(super) struct Oracle {
     pub(super) sights: Vec<Sight>,
     /// What stands at each place.
     places: BTreeMap<Place, u64>,
+    /// At how many places of an epoch a message stands.
+    standing: BTreeMap<(u64, u64), u64>,
     pub(super) delivered: u64,
     pub(super) recovered: u64,
     pub(super) unrecovered: u64,
@@ -112,11 +114,20 @@ impl Oracle {
     }
 
     fn stands(&mut self, place: Place, number: u64) -> Result<(), String> {
-        let known = *self.places.entry(place).or_insert(number);
-        if known == number {
-            Ok(())
-        } else {
-            Err(format!("two messages at one place: {known} and {number} at {place:?}"))
+        match self.places.insert(place, number) {
+            Some(known) if known == number => return Ok(()),
+            Some(known) => {
+                return Err(format!("two messages at one place: {known} and {number} at {place:?}"));
+            }
+            None => {}
+        }
+        let times = self.standing.entry((place.0, number)).or_default();
+        *times += 1;
+        match self.sent.get(number as usize) {
+            Some(sent) if *times > sent.times => {
+                Err(format!("duplicate: message {number} is in the room {times} times"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -91,11 +91,7 @@ impl WebSocket {
     /// The peer broke a rule of the layer: that is what ends the dialect, where nothing else has.
     fn broken(&mut self, turn: &mut Turn<'_>, fault: Option<Fault>) {
         let Some(fault) = fault else { return };
-        let code = match fault {
-            Fault::PeerSilent | Fault::WriteTimeout => Code::KeepaliveTimeout,
-            _ => Code::Malformed,
-        };
-        self.on(turn, |c, turn| c.spoken.end(turn, code, fault.reason()));
+        self.on(turn, |c, turn| c.spoken.end(turn, code_of(&fault), fault.reason()));
     }
 
     /// Nothing is heard of one that is not read, and its silence means nothing.
@@ -198,5 +194,13 @@ fn farewell(ended: Option<Code>, turn: &Turn<'_>) -> (CloseCode, &'static str) {
         }
         Code::GoingAway => (CloseCode::GOING_AWAY, "the server is going away"),
         code => carrier::farewell(code),
+    }
+}
+
+/// What comes closest in our own words.
+pub(super) const fn code_of(fault: &Fault) -> Code {
+    match fault {
+        Fault::PeerSilent | Fault::WriteTimeout => Code::KeepaliveTimeout,
+        _ => Code::Malformed,
     }
 }

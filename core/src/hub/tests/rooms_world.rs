@@ -55,6 +55,8 @@ struct Room {
     next: u64,
     /// The newest when it joined, until it was told that it has.
     joins: Option<Joined>,
+    /// Of what it was to read back something was not kept any more; and something that others said.
+    gaps: (bool, bool),
     /// A credit of its own, as far as it goes.
     limit: Option<u64>,
     used: u64,
@@ -176,8 +178,8 @@ impl World {
         assert_eq!(joined.recovered, has.is_some());
         let next = has.map_or(kept.end.saturating_sub(history).max(kept.start), |(_, offset)| offset + 1);
         let others = BTreeSet::new();
-        let known =
-            Room { sid, epoch, next, joins: Some(joined), limit, used: 0, presence, others, count: 0 };
+        let (joins, gaps) = (Some(joined), (false, false));
+        let known = Room { sid, epoch, next, joins, gaps, limit, used: 0, presence, others, count: 0 };
         self.clients[session].rooms.insert(room, known);
     }
 
@@ -270,6 +272,16 @@ impl World {
     }
 }
 
+impl Room {
+    /// It is told something: what was to come before, and is not kept any more, does not.
+    fn passes(&mut self, kept: u64, is_anothers: impl Fn(u64) -> bool) {
+        let Some(joined) = self.joins else { return };
+        for offset in self.next..kept.min(joined.offset + 1) {
+            self.gaps = (true, self.gaps.1 || is_anothers(offset));
+        }
+    }
+}
+
 impl Client {
     fn hear(
         &mut self,
@@ -303,15 +315,23 @@ impl Client {
                     "missing before {place:?}, of which are kept from {}",
                     kept[number]
                 );
+                room.passes(kept[number], |o| said[&(number, place.epoch, o)].0 != session);
                 assert_eq!(historic, room.joins.is_some_and(|joined| place.offset <= joined.offset));
                 room.next = place.offset + 1;
                 self.seen.insert(number, (place.epoch, place.offset));
             }
             Delivery::Joined { sid, room: name, joined, presence, members } => {
-                let room = self.rooms.get_mut(&(sid as usize - 1)).unwrap();
-                assert_eq!((name, presence), (ROOMS[sid as usize - 1], room.presence));
+                let number = sid as usize - 1;
+                let room = self.rooms.get_mut(&number).unwrap();
+                assert_eq!((name, presence), (ROOMS[number], room.presence));
+                room.passes(kept[number], |o| said[&(number, joined.epoch, o)].0 != session);
                 let promised = room.joins.take().expect("told once");
-                assert_eq!(Joined { count: promised.count, ..joined }, promised);
+                let Joined { count, recovered, .. } = promised;
+                assert_eq!(Joined { count, recovered, ..joined }, promised);
+                // It misses what was not kept long enough, and is told so.
+                let (any, others) = room.gaps;
+                assert!(joined.recovered == recovered || any, "{room:?}");
+                assert!(!(joined.recovered && (others || !recovered)), "{room:?}");
                 assert!(
                     room.next > joined.offset || room.next <= kept[sid as usize - 1],
                     "all of the past came before"

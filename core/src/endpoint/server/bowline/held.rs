@@ -42,6 +42,25 @@ impl Held {
         Some(Self { id, key, progress: Progress::default(), is_restored: true })
     }
 
+    /// Whether this is the key: that of the counts, or one from before them, which opens the session
+    /// all the same (RES-12).
+    pub(super) fn opens_once(&self, key: &ResumeKey) -> bool {
+        of_counts(self.key, counts_of(*key)) == *key
+    }
+
+    /// Whether what a client with this key has received is counted as the session counts.
+    pub(super) fn counts_with(&self, key: &ResumeKey) -> bool {
+        !self.is_restored && self.key == *key
+    }
+
+    /// Begins new counts for a client that comes with `key`, and a key that says so: until the client
+    /// has that, it does not know of them.
+    pub(super) fn count_anew(&mut self, key: &ResumeKey) {
+        let newest = if self.is_restored { *key } else { self.key };
+        self.key = of_counts(self.key, counts_of(newest).wrapping_add(1));
+        (self.progress, self.is_restored) = (Progress::default(), false);
+    }
+
     /// Whether this is the key.
     pub(in super::super) fn opens(&self, key: &ResumeKey) -> bool {
         self.key == *key
@@ -51,6 +70,19 @@ impl Held {
     pub(in super::super) fn key_text(&self) -> String {
         self.key.0.iter().map(|octet| format!("{octet:02x}")).collect()
     }
+}
+
+/// Which counts of its session a key belongs to: the last octets are no secret. So it needs no store,
+/// which has the first key only.
+fn counts_of(key: ResumeKey) -> u32 {
+    let [.., a, b, c, d] = key.0;
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// The key to the same session and other counts.
+fn of_counts(mut key: ResumeKey, counts: u32) -> ResumeKey {
+    key.0[12..].copy_from_slice(&counts.to_be_bytes());
+    key
 }
 
 /// The octets that 32 digits are.

@@ -100,7 +100,7 @@ impl Connection {
 
     /// RES-2 to RES-9. Nothing where there is no such session: the client begins a new one. Nothing
     /// too of a session that a store kept, without its counts: this is served from now on, with new
-    /// ones.
+    /// ones, and a key that tells them from those before (RES-12).
     fn resume(
         &mut self,
         turn: &mut Turn<'_>,
@@ -115,7 +115,7 @@ impl Connection {
             server.registry.connection(hub).and_then(|old| server.connections.get(old)?.progress());
         let commits = server.hub.commits();
         let Some(held) = server.registry.held(hub) else { return Ok(None) };
-        if held.key != *secret || server.hub.identity(hub) != Some(who.user) {
+        if !held.opens_once(secret) || server.hub.identity(hub) != Some(who.user) {
             return Err(told(Fault::SessionRefused));
         }
         held.progress = progress.unwrap_or(held.progress);
@@ -124,13 +124,17 @@ impl Connection {
         }
         let (acked, sent) = server.hub.reliable(hub).unwrap_or_default();
         let counts = Counts { sent, acked, received: held.progress.received };
-        let counts = if core::mem::take(&mut held.is_restored) {
-            None
-        } else {
+        let counts = if held.counts_with(secret) {
             Some(counts.resume(received).map_err(told)?)
+        } else {
+            held.count_anew(secret);
+            None
         };
         server.take_over(*now, hub);
         server.registry.serve(hub, *key);
+        if counts.is_none() {
+            server.hub.count_anew(hub);
+        }
         let in_flight = u32::from(self.session.send_in_flight());
         if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
             return Err(told(Fault::BadResume { received, acked, sent }));

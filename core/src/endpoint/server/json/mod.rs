@@ -30,6 +30,7 @@ use super::connection::Turn;
 use super::counters::Pinger;
 use super::event::{Dialect, ServerEvent};
 use super::inspect::BY_ADMINISTRATOR;
+use super::websocket::code_of;
 use super::{Peer, REPLY_ROOM};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::json::ErrorCode;
@@ -325,8 +326,8 @@ impl Connection {
     /// The connection has ended. JSN-9: a page that leaves says so, and its session ends.
     fn closed(&mut self, turn: &mut Turn<'_>, closed: &Closed<'_>) {
         let for_good = closed.by == By::Remote && closed.code == CloseCode::NORMAL;
-        let code = match closed.fault {
-            Some(_) => Code::Malformed,
+        let code = match &closed.fault {
+            Some(fault) => code_of(fault),
             None if closed.by == By::Transport => Code::GoingAway,
             None => Code::Normal,
         };

@@ -12,6 +12,7 @@ use super::web::{Session, short, shorts};
 use super::world::World;
 use crate::endpoint::server::{Anonymous, Dialect, PasswordCheck, Peer, ServerConfig, ServerEvent, Users};
 use crate::mqtt::Qos;
+use crate::session::Code;
 use crate::websocket::CloseCode;
 
 pub(super) const JOIN: &str = r#"{"type":"$join","id":"j","room":"lobby"}"#;
@@ -299,8 +300,12 @@ pub(super) fn jsn_10_the_servers_own_ping_keeps_a_page_alive() {
     }
     assert_eq!(short(&w.ask(i, r#"{"type":"$ping","id":"1"}"#)), "$pong ref=1 {}");
     w.lines[i].stalled = true;
+    w.events();
     w.advance(Duration::from_secs(30));
     w.advance(Duration::from_secs(15));
+    let is_silence =
+        |e: &ServerEvent| matches!(e, ServerEvent::Closed { code: Some(Code::KeepaliveTimeout), .. });
+    assert!(w.events().iter().any(is_silence), "silence is no malformed message");
     w.lines[i].stalled = false;
     w.run();
     assert!(w.take(i).last().unwrap().starts_with("close "));

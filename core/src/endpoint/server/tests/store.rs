@@ -334,6 +334,60 @@ pub(super) fn sessions_of_our_own_protocol_outlive_the_server() {
     assert_eq!(w.take(c), ["closed Some(SessionRefused)"]);
 }
 
+/// RES-12: what a client has received by counts that a restart has ended is no acknowledgement by the
+/// new ones, which it knows once WELCOME brings their key.
+#[test]
+pub(super) fn counts_that_a_restart_has_ended_acknowledge_nothing() {
+    let mut w = world();
+    let hello = Hello { expiry: Duration::from_secs(600), ..Hello::default() };
+    let b = w.bowline_as(&hello);
+    let s = Subscribe { id: 4, filter: "t", reliable: true, ..Subscribe::default() };
+    w.call(b, |session, now, out| session.subscribe(now, out, &s).unwrap());
+    w.commit();
+    let (session, first) = w.lines[b].credentials.unwrap();
+    w.cut(b);
+    let a = w.v5("a");
+    w.publish(a, "t", "one", Qos::AtLeastOnce, 1);
+    w.publish(a, "t", "two", Qos::AtLeastOnce, 2);
+    w.commit();
+    let with = |key, received| {
+        let resume = Resume { session, key, counts: Counts { sent: 0, acked: 0, received } };
+        Hello { resume: Some(resume), ..hello }
+    };
+    w.restart();
+    // Its WELCOME is lost, or what came behind it: whatever the client has counted, it gets all.
+    let mut key = first;
+    for received in [0, 1, 2, 7] {
+        let b = w.bowline_as(&with(first, received));
+        let (id, new) = w.lines[b].credentials.unwrap();
+        assert!(id == session && new != first, "after {received}");
+        assert_eq!(w.take(b), ["4 t=one", "4 t=two"], "after {received}");
+        w.cut(b);
+        key = new;
+    }
+    // With the new key it goes on from what it has.
+    let b = w.bowline_as(&with(key, 1));
+    assert_eq!(w.lines[b].credentials, Some((session, key)));
+    assert_eq!(w.take(b), ["4 t=two"]);
+    w.cut(b);
+    let b = w.open_bowline(&with(key, 7));
+    assert_eq!(w.take(b), ["closed Some(BadResume)"]);
+    // What was acknowledged stays so; who comes with a former key counts from 0 nevertheless.
+    for key in [first, key] {
+        let b = w.bowline_as(&with(key, 9));
+        assert_ne!(w.lines[b].credentials, Some((session, key)));
+        assert_eq!(w.take(b), ["4 t=two"]);
+        w.cut(b);
+    }
+    w.restart();
+    let b = w.bowline_as(&with(key, 1));
+    assert_ne!(w.lines[b].credentials, Some((session, key)), "a key of counts that are gone");
+    let mut other = first;
+    other.0[0] ^= 1;
+    let c = w.open_bowline(&with(other, 0));
+    assert_eq!(w.take(c), ["closed Some(SessionRefused)"], "RES-4");
+}
+
 #[test]
 pub(super) fn sessions_of_prx1_outlive_the_server() {
     let mut w = world();

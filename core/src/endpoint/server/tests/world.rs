@@ -131,7 +131,6 @@ impl World {
         }
         self.server.restored(self.now);
         self.server.hub().check_invariants().unwrap();
-        self.stored.clear();
         self.operations = 0;
     }
 
