@@ -9,6 +9,7 @@ use bowline_conformance::dialect::Dialect;
 use bowline_conformance::runner::Outcome;
 use bowline_conformance::socket;
 use bowline_conformance::vector::{self, Vector};
+use bowline_core::endpoint::server::{Compression, ServerConfig};
 
 /// So many vectors at once: most of the time they wait.
 const THREADS: usize = 16;
@@ -40,6 +41,13 @@ fn tried(vector: &Vector) -> bool {
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
+/// As the vectors want a server: pages may have their messages compressed.
+fn config() -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.http.compression = Some(Compression::default());
+    config
+}
+
 /// `HOST:PORT`, as the runner wants it.
 fn host_and_port(address: &impl ToString) -> String {
     address.to_string().trim_start_matches("bowline://").to_owned()
@@ -49,7 +57,7 @@ fn host_and_port(address: &impl ToString) -> String {
 fn over_tokio() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     all_pass(|| {
-        let server = bowline_tokio::Server::builder().listen(ANY_PORT);
+        let server = bowline_tokio::Server::builder().config(config()).listen(ANY_PORT);
         let server = runtime.block_on(server.start()).unwrap();
         (host_and_port(&server.addresses()[0]), server)
     });
@@ -58,7 +66,7 @@ fn over_tokio() {
 #[test]
 fn over_smol() {
     all_pass(|| {
-        let server = bowline_smol::Server::builder().listen(ANY_PORT);
+        let server = bowline_smol::Server::builder().config(config()).listen(ANY_PORT);
         let server = smol::block_on(server.start()).unwrap();
         (host_and_port(&server.addresses()[0]), server)
     });
@@ -67,7 +75,7 @@ fn over_smol() {
 #[test]
 fn over_async_std() {
     all_pass(|| {
-        let server = bowline_async_std::Server::builder().listen(ANY_PORT);
+        let server = bowline_async_std::Server::builder().config(config()).listen(ANY_PORT);
         let server = async_std::task::block_on(server.start()).unwrap();
         (host_and_port(&server.addresses()[0]), server)
     });
@@ -76,7 +84,7 @@ fn over_async_std() {
 #[test]
 fn over_blocking_sockets() {
     all_pass(|| {
-        let server = bowline_blocking::Server::builder().listen(ANY_PORT).start().unwrap();
+        let server = bowline_blocking::Server::builder().config(config()).listen(ANY_PORT).start().unwrap();
         (host_and_port(&server.addresses()[0]), server)
     });
 }
