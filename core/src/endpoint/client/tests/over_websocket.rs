@@ -5,18 +5,7 @@ use proptest::prelude::*;
 
 use crate::endpoint::carrier::tests::over_websocket;
 
-macro_rules! again {
-    ($($about:ident: $($story:ident)*;)*) => {
-        $(mod $about {
-            $(#[test]
-            fn $story() {
-                super::over_websocket(super::super::$about::$story);
-            })*
-        })*
-    };
-}
-
-again! {
+again! { over_websocket:
     connecting:
         each_authentication_connects_or_ends_it
         a_server_that_does_not_know_the_password_is_left

@@ -5,18 +5,7 @@ use proptest::prelude::*;
 use super::lossless::{lossless, op};
 use crate::endpoint::carrier::tests::over_websocket;
 
-macro_rules! again {
-    ($($about:ident: $($story:ident)*;)*) => {
-        $(mod $about {
-            $(#[test]
-            fn $story() {
-                super::over_websocket(super::super::$about::$story);
-            })*
-        })*
-    };
-}
-
-again! {
+again! { over_websocket:
     behaviour:
         what_is_published_offline_waits_in_order_within_limits
         a_full_queue_refuses_or_drops_the_oldest

@@ -127,18 +127,7 @@ fn opened(w: &mut World, offer: &str) -> usize {
     i
 }
 
-macro_rules! again {
-    ($($dialect:ident: $($story:ident)*;)*) => {
-        $(mod $dialect {
-            $(#[test]
-            fn $story() {
-                super::compressed(super::super::$dialect::$story);
-            })*
-        })*
-    };
-}
-
-again! {
+again! { compressed:
     json:
         jsn_1_binary_is_refused
         jsn_1_what_is_too_large_is_refused

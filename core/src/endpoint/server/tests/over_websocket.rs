@@ -2,18 +2,7 @@
 
 use super::world::over_websocket;
 
-macro_rules! again {
-    ($($dialect:ident: $($story:ident)*;)*) => {
-        $(mod $dialect {
-            $(#[test]
-            fn $story() {
-                super::over_websocket(super::super::$dialect::$story);
-            })*
-        })*
-    };
-}
-
-again! {
+again! { over_websocket:
     cross:
         messages_reach_all_dialects
         retained_messages_reach_all_dialects
