@@ -283,9 +283,9 @@ describe("a server that goes and comes again", () => {
   test("killed: what it acknowledged is there, and what it did not is sent again", async ({ skip }) => {
     if (!server.kill) return skip("this server cannot be killed from here");
     const ears = await through(server.kill);
-    // A server that gives out what it has not stored yet begins its numbers anew, and says so.
+    // A server that gave out what it had not stored yet begins its numbers anew; who saw none of that is recovered
+    // all the same (JSN-17), so what each was told depends on when the server died.
     const epochs = new Set(ears.flatMap(({ messages }) => messages.map(({ epoch }) => epoch)));
     if (epochs.size === 1) whole(ears);
-    else for (const { joined } of ears) expect(joined).toContain(false);
   }, 60_000);
 });
