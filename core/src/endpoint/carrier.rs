@@ -186,6 +186,8 @@ pub(super) trait Spoken {
     /// The subprotocol that it goes by.
     const PROTOCOL: &'static str;
 
+    /// What it goes in, where that is not the transport alone.
+    fn web(&mut self) -> &mut Option<Box<Web>>;
     /// What the request has beside.
     fn fields(&self) -> &RequestFields;
     /// Whether a transport is of use to it: it has not ended.
@@ -206,6 +208,14 @@ pub(super) trait Spoken {
     fn end(&mut self);
     /// The connection ends for this reason, unless it has ended before.
     fn lost(&mut self, why: WebSocketError, retry_after: Option<Duration>);
+
+    /// Lets the WebSocket work on it; nothing where there is none.
+    fn with_web<T>(&mut self, work: impl FnOnce(&mut Web, &mut Self) -> T) -> Option<T> {
+        let mut web = self.web().take()?;
+        let done = work(&mut web, self);
+        *self.web() = Some(web);
+        Some(done)
+    }
 }
 
 /// The WebSocket of one connection, from the transport's first octet on.

@@ -128,6 +128,14 @@ pub enum Take {
     Never,
 }
 
+impl Take {
+    /// Whether the buffer has it.
+    #[must_use]
+    pub const fn is_taken(self) -> bool {
+        matches!(self, Self::Taken | Self::Sized(_))
+    }
+}
+
 impl From<bool> for Take {
     /// Taken, or not now.
     fn from(taken: bool) -> Take {

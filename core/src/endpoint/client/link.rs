@@ -1,5 +1,6 @@
 //! Connections: made, lost, made again; and the time in between.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use core::time::Duration;
@@ -72,12 +73,9 @@ impl Client {
     /// [`recv`](Self::recv) before.
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
-        match self.web.take() {
-            None => self.end(),
-            Some(mut web) => {
-                web.handle_eof(self.now, self);
-                self.web = Some(web);
-            }
+        let now = self.now;
+        if self.with_web(|web, client| web.handle_eof(now, client)).is_none() {
+            self.end();
         }
     }
 
@@ -165,10 +163,8 @@ impl Client {
             let event = session.handle_timeout(self.now);
             self.take_end(event.as_ref());
         }
-        if let Some(mut web) = self.web.take() {
-            web.handle_timeout(self.now, self);
-            self.web = Some(web);
-        }
+        let now = self.now;
+        let _ = self.with_web(|web, client| web.handle_timeout(now, client));
         if self.over {
             return;
         }
@@ -343,6 +339,10 @@ impl Client {
 
 impl Spoken for Client {
     const PROTOCOL: &'static str = "bowline";
+
+    fn web(&mut self) -> &mut Option<Box<Web>> {
+        &mut self.web
+    }
 
     fn fields(&self) -> &RequestFields {
         &self.config.request_fields

@@ -10,6 +10,7 @@ use super::rooms::RoomEvent;
 use super::subscriptions::SubState;
 use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
+use crate::endpoint::carrier::Spoken as _;
 use crate::scram;
 use crate::session::{
     Code, Counts, Drain, Event, Fault, Kind, Outcome, Properties, Received, Request, Response, Resume,
@@ -31,12 +32,9 @@ impl Client {
     /// take. Then [`poll_transmit`](Self::poll_transmit): there may be something to answer.
     pub fn recv(&mut self, now: Instant, buf: &mut impl RecvBuf) {
         self.tick(now);
-        match self.web.take() {
-            None => self.recv_frames(buf),
-            Some(mut web) => {
-                web.recv(self.now, self, buf);
-                self.web = Some(web);
-            }
+        let now = self.now;
+        if self.with_web(|web, client| web.recv(now, client, buf)).is_none() {
+            self.recv_frames(buf);
         }
     }
 

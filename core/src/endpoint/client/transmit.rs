@@ -6,6 +6,7 @@ use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, Subscript
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
+use crate::endpoint::carrier::Spoken as _;
 use crate::retain::RetainHandling;
 use crate::scram::{self, ScramClient};
 use crate::session::{
@@ -30,13 +31,10 @@ impl Client {
     /// once that is written; [`Transport::Drop`] also where there should be none.
     pub fn poll_transmit(&mut self, now: crate::time::Instant, out: &mut impl SendBuf) -> Transport {
         self.tick(now);
-        match self.web.take() {
+        let now = self.now;
+        match self.with_web(|web, client| web.poll_transmit(now, client, out)) {
             None => self.transmit_frames(out),
-            Some(mut web) => {
-                let owed = web.poll_transmit(self.now, self, out);
-                self.web = Some(web);
-                owed
-            }
+            Some(owed) => owed,
         }
     }
 

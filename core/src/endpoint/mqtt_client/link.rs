@@ -1,5 +1,6 @@
 //! Connections: made, lost, made again; and the time in between.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::event::{ClientEvent, Reason};
@@ -71,12 +72,9 @@ impl Client {
     /// [`recv`](Self::recv) before.
     pub fn handle_eof(&mut self, now: Instant) {
         self.tick(now);
-        match self.web.take() {
-            None => self.end(),
-            Some(mut web) => {
-                web.handle_eof(self.now, self);
-                self.web = Some(web);
-            }
+        let now = self.now;
+        if self.with_web(|web, client| web.handle_eof(now, client)).is_none() {
+            self.end();
         }
     }
 
@@ -152,10 +150,8 @@ impl Client {
                 self.on_event(event);
             }
         }
-        if let Some(mut web) = self.web.take() {
-            web.handle_timeout(self.now, self);
-            self.web = Some(web);
-        }
+        let now = self.now;
+        let _ = self.with_web(|web, client| web.handle_timeout(now, client));
         if matches!(self.ending, Some(Ending::Drain(at)) if at <= self.now) && !self.over {
             self.close(self.now);
         }
@@ -271,6 +267,10 @@ impl Client {
 
 impl Spoken for Client {
     const PROTOCOL: &'static str = "mqtt";
+
+    fn web(&mut self) -> &mut Option<Box<Web>> {
+        &mut self.web
+    }
 
     fn fields(&self) -> &RequestFields {
         &self.config.request_fields

@@ -10,6 +10,7 @@ use super::outbox::Entry;
 use super::subscriptions::Asked;
 use super::{Client, Command, Publish, State};
 use crate::buf::RecvBuf;
+use crate::endpoint::carrier::Spoken as _;
 use crate::mqtt::client::{Event, Kept, Store};
 use crate::mqtt::{
     Auth, ConnAck, Packet, PacketId, Properties, Property, PropertyBlock, PropertyId, ReasonCode, ReasonCodes,
@@ -21,12 +22,9 @@ impl Client {
     /// Then [`poll_transmit`](Self::poll_transmit): there may be something to answer.
     pub fn recv(&mut self, now: Instant, buf: &mut impl RecvBuf) {
         self.tick(now);
-        match self.web.take() {
-            None => self.recv_packets(buf),
-            Some(mut web) => {
-                web.recv(self.now, self, buf);
-                self.web = Some(web);
-            }
+        let now = self.now;
+        if self.with_web(|web, client| web.recv(now, client, buf)).is_none() {
+            self.recv_packets(buf);
         }
     }
 

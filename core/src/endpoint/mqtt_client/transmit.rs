@@ -8,6 +8,7 @@ use super::outbox::Entry;
 use super::subscriptions::{Asked, SubState};
 use super::{Client, Command, DropReason};
 use crate::buf::SendBuf;
+use crate::endpoint::carrier::Spoken as _;
 use crate::lifecycle::Transport;
 use crate::mqtt::client::Message;
 use crate::mqtt::{
@@ -28,13 +29,10 @@ impl Client {
     /// [`Transport::Drop`] also where there should be none.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut impl SendBuf) -> Transport {
         self.tick(now);
-        match self.web.take() {
+        let now = self.now;
+        match self.with_web(|web, client| web.poll_transmit(now, client, out)) {
             None => self.transmit_packets(out),
-            Some(mut web) => {
-                let owed = web.poll_transmit(self.now, self, out);
-                self.web = Some(web);
-                owed
-            }
+            Some(owed) => owed,
         }
     }
 

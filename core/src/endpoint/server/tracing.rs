@@ -194,7 +194,7 @@ pub(super) fn drain<T: Into<Take>>(
         Some(tracing) => {
             let mut take = |delivery: &Delivery<'_>| {
                 let taken = take(delivery).into();
-                if matches!(taken, Take::Taken | Take::Sized(_)) {
+                if taken.is_taken() {
                     tracing.hand_out(delivery, to, dialect);
                 }
                 taken

@@ -26,13 +26,6 @@ type Kept = alloc::boxed::Box<Payload>;
 #[cfg(not(feature = "alloc"))]
 type Kept = Payload;
 
-impl Payload {
-    #[cfg_attr(not(feature = "alloc"), expect(clippy::useless_conversion, reason = "it is kept as it is"))]
-    pub(super) fn keep(self) -> Kept {
-        self.into()
-    }
-}
-
 /// The payload of a control frame.
 #[derive(Clone, Copy)]
 pub(super) struct Payload {
@@ -46,6 +39,11 @@ impl Payload {
         let mut payload = Self { len: 0, octets: [0; CONTROL_MAX] };
         payload.extend(octets);
         payload
+    }
+
+    #[cfg_attr(not(feature = "alloc"), expect(clippy::useless_conversion, reason = "it is kept as it is"))]
+    pub(super) fn keep(self) -> Kept {
+        self.into()
     }
 
     fn extend(&mut self, octets: &[u8]) {

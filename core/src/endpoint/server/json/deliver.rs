@@ -42,7 +42,7 @@ impl Talk {
                     return Take::Blocked;
                 }
                 let taken = teller.tell(delivery, out);
-                if taken == Take::Taken && quality != Quality::AtMostOnce {
+                if taken.is_taken() && quality != Quality::AtMostOnce {
                     settled[count] = id;
                     count += 1;
                 }
