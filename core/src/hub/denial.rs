@@ -88,9 +88,10 @@ impl Hub {
             s.aside.denied |= bit;
             let session = SessionKey { index, generation: s.generation };
             let end = (0..=SUBJECT_MAX.min(subject.len())).rfind(|at| subject.is_char_boundary(*at));
-            let subject = subject[..end.unwrap_or(0)].into();
-            self.denials.push_back(Denial { session, action, subject, trace });
+            let told = subject[..end.unwrap_or(0)].into();
+            self.denials.push_back(Denial { session, action, subject: told, trace });
         }
+        self.tell_denied_by_rules(index, action, subject);
         Refusal::NotAuthorized
     }
 }
