@@ -82,16 +82,31 @@
 //! assert!(hub.publish(now, alice, Message::new("talk", b"HELLO!").unwrap(), None).is_ok());
 //! ```
 
+mod audit;
 mod chain;
 mod client;
 mod context;
+mod heartbeat;
+mod intercept;
+mod monitor;
+mod overload;
+mod rate_limit;
+mod tagging;
 mod verdict;
 
+pub(crate) use audit::stranger;
+pub use audit::{Audit, Audited};
 pub(crate) use chain::{Chain, Judged};
 pub use chain::{BadPlugin, Placement, PluginInfo};
 pub use client::{BadTag, Client, Scope, Tags};
 pub use context::{Alert, Context, Record, Report};
-pub(crate) use context::{Effect, Effects};
+pub(crate) use context::Effect;
+pub use heartbeat::Heartbeat;
+pub use intercept::{Change, Direction, Intercept, InterceptRule, Then};
+pub use monitor::{Metric, Monitor, Threshold};
+pub use overload::{Limit, Overload, OverloadConfig};
+pub use rate_limit::{Excess, Limits, Per, RateLimit, RateRule};
+pub use tagging::{TagRule, Tagging};
 pub use verdict::{Ask, Interest, Rejection, Verdict};
 
 use crate::hub::{Counters, Message};
