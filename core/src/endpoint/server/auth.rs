@@ -22,17 +22,20 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Its port; 0 where there is none, or nobody knows it.
     pub port: u16,
+    /// By which listener it came in, counted from 1 in the order of
+    /// [`Server::set_listeners`](super::Server::set_listeners); 0: by none that has a name.
+    pub listener: u8,
 }
 
 impl From<SocketAddr> for Peer {
     fn from(socket: SocketAddr) -> Self {
-        Self { address: Some(socket.ip()), port: socket.port() }
+        Self { address: Some(socket.ip()), port: socket.port(), listener: 0 }
     }
 }
 
 impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
-        Self { address: Some(address), port: 0 }
+        Self { address: Some(address), port: 0, listener: 0 }
     }
 }
 
@@ -41,7 +44,7 @@ impl Peer {
     ///
     /// ```
     /// use bowline_core::endpoint::server::Peer;
-    /// let peer = Peer { address: Some("::ffff:192.0.2.1".parse()?), port: 5000 };
+    /// let peer = Peer { address: Some("::ffff:192.0.2.1".parse()?), port: 5000, listener: 0 };
     /// assert_eq!(peer.socket().map(|s| s.to_string()).as_deref(), Some("192.0.2.1:5000"));
     /// # Ok::<(), core::net::AddrParseError>(())
     /// ```

@@ -50,6 +50,7 @@ mod json;
 mod local;
 mod mqtt;
 mod owed;
+mod plugins;
 mod prx1;
 mod registry;
 mod spoken;
@@ -61,8 +62,9 @@ mod tracing;
 mod websocket;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -87,6 +89,7 @@ pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
+use plugins::Visitor;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
@@ -95,8 +98,9 @@ use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
+use crate::plugin::Rejection;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
@@ -201,6 +205,9 @@ pub enum Refused {
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
+    /// A plugin does not want it.
+    #[error("{}", .0.reason)]
+    Plugin(Rejection),
 }
 
 /// A server. See the [module](self) for how to drive it.
@@ -231,6 +238,10 @@ pub struct Server {
     compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
+    /// The names of the listeners.
+    listeners: Vec<Arc<str>>,
+    /// Who is on which connection, where plugins want to know when that ends.
+    visitors: BTreeMap<ConnectionKey, Visitor>,
 }
 
 /// A drain that is under way.
@@ -285,6 +296,8 @@ impl Server {
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
+            listeners: Vec::new(),
+            visitors: BTreeMap::new(),
         }
     }
 
@@ -316,7 +329,7 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
-        if let Err(reason) = self.admit(&peer) {
+        if let Err(reason) = self.admit(now, &peer) {
             self.events.push_back(ServerEvent::Refused { peer, reason });
             return Err(reason);
         }
@@ -326,13 +339,14 @@ impl Server {
     }
 
     /// Whether there is room for a connection from there; it is counted where there is.
-    fn admit(&mut self, peer: &Peer) -> Result<(), Refused> {
+    fn admit(&mut self, now: Instant, peer: &Peer) -> Result<(), Refused> {
         if self.draining.is_some() {
             return Err(Refused::Draining);
         }
         if self.connections.len() >= self.config.max_connections {
             return Err(Refused::Connections(self.connections.len()));
         }
+        self.plugins_accept(now, peer).map_err(Refused::Plugin)?;
         if let Some(address) = peer.address.filter(|_| !peer.is_local()) {
             let count = self.by_address.entry(address).or_default();
             if *count >= self.config.max_per_address {
@@ -404,6 +418,7 @@ impl Server {
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
+        self.visitors.remove(&key);
         let peer = c.peer();
         if let Some(address) = peer.address.filter(|_| !peer.is_local())
             && let Some(count) = self.by_address.get_mut(&address)
@@ -655,13 +670,17 @@ impl Server {
                 trace,
             });
         }
+        while let Some((plugin, report)) = self.hub.poll_report() {
+            self.events.push_back(ServerEvent::Reported { plugin: String::from(&*plugin), report });
+        }
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Hold(hub) => self.tell(hub, |c| c.hold(true)),
             Notice::Release(hub) => self.tell(hub, |c| c.hold(false)),
-            Notice::Disconnect(hub, _) => self.tell(hub, Connection::overflowed),
+            Notice::Disconnect(hub, DisconnectReason::Plugin(why)) => self.expelled_by_plugin(hub, why),
+            Notice::Disconnect(hub, DisconnectReason::SlowConsumer) => self.tell(hub, Connection::overflowed),
             Notice::Overflow(hub, trace) => self.events.push_back(ServerEvent::Overflow {
                 connection: self.registry.connection(hub),
                 session: self.registry.told(hub),
