@@ -48,9 +48,9 @@ impl Plugin for Heartbeat {
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>, counters: &Counters) {
         let now = cx.now();
+        let next = self.began.map_or(now, |_| self.due) + self.interval;
         let began = *self.began.get_or_insert(now);
         self.beat += 1;
-        let next = self.due + self.interval;
         self.due = if next > now { next } else { now + self.interval };
         let payload = format!(
             concat!(

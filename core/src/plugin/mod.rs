@@ -92,6 +92,8 @@ mod monitor;
 mod overload;
 mod rate_limit;
 mod tagging;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub(crate) use audit::stranger;

@@ -244,6 +244,3 @@ impl Plugin for RateLimit {
         Verdict::Pass
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ mod answer;
 mod connection;
 mod deadlines;
 mod local;
+mod plugins;
 mod shared;
 mod storing;
 mod tasks;
@@ -28,6 +29,9 @@ pub use bowline_core::endpoint::server::{
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
+pub use bowline_core::plugin;
+use bowline_core::plugin::{BadPlugin, Placement, Plugin};
+pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
@@ -62,6 +66,14 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// A plugin cannot be added.
+    #[error("plugin {name:?}: {error}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: BadPlugin,
+    },
     /// What is stored cannot be taken up.
     #[error("{0}")]
     Store(StorageError),
@@ -91,6 +103,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    plugins: Vec<(String, Box<dyn Plugin>, Placement)>,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -104,7 +117,7 @@ impl<R: Runtime> Builder<R> {
     /// call, so put an [`Arc`] around what is large. Call it before handlers are added.
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
-        let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
+        let Self { runtime, config, listen, access, on_event, handlers, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
@@ -124,6 +137,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            plugins,
         }
     }
 }
@@ -208,6 +222,21 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         self
     }
 
+    /// Adds a plugin behind those before, about everybody; see [`plugin`]. The name is what it is switched
+    /// by ([`Server::plugins`]).
+    #[must_use]
+    pub fn plugin(self, name: &str, plugin: impl Plugin + 'static) -> Self {
+        self.plugin_at(name, plugin, Placement::default())
+    }
+
+    /// The same, at its place and about some clients only. Listeners have the names of their
+    /// [addresses](Server::addresses).
+    #[must_use]
+    pub fn plugin_at(mut self, name: &str, plugin: impl Plugin + 'static, placement: Placement) -> Self {
+        self.plugins.push((name.into(), Box::new(plugin), placement));
+        self
+    }
+
     /// Calls `handler` for each message whose topic matches `pattern`: a filter, in which `{name}`
     /// stands for `+` and gives that level a name ([`Params`](crate::handler::Params)). One at a
     /// time, in order; what waits meanwhile is bounded as for any session of the hub.
@@ -270,6 +299,11 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         if let Some(access) = self.access {
             machine.set_access(access);
         }
+        machine.set_listeners(addresses.iter().map(Address::to_string));
+        for (name, plugin, placement) in self.plugins {
+            let added = machine.add_plugin(clock::now(), &name, plugin, placement);
+            added.map_err(|error| StartError::Plugin { name, error })?;
+        }
         let mut store = None;
         if let Some(storage) = self.storage {
             let held = storing::Store::new(storage, self.on_store_event);
@@ -296,8 +330,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let server = Server { runtime, shared, hub, addresses: addresses.into(), max_frame };
-        for listener in listeners {
-            server.runtime.spawn(tasks::accept(server.clone(), listener));
+        for (listener, number) in listeners.into_iter().zip(1..) {
+            server.runtime.spawn(tasks::accept(server.clone(), listener, u8::try_from(number).unwrap_or(0)));
         }
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
@@ -355,6 +389,7 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            plugins: Vec::new(),
         }
     }
 
@@ -388,6 +423,12 @@ impl<R: Runtime> Server<R> {
     pub fn set_users(&self, users: Users) {
         let old = self.shared.with(|core, _| core.machine.set_users(users));
         drop(old);
+    }
+
+    /// The plugins: to list, switch, add and remove while the server runs.
+    #[must_use]
+    pub fn plugins(&self) -> Plugins<'_> {
+        Plugins(&self.shared)
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its

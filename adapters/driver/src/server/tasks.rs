@@ -26,14 +26,15 @@ const WOKEN: usize = 256;
 const TURNS: u32 = 16;
 
 /// Lets in whoever comes, until the server drains.
-pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L) {
+pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L, number: u8) {
     let mut rest = REST.0;
     while let Some(accepted) = poll_fn(|cx| next(&server, &mut listener, cx)).await {
         match accepted {
             Ok((stream, from)) => {
                 rest = REST.0;
                 // One too many is dropped, which is all that can be said to who has said nothing.
-                let _ = server.attach(stream, from.map(Peer::from).unwrap_or_default());
+                let peer = from.map(Peer::from).unwrap_or_default();
+                let _ = server.attach(stream, Peer { listener: number, ..peer });
             }
             // That connection was gone before it was taken.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
