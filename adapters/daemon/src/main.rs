@@ -13,6 +13,7 @@ mod log;
 mod net;
 mod otlp;
 mod output;
+mod plugins;
 mod serve;
 mod store;
 mod text;

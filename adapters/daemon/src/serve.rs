@@ -112,6 +112,14 @@ impl Reloads {
         let changes = self.summary.changes(&auth.summary);
         self.summary = auth.summary.clone();
         server.reload(auth);
+        match server.reload_plugins(&config.plugin) {
+            Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
+            Ok(false) => {}
+            Err(failure) => {
+                let reason = failure.message().unwrap_or_default();
+                error!(reason, "SIGHUP: the plugins were not reloaded");
+            }
+        }
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         info!(changes, "SIGHUP: users and access rules reloaded");
         if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
@@ -121,7 +129,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), ..config.clone() }
+    Config { auth: Auth::default(), plugin: Vec::new(), ..config.clone() }
 }
 
 /// The signals that are taken.

@@ -142,6 +142,13 @@ impl Hub {
         }
     }
 
+    /// Whether plugins have nothing taken from a session at present: what came with the message that
+    /// brought that about waits as well.
+    #[inline]
+    pub(crate) fn is_held(&self, key: SessionKey) -> bool {
+        !self.held.is_empty() && self.held.contains_key(&key.index)
+    }
+
     /// Whether plugins are asked anything, so that sessions are to be introduced to them.
     pub(crate) const fn has_plugins(&self) -> bool {
         !self.plugins.is_empty()

@@ -83,6 +83,7 @@
 //! ```
 
 mod audit;
+mod boxed;
 mod chain;
 mod client;
 mod context;

@@ -40,6 +40,8 @@ pub(crate) struct Site {
     tail: Arc<Tail>,
     /// What became of spans.
     spans: Arc<Counts>,
+    /// What became of alerts.
+    alerts: Arc<crate::plugins::Counts>,
     started: SystemTime,
     /// Where the store is, if there is one, and how much may wait for it.
     store: Option<(PathBuf, u64)>,
@@ -59,6 +61,7 @@ impl Site {
             hosts: config.http.hosts.clone(),
             tail,
             spans: Arc::default(),
+            alerts: Arc::default(),
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
@@ -70,6 +73,11 @@ impl Site {
     /// What becomes of spans is counted here.
     pub(crate) fn spans(&self) -> Arc<Counts> {
         Arc::clone(&self.spans)
+    }
+
+    /// What becomes of alerts is counted here.
+    pub(crate) fn alerts(&self) -> Arc<crate::plugins::Counts> {
+        Arc::clone(&self.alerts)
     }
 
     /// Says where the server listens; those with a reason are where it was to.

@@ -29,7 +29,6 @@ pub use bowline_core::endpoint::server::{
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
-pub use bowline_core::plugin;
 use bowline_core::plugin::{BadPlugin, Placement, Plugin};
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
@@ -44,6 +43,15 @@ use local::{Route, Speaker, Voice};
 use shared::{OnEvent, OnRequest, Phase, Shared};
 
 use storing::OnStoreEvent;
+
+/// Plugins, those that are shipped, and what one of your own is made of.
+pub mod plugin {
+    pub use bowline_core::access::{Network, Who};
+    pub use bowline_core::hub::{Counters, Message, SessionKey};
+    pub use bowline_core::plugin::*;
+    pub use bowline_core::status::Status;
+    pub use bowline_core::time::Instant;
+}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]

@@ -75,8 +75,7 @@ impl Rate {
         Err(when)
     }
 
-    /// Takes `n` tokens whatever there is: what is missing is a debt, of a minute's worth of the rate or of
-    /// a burst at most.
+    /// Takes `n` tokens whatever there is: what is missing is a debt, of 2^32 - 1 at most.
     ///
     /// # Errors
     /// When the debt is worked off ([`Instant::FAR_FUTURE`] with a rate of 0). It was taken all the same.
@@ -92,8 +91,7 @@ impl Rate {
     /// ```
     pub fn overdraw(&mut self, now: Instant, n: u32) -> Result<(), Instant> {
         self.refill(now);
-        let least = -parts(self.rate.saturating_mul(60).max(self.burst));
-        self.level = (self.level - parts(n)).max(least);
+        self.level = (self.level - parts(n)).max(-parts(u32::MAX));
         if self.level >= 0 {
             return Ok(());
         }

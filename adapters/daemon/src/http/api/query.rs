@@ -47,6 +47,10 @@ pub(super) struct Query {
     /// The row behind which a list goes on.
     pub(super) after: Option<Place>,
     pub(super) forget: bool,
+    /// Whether a plugin is to be switched on or off.
+    pub(super) enabled: Option<bool>,
+    /// Sessions with this tag.
+    pub(super) tag: Option<String>,
     pub(super) level: Level,
     /// The number of the last line of the log that is known.
     pub(super) last: u64,
@@ -62,6 +66,8 @@ impl Query {
             limit: 50,
             after: None,
             forget: false,
+            enabled: None,
+            tag: None,
             level: Level::INFO,
             last: 0,
         };
@@ -87,6 +93,10 @@ impl Query {
                     let after = Place::parse(&value);
                     query.after = Some(after.ok_or_else(|| wrong("the `next` of the page before"))?);
                 }
+                "enabled" => {
+                    query.enabled = Some(value.parse().map_err(|_| wrong("true or false"))?);
+                }
+                "tag" => query.tag = Some(value),
                 "forget" => query.forget = value.parse().map_err(|_| wrong("true or false"))?,
                 "level" => {
                     let level = ["error", "warn", "info", "debug", "trace"].contains(&&*value);
