@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::{Hub, Message, Refusal, SessionKey, rooms};
+use super::publish::NOTICES;
 use crate::access::Action;
 use crate::json;
 use crate::trace::TraceContext;
@@ -44,6 +45,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let topic = message.topic_octets();
         let is_own = topic.starts_with(b"$SYS/")
+            || topic.starts_with(NOTICES)
             || (!event
                 && rooms::is_topic(topic)
                 && message.payload().starts_with(json::OWN_PREFIX.as_bytes()));

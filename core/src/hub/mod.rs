@@ -105,6 +105,7 @@ pub use rooms::{
 };
 pub use will::Will;
 
+pub(crate) use publish::NOTICE;
 pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 

@@ -6,6 +6,7 @@ use super::Hub;
 use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
+use super::options::Quality;
 use super::outbox::{Offer, Sessions};
 use super::queue;
 use super::rooms;
@@ -318,6 +319,70 @@ impl Hub {
             self.settle_lost(Status::Busy);
         }
         outcome
+    }
+}
+
+/// A message that a session gets whatever it has subscribed to is delivered with this id, which no
+/// subscription has.
+pub(crate) const NOTICE: u64 = 0;
+
+/// What the topics of such messages begin with: nobody else publishes there.
+pub(super) const NOTICES: &[u8] = b"$notice";
+
+impl Hub {
+    /// Hands a message to a session whatever it has subscribed to: at most once, through its queue and past
+    /// its plugins as any other ([`Delivery::Message`](super::Delivery::Message) with id 0). Says whether the
+    /// queue took it. Topics that begin with `$notice` are meant for that: no session may publish there.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, it is detached, or the message has no topic.
+    pub fn notify(&mut self, now: Instant, key: SessionKey, message: Message) -> Result<bool, Refusal> {
+        self.tick(now);
+        let index = self.attached(key)?;
+        if message.topic_octets().is_empty() {
+            return Err(Refusal::Topic(TopicError::Empty));
+        }
+        let message = self.sessions.pool.insert(message);
+        let taken = self.offer_notice(index, message);
+        self.sessions.pool.release(message);
+        self.settle_lost(Status::Busy);
+        Ok(taken)
+    }
+
+    /// The same for all sessions with a tag that are attached: it is encoded once. Says how many there were,
+    /// and how many queues took it. It goes through all sessions.
+    ///
+    /// # Errors
+    ///
+    /// The message has no topic.
+    pub fn notify_tagged(
+        &mut self,
+        now: Instant,
+        tag: &str,
+        message: Message,
+    ) -> Result<PublishOutcome, Refusal> {
+        self.tick(now);
+        if message.topic_octets().is_empty() {
+            return Err(Refusal::Topic(TopicError::Empty));
+        }
+        let mut outcome = PublishOutcome::default();
+        let message = self.sessions.pool.insert(message);
+        for key in self.plugins.tagged(tag) {
+            if let Ok(index) = self.attached(key) {
+                outcome.matched += 1;
+                outcome.queued += u32::from(self.offer_notice(index, message));
+            }
+        }
+        self.sessions.pool.release(message);
+        self.settle_lost(Status::Busy);
+        Ok(outcome)
+    }
+
+    fn offer_notice(&mut self, index: u32, message: u32) -> bool {
+        let size = self.sessions.pool.get(message).size();
+        let entry = Entry::new(NOTICE, message, Quality::AtMostOnce);
+        self.sessions.offer(index, NONE, entry, size) != Offer::Dropped
     }
 }
 

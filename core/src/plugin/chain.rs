@@ -342,6 +342,12 @@ impl Chain {
         self.facts(key).map_or(&NO_TAGS, |facts| &facts.tags)
     }
 
+    /// The sessions with a tag.
+    pub(crate) fn tagged(&self, tag: &str) -> Vec<SessionKey> {
+        let all = self.facts.iter().flatten();
+        all.filter(|facts| facts.tags.contains(tag)).map(|facts| facts.key).collect()
+    }
+
     /// Where a session came in, if that is known.
     pub(crate) fn via(&self, key: SessionKey) -> Option<(&str, &'static str)> {
         self.facts(key).map(|facts| (&*facts.listener, facts.dialect))

@@ -232,6 +232,11 @@ impl Overview<'_> {
         self.0.with(|core, _| core.machine.expel(clock::now(), number, forget))
     }
 
+    /// Changes something by an administrator's decision, and wakes whom that concerns.
+    pub fn change<T>(&self, work: impl FnOnce(&mut Machine, Instant) -> T) -> T {
+        self.0.with(|core, _| work(&mut core.machine, clock::now()))
+    }
+
     /// The server's plugins.
     #[must_use]
     pub fn plugins(&self) -> Plugins<'_> {

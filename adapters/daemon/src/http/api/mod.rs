@@ -32,7 +32,8 @@ pub(super) fn answer(
         let mut refused = challenge(object(status, &json!({ "error": why })));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = match resource.split_once('/') {
-                Some(("sessions", _)) => "GET, HEAD, DELETE",
+                Some(("sessions", _)) => "GET, HEAD, POST, DELETE",
+                None if resource == "tell" => "POST",
                 Some(("plugins", _)) => "GET, HEAD, POST",
                 _ => "GET, HEAD",
             };
@@ -56,6 +57,9 @@ fn route(
             "GET" | "HEAD" => {
                 sessions::one(id, server).map(|session| object(StatusCode::OK, &session).into())
             }
+            "POST" | "DELETE" if query.tag.is_some() => gate::check_meant(request)
+                .and_then(|()| sessions::tag(id, query.tag.as_deref(), request.method == "POST", server))
+                .map(|session| object(StatusCode::OK, &session).into()),
             "DELETE" => gate::check_meant(request)
                 .and_then(|()| sessions::end(id, query.forget, server))
                 .map(|()| {
@@ -72,6 +76,13 @@ fn route(
             _ => Err(not_allowed()),
         };
         return found.map(|plugin| object(StatusCode::OK, &plugin).into());
+    }
+    if resource == "tell" {
+        if request.method != "POST" {
+            return Err(not_allowed());
+        }
+        let told = gate::check_meant(request).and_then(|()| sessions::tell(&query, &request.body, server));
+        return told.map(|told| object(StatusCode::OK, &told).into());
     }
     let found = match resource {
         "info" => whole::info(site, server),
