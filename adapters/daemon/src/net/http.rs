@@ -71,8 +71,13 @@ async fn exchange(
     for (name, value) in headers.iter().filter(|(_, value)| !value.contains(['\r', '\n'])) {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
-    if let Some(body) = body {
-        request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+    match body {
+        Some(body) => {
+            let length = body.len();
+            request.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
+        }
+        None if method == "POST" => request.push_str("content-length: 0\r\n"),
+        None => {}
     }
     request.push_str("\r\n");
     request.push_str(body.unwrap_or_default());

@@ -160,6 +160,9 @@ impl Server {
                 let _ = std::fs::remove_file(path);
             }
         }
+        let audit = Arc::clone(&self.audit);
+        // It only fails where it panics, which it tells itself.
+        let _ = tokio::task::spawn_blocking(move || audit.finish()).await;
         if let Some(spans) = &self.spans {
             spans.finish().await;
         }

@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use bowline_core::plugin::Record;
@@ -24,7 +25,9 @@ const GATHER: Duration = Duration::from_millis(200);
 /// Writes records where they belong, in a thread of its own: who publishes does not wait for a disk.
 #[derive(Debug)]
 pub(crate) struct AuditLog {
-    lines: SyncSender<(PathBuf, String)>,
+    /// Until the end.
+    lines: Mutex<Option<SyncSender<(PathBuf, String)>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// By the plugin's name.
     files: Mutex<BTreeMap<String, PathBuf>>,
     lost: Mutex<u64>,
@@ -34,13 +37,13 @@ impl AuditLog {
     /// Opens the files; they are made for this user alone.
     pub(crate) fn open(plugins: &[Plugin]) -> Result<Self, Failure> {
         let (lines, queue) = sync_channel(WAITING);
-        let log = Self { lines, files: Mutex::default(), lost: Mutex::default() };
+        let lines = Mutex::new(Some(lines));
+        let log = Self { lines, thread: Mutex::default(), files: Mutex::default(), lost: Mutex::default() };
         log.reload(plugins)?;
         let run = move || write(&queue);
-        std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(run)
-            .map_err(|error| Failure::io("no thread for the audit log", &error))?;
+        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| Failure::io("no thread for the audit log", &error))?;
+        *log.thread.lock() = Some(thread);
         Ok(log)
     }
 
@@ -69,7 +72,11 @@ impl AuditLog {
             info!(plugin, action, outcome, session, user, client, from, subject, reason, "audit");
             return;
         };
-        match self.lines.try_send((path, line(plugin, record))) {
+        let sent = match &*self.lines.lock() {
+            Some(lines) => lines.try_send((path, line(plugin, record))),
+            None => return,
+        };
+        match sent {
             Ok(()) => {
                 let lost = std::mem::take(&mut *self.lost.lock());
                 if lost > 0 {
@@ -77,6 +84,15 @@ impl AuditLog {
                 }
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => *self.lost.lock() += 1,
+        }
+    }
+
+    /// Writes what waits, and no more.
+    pub(crate) fn finish(&self) {
+        drop(self.lines.lock().take());
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            error!("the audit log ended before its time");
         }
     }
 }

@@ -238,7 +238,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     }
 
     /// The same, at its place and about some clients only. Listeners have the names of their
-    /// [addresses](Server::addresses).
+    /// [addresses](Server::addresses), without `bowline://`: `127.0.0.1:7790`, `unix:/run/bowline.sock`.
     #[must_use]
     pub fn plugin_at(mut self, name: &str, plugin: impl Plugin + 'static, placement: Placement) -> Self {
         self.plugins.push((name.into(), Box::new(plugin), placement));
@@ -307,7 +307,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         if let Some(access) = self.access {
             machine.set_access(access);
         }
-        machine.set_listeners(addresses.iter().map(Address::to_string));
+        let names = addresses.iter().map(Address::to_string);
+        machine.set_listeners(names.map(|name| name.trim_start_matches("bowline://").to_owned()));
         for (name, plugin, placement) in self.plugins {
             let added = machine.add_plugin(clock::now(), &name, plugin, placement);
             added.map_err(|error| StartError::Plugin { name, error })?;

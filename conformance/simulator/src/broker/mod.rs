@@ -12,6 +12,7 @@ mod finish;
 mod node;
 mod oracle;
 mod plan;
+mod plugins;
 mod session;
 pub(crate) mod tables;
 mod trouble;

@@ -89,7 +89,7 @@ fn a_refusal_of_a_message_is_said_in_each_dialect() {
         let told = w.take(bowline).join("; ");
         assert!(told.contains(&format!("result 1 {own}")), "{told}");
         let (i, _) = w.page();
-        let told = w.ask(i, r#"{"type":"$publish","id":"p","payload":{"topic":"t","payload":{"a":1}}}"#);
+        let told = w.ask(i, r#"{"type":"$publish","id":"p","payload":{"topic":"t","text":"x"}}"#);
         assert_eq!(told["payload"]["code"], json!(page), "{told}");
         assert_eq!(w.server.hub().counters().messages_in, 0);
     }
