@@ -147,7 +147,8 @@ fn exchange(mut hub: Hub, times: usize) {
         let done = hub.publish(NOW, publisher, black_box(message.clone()), None);
         assert_eq!(done.map(|outcome| outcome.queued), Ok(10));
         while let Some(key) = hub.poll_ready() {
-            hub.drain(NOW, key, |delivery| matches!(black_box(delivery), Delivery::Message { .. })).expect("attached");
+            hub.drain(NOW, key, |delivery| matches!(black_box(delivery), Delivery::Message { .. }))
+                .expect("attached");
         }
         while let Some(notice) = hub.poll_notice() {
             black_box(notice);

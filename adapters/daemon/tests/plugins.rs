@@ -52,9 +52,8 @@ fn plugins_are_configured_switched_and_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let (mut program, port) = server(directory.path(), LIMITS);
     let at = ["-p", &port];
-    let publish = |id: &str, topic: &str| {
-        run(&[&["pub"], &at[..], &["-q", "1", "-i", id, topic, "x"]].concat())
-    };
+    let publish =
+        |id: &str, topic: &str| run(&[&["pub"], &at[..], &["-q", "1", "-i", id, topic, "x"]].concat());
     let sub = start(&[&["sub", "--say-ready"], &at[..], &["-i", "reader", "-v", "#"]].concat());
     sub.err_line("subscribed to");
     publish("guest-1", "old/a").expect(0);
@@ -66,7 +65,10 @@ fn plugins_are_configured_switched_and_read_again() {
 
     let list = json(&[&["plugins"], &at[..], &["list", "--json"]].concat());
     let rules = &list["plugins"][1];
-    assert_eq!((&rules["name"], &rules["refused"], &rules["changed"]), (&"rules".into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&rules["name"], &rules["refused"], &rules["changed"]),
+        (&"rules".into(), &1.into(), &1.into())
+    );
     run(&[&["plugins"], &at[..], &["disable", "rules"]].concat()).expect(0);
     publish("guest-1", "secret/c").expect(0);
     sub.out_line("secret/c x");
@@ -81,7 +83,10 @@ fn plugins_are_configured_switched_and_read_again() {
     std::fs::write(&file, text.replace("\"refuse\"", "\"shout\"")).unwrap();
     program.signal("HUP");
     let line = program.err_line("nothing was reloaded");
-    assert!(line.contains("plugin[1].intercept[0].action") && line.contains("`shout` is not allowed"), "{line}");
+    assert!(
+        line.contains("plugin[1].intercept[0].action") && line.contains("`shout` is not allowed"),
+        "{line}"
+    );
     std::fs::write(&file, text.replace("\"new/\"", "\"newer/\"")).unwrap();
     program.signal("HUP");
     program.err_line("plugins reloaded");
@@ -172,14 +177,18 @@ fn alerts_are_posted_and_tried_again_and_audits_are_lines_of_json() {
     let again = bodies.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(first, again);
     let alert: Value = serde_json::from_str(&first).unwrap();
-    assert_eq!((&alert["alert"], &alert["state"], &alert["limit"]), (&"somebody".into(), &"raised".into(), &0.into()));
+    assert_eq!(
+        (&alert["alert"], &alert["state"], &alert["limit"]),
+        (&"somebody".into(), &"raised".into(), &0.into())
+    );
     program.err_line("alert handed on");
     drop(sub);
     program.signal("TERM");
     program.finish();
     let text = std::fs::read_to_string(&audit).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<_> = lines.iter().map(|line| (&line["action"], &line["client_id"], &line["subject"])).collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| (&line["action"], &line["client_id"], &line["subject"])).collect();
     assert!(told.contains(&(&"open".into(), &"ann".into(), &Value::Null)), "{text}");
     assert!(told.contains(&(&"subscribe".into(), &"ann".into(), &"a/#".into())), "{text}");
     assert!(lines.iter().all(|line| line["time"].is_string() && line["plugin"] == "audit"));

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
-use super::{Hub, Message, Refusal, SessionKey, rooms};
 use super::publish::NOTICES;
+use super::{Hub, Message, Refusal, SessionKey, rooms};
 use crate::access::Action;
 use crate::json;
 use crate::trace::TraceContext;

@@ -504,7 +504,10 @@ impl Hub {
         let history = self.histories.next_age().map(|millis| self.calendar.instant(millis));
         let expires = retained.into_iter().chain(history).min();
         let expires = expires.map(|at| Deadline::new(at, Why::Expiry));
-        [self.timers.next(), expires, self.plugins_timeout()].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        [self.timers.next(), expires, self.plugins_timeout()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due, at most 128 things a call: while

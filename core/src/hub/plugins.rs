@@ -4,15 +4,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::Hub;
 use super::delivery::{DisconnectReason, Notice, Refusal, SessionKey};
 use super::message::Message;
 use super::publish::Way;
 use super::timers::Alarm;
-use super::Hub;
 use crate::access::Action;
 use crate::plugin::{
-    Ask, BadPlugin, BadTag, Client, Effect, Interest, Judged, Placement, Plugin, PluginInfo, Rejection, Report,
-    Tags,
+    Ask, BadPlugin, BadTag, Client, Effect, Interest, Judged, Placement, Plugin, PluginInfo, Rejection,
+    Report, Tags,
 };
 use crate::time::{Deadline, Instant, Why};
 

@@ -41,7 +41,13 @@ impl Audit {
     }
 }
 
-fn write(cx: &mut Context<'_>, client: &Client<'_>, action: &'static str, outcome: &'static str, of: [&str; 2]) {
+fn write(
+    cx: &mut Context<'_>,
+    client: &Client<'_>,
+    action: &'static str,
+    outcome: &'static str,
+    of: [&str; 2],
+) {
     let record = Record::of(cx.now(), client, action, outcome).about(of[0]).because(of[1]);
     cx.report(Report::Audit(record));
 }
@@ -86,7 +92,11 @@ impl Plugin for Audit {
 
 /// A client of which nothing is known but where it came from.
 #[must_use]
-pub(crate) const fn stranger<'a>(address: Option<core::net::IpAddr>, listener: &'a str, tags: &'a Tags) -> Client<'a> {
+pub(crate) const fn stranger<'a>(
+    address: Option<core::net::IpAddr>,
+    listener: &'a str,
+    tags: &'a Tags,
+) -> Client<'a> {
     let who = crate::access::Who { user: "", client_id: "", address };
     Client { session: None, who, listener, dialect: "", tags }
 }

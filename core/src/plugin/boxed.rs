@@ -15,7 +15,12 @@ impl<P: Plugin + ?Sized> Plugin for Box<P> {
         (**self).accept(cx, client)
     }
 
-    fn connect(&mut self, cx: &mut Context<'_>, client: &Client<'_>, tags: &mut Tags) -> Result<(), Rejection> {
+    fn connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &Client<'_>,
+        tags: &mut Tags,
+    ) -> Result<(), Rejection> {
         (**self).connect(cx, client, tags)
     }
 

@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::net::IpAddr;
 
+use super::Plugin;
 use super::client::{Client, Scope, Tags};
 use super::context::{Context, Effect, Effects, Report};
 use super::verdict::{Ask, Interest, Rejection, Verdict};
-use super::Plugin;
 use crate::access::Who;
 use crate::hub::{Counters, Delivery, Message, SessionKey, Take};
 use crate::time::Instant;
@@ -166,7 +166,12 @@ impl Chain {
         self.slots.is_empty()
     }
 
-    pub(crate) fn add(&mut self, name: &str, plugin: Box<dyn Plugin>, placement: Placement) -> Result<(), BadPlugin> {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        plugin: Box<dyn Plugin>,
+        placement: Placement,
+    ) -> Result<(), BadPlugin> {
         if self.find(name).is_ok() {
             return Err(BadPlugin::Exists);
         }
@@ -288,7 +293,13 @@ impl Chain {
     }
 
     /// Where a session came in, and what it is tagged with.
-    pub(crate) fn arrive(&mut self, key: SessionKey, who: &Who<'_>, via: (Arc<str>, &'static str), tags: Tags) {
+    pub(crate) fn arrive(
+        &mut self,
+        key: SessionKey,
+        who: &Who<'_>,
+        via: (Arc<str>, &'static str),
+        tags: Tags,
+    ) {
         if self.slots.is_empty() && tags.is_empty() {
             return;
         }
@@ -354,7 +365,12 @@ impl Chain {
     }
 
     /// Changes the tags of a session.
-    pub(crate) fn with_tags<T>(&mut self, key: SessionKey, who: &Who<'_>, change: impl FnOnce(&mut Tags) -> T) -> T {
+    pub(crate) fn with_tags<T>(
+        &mut self,
+        key: SessionKey,
+        who: &Who<'_>,
+        change: impl FnOnce(&mut Tags) -> T,
+    ) -> T {
         let done = change(&mut self.facts_of(key, who).tags);
         self.remask(key);
         done

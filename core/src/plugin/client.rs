@@ -27,7 +27,10 @@ pub struct Client<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTag {
     /// It is empty, too long, or has a character that cannot be in a level of a topic, or white space.
-    #[error("a tag has 1 to {} octets, without white space, control characters, '/', '+' and '#'", Tags::MAX_OCTETS)]
+    #[error(
+        "a tag has 1 to {} octets, without white space, control characters, '/', '+' and '#'",
+        Tags::MAX_OCTETS
+    )]
     Text,
     /// The session has as many as it can have.
     #[error("a session has at most {} tags", Tags::MAX)]
@@ -167,8 +170,7 @@ impl Scope {
         one_of(&self.listeners, client.listener)
             && one_of(&self.dialects, client.dialect)
             && one_of(&self.users, client.who.user)
-            && (self.client_ids.is_empty()
-                || self.client_ids.iter().any(|p| fits(p, client.who.client_id)))
+            && (self.client_ids.is_empty() || self.client_ids.iter().any(|p| fits(p, client.who.client_id)))
             && (self.networks.is_empty()
                 || client.who.address.is_some_and(|a| self.networks.iter().any(|n| n.contains(a))))
             && (self.tags.is_empty() || self.tags.iter().any(|tag| client.tags.contains(tag)))
@@ -215,7 +217,11 @@ mod tests {
             Scope::default(),
             Scope { listeners: list("0.0.0.0:1883"), users: list("ann"), ..Scope::default() },
             Scope { client_ids: list("meter-*"), dialects: list("mqtt5"), ..Scope::default() },
-            Scope { networks: vec!["192.0.2.0/24".parse().unwrap()], tags: list("staff"), ..Scope::default() },
+            Scope {
+                networks: vec!["192.0.2.0/24".parse().unwrap()],
+                tags: list("staff"),
+                ..Scope::default()
+            },
         ];
         assert!(yes.iter().all(|scope| scope.covers(&ann)));
         let no = [

@@ -119,7 +119,9 @@ impl Intercept {
                 Then::Change(changes) => {
                     match changes.iter().try_fold(seen.clone(), |message, one| one.apply(now, message)) {
                         Ok(message) => changed = Some(message),
-                        Err(_) => return Verdict::Refuse(Rejection::invalid("its topic cannot be rewritten")),
+                        Err(_) => {
+                            return Verdict::Refuse(Rejection::invalid("its topic cannot be rewritten"));
+                        }
                     }
                 }
             }

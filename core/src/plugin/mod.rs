@@ -99,11 +99,11 @@ mod verdict;
 
 pub(crate) use audit::stranger;
 pub use audit::{Audit, Audited};
-pub(crate) use chain::{Chain, Judged};
 pub use chain::{BadPlugin, Placement, PluginInfo};
+pub(crate) use chain::{Chain, Judged};
 pub use client::{BadTag, Client, Scope, Tags};
-pub use context::{Alert, Context, Record, Report};
 pub(crate) use context::Effect;
+pub use context::{Alert, Context, Record, Report};
 pub use heartbeat::Heartbeat;
 pub use intercept::{Change, Direction, Intercept, InterceptRule, Then};
 pub use monitor::{Metric, Monitor, Threshold};
@@ -169,12 +169,7 @@ pub trait Plugin: Send {
     /// # Errors
     ///
     /// It may not, and is told so.
-    fn asked(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &Client<'_>,
-        ask: &Ask<'_>,
-    ) -> Result<(), Rejection> {
+    fn asked(&mut self, cx: &mut Context<'_>, client: &Client<'_>, ask: &Ask<'_>) -> Result<(), Rejection> {
         let _ = (cx, client, ask);
         Ok(())
     }

@@ -129,12 +129,7 @@ impl Plugin for Overload {
         Err(BUSY)
     }
 
-    fn connect(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &Client<'_>,
-        tags: &mut Tags,
-    ) -> Result<(), Rejection> {
+    fn connect(&mut self, _: &mut Context<'_>, _: &Client<'_>, tags: &mut Tags) -> Result<(), Rejection> {
         if self.is_spared(tags) { Ok(()) } else { Err(BUSY) }
     }
 
@@ -163,7 +158,8 @@ impl Plugin for Overload {
             (counters.message_bytes, self.config.octets),
             (u64::try_from(late.as_millis()).unwrap_or(u64::MAX), self.config.late),
         ];
-        let worst = values.iter().filter_map(|(value, limit)| Some(stage(*value, (*limit)?, self.stage))).max();
+        let worst =
+            values.iter().filter_map(|(value, limit)| Some(stage(*value, (*limit)?, self.stage))).max();
         let worst = worst.unwrap_or(0);
         if worst == self.stage {
             return;

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::verdict::{Interest, Rejection, Verdict};
 use super::{Context, Plugin};
 use crate::flow::rate::Rate;
-use crate::hub::Message;
+use crate::hub::{Message, SessionKey};
 use crate::time::Instant;
 use crate::topic;
 
@@ -125,7 +125,8 @@ impl RateLimit {
     pub fn new(rules: Vec<RateRule>, seed: u64) -> Result<Self, topic::TopicError> {
         rules.iter().flat_map(|rule| &rule.topics).try_for_each(|filter| topic::validate_filter(filter))?;
         let hasher = RandomState::with_seeds(seed, !seed, seed.rotate_left(17), seed.rotate_left(41));
-        let rules = rules.into_iter().filter(|rule| rule.messages.is_some() || rule.octets.is_some()).collect();
+        let rules =
+            rules.into_iter().filter(|rule| rule.messages.is_some() || rule.octets.is_some()).collect();
         Ok(Self {
             rules,
             buckets: HashMap::with_hasher(hasher.clone()),
@@ -150,7 +151,7 @@ impl RateLimit {
 
     fn key(&self, rule: usize, client: &Client<'_>, message: &Message) -> u64 {
         let hash = |what: (u8, &[u8])| self.hasher.hash_one((rule, what));
-        let by_session = || hash((0, &client.session.map_or(0, |key| key.number()).to_be_bytes()));
+        let by_session = || hash((0, &client.session.map_or(0, SessionKey::number).to_be_bytes()));
         let by_address = || match client.who.address.map(|address| address.to_canonical()) {
             Some(IpAddr::V4(address)) => hash((1, &address.octets())),
             Some(IpAddr::V6(address)) => hash((2, &address.octets()[..8])),

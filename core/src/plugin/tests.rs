@@ -38,7 +38,8 @@ impl Story {
 
     fn session(&mut self, user: &str, address: &str) -> SessionKey {
         let address = address.parse().ok();
-        let options = SessionOptions { identity: user, client_id: user, address, ..SessionOptions::default() };
+        let options =
+            SessionOptions { identity: user, client_id: user, address, ..SessionOptions::default() };
         self.hub.attach(self.now, &options).unwrap()
     }
 
@@ -80,7 +81,9 @@ impl Story {
 
     fn alerts(&mut self) -> Vec<String> {
         let told = |report| match report {
-            Report::Alert(Alert { name, raised, value, limit, .. }) => format!("{name} {raised} {value}/{limit}"),
+            Report::Alert(Alert { name, raised, value, limit, .. }) => {
+                format!("{name} {raised} {value}/{limit}")
+            }
             Report::Audit(record) => record.action.to_string(),
         };
         self.reports().into_iter().map(told).collect()
@@ -101,7 +104,10 @@ fn tagging_goes_by_rules_in_order() {
     let rules = vec![
         TagRule { scope: Scope { users: vec!["ann".into()], ..scope.clone() }, tags: vec!["staff".into()] },
         TagRule { scope: Scope { tags: vec!["staff".into()], ..scope.clone() }, tags: vec!["known".into()] },
-        TagRule { scope: Scope { dialects: vec!["json".into()], ..scope.clone() }, tags: vec!["page".into()] },
+        TagRule {
+            scope: Scope { dialects: vec!["json".into()], ..scope.clone() },
+            tags: vec!["page".into()],
+        },
     ];
     assert_eq!(Tagging::default().interest(), Interest::NONE);
     assert!(Tagging::new(vec![TagRule { scope, tags: vec!["a b".into()] }]).is_err());
@@ -127,8 +133,8 @@ fn rates_are_counted_as_the_rule_says() {
     ] {
         let mut s = limited(vec![rule(per, 1, 1, Excess::Refuse)]);
         let first = s.session("ann", "192.0.2.1");
-        let rest =
-            [("ann", "192.0.2.1"), ("bob", "::ffff:192.0.2.1"), ("bob", "192.0.2.2")].map(|(u, a)| s.session(u, a));
+        let rest = [("ann", "192.0.2.1"), ("bob", "::ffff:192.0.2.1"), ("bob", "192.0.2.2")]
+            .map(|(u, a)| s.session(u, a));
         assert_eq!(s.send(first, "t", ""), Ok(0));
         assert!(s.send(first, "t", "").is_err());
         let passed = rest.map(|key| s.send(key, "t", "").is_ok());
@@ -166,7 +172,8 @@ fn what_is_too_many_is_refused_with_a_time_dropped_or_the_end() {
     let mut s = limited(vec![rule(Per::Session, 10, 1, Excess::Disconnect)]);
     let a = s.session("a", "");
     assert!(s.send(a, "t", "").is_ok() && s.send(a, "t", "").is_err());
-    let ended = |notice: &Notice| matches!(notice, Notice::Disconnect(key, DisconnectReason::Plugin(_)) if *key == a);
+    let ended =
+        |notice: &Notice| matches!(notice, Notice::Disconnect(key, DisconnectReason::Plugin(_)) if *key == a);
     assert!(matches!(&*s.notices(), [notice] if ended(notice)));
 }
 
@@ -250,8 +257,7 @@ fn overloaded() -> Overload {
 #[test]
 fn load_is_shed_in_stages_and_taken_again() {
     let mut s = Story::new(overloaded());
-    let (a, guest, vip, b) =
-        (s.session("a", ""), s.session("g", ""), s.session("v", ""), s.listener("#"));
+    let (a, guest, vip, b) = (s.session("a", ""), s.session("g", ""), s.session("v", ""), s.listener("#"));
     s.hub.tag(guest, "guest").unwrap();
     s.hub.tag(vip, "vip").unwrap();
     let door = |s: &mut Story, tag: &str| {
@@ -365,13 +371,15 @@ fn interception_rules_go_in_order_each_about_what_is_left() {
     let (a, b) = (s.session("a", ""), s.listener("#"));
     let refused = s.send(a, "secret/x", "").unwrap_err();
     assert_eq!((refused.status(), s.send(a, "noise", "")), (Status::NotAuthorized, Ok(0)));
-    let message = Message::new("old/pin", b"1234").unwrap().with_retain(true).with_quality(Quality::AtLeastOnce);
+    let message =
+        Message::new("old/pin", b"1234").unwrap().with_retain(true).with_quality(Quality::AtLeastOnce);
     s.hub.publish(s.now, a, message, None).unwrap();
     assert_eq!(s.hub.counters().retained, 0);
     let mut told = Vec::new();
     let taken = s.hub.drain(s.now, b, |delivery| {
         if let Delivery::Message { message, .. } = delivery {
-            let list: Vec<_> = Properties::of_body(message.props()).iter().map(|p| format!("{p:?}")).collect();
+            let list: Vec<_> =
+                Properties::of_body(message.props()).iter().map(|p| format!("{p:?}")).collect();
             told.push(format!("{} {:?} {}", message.topic(), message.payload(), list.join(" ")));
             assert_eq!(message.expires(), Some(Instant::from_millis(6000)));
         }
@@ -379,14 +387,18 @@ fn interception_rules_go_in_order_each_about_what_is_left() {
     });
     taken.unwrap();
     let list = format!("{:?} {:?}", Property::Expiry(Duration::from_secs(5)), Property::User("by", "hub"));
-    assert_eq!(told, [format!("new/pin {:?} {list}", b"***"), format!("archive/new/pin {:?} {list}", b"1234")]);
+    assert_eq!(
+        told,
+        [format!("new/pin {:?} {list}", b"***"), format!("archive/new/pin {:?} {list}", b"1234")]
+    );
     assert_eq!((s.send(a, "archive/old", ""), s.take(b)), (Ok(1), vec![]), "kept from each receiver");
 }
 
 #[test]
 fn a_rewrite_that_makes_no_topic_is_refused() {
     let strip = Change::Prefix { from: "a".into(), to: String::new() };
-    let mut s = Story::new(Intercept::new(vec![intercept(Direction::In, "#", Then::Change(vec![strip]))]).unwrap());
+    let mut s =
+        Story::new(Intercept::new(vec![intercept(Direction::In, "#", Then::Change(vec![strip]))]).unwrap());
     let a = s.session("a", "");
     assert_eq!(s.send(a, "a", "").unwrap_err().status(), Status::Invalid);
     assert!(s.send(a, "ab", "").is_ok() && s.send(a, "b", "").is_ok());
@@ -430,7 +442,10 @@ fn the_audit_log_says_who_and_what_and_never_a_payload() {
         .iter()
         .map(|report| match report {
             Report::Audit(r) => {
-                assert_eq!((&*r.user, &*r.client_id, r.at, r.session), ("ann", "ann", s.now, Some(a.number())));
+                assert_eq!(
+                    (&*r.user, &*r.client_id, r.at, r.session),
+                    ("ann", "ann", s.now, Some(a.number()))
+                );
                 assert_eq!((&*r.listener, &*r.dialect), ("0.0.0.0:1883", "mqtt5"));
                 assert_eq!(r.address, "192.0.2.7".parse().ok());
                 (r.action, r.outcome, r.subject.len(), r.tags.len())
@@ -438,8 +453,12 @@ fn the_audit_log_says_who_and_what_and_never_a_payload() {
             Report::Alert(_) => panic!("no alert"),
         })
         .collect();
-    let expected =
-        [("resume", "ok", 0, 0), ("subscribe", "ok", 6, 1), ("publish", "denied", 256, 1), ("publish", "ok", 9, 1)];
+    let expected = [
+        ("resume", "ok", 0, 0),
+        ("subscribe", "ok", 6, 1),
+        ("publish", "denied", 256, 1),
+        ("publish", "ok", 9, 1),
+    ];
     assert_eq!(told, expected);
     assert_eq!(Audit::default().interest(), Interest::OPENED | Interest::CLOSED | Interest::DENIED);
 }

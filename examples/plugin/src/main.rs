@@ -27,9 +27,9 @@ impl Plugin for OncePerSecond {
         }
         let last = self.0.insert(from.who.client_id.to_owned(), cx.now());
         match last.map(|last| cx.now().saturating_since(last)) {
-            Some(early) if early < Duration::from_secs(1) => {
-                Verdict::Refuse(Rejection::busy("one value a second").retry_after(Duration::from_secs(1) - early))
-            }
+            Some(early) if early < Duration::from_secs(1) => Verdict::Refuse(
+                Rejection::busy("one value a second").retry_after(Duration::from_secs(1) - early),
+            ),
             Some(late) if late > Duration::from_secs(60) => {
                 Verdict::Change(message.clone().with_user_property("late", "yes"))
             }

@@ -103,8 +103,17 @@ pub(crate) async fn sessions(args: SessionsArgs) -> Result<(), Failure> {
             if args.json {
                 return output::data(&format!("{answer}\n"));
             }
-            let columns =
-                ["id", "client_id", "user", "dialect", "address", "connected", "subscriptions", "queued", "tags"];
+            let columns = [
+                "id",
+                "client_id",
+                "user",
+                "dialect",
+                "address",
+                "connected",
+                "subscriptions",
+                "queued",
+                "tags",
+            ];
             output::data(&table(answer["sessions"].as_array().map_or(&[], Vec::as_slice), &columns))
         }
         SessionsCommand::Inspect { id } => {
@@ -164,7 +173,10 @@ mod tests {
 
     #[test]
     fn what_others_chose_breaks_no_line() {
-        let rows = [json!({ "name": "a\nb\u{1b}[1m", "on": true, "tags": ["x", "y"] }), json!({ "name": "longer name" })];
+        let rows = [
+            json!({ "name": "a\nb\u{1b}[1m", "on": true, "tags": ["x", "y"] }),
+            json!({ "name": "longer name" }),
+        ];
         let text = table(&rows, &["name", "on", "tags"]);
         assert_eq!(text, "NAME         ON    TAGS\na?b?[1m      true  x,y\nlonger name  -     -\n");
         assert_eq!(encode("a b/ü&"), "a%20b%2F%C3%BC%26");

@@ -99,7 +99,9 @@ impl Site {
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 let format = Format::of(request.header("accept"));
-                let text = metrics::text(format, &server.counters(), self.started, &self.spans);
+                let beside = (&*self.spans, &*self.alerts);
+                let plugins = server.plugins().list();
+                let text = metrics::text(format, &server.counters(), self.started, beside, &plugins);
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

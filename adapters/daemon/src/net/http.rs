@@ -26,7 +26,8 @@ pub(crate) struct Url {
 impl Url {
     /// Reads `http://host[:port][/path]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let how = "write it so: http://127.0.0.1:8080/path; for https, have an agent on this machine hand it on";
+        let how =
+            "write it so: http://127.0.0.1:8080/path; for https, have an agent on this machine hand it on";
         let rest = text.strip_prefix("http://").ok_or_else(|| format!("`{text}`: {how}"))?;
         let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'@' | b'"' | b'<' | b'>' | b'\\');
@@ -67,7 +68,8 @@ async fn exchange(
 ) -> Result<(u16, String), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", url.address);
     let mut stream = TcpStream::connect(&url.address).await.map_err(failed)?;
-    let mut request = format!("{method} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", url.path, url.host);
+    let mut request =
+        format!("{method} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", url.path, url.host);
     for (name, value) in headers.iter().filter(|(_, value)| !value.contains(['\r', '\n'])) {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -139,7 +141,12 @@ mod tests {
         assert_eq!(parse(whole), Some((200, "hi".to_owned())));
         let parts = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x\r\n!\r\n0\r\n\r\n";
         assert_eq!(parse(parts), Some((503, "hi!".to_owned())));
-        for bad in [&b"HTTP/2"[..], b"x\r\n\r\n", b"HTTP/1.1 2\r\n\r\n", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nx"] {
+        for bad in [
+            &b"HTTP/2"[..],
+            b"x\r\n\r\n",
+            b"HTTP/1.1 2\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
+        ] {
             assert_eq!(parse(bad), None);
         }
     }

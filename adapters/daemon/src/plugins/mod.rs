@@ -7,8 +7,8 @@ use std::fmt;
 
 use bowline_core::plugin::{
     Audit, Audited, Change, Direction, Excess, Heartbeat, Intercept, InterceptRule, Limit, Limits, Metric,
-    Monitor, Overload, OverloadConfig, Per, Placement, Plugin, RateLimit, RateRule, Rejection, Scope, TagRule,
-    Tagging, Then, Threshold,
+    Monitor, Overload, OverloadConfig, Per, Placement, Plugin, RateLimit, RateRule, Rejection, Scope,
+    TagRule, Tagging, Then, Threshold,
 };
 
 pub(crate) use audit::AuditLog;
@@ -134,7 +134,10 @@ fn rate_limit(rules: &[given::Rate]) -> Result<Box<dyn Plugin>, Wrong> {
         let messages = rule.messages.map(|n| limits(n.into(), rule.burst.map(u64::from), "messages"));
         let octets = rule.octets.map(|n| limits(n.0, rule.octets_burst.map(|n| n.0), "octets"));
         if messages.is_none() && octets.is_none() {
-            return Err((format!("rate[{index}]"), "it must have `messages` or `octets`: so many a second".into()));
+            return Err((
+                format!("rate[{index}]"),
+                "it must have `messages` or `octets`: so many a second".into(),
+            ));
         }
         let one = RateRule {
             topics: rule.topics.clone(),
@@ -208,7 +211,9 @@ fn intercept(rules: &[given::Intercept]) -> Result<Box<dyn Plugin>, Wrong> {
             (given::Action::Change, None) => Then::Change(changes),
             (_, None) if !changes.is_empty() => return wrong("action", "only `change` changes something"),
             (given::Action::Drop, None) => Then::Drop,
-            (given::Action::Refuse, None) => Then::Refuse(Rejection::forbidden("messages on this topic are refused")),
+            (given::Action::Refuse, None) => {
+                Then::Refuse(Rejection::forbidden("messages on this topic are refused"))
+            }
         };
         let direction = match rule.direction {
             given::Direction::In => Direction::In,
@@ -224,9 +229,13 @@ fn intercept(rules: &[given::Intercept]) -> Result<Box<dyn Plugin>, Wrong> {
 fn changes(rule: &given::Intercept) -> Vec<Change> {
     let mut changes = Vec::new();
     changes.extend(
-        rule.prefix.as_ref().map(|prefix| Change::Prefix { from: prefix.from.clone(), to: prefix.to.clone() }),
+        rule.prefix
+            .as_ref()
+            .map(|prefix| Change::Prefix { from: prefix.from.clone(), to: prefix.to.clone() }),
     );
-    changes.extend(rule.properties.iter().map(|(name, value)| Change::UserProperty(name.clone(), value.clone())));
+    changes.extend(
+        rule.properties.iter().map(|(name, value)| Change::UserProperty(name.clone(), value.clone())),
+    );
     changes.extend(rule.lifetime.map(|lifetime| Change::Lifetime(lifetime.0)));
     changes.extend(rule.payload.as_ref().map(|payload| Change::Payload(payload.as_bytes().to_vec())));
     changes.extend(rule.not_retained.then_some(Change::NotRetained));

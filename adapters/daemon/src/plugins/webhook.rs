@@ -23,8 +23,16 @@ const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 /// What became of alerts.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) delivered: AtomicU64,
-    pub(crate) dropped: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Counts {
+    /// By outcome: how many were taken, and given up or too many to wait.
+    pub(crate) fn by_outcome(&self) -> [(&'static str, u64); 2] {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("delivered", read(&self.delivered)), ("dropped", read(&self.dropped))]
+    }
 }
 
 /// Hands alerts on.
@@ -36,7 +44,10 @@ pub(crate) struct Webhook {
 
 impl Webhook {
     /// Hands them on from now on, where the configuration says where to. To be called within a runtime.
-    pub(crate) fn start(config: &config::plugins::Webhook, counts: Arc<Counts>) -> Result<Option<Self>, Failure> {
+    pub(crate) fn start(
+        config: &config::plugins::Webhook,
+        counts: Arc<Counts>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(text) = &config.url else { return Ok(None) };
         let url = Url::parse(text).map_err(|why| Failure::new(format!("webhook.url: {why}")))?;
         let headers: Vec<_> =

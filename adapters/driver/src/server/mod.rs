@@ -28,8 +28,8 @@ pub use bowline_core::endpoint::server::{
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
-use bowline_core::session::CLOSE_WAIT;
 use bowline_core::plugin::{BadPlugin, Placement, Plugin};
+use bowline_core::session::CLOSE_WAIT;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 

@@ -103,7 +103,7 @@ impl Plan {
             },
             out_limit: rng.pick(&[8 << 10, 64 << 10]),
             durable: rng.pick(&[700, 1000]),
-            plugins: rng.pick(&[Chain::None, Chain::None, Chain::Shipped, Chain::Meddling]),
+            plugins: Chain::None,
         }
     }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bowline_core::endpoint::server::Server;
 use bowline_core::hub::Message;
 use bowline_core::plugin::{
-    Audit, Audited, BadPlugin, Client, Context, Excess, Heartbeat, Interest, Limits, Overload, OverloadConfig, Per,
-    Placement, Plugin, RateLimit, RateRule, Scope, TagRule, Tagging, Verdict,
+    Audit, Audited, BadPlugin, Client, Context, Excess, Heartbeat, Interest, Limits, Overload,
+    OverloadConfig, Per, Placement, Plugin, RateLimit, RateRule, Scope, TagRule, Tagging, Verdict,
 };
 use bowline_core::time::Instant;
+
+use crate::mutant::Mutant;
 
 /// Which plugins a world's server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,17 @@ pub(super) enum Chain {
     Shipped,
     /// One that drops messages at most once, of which nobody was promised anything, and holds who sends.
     Meddling,
+}
+
+impl Chain {
+    /// Of half of the worlds; faults on purpose are known by what they do without.
+    pub(super) fn of(seed: u64, mutant: Option<Mutant>) -> Self {
+        match seed % 4 {
+            1 if mutant.is_none() => Self::Shipped,
+            3 if mutant.is_none() => Self::Meddling,
+            _ => Self::None,
+        }
+    }
 }
 
 pub(super) fn add(server: &mut Server, now: Instant, chain: Chain) -> Result<(), BadPlugin> {

@@ -26,9 +26,9 @@ impl Scripted {
         match () {
             () if said("drop") => Verdict::Drop,
             () if said("refuse") => Verdict::Refuse(NO),
-            () if said("change") => {
-                Verdict::Change(message.clone().with_payload(payload.replace("change", "changed!").as_bytes()))
-            }
+            () if said("change") => Verdict::Change(
+                message.clone().with_payload(payload.replace("change", "changed!").as_bytes()),
+            ),
             () if said("rename") => Verdict::Change(message.clone().with_topic("other").unwrap()),
             () if said("room") => Verdict::Change(message.clone().with_topic("$room/x").unwrap()),
             () => Verdict::Pass,
@@ -132,7 +132,10 @@ fn the_chain_is_asked_in_order_and_the_first_no_counts() {
     let first = c.s.hub.plugins().next().unwrap();
     assert_eq!((first.messages, first.changed, first.refused), (2, 1, 1));
     let again = Scripted("a", Log::default(), Interest::NONE);
-    assert_eq!(c.s.hub.add_plugin(c.s.now, "a", Box::new(again), Placement::default()), Err(BadPlugin::Exists));
+    assert_eq!(
+        c.s.hub.add_plugin(c.s.now, "a", Box::new(again), Placement::default()),
+        Err(BadPlugin::Exists)
+    );
     assert_eq!(c.s.hub.enable_plugin(c.s.now, "x", true), Err(BadPlugin::Unknown));
 }
 
@@ -168,7 +171,10 @@ fn a_duplicate_is_not_judged_again() {
             assert_eq!((first.is_ok(), second.is_ok_and(|o| o.duplicate)), (again, again), "{payload}");
         }
         assert_eq!(c.seen().len(), if again { 2 } else { 4 });
-        let key = PublishOptions { key: Some(PublishKey::Session(payload.as_bytes())), ..PublishOptions::default() };
+        let key = PublishOptions {
+            key: Some(PublishKey::Session(payload.as_bytes())),
+            ..PublishOptions::default()
+        };
         let first = c.s.hub.publish_with(c.s.now, a, message(payload), &key);
         let second = c.s.hub.publish_with(c.s.now, a, message(payload), &key);
         assert_eq!((first.is_ok(), second.is_ok_and(|o| o.duplicate)), (again, again), "{payload}");
@@ -272,7 +278,8 @@ fn retained_messages_history_of_rooms_and_requests_pass_the_chain() {
     assert_eq!(c.s.take(late)[0], "9 $room/lobby=out", "the past as well");
     c.s.subscribe_with(b, 2, "ask", SERVE);
     let ask = |payload: &str| Message::new("ask", payload.as_bytes()).unwrap();
-    let mut request = |id, payload: &str| c.s.hub.request(c.s.now, a, id, ask(payload), RequestOptions::default());
+    let mut request =
+        |id, payload: &str| c.s.hub.request(c.s.now, a, id, ask(payload), RequestOptions::default());
     request(1, "change").unwrap();
     assert_eq!(request(2, "refuse"), Err(Refusal::Plugin(NO)));
     assert_eq!(request(3, "drop").unwrap_err().status(), Status::Rejected);

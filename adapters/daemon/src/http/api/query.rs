@@ -87,7 +87,8 @@ impl Query {
             let wrong = |how: &str| format!("{name} is {how}, not {value:?}");
             match name {
                 "search" | "prefix" | "tag" | "user" | "dialect" | "listener" | "session"
-                    if value.len() > SEARCH => {
+                    if value.len() > SEARCH =>
+                {
                     return Err(format!("{name} has at most {SEARCH} octets"));
                 }
                 "search" => query.search = value.to_lowercase(),

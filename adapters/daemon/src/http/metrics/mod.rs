@@ -13,10 +13,19 @@ use bowline_tokio::server::{DialectCounters, ServerCounters};
 pub(super) use format::Format;
 use format::{Metrics, Unit};
 
+use bowline_core::plugin::PluginInfo;
+
 use crate::otlp::Counts;
+use crate::plugins::Counts as Alerts;
 
 /// Every metric, with what it means, of a process that began then.
-pub(super) fn text(format: Format, counters: &ServerCounters, started: SystemTime, spans: &Counts) -> String {
+pub(super) fn text(
+    format: Format,
+    counters: &ServerCounters,
+    started: SystemTime,
+    (spans, alerts): (&Counts, &Alerts),
+    chain: &[PluginInfo],
+) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
     connections(&mut out, counters);
@@ -26,7 +35,29 @@ pub(super) fn text(format: Format, counters: &ServerCounters, started: SystemTim
     store(&mut out, counters);
     round_trips(&mut out, counters);
     traces(&mut out, counters, spans);
+    plugins(&mut out, chain, alerts);
     out.end()
+}
+
+/// Their names are the operator's, letters and digits.
+fn plugins(out: &mut Metrics, chain: &[PluginInfo], alerts: &Alerts) {
+    type Count = fn(&PluginInfo) -> u64;
+    let counts: [(&str, &str, Count); 4] = [
+        ("bowline_plugin_messages_total", "Messages that a plugin judged, on their way in and out.", |p| {
+            p.messages
+        }),
+        ("bowline_plugin_changed_total", "Messages that a plugin changed.", |p| p.changed),
+        ("bowline_plugin_dropped_total", "Messages that a plugin dropped.", |p| p.dropped),
+        ("bowline_plugin_refused_total", "Messages, clients and else that a plugin refused.", |p| p.refused),
+    ];
+    for (name, help, count) in counts {
+        out.head(name, "counter", help);
+        for plugin in chain {
+            out.value(name, format_args!("{{plugin=\"{}\"}}", plugin.name), count(plugin));
+        }
+    }
+    let help = "Alerts for the webhook, by what became of them.";
+    out.by("bowline_alerts_total", "counter", help, "outcome", &alerts.by_outcome());
 }
 
 fn process(out: &mut Metrics, started: SystemTime) {

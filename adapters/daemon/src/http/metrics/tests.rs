@@ -22,7 +22,8 @@ fn counters() -> ServerCounters {
 }
 
 fn written(format: Format) -> String {
-    text(format, &counters(), UNIX_EPOCH + Duration::from_millis(1_700_000_000_250), &Counts::default())
+    let beside = (&Counts::default(), &Alerts::default());
+    text(format, &counters(), UNIX_EPOCH + Duration::from_millis(1_700_000_000_250), beside, &[])
 }
 
 /// Each family that is printed, and its type.

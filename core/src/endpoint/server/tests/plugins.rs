@@ -110,7 +110,8 @@ fn who_may_not_come_in_is_told_in_each_dialect() {
         let own = w.open_bowline(&Hello::default());
         w.run();
         assert!(!w.take(own).is_empty());
-        let closed = |event: &ServerEvent| matches!(event, ServerEvent::Closed { code: Some(c), .. } if *c == code);
+        let closed =
+            |event: &ServerEvent| matches!(event, ServerEvent::Closed { code: Some(c), .. } if *c == code);
         assert!(w.events().iter().any(closed));
         assert_eq!(w.server.hub().counters().sessions, 0);
     }
@@ -297,7 +298,10 @@ fn a_tag_is_told_in_each_dialect() {
     w.run();
     assert_eq!((w.take(five).len(), w.take(three).len()), (1, 0));
     assert_eq!(w.server.tag_client(number, "odd", true), Ok(true));
-    assert_eq!((w.server.tag_client(number, "odd", true), w.server.tag_client(number, "a b", true).is_err()), (Ok(false), true));
+    assert_eq!(
+        (w.server.tag_client(number, "odd", true), w.server.tag_client(number, "a b", true).is_err()),
+        (Ok(false), true)
+    );
     assert_eq!(w.server.tell_tagged(w.now, "odd", notice.clone()).unwrap().matched, 1);
     assert_eq!(w.server.tag_client(number, "odd", false), Ok(true));
     w.run();
