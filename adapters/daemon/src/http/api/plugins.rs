@@ -1,23 +1,23 @@
 //! Plugins: listed, switched on and off.
 
+use bowline_core::endpoint::server::Server;
 use bowline_core::plugin::{PluginInfo, Scope};
-use bowline_tokio::server::Overview;
+use bowline_tokio::server::{Overview, StatusCode};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::gate::Denied;
 use super::not_found;
-use bowline_tokio::server::StatusCode;
 
 /// `GET /api/plugins`
 pub(super) fn list(server: &Overview<'_>) -> Value {
-    let plugins: Vec<Value> = server.look(|server| server.plugins()).iter().map(row).collect();
+    let plugins: Vec<Value> = server.look(Server::plugins).iter().map(row).collect();
     json!({ "plugins": plugins })
 }
 
 /// `GET /api/plugins/NAME`
 pub(super) fn one(name: &str, server: &Overview<'_>) -> Result<Value, Denied> {
-    let plugins = server.look(|server| server.plugins());
+    let plugins = server.look(Server::plugins);
     plugins.iter().find(|plugin| plugin.name == name).map(row).ok_or_else(|| none(name))
 }
 
