@@ -90,6 +90,17 @@ impl Connection {
         each!(self, c => c.peer(), d => &d.peer)
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        match self {
+            Self::Detecting(_) => true,
+            Self::Http(c) => c.is_stranger(),
+            Self::Spoken(c) => c.is_stranger(),
+            Self::WebSocket(c) => c.is_stranger(),
+            Self::Poller(_) => false,
+        }
+    }
+
     pub(super) fn recv(
         &mut self,
         turn: &mut Turn<'_>,
