@@ -48,6 +48,7 @@ mod event;
 mod http;
 mod inspect;
 mod json;
+mod listeners;
 mod local;
 mod mqtt;
 mod owed;
@@ -70,6 +71,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 pub use admission::ConnectionRate;
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
@@ -81,6 +83,7 @@ pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
+pub use listeners::{ListenerConfig, ListenerError, ListenerInfo, ListenerKey, Speaks, UnknownSpeech};
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
@@ -91,6 +94,7 @@ use admission::{Admission, Limits as AdmissionLimits};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
+use listeners::Listeners;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
@@ -215,6 +219,17 @@ pub enum Refused {
     /// More a second than one address may make.
     #[error("{0} makes more than {1} connections a second; raise connection_rate to take more")]
     Rate(IpAddr, u32),
+    /// There is no such listener, or not any more.
+    #[error("nobody listens there any more")]
+    Listener,
+    /// As many as are allowed at its listener.
+    #[error(
+        "there are {0} connections at this listener, as many as are allowed there; raise its connections to take more"
+    )]
+    ListenerFull(usize),
+    /// Its listener does not take connections from its network.
+    #[error("this listener takes no connections from there; add the network to its list to do so")]
+    Network,
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
@@ -229,6 +244,7 @@ pub struct Server {
     decoy: Decoy,
     connections: Connections,
     admission: Admission,
+    listeners: Listeners,
     registry: Registry,
     /// Where clients of MQTT answer.
     replies: ReplyTopics,
@@ -292,6 +308,7 @@ impl Server {
             decoy,
             connections: Connections::default(),
             admission: Admission::default(),
+            listeners: Listeners::default(),
             registry: Registry::new(!seed),
             replies,
             locals: local::Locals::default(),
@@ -336,7 +353,9 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
-        if let Err(reason) = self.admit(now, &peer) {
+        let admitted = self.admit(now, &peer);
+        self.listeners.count(peer.listener, admitted.is_ok());
+        if let Err(reason) = admitted {
             self.events.push_back(ServerEvent::Refused { peer, reason });
             return Err(reason);
         }
@@ -360,7 +379,7 @@ impl Server {
     /// else is detected.
     pub fn handle_secured(&mut self, now: Instant, key: ConnectionKey, secured: Secured) {
         let (by, alpn) = (secured.by, secured.alpn);
-        if self.on(now, key, |c, turn| c.secured(by, alpn, &turn.server.config)).unwrap_or_default() {
+        if self.on(now, key, |c, turn| c.secured(turn, by, alpn)).unwrap_or_default() {
             self.secured.insert(key, Box::new(secured));
         }
     }
@@ -379,6 +398,7 @@ impl Server {
         if self.connections.len() >= self.config.max_connections {
             return Err(Refused::Connections(self.connections.len()));
         }
+        self.listeners.check(peer)?;
         let ServerConfig { max_per_address: per_network, connection_rate: rate, .. } = self.config;
         self.admission.admit(now, peer, AdmissionLimits { per_network, rate })
     }
@@ -445,6 +465,9 @@ impl Server {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
         self.secured.remove(&key);
+        if !c.is_poller() {
+            self.listeners.leave(c.peer().listener);
+        }
         self.admission.leave(c.peer());
         self.after_commands();
     }
