@@ -25,13 +25,13 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+mod socket;
 pub mod store;
 
-#[cfg(unix)]
-pub use address::remove_stale_socket;
 pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT, WEB_PORT};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
+pub use socket::{ListeningSocket, SocketOptions};

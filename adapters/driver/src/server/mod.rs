@@ -250,7 +250,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         for (address, if_free) in self.listen {
             let address = address?;
             let failed = |error| StartError::Listen { address: address.clone(), error };
-            let listener = match self.runtime.bind(address.clone()).await {
+            let listener = match self.runtime.bind(&address) {
                 Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
                     taken = Some(failed(error));
                     continue;
