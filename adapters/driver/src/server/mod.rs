@@ -31,6 +31,7 @@ use bowline_core::session::CLOSE_WAIT;
 pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
+use crate::layer::Acceptor;
 use crate::runtime::{Listener, Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
 use crate::{Address, AddressError, Engine, OsEntropy, clock};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// Only TLS is to be taken there, and [`Builder::tls`] was not called.
+    #[error("{0} is for TLS, and there is no certificate; say which with Builder::tls")]
+    NoTls(Address),
     /// What is stored cannot be taken up.
     #[error("{0}")]
     Store(StorageError),
@@ -91,6 +95,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    tls: Option<Arc<dyn Acceptor>>,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -106,6 +111,7 @@ impl<R: Runtime> Builder<R> {
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
+        let tls = self.tls;
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
             let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
@@ -124,6 +130,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            tls,
         }
     }
 }
@@ -155,6 +162,14 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn access(mut self, access: impl Access + Send + 'static) -> Self {
         self.access = Some(Box::new(access));
+        self
+    }
+
+    /// Takes TLS on every port: there too where something else is spoken, told apart by the first octets.
+    /// On a port that is written `bowlines://` or `mqtts://`, nothing else. Unix sockets stay as they are.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Acceptor) -> Self {
+        self.tls = Some(Arc::new(tls));
         self
     }
 
@@ -249,16 +264,22 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         let mut taken = None;
         for (address, if_free) in self.listen {
             let address = address?;
+            let only = address.is_secured();
+            if only && self.tls.is_none() {
+                return Err(StartError::NoTls(address));
+            }
+            let tls = self.tls.as_ref().filter(|_| !matches!(address, Address::Unix(_)));
             let failed = |error| StartError::Listen { address: address.clone(), error };
-            let listener = match self.runtime.bind(address.clone()).await {
+            let listener = match self.runtime.bind(address.clone().transport()).await {
                 Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
                     taken = Some(failed(error));
                     continue;
                 }
                 bound => bound.map_err(failed)?,
             };
-            addresses.push(listener.local_address().map_err(failed)?);
-            listeners.push(listener);
+            let local = listener.local_address().map_err(failed)?;
+            addresses.push(if only { local.secured() } else { local });
+            listeners.push((listener, tls.map(|tls| (Arc::clone(tls), only))));
         }
         if let Some(error) = taken.filter(|_| listeners.is_empty()) {
             return Err(error);
@@ -296,8 +317,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let server = Server { runtime, shared, hub, addresses: addresses.into(), max_frame };
-        for listener in listeners {
-            server.runtime.spawn(tasks::accept(server.clone(), listener));
+        for (listener, tls) in listeners {
+            server.runtime.spawn(tasks::accept(server.clone(), listener, tls));
         }
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
@@ -355,6 +376,7 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            tls: None,
         }
     }
 
@@ -397,10 +419,19 @@ impl<R: Runtime> Server<R> {
     ///
     /// There are too many connections, or the server drains; `transport` was dropped.
     pub fn attach<T: Transport + 'static>(&self, transport: T, peer: Peer) -> Result<(), Refused> {
+        self.attach_with(peer, || transport)
+    }
+
+    /// The same; the transport is made where there is room for it.
+    fn attach_with<T: Transport + 'static>(
+        &self,
+        peer: Peer,
+        transport: impl FnOnce() -> T,
+    ) -> Result<(), Refused> {
         let (key, woken) = self.shared.accept(peer)?;
         let connection = Connection::new(Arc::clone(&self.shared), key, woken);
         let timer = ConnectionTimer::new(Arc::clone(&self.shared), key);
-        self.runtime.spawn(Engine::new(transport, connection, timer, self.max_frame));
+        self.runtime.spawn(Engine::new(transport(), connection, timer, self.max_frame));
         Ok(())
     }
 

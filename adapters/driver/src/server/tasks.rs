@@ -13,6 +13,7 @@ use bowline_core::time::Instant;
 use super::Server;
 use super::shared::{Phase, Shared};
 use crate::clock;
+use crate::layer::Acceptor;
 use crate::runtime::{Listener, Runtime, Timer};
 use crate::store::Calendar;
 
@@ -26,14 +27,26 @@ const WOKEN: usize = 256;
 const TURNS: u32 = 16;
 
 /// Lets in whoever comes, until the server drains.
-pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L) {
+///
+/// With a layer, around each connection; and whether it is to take nothing else.
+pub(super) async fn accept<R: Runtime, L: Listener>(
+    server: Server<R>,
+    mut listener: L,
+    layer: Option<(Arc<dyn Acceptor>, bool)>,
+) {
     let mut rest = REST.0;
     while let Some(accepted) = poll_fn(|cx| next(&server, &mut listener, cx)).await {
         match accepted {
             Ok((stream, from)) => {
                 rest = REST.0;
                 // One too many is dropped, which is all that can be said to who has said nothing.
-                let _ = server.attach(stream, from.map(Peer::from).unwrap_or_default());
+                let peer = from.map(Peer::from).unwrap_or_default();
+                let _ = match &layer {
+                    None => server.attach(stream, peer),
+                    Some((layer, only)) => {
+                        server.attach_with(peer, || layer.accept(Box::new(stream), &peer, *only))
+                    }
+                };
             }
             // That connection was gone before it was taken.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
