@@ -15,6 +15,17 @@ use crate::{Address, ListeningSocket, SocketOptions};
 /// All methods are as those of the runtimes' own traits: on `Pending` the task is woken when it is
 /// worth calling again. Reading and writing do not disturb each other.
 pub trait Transport: Send + Unpin {
+    /// Ready once it can be read and written: a layer's handshake is done. Nobody has to ask; reading and
+    /// writing do the same first.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken, or the handshake failed.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads into `to`, which is not empty. Zero bytes: the peer has ended its direction.
     ///
     /// # Errors

@@ -1,11 +1,18 @@
 //! Where a server listens, and what each of these places allows.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-pub use bowline_core::endpoint::server::{ListenerConfig, Speaks};
 use bowline_core::access::Network;
+use bowline_core::endpoint::server::{ListenerConfig, ListenerKey, Speaks};
 
-use crate::{Address, AddressError, ListeningSocket, SocketOptions};
+use super::tasks;
+use super::{Anonymous, Server, StartError};
+use crate::layer::Acceptor;
+use crate::runtime::{Listener, Runtime};
+use crate::{Address, AddressError, ListeningSocket, SocketOptions, clock};
 
 /// Where a server listens, and what it allows there.
 ///
@@ -46,7 +53,7 @@ pub(super) struct Proxies {
 
 impl Proxies {
     /// Whether a connection from there begins with a PROXY header.
-    pub(super) fn contain(&self, address: Option<std::net::IpAddr>) -> bool {
+    pub(super) fn contain(&self, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => self.networks.iter().any(|network| network.contains(address)),
             None => self.local,
@@ -107,7 +114,7 @@ impl Listen {
     }
 
     /// Who may come without saying who they are. Default: as the server's users say.
-    pub fn anonymous(mut self, anonymous: super::Anonymous) -> Self {
+    pub fn anonymous(mut self, anonymous: Anonymous) -> Self {
         self.config.anonymous = Some(anonymous);
         self
     }
@@ -137,5 +144,117 @@ impl Listen {
     pub fn if_free(mut self) -> Self {
         self.if_free = true;
         self
+    }
+}
+
+/// A place where it listens already, and nobody takes connections yet.
+pub(super) struct Opened<L> {
+    pub(super) address: Address,
+    listeners: Vec<L>,
+    config: ListenerConfig,
+    proxies: Proxies,
+    tls: Option<(Arc<dyn Acceptor>, bool)>,
+}
+
+/// What happens to connections that come in at one place.
+#[derive(Clone)]
+pub(super) struct Entrance {
+    pub(super) key: ListenerKey,
+    pub(super) proxies: Proxies,
+    /// The layer around each; and whether it is to take nothing else.
+    pub(super) tls: Option<(Arc<dyn Acceptor>, bool)>,
+}
+
+/// Listens everywhere, but where somebody else does and that is no error.
+pub(super) fn open_all<R: Runtime>(
+    runtime: &R,
+    all: Vec<Listen>,
+    tls: Option<&Arc<dyn Acceptor>>,
+) -> Result<Vec<Opened<R::Listener>>, StartError> {
+    let (mut opened, mut taken) = (Vec::new(), None);
+    for listen in all {
+        let if_free = listen.if_free;
+        match open(runtime, listen, tls) {
+            Err(StartError::Listen { error, address }) if if_free && error.kind() == ErrorKind::AddrInUse => {
+                taken = Some(StartError::Listen { error, address });
+            }
+            one => opened.push(one?),
+        }
+    }
+    taken.filter(|_| opened.is_empty()).map_or(Ok(opened), Err)
+}
+
+fn open<R: Runtime>(
+    runtime: &R,
+    listen: Listen,
+    tls: Option<&Arc<dyn Acceptor>>,
+) -> Result<Opened<R::Listener>, StartError> {
+    let Listen { place, mut config, options, proxies, .. } = listen;
+    let (address, sockets) = match place {
+        Place::Address(address) => {
+            let address = address?;
+            let sockets = ListeningSocket::bind(&address, &options);
+            (address, sockets)
+        }
+        Place::Sockets(sockets) => {
+            let first = sockets.first().ok_or(StartError::NoSocket)?;
+            (first.local_address().unwrap_or_else(|_| Address::Unix("".into())), Ok(sockets))
+        }
+    };
+    let only = address.is_secured();
+    if only && tls.is_none() {
+        return Err(StartError::NoTls(address));
+    }
+    let listening = sockets.and_then(|sockets| {
+        let listeners: Vec<_> =
+            sockets.into_iter().map(|socket| runtime.listen(socket)).collect::<io::Result<_>>()?;
+        let local = listeners.first().map(Listener::local_address).transpose()?;
+        Ok((listeners, local.unwrap_or(address.clone())))
+    });
+    let (listeners, local) = listening.map_err(|error| StartError::Listen { address, error })?;
+    let address = if only { local.secured() } else { local };
+    if config.name.is_empty() {
+        config.name = address.to_string();
+    }
+    // A Unix socket does not leave the machine.
+    let tls = tls.filter(|_| !matches!(address, Address::Unix(_))).map(|tls| (Arc::clone(tls), only));
+    Ok(Opened { address, listeners, config, proxies, tls })
+}
+
+/// # Listeners
+impl<R: Runtime> Server<R> {
+    /// Listens there as well from now on. Says where that is, with the port that the system chose.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::start`](super::Builder::start) that are about listening.
+    pub fn listen(&self, listen: Listen) -> Result<Address, StartError> {
+        let opened = open(&self.runtime, listen, self.tls.as_ref())?;
+        let address = opened.address.clone();
+        self.enter(opened)?;
+        Ok(address)
+    }
+
+    /// Listens at this place no longer; it is called by its [name](Listen::named). Its connections stay, or
+    /// with `close` are told to come back elsewhere. Says whether there was such a listener.
+    pub fn close_listener(&self, name: &str, close: bool) -> bool {
+        self.shared.with(|core, wake| {
+            let named = core.machine.listeners().find(|l| l.config.name == name && !l.removed).map(|l| l.key);
+            let removed = named.is_some_and(|key| core.machine.remove_listener(clock::now(), key, close));
+            // Who accepts there sees that it is over.
+            wake.append(&mut core.watchers);
+            removed
+        })
+    }
+
+    /// Takes connections from there from now on.
+    pub(super) fn enter(&self, opened: Opened<R::Listener>) -> Result<(), StartError> {
+        let Opened { listeners, config, proxies, tls, .. } = opened;
+        let key = self.shared.with(|core, _| core.machine.add_listener(config))?;
+        let entrance = Entrance { key, proxies, tls };
+        for listener in listeners {
+            self.runtime.spawn(tasks::accept(self.clone(), listener, entrance.clone()));
+        }
+        Ok(())
     }
 }

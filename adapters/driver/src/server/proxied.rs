@@ -1,12 +1,12 @@
 //! Connections that a balancer passes on: it says first whose they are, by the PROXY protocol.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use bowline_core::endpoint::server::Secured;
-use bowline_core::proxy::{self, Parsed};
+use bowline_core::proxy::{self, Fault, Parsed};
 use bowline_core::time::Instant;
 
 use crate::runtime::{Timer, Transport};
@@ -27,12 +27,12 @@ pub(super) struct Introduced<T> {
 ///
 /// # Errors
 ///
-/// There is no header, or not in time.
+/// There is no header, or not in time; nothing: the connection is gone, as those of health checks are.
 pub(super) async fn introduce<T: Transport>(
     mut transport: T,
     mut timer: impl Timer,
     deadline: Instant,
-) -> io::Result<(Introduced<T>, Option<SocketAddr>)> {
+) -> Result<(Introduced<T>, Option<SocketAddr>), Option<Fault>> {
     let mut octets = Vec::new();
     timer.reset(deadline);
     let source = poll_fn(|cx| {
@@ -45,15 +45,15 @@ pub(super) async fn introduce<T: Transport>(
                     octets.drain(..len);
                     return Poll::Ready(Ok(source));
                 }
-                Err(fault) => return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, fault))),
+                Err(fault) => return Poll::Ready(Err(Some(fault))),
             }
             if timer.poll(cx).is_ready() {
-                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+                return Poll::Ready(Err(Some(Fault::Late)));
             }
             let mut more = [0; READ];
-            match ready!(transport.poll_read(cx, &mut more))? {
-                0 => return Poll::Ready(Err(ErrorKind::UnexpectedEof.into())),
-                n => octets.extend_from_slice(&more[..n]),
+            match ready!(transport.poll_read(cx, &mut more)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(None)),
+                Ok(n) => octets.extend_from_slice(&more[..n]),
             }
         }
     })
@@ -141,14 +141,14 @@ mod tests {
         }
     }
 
-    type Outcome = Poll<Result<(Option<SocketAddr>, Vec<u8>), ErrorKind>>;
+    type Outcome = Poll<Result<(Option<SocketAddr>, Vec<u8>), Option<Fault>>>;
 
     /// Where the client is, and what it is read to say.
     fn told(reads: &[&[u8]], ends: bool, late: bool) -> Outcome {
         let mut cx = Context::from_waker(Waker::noop());
         let line = Line { reads: reads.iter().map(|read| read.to_vec()).collect(), ends };
         let introduced = ready!(pin!(introduce(line, Fires(late), Instant::ZERO)).poll(&mut cx));
-        Poll::Ready(introduced.map_err(|error| error.kind()).map(|(mut line, source)| {
+        Poll::Ready(introduced.map(|(mut line, source)| {
             let (mut said, mut to) = (Vec::new(), [0; 3]);
             while let Poll::Ready(Ok(n)) = line.poll_read(&mut cx, &mut to)
                 && n > 0
@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn who_says_nothing_of_it_is_let_go() {
-        assert_eq!(told(&[b"\x10\x0c\0\x04MQTT"], false, false), Poll::Ready(Err(ErrorKind::InvalidData)));
-        assert_eq!(told(&[b"PROXY T"], true, false), Poll::Ready(Err(ErrorKind::UnexpectedEof)));
+        assert_eq!(told(&[b"\x10\x0c\0\x04MQTT"], false, false), Poll::Ready(Err(Some(Fault::Missing))));
+        assert_eq!(told(&[b"PROXY T"], true, false), Poll::Ready(Err(None)));
         assert_eq!(told(&[b"PROXY T"], false, false), Poll::Pending);
-        assert_eq!(told(&[b"PROXY T"], false, true), Poll::Ready(Err(ErrorKind::TimedOut)));
+        assert_eq!(told(&[b"PROXY T"], false, true), Poll::Ready(Err(Some(Fault::Late))));
     }
 }
