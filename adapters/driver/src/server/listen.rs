@@ -235,6 +235,16 @@ impl<R: Runtime> Server<R> {
         Ok(address)
     }
 
+    /// What the listeners are called that take connections now.
+    #[must_use]
+    pub fn listener_names(&self) -> Vec<String> {
+        let names = |core: &mut super::shared::Core| {
+            let all = core.machine.listeners().filter(|l| !l.removed && l.key != ListenerKey::DEFAULT);
+            all.map(|l| l.config.name.clone()).collect()
+        };
+        self.shared.with(|core, _| names(core))
+    }
+
     /// Listens at this place no longer; it is called by its [name](Listen::named). Its connections stay, or
     /// with `close` are told to come back elsewhere. Says whether there was such a listener.
     pub fn close_listener(&self, name: &str, close: bool) -> bool {
@@ -244,6 +254,19 @@ impl<R: Runtime> Server<R> {
             // Who accepts there sees that it is over.
             wake.append(&mut core.watchers);
             removed
+        })
+    }
+
+    /// What is [spoken](Listen::speaks) at the listener of this name from now on, how many
+    /// [connections](Listen::max_connections) it takes, from [where](Listen::networks), and from
+    /// [whom](Listen::anonymous): as `listen` says; its address and sockets stay as they are. Who is connected
+    /// stays. Says whether there is such a listener.
+    pub fn set_listener(&self, name: &str, listen: Listen) -> bool {
+        let config = ListenerConfig { name: name.into(), ..listen.config };
+        self.shared.with(|core, _| {
+            let named = core.machine.listeners().find(|l| l.config.name == name && !l.removed).map(|l| l.key);
+            // Its name stays, so no other has it.
+            named.is_some_and(|key| core.machine.set_listener(key, config).unwrap_or_default())
         })
     }
 
