@@ -50,7 +50,7 @@ prefix = { from = "old/", to = "new/" }
 #[test]
 fn plugins_are_configured_switched_and_read_again() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut program, port) = server(directory.path(), LIMITS);
+    let (program, port) = server(directory.path(), LIMITS);
     let at = ["-p", &port];
     let publish =
         |id: &str, topic: &str| run(&[&["pub"], &at[..], &["-q", "1", "-i", id, topic, "x"]].concat());
@@ -170,7 +170,7 @@ fn alerts_are_posted_and_tried_again_and_audits_are_lines_of_json() {
          metric = \"connected\"\nabove = 0\nhold = \"0s\"\n[[plugin]]\nname = \"audit\"\n[plugin.audit]\n\
          file = {audit:?}\nsubscriptions = true\n"
     );
-    let (mut program, port) = server(directory.path(), &plugins);
+    let (program, port) = server(directory.path(), &plugins);
     let sub = start(&["sub", "--say-ready", "-p", &port, "-i", "ann", "a/#"]);
     sub.err_line("subscribed to");
     let first = bodies.recv_timeout(Duration::from_secs(60)).unwrap();

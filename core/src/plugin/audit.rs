@@ -4,6 +4,7 @@ use super::client::{Client, Tags};
 use super::context::{Record, Report};
 use super::verdict::{Ask, Interest, Rejection, Verdict};
 use super::{Context, Plugin};
+use crate::access::Who;
 use crate::hub::Message;
 
 /// What goes into the log.
@@ -92,11 +93,6 @@ impl Plugin for Audit {
 
 /// A client of which nothing is known but where it came from.
 #[must_use]
-pub(crate) const fn stranger<'a>(
-    address: Option<core::net::IpAddr>,
-    listener: &'a str,
-    tags: &'a Tags,
-) -> Client<'a> {
-    let who = crate::access::Who { user: "", client_id: "", address };
+pub(crate) const fn stranger<'a>(who: Who<'a>, listener: &'a str, tags: &'a Tags) -> Client<'a> {
     Client { session: None, who, listener, dialect: "", tags }
 }

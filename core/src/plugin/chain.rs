@@ -12,7 +12,7 @@ use super::Plugin;
 use super::client::{Client, Scope, Tags};
 use super::context::{Context, Effect, Effects, Report};
 use super::verdict::{Ask, Interest, Rejection, Verdict};
-use crate::access::Who;
+use crate::access::{Security, Who};
 use crate::hub::{Counters, Delivery, Message, SessionKey, Take};
 use crate::time::Instant;
 use crate::topic::validate_topic;
@@ -101,6 +101,7 @@ pub(crate) struct Facts {
     user: Box<str>,
     client_id: Box<str>,
     address: Option<IpAddr>,
+    secured: Option<Security>,
     listener: Arc<str>,
     dialect: &'static str,
     tags: Tags,
@@ -112,7 +113,8 @@ pub(crate) struct Facts {
 
 impl Facts {
     fn client(&self) -> Client<'_> {
-        let who = Who { user: &self.user, client_id: &self.client_id, address: self.address };
+        let (user, client_id) = (&*self.user, &*self.client_id);
+        let who = Who { user, client_id, address: self.address, secured: self.secured };
         Client {
             session: Some(self.key),
             who,
@@ -288,7 +290,8 @@ impl Chain {
         }
         let facts = self.facts_of(key, who);
         facts.trusted = trusted;
-        (facts.user, facts.client_id, facts.address) = (who.user.into(), who.client_id.into(), who.address);
+        (facts.user, facts.client_id) = (who.user.into(), who.client_id.into());
+        (facts.address, facts.secured) = (who.address, who.secured);
         self.remask(key);
     }
 
@@ -321,6 +324,7 @@ impl Chain {
                 user: who.user.into(),
                 client_id: who.client_id.into(),
                 address: who.address,
+                secured: who.secured,
                 listener: Arc::from(""),
                 dialect: "",
                 tags: Tags::NONE,

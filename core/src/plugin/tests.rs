@@ -229,7 +229,7 @@ fn buckets_are_bounded_and_the_busy_ones_stay() {
     let limit = RateLimit::new(vec![rule(Per::Topic, 1, 1, Excess::Refuse)], 9).unwrap().with_buckets(100);
     let mut limit = limit;
     let (mut effects, tags) = (super::context::Effects::default(), Tags::default());
-    let client = stranger(None, "", &tags);
+    let client = stranger(Who::default(), "", &tags);
     let mut send = |limit: &mut RateLimit, topic: &str| {
         let mut cx = Context::new(Instant::from_millis(5), 0, &mut effects);
         limit.message_in(&mut cx, &client, &Message::new(topic, b"").unwrap()) == Verdict::Pass
@@ -269,7 +269,8 @@ fn load_is_shed_in_stages_and_taken_again() {
         let wants = plugin.interest().contains(Interest::CONNECT);
         let mut effects = super::context::Effects::default();
         let mut cx = Context::new(s.now, 0, &mut effects);
-        let open = !wants || plugin.connect(&mut cx, &stranger(None, "", &Tags::NONE), &mut tags).is_ok();
+        let open =
+            !wants || plugin.connect(&mut cx, &stranger(Who::default(), "", &Tags::NONE), &mut tags).is_ok();
         s.hub.add_plugin(s.now, "it", plugin, Placement::default()).unwrap();
         open
     };

@@ -99,7 +99,8 @@ impl Server {
             (None, None) => None,
         };
         let connection = connection.map(|(info, _)| info);
-        let listener = connection.and_then(|info| self.listener_of(&info.peer));
+        let listener = connection.map(|info| self.listener_name(info.peer.listener));
+        let listener = listener.filter(|name| !name.is_empty());
         let tags = self.hub.tags(session.key);
         Some(ClientInfo { session, dialect, name, connection, listener, tags })
     }

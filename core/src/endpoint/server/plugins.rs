@@ -1,12 +1,12 @@
 //! Plugins: who comes and goes is introduced to them, and what they say is said in each dialect's words.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::connection::{Connection, Turn};
 use super::event::{Dialect, ServerEvent};
+use super::listeners::Listeners;
 use super::{ConnectionKey, Peer, Server};
 use crate::access::{Action, Who};
 use crate::hub::SessionKey;
@@ -82,27 +82,14 @@ impl Server {
         self.hub.plugins().collect()
     }
 
-    /// Names the listeners by which connections come in, 255 at most: [`Peer::listener`] counts them from 1.
-    /// Plugins and their scopes see the names.
-    pub fn set_listeners(&mut self, names: impl IntoIterator<Item = String>) {
-        self.listeners = names.into_iter().take(255).map(Arc::from).collect();
-    }
-
-    pub(super) fn listener(listeners: &[Arc<str>], peer: &Peer) -> Arc<str> {
-        let name = usize::from(peer.listener).checked_sub(1).and_then(|at| listeners.get(at));
-        name.map_or_else(|| Arc::from(""), Arc::clone)
-    }
-
-    /// The name of the listener that a peer came in at.
-    #[must_use]
-    pub fn listener_of(&self, peer: &Peer) -> Option<&str> {
-        usize::from(peer.listener).checked_sub(1).and_then(|at| self.listeners.get(at)).map(|name| &**name)
+    pub(super) fn listener(listeners: &Listeners, peer: &Peer) -> Arc<str> {
+        Arc::from(listeners.name(peer.listener))
     }
 
     /// Whether plugins take a connection.
     pub(super) fn plugins_accept(&mut self, now: Instant, peer: &Peer) -> Result<(), Rejection> {
         let listener = Self::listener(&self.listeners, peer);
-        self.hub.plugins_accept(now, &stranger(peer.address, &listener, &Tags::NONE))
+        self.hub.plugins_accept(now, &stranger(peer.who("", ""), &listener, &Tags::NONE))
     }
 
     /// A session is open, over a connection: those who want to know are told, plugins before logs.
@@ -136,9 +123,9 @@ impl Server {
         let listener = Self::listener(&self.listeners, peer);
         let (who, session, tags) = match &visitor {
             Some(Visitor { session, user, client_id, tags }) => {
-                (Who { user, client_id, address: peer.address }, Some(*session), tags)
+                (Who { user, client_id, ..peer.who("", "") }, Some(*session), tags)
             }
-            None => (Who { address: peer.address, ..Who::default() }, None, &Tags::NONE),
+            None => (peer.who("", ""), None, &Tags::NONE),
         };
         let dialect = dialect.map_or("", Dialect::label);
         let client = Client { session, who, listener: &listener, dialect, tags };

@@ -14,6 +14,7 @@ mod mqtt;
 mod over_websocket;
 mod plugins;
 mod prx1;
+mod secured;
 mod store;
 mod tracing;
 mod web;

@@ -39,7 +39,7 @@ impl Connection {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
-        let who = Who { user: identity, client_id: &opening.name, address: self.peer.address };
+        let who = self.peer.who(identity, &opening.name);
         if let Err(why) = turn.admit(&self.peer, &who, Dialect::Bowline) {
             return self.refuse(turn, out, code_of(why.status), why.reason);
         }
@@ -87,6 +87,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            secured: who.secured,
             name: &text,
             expiry,
             in_flight: u32::from(self.session.send_in_flight()),
@@ -142,7 +143,7 @@ impl Connection {
         if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
             return Err(told(Fault::BadResume { received, acked, sent }));
         }
-        let _ = server.hub.set_client(hub, who.client_id, who.address);
+        let _ = server.hub.set_client(hub, who);
         self.hub = Some(hub);
         self.id = Some(id);
         Ok(counts)

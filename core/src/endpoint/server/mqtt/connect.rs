@@ -12,7 +12,7 @@ use super::super::plugins::connack_of;
 use super::auth::METHOD;
 use super::deliver::Answer;
 use super::{Connection, Line, expiry_of};
-use crate::access::{Action, Who};
+use crate::access::Action;
 use crate::buf::SendBuf;
 use crate::endpoint::bridge::{self, Flags};
 use crate::hub::{self, Quality};
@@ -93,7 +93,7 @@ impl Connection {
             (None, Some(token)) => Auth::Token(token),
             (None, None) => Auth::None,
         };
-        match turn.server.config.users.decide(&self.peer, &auth) {
+        match turn.decide(&self.peer, &auth) {
             Decision::Accept(identity) => self.establish(turn, &identity, wish, &[], out),
             Decision::Verify(work) => {
                 let proving = Proving { wish: Some(wish), verification: Some(work), scram: None };
@@ -119,7 +119,7 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = Who { user: identity, client_id: &wish.client_id, address: self.peer.address };
+        let who = self.peer.who(identity, &wish.client_id);
         if let Err(why) = turn.admit(&self.peer, &who, self.dialect()) {
             return self.refuse(turn, (connack_of(why.status), why.reason));
         }

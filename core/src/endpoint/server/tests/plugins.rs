@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::world::{Tongue, World, publish};
 use crate::buf::SharedSendBuf;
-use crate::endpoint::server::{Peer, Refused, ServerConfig, ServerEvent};
+use crate::endpoint::server::{ListenerConfig, ListenerKey, Peer, Refused, ServerConfig, ServerEvent};
 use crate::mqtt::{Connect, Packet, Properties, Qos, Subscription, Version};
 use crate::plugin::{
     Audit, Client, Context, Excess, Interest, Limits, Per, Placement, Plugin, RateLimit, RateRule, Rejection,
@@ -57,9 +57,15 @@ fn with(plugin: impl Plugin + 'static) -> World {
 
 fn placed(plugin: impl Plugin + 'static, placement: Placement) -> World {
     let mut w = World::new(ServerConfig::default());
-    w.server.set_listeners(vec!["front".to_string(), "back".to_string()]);
+    for name in ["front", "back"] {
+        w.server.add_listener(ListenerConfig::new(name)).unwrap();
+    }
     w.server.add_plugin(w.now, "it", Box::new(plugin), placement).unwrap();
     w
+}
+
+fn listener(w: &World, name: &str) -> ListenerKey {
+    w.server.listeners().find(|info| info.config.name == name).unwrap().key
 }
 
 const BUSY: Rejection = Rejection::busy("too much to do");
@@ -121,9 +127,9 @@ fn who_may_not_come_in_is_told_in_each_dialect() {
 fn a_connection_may_be_refused_before_it_says_anything() {
     let scope = Scope { listeners: vec!["front".into()], ..Scope::default() };
     let mut w = placed(Never(BUSY, Interest::ACCEPT), Placement { scope, ..Placement::default() });
-    let front = Peer { listener: 1, ..Peer::default() };
+    let front = Peer { listener: listener(&w, "front"), ..Peer::default() };
     assert_eq!(w.server.accept(w.now, front), Err(Refused::Plugin(BUSY)));
-    assert!(w.server.accept(w.now, Peer { listener: 2, ..front }).is_ok());
+    assert!(w.server.accept(w.now, Peer { listener: listener(&w, "back"), ..front }).is_ok());
     assert!(matches!(w.events()[..], [ServerEvent::Refused { reason: Refused::Plugin(_), .. }]));
     w.server.enable_plugin(w.now, "it", false).unwrap();
     assert!(w.server.accept(w.now, front).is_ok());
@@ -240,7 +246,8 @@ fn plugins_know_listener_dialect_and_tags_from_opened_to_closed() {
     // One that is added later knows who is there, but not what they were tagged with then.
     w.server.remove_plugin(w.now, "it").unwrap();
     let plugin = w.server.remove_plugin(w.now, "seen").unwrap();
-    let back = w.open(Peer { listener: 2, ..Peer::default() }, Tongue::Mqtt(Version::V311));
+    let back = Peer { listener: listener(&w, "back"), ..Peer::default() };
+    let back = w.open(back, Tongue::Mqtt(Version::V311));
     w.send(back, &Packet::Connect(Connect::new(Version::V311, "b")));
     w.server.add_plugin(w.now, "seen", plugin, Placement::default()).unwrap();
     w.publish(back, "t", "x", Qos::AtMostOnce, 0);
