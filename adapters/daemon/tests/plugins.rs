@@ -15,7 +15,7 @@ use serde_json::Value;
 /// A server with this configuration, and its port.
 fn server(directory: &Path, plugins: &str) -> (Program, String) {
     let file = directory.join("bowline.toml");
-    let text = format!("listen = [{{ tcp = \"127.0.0.1:0\" }}]\n[store]\nmemory = true\n{plugins}");
+    let text = format!("listen = [{{ name = \"front\", tcp = \"127.0.0.1:0\" }}]\n[store]\nmemory = true\n{plugins}");
     std::fs::write(&file, text).unwrap();
     let program = start(&["serve", "-c", file.to_str().unwrap()]);
     let line = program.out_line("listens on");
@@ -116,7 +116,7 @@ fn sessions_are_listed_tagged_told_and_kicked() {
     assert_eq!(found.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["guest-7"]);
     let id = &*found[0].1;
     assert_eq!(list(&["--dialect", "bowline"]).len(), 1);
-    assert_eq!(list(&["--listener", &format!("127.0.0.1:{port}")]).len(), list(&[]).len());
+    assert_eq!(list(&["--listener", "front"]).len(), list(&[]).len());
     assert_eq!(list(&["--user", "nobody"]).len(), 0);
     let one = json(&[&["sessions"], &at[..], &["inspect", id, "--json"]].concat());
     assert_eq!((&one["tags"][0], &one["filters"][0]["filter"]), (&"guest".into(), &"a/#".into()));
