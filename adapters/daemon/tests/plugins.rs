@@ -15,7 +15,9 @@ use serde_json::Value;
 /// A server with this configuration, and its port.
 fn server(directory: &Path, plugins: &str) -> (Program, String) {
     let file = directory.join("bowline.toml");
-    let text = format!("listen = [{{ name = \"front\", tcp = \"127.0.0.1:0\" }}]\n[store]\nmemory = true\n{plugins}");
+    let text = format!(
+        "listen = [{{ name = \"front\", tcp = \"127.0.0.1:0\" }}]\n[store]\nmemory = true\n{plugins}"
+    );
     std::fs::write(&file, text).unwrap();
     let program = start(&["serve", "-c", file.to_str().unwrap()]);
     let line = program.out_line("listens on");
