@@ -217,6 +217,12 @@ impl Message {
         &self.body[..self.topic_at as usize - length]
     }
 
+    /// What it says beside.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        Properties::of_body(self.props())
+    }
+
     /// The trace that it belongs to, if it says so.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {

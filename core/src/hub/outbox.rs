@@ -562,13 +562,14 @@ impl Sessions {
         let message = pool.get(entry.message);
         let size = message.size();
         let on_wire = if let Kind::Request(leg) = entry.kind() {
-            let Some((id, timeout)) = calls.sending(leg, now) else {
+            let Some((id, timeout, requester)) = calls.sending(leg, now) else {
                 calls.free(leg);
                 s.queue(lane).pop_front();
                 self.forget(index, entry);
                 return Step::Skipped;
             };
-            match take(&Delivery::Request { id, sid, timeout, message }) {
+            let from = SessionKey { index: requester, generation: all[requester].generation };
+            match take(&Delivery::Request { id, sid, from, timeout, message }) {
                 Take::Taken | Take::Sized(_) => calls.sent(leg),
                 Take::Blocked => return Step::Refused,
                 Take::Never => {
@@ -597,6 +598,7 @@ impl Sessions {
             counters.bytes_out += u64::from(size);
             varint_octets(sid) + on_wire
         };
+        let s = &mut all[index];
         s.queue(lane).pop_front();
         if entry.reliable() {
             s.unacked.push_back(entry.sent());

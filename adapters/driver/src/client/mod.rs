@@ -32,7 +32,7 @@ pub use crate::handler::Response;
 pub use room::Room;
 pub use subscription::Subscription;
 
-use crate::handler::{self, Handler, Pattern, PatternError};
+use crate::handler::{self, Handler, Pattern, PatternError, Router, Tally};
 use crate::link::{self, Endpoints, Slot};
 use crate::runtime::Runtime;
 use crate::server::CONCURRENCY;
@@ -375,14 +375,32 @@ impl<R: Runtime> Client<R> {
     /// [`Error::Pattern`]; [`Error::Status`] where the server says no; [`Error::Refused`],
     /// [`Error::Closed`].
     pub async fn serve<A>(&self, pattern: &str, handler: impl Handler<A, ()>) -> Result<(), Error> {
-        let pattern = Arc::new(Pattern::new(pattern)?);
-        let options = SubscribeOptions::default();
-        let mut requests = subscription::open(self, pattern.filter(), options, true).await?;
-        requests.agreed().await?;
-        let source = Arc::new(serve::Requests::new(self, requests, pattern));
-        let runtime = self.0.runtime.clone();
-        let work = handler::serve(runtime, source, handler::erase(handler), CONCURRENCY);
-        self.0.runtime.spawn(work);
+        self.routes(Router::new().serve(pattern, handler)).await
+    }
+
+    /// Serves the requests, and listens to the messages, that the handlers of `router` are for, until the
+    /// client is closed; see [`serve`](Self::serve) and [`Router::on`]. Messages come at least once. Ready
+    /// when the server has agreed to all.
+    ///
+    /// Cancel safety: dropped before it is ready, some may be served already, and go on to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve); those before the one that failed are served.
+    pub async fn routes(&self, router: Router) -> Result<(), Error> {
+        let mut routes = Vec::new();
+        for route in router.finish() {
+            routes.push((Arc::new(Pattern::new(&route.pattern)?), route.serves, route.handler));
+        }
+        let (runtime, tally) = (&self.0.runtime, Arc::new(Tally::default()));
+        for (pattern, serves, handler) in routes {
+            let options = SubscribeOptions { reliable: !serves, ..SubscribeOptions::default() };
+            let mut calls = subscription::open(self, pattern.filter(), options, serves).await?;
+            calls.agreed().await?;
+            let source = Arc::new(serve::Calls::new(self, calls, pattern));
+            let limit = if serves { CONCURRENCY } else { 1 };
+            runtime.spawn(handler::serve(runtime.clone(), source, handler, limit, Arc::clone(&tally)));
+        }
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub enum LocalEvent {
         id: u64,
         /// The subscription.
         subscription: u64,
+        /// The [number](SessionKey::number) of the session that asks: a client's
+        /// ([`Server::inspect_client`]), or one of the program itself.
+        from: u64,
         /// How long the answer may take.
         timeout: core::time::Duration,
         /// The request.
@@ -221,8 +224,9 @@ fn owned(delivery: &Delivery<'_>) -> Option<LocalEvent> {
         Delivery::Message { sid, message, .. } => {
             LocalEvent::Message { subscription: sid, message: message.clone() }
         }
-        Delivery::Request { id, sid, timeout, message } => {
-            LocalEvent::Request { id, subscription: sid, timeout, message: message.clone() }
+        Delivery::Request { id, sid, from, timeout, message } => {
+            let (from, message) = (from.number(), message.clone());
+            LocalEvent::Request { id, subscription: sid, from, timeout, message }
         }
         Delivery::Response { id, status, more, message } => {
             LocalEvent::Response { id, status, more, message: message.clone() }

@@ -112,7 +112,7 @@ fn send(
             };
             session.forward_shared(now, out, &forward)
         }
-        Delivery::Request { id, sid, timeout, message } => {
+        Delivery::Request { id, sid, timeout, message, .. } => {
             let request = Request {
                 id,
                 subscription: sid,

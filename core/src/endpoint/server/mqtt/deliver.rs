@@ -110,7 +110,7 @@ impl Connection {
                     Some(id) => taken(to.line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
                     None => Take::Never,
                 },
-                hub::Delivery::Request { id, sid, timeout, message } => {
+                hub::Delivery::Request { id, sid, timeout, message, .. } => {
                     let asked = ToMqtt::request(now, message, replies, id, timeout);
                     let plain = Outgoing::new(message.topic_octets(), message.payload());
                     taken(publish_specially(&mut to, (sid, &[]), message, &asked, &plain, out))
