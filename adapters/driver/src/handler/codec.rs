@@ -1,5 +1,6 @@
 //! JSON and CBOR, in and out, and where it is wrong.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use bowline_core::status::Status;
@@ -69,10 +70,23 @@ impl Codec {
     }
 }
 
-/// `what` of the payload is wrong, at `path`, if there is one.
-fn wrong(path: &serde_path_to_error::Path, what: impl Display) -> Failure {
-    let at = if path.iter().next().is_some() { format!(" at `{path}`") } else { String::new() };
-    Failure::new(Status::Invalid, format_args!("the payload is not as expected{at}: {what}"))
+/// So much of a path, and of what is wrong there, is said: both may repeat what the sender chose.
+const SAID: usize = 200;
+
+/// `what` of the payload is wrong, at `path`; `.` is all of it.
+fn wrong(path: &str, what: impl Display) -> Failure {
+    let at = if path == "." { String::new() } else { format!(" at `{}`", cut(path, SAID)) };
+    let what = what.to_string();
+    Failure::new(Status::Invalid, format_args!("the payload is not as expected{at}: {}", cut(&what, SAID)))
+}
+
+/// The text, or the beginning and the end of a long one: lines and columns are behind.
+pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    let (head, tail) = (text.floor_char_boundary(most / 2), text.ceil_char_boundary(text.len() - most / 2));
+    format!("{}…{}", &text[..head], &text[tail..]).into()
 }
 
 fn read_json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
@@ -80,8 +94,9 @@ fn read_json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
         // Only what is wrong is read a second time, to say where.
         let mut json = serde_json::Deserializer::from_slice(payload);
         match serde_path_to_error::deserialize::<_, T>(&mut json) {
-            Err(e) => wrong(e.path(), e.inner()),
-            Ok(_) => Failure::new(Status::Invalid, format_args!("the payload is not as expected: {plain}")),
+            Err(e) => wrong(&e.path().to_string(), e.inner()),
+            // What is behind its end.
+            Ok(_) => wrong(".", plain),
         }
     })
 }
@@ -93,24 +108,44 @@ fn read_cbor<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
         Ok(value) if rest.is_empty() => Ok(value),
         Ok(_) => {
             let at = payload.len() - rest.len();
-            let what = format_args!("the payload is not as expected: there is more behind its end, octet {at}");
-            Err(Failure::new(Status::Invalid, what))
+            Err(wrong(".", format_args!("there is more behind its end, octet {at}")))
         }
-        Err(e) => Err(cbor_failure(&e)),
+        Err(e) => Err(wrong(&cbor_path::<T>(payload), cbor_error(&e))),
     }
 }
 
+/// Where in the value it is wrong: read a second time.
 #[cfg(feature = "cbor")]
-pub(super) fn cbor_failure(e: &ciborium::de::Error<std::io::Error>) -> Failure {
+fn cbor_path<T: DeserializeOwned>(payload: &[u8]) -> String {
     use ciborium::de::Error;
-    let what = match e {
-        Error::Io(_) => "it ends too early".to_owned(),
+    use serde::de::{Deserialize, Deserializer, Error as _};
+
+    struct Tracked<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned> Deserialize<'de> for Tracked<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let read = serde_path_to_error::deserialize::<_, T>(deserializer);
+            read.map(|_| Self(std::marker::PhantomData)).map_err(|e| D::Error::custom(e.path()))
+        }
+    }
+
+    match ciborium::from_reader::<Tracked<T>, _>(payload) {
+        Err(Error::Semantic(_, path)) => path,
+        _ => ".".into(),
+    }
+}
+
+/// What `ciborium` says, for people.
+#[cfg(feature = "cbor")]
+pub(super) fn cbor_error(e: &ciborium::de::Error<std::io::Error>) -> String {
+    use ciborium::de::Error;
+    match e {
+        Error::Io(_) => "it ends too early".into(),
         Error::Syntax(at) => format!("no CBOR at octet {at}"),
         Error::Semantic(Some(at), what) => format!("{what} at octet {at}"),
         Error::Semantic(None, what) => what.clone(),
-        Error::RecursionLimitExceeded => "values are too deep within others".to_owned(),
-    };
-    Failure::new(Status::Invalid, format_args!("the payload is not as expected: {what}"))
+        Error::RecursionLimitExceeded => "values are too deep within others".into(),
+    }
 }
 
 impl<S, T: DeserializeOwned> FromMessage<S> for Json<T> {

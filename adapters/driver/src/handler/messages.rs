@@ -25,13 +25,13 @@ use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::Serialize;
 
-use super::codec::Codec;
+use super::codec::{Codec, cut};
 use super::{BoxFuture, Call, Erased, Failure, FromMessage, Handler, IntoReply, Response, erase};
 
 /// The user property, or member, that names a message's type.
 pub const TYPE: &str = "type";
 
-/// So many characters of a name that is not known are said again.
+/// So many octets of a name that is not known are said again.
 const SHOWN: usize = 64;
 
 /// A value that is a message by itself: it has a name. Derive it: `#[derive(MessageType)]` with the feature
@@ -162,10 +162,7 @@ impl<'a> Encoded<'a> {
     /// That its type is none of these.
     #[must_use]
     pub fn unknown(&self, known: &[&str]) -> Failure {
-        let mut name: String = self.name.chars().take(SHOWN).collect();
-        if name.len() < self.name.len() {
-            name.push('…');
-        }
+        let name = cut(&self.name, SHOWN);
         let reason = format_args!("no type of message here is {name:?}; known are: {}", known.join(", "));
         Failure::new(Status::Unsupported, reason)
     }
@@ -179,7 +176,7 @@ fn member(codec: Codec, payload: &[u8]) -> Result<String, Failure> {
             looked.map_err(|e| e.to_string())
         }
         #[cfg(feature = "cbor")]
-        Codec::Cbor => ciborium::from_reader(payload).map_err(|e| super::codec::cbor_failure(&e).reason),
+        Codec::Cbor => ciborium::from_reader(payload).map_err(|e| super::codec::cbor_error(&e)),
         #[cfg(not(feature = "cbor"))]
         Codec::Cbor => return codec.read::<String>(payload),
     };
@@ -187,7 +184,7 @@ fn member(codec: Codec, payload: &[u8]) -> Result<String, Failure> {
     match looked {
         Ok(Found(Some(name))) => Ok(name),
         Ok(Found(None)) => Err(Failure::new(Status::Invalid, RULE)),
-        Err(why) => Err(Failure::new(Status::Invalid, format_args!("{RULE}: {why}"))),
+        Err(why) => Err(Failure::new(Status::Invalid, format_args!("{RULE}: {}", cut(&why, 2 * SHOWN)))),
     }
 }
 

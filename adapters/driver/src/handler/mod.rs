@@ -28,6 +28,8 @@ mod reply;
 mod router;
 mod session;
 mod tally;
+#[cfg(all(test, feature = "json"))]
+mod tests;
 mod work;
 
 use std::future::{Future, ready};
