@@ -37,11 +37,13 @@
 //!
 //! Attributes of serde on the fields of a variant are kept.
 
-use proc_macro2::{Span, TokenStream};
 use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, FieldsNamed, LitStr, Path, Variant, parse_macro_input};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, FieldsNamed, LitStr, Path, Variant, parse_macro_input,
+};
 
 /// Gives a type of message its name: `#[message(name = "…")]`, or what it is called in Rust.
 #[proc_macro_derive(MessageType, attributes(message, messages))]
@@ -163,7 +165,11 @@ fn name(attrs: &[Attribute], default: &str) -> Result<String, Error> {
             }
             let text: LitStr = meta.value()?.parse()?;
             name = text.value();
-            if name.is_empty() { Err(Error::new(text.span(), "a message's name is not empty")) } else { Ok(()) }
+            if name.is_empty() {
+                Err(Error::new(text.span(), "a message's name is not empty"))
+            } else {
+                Ok(())
+            }
         })?;
     }
     Ok(name)
@@ -197,4 +203,110 @@ fn root(attrs: &[Attribute]) -> Result<Path, Error> {
     };
     let ident = format_ident!("{ident}");
     Ok(syn::parse_quote!(::#ident))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    fn refused(input: &DeriveInput) -> String {
+        enum_of(input).map_or_else(|e| e.to_string(), |tokens| format!("taken: {tokens}"))
+    }
+
+    #[test]
+    fn what_is_no_enum_of_messages_is_explained() {
+        assert_eq!(
+            refused(&parse_quote!(
+                struct A {
+                    b: u8,
+                }
+            )),
+            "Messages is for an enum, each variant of which is a type of message; for a struct there is MessageType"
+        );
+        assert_eq!(
+            refused(&parse_quote!(
+                enum A {}
+            )),
+            "an enum of messages has at least one variant"
+        );
+        assert_eq!(
+            refused(&parse_quote!(
+                enum A<T> {
+                    B(T),
+                }
+            )),
+            "an enum of messages has no generic parameters"
+        );
+        assert_eq!(
+            refused(&parse_quote!(
+                #[messages(crate = x)]
+                enum A {
+                    B(u8, u8),
+                }
+            )),
+            "a variant of messages has one value, fields with names, or nothing"
+        );
+        assert_eq!(
+            refused(&parse_quote!(
+                #[messages(crate = x)]
+                enum A {
+                    B,
+                    #[message(name = "B")]
+                    C,
+                }
+            )),
+            "two variants are called \"B\": give one another #[message(name = \"…\")]"
+        );
+    }
+
+    #[test]
+    fn attributes_that_make_no_sense_are_explained() {
+        let with = |attr: Attribute| refused(&parse_quote!(#[messages(crate = x)] enum A { #attr B }));
+        assert_eq!(with(parse_quote!(#[message(nam = "b")])), "a message has only a `name`");
+        assert_eq!(with(parse_quote!(#[message(name = "")])), "a message's name is not empty");
+        assert_eq!(with(parse_quote!(#[message(name = 5)])), "expected string literal");
+        assert_eq!(
+            refused(&parse_quote!(
+                #[messages(krate = x)]
+                enum A {
+                    B,
+                }
+            )),
+            "there is only `crate`"
+        );
+        assert_eq!(
+            refused(&parse_quote!(
+                enum A {
+                    B,
+                }
+            )),
+            "none of Bowline's runtimes is among the dependencies: say #[messages(crate = path)]"
+        );
+    }
+
+    #[test]
+    fn names_are_those_of_rust_or_of_the_attribute() {
+        let input = parse_quote!(
+            #[messages(crate = a::b)]
+            #[message(name = "x.y")]
+            struct A<T: Copy>(T);
+        );
+        let code = type_of(&input).unwrap().to_string();
+        assert!(code.contains("impl < T : Copy > a :: b :: handler :: MessageType for A < T >"), "{code}");
+        assert!(code.contains("\"x.y\""), "{code}");
+        let input = parse_quote!(
+            #[messages(crate = a)]
+            enum A {
+                B,
+                #[message(name = "c")]
+                C {
+                    #[serde(default)]
+                    d: u8,
+                },
+            }
+        );
+        let code = enum_of(&input).unwrap().to_string();
+        assert!(code.contains("[\"B\" , \"c\"]") && code.contains("# [serde (default)] d : u8"), "{code}");
+    }
 }

@@ -7,8 +7,8 @@ use bowline_driver::Runtime;
 use bowline_driver::client::{Client, Error, Publish, Request, SubscribeOptions};
 use bowline_driver::core::session::{Properties, Property};
 use bowline_driver::handler::{
-    Body, Dispatcher, Failed, Failure, Handled, Hub, MessageType, Messages, Params, Router, Session, State, Text, Typed,
-    guard, observe, tagged_cbor, tagged_json, timeout,
+    Body, Dispatcher, Failed, Failure, Handled, Hub, MessageType, Messages, Params, Router, Session, State,
+    Text, Typed, guard, observe, tagged_cbor, tagged_json, timeout,
 };
 use bowline_driver::server::Server;
 use parking_lot::Mutex;
@@ -83,7 +83,8 @@ async fn event(hub: Hub, Typed(event): Typed<Event>) -> Result<(), Failure> {
 fn shop() -> Router<u32> {
     let orders = Dispatcher::new().handle::<Place, _>(place).handle::<Cancel, _>(cancel);
     let admin = Router::new().serve("close", async || "closed").layer(guard(|who| who.is_program));
-    let slow = Router::new().serve("slow", std::future::pending::<()>).layer(timeout(Duration::from_millis(1)));
+    let slow =
+        Router::new().serve("slow", std::future::pending::<()>).layer(timeout(Duration::from_millis(1)));
     Router::new().serve("orders", orders).on("events", event).nest("admin", admin).merge(slow)
 }
 
@@ -108,7 +109,8 @@ pub async fn dispatch_story<R: Runtime>(runtime: R) -> String {
         .await
         .expect("loopback has a free port");
     let address = server.addresses()[0].to_string();
-    let connect = |name| Client::builder_on(runtime.clone(), &address).name(name).connect_timeout(PATIENCE).connect();
+    let connect =
+        |name| Client::builder_on(runtime.clone(), &address).name(name).connect_timeout(PATIENCE).connect();
     let ann = connect("ann").await.expect("the server is there");
     orders(&mut log, &ann).await;
     let to_admin = server.hub().request("rope/admin/close", "", None).await;

@@ -23,6 +23,7 @@ pub use bowline_core::endpoint::client::{
     RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
+pub use bowline_core::session::{Properties, Property};
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use futures_core::Stream;

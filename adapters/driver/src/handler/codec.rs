@@ -53,8 +53,11 @@ impl Codec {
     /// What a content type says; JSON without one.
     pub(super) fn of(content_type: Option<&str>) -> Self {
         let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let ends = |end: &str| media.len() >= end.len() && media.is_char_boundary(media.len() - end.len())
-            && media[media.len() - end.len()..].eq_ignore_ascii_case(end);
+        let ends = |end: &str| {
+            media.len() >= end.len()
+                && media.is_char_boundary(media.len() - end.len())
+                && media[media.len() - end.len()..].eq_ignore_ascii_case(end)
+        };
         if media.eq_ignore_ascii_case("application/cbor") || ends("+cbor") { Self::Cbor } else { Self::Json }
     }
 
@@ -85,7 +88,10 @@ pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
     }
-    let (head, tail) = (text.floor_char_boundary(most / 2), text.ceil_char_boundary(text.len() - most / 2));
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let (head, tail) = (most / 2, text.len() - most / 2);
+    let head = (0..=head).rev().find(boundary).unwrap_or(0);
+    let tail = (tail..text.len()).find(boundary).unwrap_or(text.len());
     format!("{}…{}", &text[..head], &text[tail..]).into()
 }
 

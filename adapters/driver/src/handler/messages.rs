@@ -22,8 +22,8 @@ use std::future::ready;
 
 use bowline_core::status::Status;
 use bytes::Bytes;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::Serialize;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::codec::{Codec, cut};
 use super::{BoxFuture, Call, Erased, Failure, FromMessage, Handler, IntoReply, Response, erase};
@@ -132,7 +132,10 @@ impl<'a> Encoded<'a> {
         let (codec, payload) = (Codec::of(call.content_type()), call.payload());
         let name = match call.user_property(TYPE) {
             Some(name) => Cow::Borrowed(name),
-            None => Cow::Owned(member(codec, payload)?),
+            None => match first_member(codec, payload) {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(member(codec, payload)?),
+            },
         };
         Ok(Self { name, codec, payload })
     }
@@ -166,6 +169,16 @@ impl<'a> Encoded<'a> {
         let reason = format_args!("no type of message here is {name:?}; known are: {}", known.join(", "));
         Failure::new(Status::Unsupported, reason)
     }
+}
+
+/// The member `type` of a JSON object, where it is the first and written plainly: as whoever writes it
+/// by [`tagged_json`] or serde does. Found out without a copy.
+fn first_member(codec: Codec, payload: &[u8]) -> Option<&str> {
+    let rest = payload.strip_prefix(b"{").filter(|_| codec == Codec::Json)?.trim_ascii_start();
+    let rest = rest.strip_prefix(b"\"type\"")?.trim_ascii_start();
+    let rest = rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = rest.iter().position(|octet| matches!(octet, b'"' | b'\\' | 0..=0x1f))?;
+    if rest[end] == b'"' { std::str::from_utf8(&rest[..end]).ok() } else { None }
 }
 
 /// The member `type` of a value. It reads no further than that.

@@ -1,13 +1,10 @@
 //! Handlers: async functions of typed arguments, for requests and messages.
 //!
-//! An argument is anything that implements [`FromMessage`]; what a handler returns is anything that
-//! implements [`IntoReply`]. The same function serves in a server
-//! ([`server::Builder::serve`](crate::server::Builder::serve)) and in a client
-//! ([`Client::serve`](crate::client::Client::serve)).
+//! The same function serves in a server ([`Builder::serve`](crate::server::Builder::serve)) and in a client
+//! ([`Client::serve`](crate::client::Client::serve)), on every runtime.
 //!
 //! ```
-//! use bowline_driver::handler::{Failure, State, Text};
-//! use bowline_driver::core::status::Status;
+//! use bowline_driver::handler::{Failure, State, Status, Text};
 //!
 //! async fn add(State(limit): State<u64>, Text(numbers): Text) -> Result<String, Failure> {
 //!     let numbers = numbers.split('+').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
@@ -15,9 +12,71 @@
 //!     if sum > limit { Err(Failure::from("too much")) } else { Ok(sum.to_string()) }
 //! }
 //! ```
+//!
+//! # What a handler takes and gives
+//!
+//! An argument is anything that implements [`FromMessage`]; one that is not there, or wrong, is answered, and
+//! the handler is not called.
+//!
+//! | argument | is | where it is not there or wrong |
+//! |---|---|---|
+//! | [`Topic`], [`Params`] | the topic, and its levels where the pattern has `{name}` | |
+//! | [`Payload`], [`Text`] | the octets; as UTF-8 | `Invalid` |
+//! | `Json<T>`, `Cbor<T>`, `Body<T>` | the value; written as the content type says | `Invalid`, and where |
+//! | `Typed<T>` | one of an enum of messages | `Unsupported`, and what is known |
+//! | [`Session`] | who asks: user, client id, address, dialect | `NotAuthorized`; `Cancelled` |
+//! | [`State<T>`] | the application's state, or a part of it | |
+//! | [`Headers`], [`ContentType`] | user properties; what the payload is | `Invalid` |
+//! | [`Deadline`] | until when an answer is of use | |
+//! | [`Hub`] | to publish, request and wait with | |
+//! | [`Call<S>`](Call) | all of it | |
+//! | `Option<A>` | nothing where `A` is not there | as for `A` where it is wrong |
+//! | `Result<A, Failure>` | `A`, or what would be answered | |
+//!
+//! What it returns is anything that implements [`IntoReply`]: bytes, text, JSON, CBOR, or a `Result`, whose
+//! error makes a [`Failure`]: a status and a reason. A panic is answered with `Rejected`, and harms nobody
+//! else.
+//!
+//! # By type of message
+//!
+//! With the feature `json`, one topic may carry many types of messages: a `Dispatcher` has a handler for
+//! each, and `Typed<T>` makes an enum of them, derived with the feature `macros`. Which type a message is
+//! says its user property `type`, or else the member `type` of its value. What is of no known type is
+//! answered, and what nobody answers is counted
+//! ([`Server::handler_counters`](crate::server::Server::handler_counters)).
+//!
+//! # Put together
+//!
+//! A [`Router`] has handlers by topic, nests others under a prefix, and has [`Layer`]s around all of them:
+//! [`guard`], [`timeout`], [`observe`], or any async function of a [`Call`] and what is [`Next`].
+//! [`Direct`] calls them in tests.
+//!
+//! # What does not compile
+//!
+//! A handler that takes what no message has, or returns what is no answer, is explained where it is given to a
+//! router:
+//!
+//! ```compile_fail,E0277
+//! use bowline_driver::handler::Router;
+//! // A handler cannot take `u8` out of a message.
+//! Router::<()>::new().serve("a", async |_: u8| {});
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use bowline_driver::handler::Router;
+//! // A handler cannot answer with `f32`.
+//! Router::<()>::new().serve("a", async || 1.5_f32);
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use bowline_driver::handler::{Router, State};
+//! // The router's state is a number, and no text comes of that.
+//! Router::<u32>::new().serve("a", async |State(text): State<String>| text);
+//! ```
 
 #[cfg(feature = "json")]
 mod codec;
+mod direct;
 mod extract;
 mod hub;
 mod layer;
@@ -39,6 +98,7 @@ use std::sync::Arc;
 use bowline_core::endpoint::client;
 use bowline_core::hub::Message as HubMessage;
 use bowline_core::session::{Properties, Property};
+pub use bowline_core::status::Status;
 use bowline_core::time::Instant;
 #[cfg(feature = "macros")]
 pub use bowline_macros::{MessageType, Messages};
@@ -48,6 +108,7 @@ use bytes::Bytes;
 pub use codec::Cbor;
 #[cfg(feature = "json")]
 pub use codec::{Body, Codec, Json};
+pub use direct::Direct;
 pub use extract::{
     ContentType, Deadline, FromMessage, FromRef, Headers, Params, Payload, State, Text, Topic,
 };
@@ -141,7 +202,9 @@ impl<S> Call<S> {
     /// What the payload is, if the sender says.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
-        self.properties().iter().find_map(|p| if let Property::ContentType(text) = p { Some(text) } else { None })
+        self.properties()
+            .iter()
+            .find_map(|p| if let Property::ContentType(text) = p { Some(text) } else { None })
     }
 
     /// The first user property with this name.
@@ -188,7 +251,7 @@ impl<S> Call<S> {
 }
 
 /// An async function of up to eight arguments that are [`FromMessage`], and whose output is
-/// [`IntoReply`]. `A` is the tuple of the arguments. A [`Dispatcher`] is one, too.
+/// [`IntoReply`]. `A` is the tuple of the arguments. A `Dispatcher` is one, too.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "not an async function of arguments that a message has, with a reply",

@@ -40,8 +40,12 @@ pub(crate) struct Route<S> {
 
 impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes = self.routes.iter().map(|route| (if route.serves { "serve" } else { "on" }, &route.pattern));
-        f.debug_struct("Router").field("layers", &self.layers.len()).field("routes", &routes.collect::<Vec<_>>()).finish()
+        let routes =
+            self.routes.iter().map(|route| (if route.serves { "serve" } else { "on" }, &route.pattern));
+        f.debug_struct("Router")
+            .field("layers", &self.layers.len())
+            .field("routes", &routes.collect::<Vec<_>>())
+            .finish()
     }
 }
 
@@ -100,7 +104,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// A pattern's `$share/GROUP/` stays in front of all.
     #[must_use]
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
-        let nested = other.finish().into_iter().map(|route| Route { pattern: join(prefix, &route.pattern), ..route });
+        let nested =
+            other.finish().into_iter().map(|route| Route { pattern: join(prefix, &route.pattern), ..route });
         self.routes.extend(nested);
         self
     }
@@ -120,7 +125,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// Puts the layers around the handlers.
     pub(crate) fn finish(self) -> Vec<Route<S>> {
         let Self { routes, layers } = self;
-        let within = |handler| layers.iter().rev().fold(handler, |inner, layer| wrap(Arc::clone(layer), inner));
+        let within =
+            |handler| layers.iter().rev().fold(handler, |inner, layer| wrap(Arc::clone(layer), inner));
         routes.into_iter().map(|route| Route { handler: within(route.handler), ..route }).collect()
     }
 }

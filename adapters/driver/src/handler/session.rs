@@ -25,7 +25,7 @@ use super::{Call, Failure, FromMessage};
 ///     Ok(format!("{} over {}", who.user, who.dialect.map_or("nothing", |d| d.label())))
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
     /// What names it, and never another of this server; no secret.
