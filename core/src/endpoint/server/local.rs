@@ -7,9 +7,11 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 
 use super::Server;
+use super::inflating::Accepted;
 use crate::endpoint::message;
 use crate::hub::{
     Delivery, Message, PublishOutcome, Refusal, RequestOptions, SessionKey, SessionOptions, SubscribeOptions,
+    Take,
 };
 use crate::session::Properties;
 use crate::status::Status;
@@ -199,16 +201,19 @@ impl Server {
         mut take: impl FnMut(LocalEvent),
     ) -> bool {
         let (mut left, mut reliable) = (max, 0);
-        let drained = self.hub.drain(now, key.0, |delivery| {
+        let Self { hub, inflating, .. } = self;
+        let mut each = |delivery: &Delivery<'_>| {
             if left == 0 {
-                return false;
+                return Take::Blocked;
             }
             left -= 1;
             reliable +=
                 u64::from(matches!(delivery, Delivery::Message { quality, .. } if quality.is_reliable()));
             owned(delivery).into_iter().for_each(&mut take);
-            true
-        });
+            Take::Taken
+        };
+        let drained =
+            hub.drain(now, key.0, |delivery| inflating.hand_out(delivery, Accepted::NOTHING, &mut each));
         if reliable > 0 {
             let taken = self.locals.taken.entry(key.0).or_default();
             *taken += reliable;

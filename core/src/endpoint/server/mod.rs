@@ -45,6 +45,7 @@ mod connections;
 mod counters;
 mod event;
 mod http;
+mod inflating;
 mod inspect;
 mod json;
 mod local;
@@ -77,6 +78,7 @@ pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, Pinger, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
+pub use inflating::CompressionCounters;
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
@@ -87,12 +89,14 @@ pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
+use inflating::Inflating;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
 
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
+use crate::compression::Codec;
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
@@ -164,6 +168,10 @@ pub struct ServerConfig {
     pub retry_spread: Duration,
     /// What is done about traces of messages.
     pub trace: TraceConfig,
+    /// By which codecs clients of our own protocol may compress payloads (SPEC §5.8), of those that were built
+    /// in (features `lz4`, `zstd`); both. What comes compressed is handed on as it is to those who agreed to
+    /// the same, and inflated once for all others.
+    pub compression: Vec<Codec>,
 }
 
 impl Default for ServerConfig {
@@ -185,6 +193,7 @@ impl Default for ServerConfig {
             sys_interval: Duration::from_secs(10),
             retry_spread: Duration::from_secs(5),
             trace: TraceConfig::default(),
+            compression: Codec::ALL.to_vec(),
         }
     }
 }
@@ -225,6 +234,7 @@ pub struct Server {
     traffic: Traffic,
     timings: Timings,
     tracing: Option<Box<Tracing>>,
+    inflating: Inflating,
     /// What many clients of typed JSON are told alike.
     json: json::Shared,
     /// What their messages are compressed with, where they are.
@@ -256,7 +266,9 @@ impl Server {
         let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
         let rooms =
             if config.hub.rooms.is_empty() { Features::NONE } else { Features::ROOMS | Features::PRESENCE };
-        config.session.features = Features::RETAINED | history | rooms;
+        let codecs = config.compression.iter().filter(|codec| codec.is_available());
+        let codecs = codecs.fold(Features::NONE, |all, codec| all | Features::of_codec(*codec));
+        config.session.features = Features::RETAINED | history | rooms | codecs;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -268,6 +280,7 @@ impl Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
             tracing: Tracing::new(config.trace),
+            inflating: Inflating::default(),
             config,
             entropy,
             decoy,

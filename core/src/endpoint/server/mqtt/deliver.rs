@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::super::connection::Turn;
-use super::super::{Server, tracing};
+use super::super::inflating::Accepted;
+use super::super::tracing;
 use super::Connection;
 use super::aliases::{SHORTEST, SentAliases};
 use super::connect::ConnAck;
@@ -89,9 +90,9 @@ impl Connection {
         let (line, now, replies) = (&mut self.line, turn.now, turn.server.replies);
         let most = line.topic_alias_maximum().min(turn.server.config.mqtt.topic_aliases);
         let mut to = Recipient { most, aliases: &mut self.sent_aliases, line, now };
-        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
+        let lent = turn.server.lend(Accepted::NOTHING);
         let drained =
-            tracing::drain((all, traces), now, (turn.key, hub), dialect, |delivery| match *delivery {
+            tracing::drain(lent, now, (turn.key, hub), dialect, |delivery| match *delivery {
                 hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
                     let delivery = match (quality, PacketId::new(id)) {
                         (Quality::AtLeastOnce, Some(id)) => Delivery::AtLeastOnce { id, dup: again },
