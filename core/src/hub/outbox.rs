@@ -569,14 +569,17 @@ impl Sessions {
                 return Step::Skipped;
             };
             let from = SessionKey { index: requester, generation: all[requester].generation };
+            let mut size = size;
             match take(&Delivery::Request { id, sid, from, timeout, message }) {
-                Take::Taken | Take::Sized(_) => calls.sent(leg),
+                Take::Taken => {}
+                Take::Sized(octets) => size = octets,
                 Take::Blocked => return Step::Refused,
                 Take::Never => {
                     self.lost.push(leg);
                     return self.drop_first(index, lane, entry);
                 }
             }
+            calls.sent(leg);
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             varint_octets(id) + varint_octets(sid) + varint_octets(millis) + size
         } else {
