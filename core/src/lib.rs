@@ -51,5 +51,6 @@ pub use ground::{buf, entropy, error, time};
 pub use layers::{http, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
-    backoff, compression, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,
+    backoff, compression, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace,
+    varint,
 };

@@ -299,7 +299,10 @@ impl Client {
             rooms: Rooms::default(),
             requests: Requests::default(),
             serving: Serving::default(),
-            compressing: config.compression.clone().map(|compression| Box::new(Compressing::new(compression))),
+            compressing: config
+                .compression
+                .clone()
+                .map(|compression| Box::new(Compressing::new(compression))),
             commands: VecDeque::new(),
             next_publish: 1,
             next_subscription: 1,

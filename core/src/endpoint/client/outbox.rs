@@ -92,11 +92,9 @@ impl Entry {
 
     /// Puts it into the form in which it is to be sent.
     pub(super) fn recode(&mut self, with: &mut Compressing, codec: Option<Codec>, max_frame: u32) {
-        let properties =
-            if self.has_properties { Properties::of_body(&self.head) } else { Properties::NONE };
+        let properties = if self.has_properties { Properties::of_body(&self.head) } else { Properties::NONE };
         let limit = max_frame.saturating_sub(self.head.len() as u32);
-        let Some((payload, block)) =
-            with.recode(&mut self.tried, codec, limit, &self.payload, properties)
+        let Some((payload, block)) = with.recode(&mut self.tried, codec, limit, &self.payload, properties)
         else {
             return;
         };

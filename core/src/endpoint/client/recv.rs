@@ -242,7 +242,9 @@ impl Client {
         if subscription.window.as_mut().is_some_and(|w| !w.receive(u64::from(size))) {
             return self.break_off(Fault::CreditExceeded { kind: Kind::Message });
         }
-        let Some(message) = self.message(received, size) else { return self.on_malformed(id, received, size) };
+        let Some(message) = self.message(received, size) else {
+            return self.on_malformed(id, received, size);
+        };
         self.inbox.push(ClientEvent::Message { subscription: SubscriptionId(id), message });
         self.slow_down();
     }

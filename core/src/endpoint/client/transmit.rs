@@ -166,8 +166,7 @@ impl Client {
         while let Some(a) = self.serving.answers.front_mut() {
             if let Some(compressing) = &mut self.compressing {
                 let (codec, limit) = (compressing.codec(session), session.max_send_frame());
-                let recoded =
-                    compressing.recode(&mut a.tried, codec, limit, &a.payload, a.properties.get());
+                let recoded = compressing.recode(&mut a.tried, codec, limit, &a.payload, a.properties.get());
                 if let Some((payload, block)) = recoded {
                     (a.payload, a.properties) = (payload, PropertyBlock::of_block(block));
                 }

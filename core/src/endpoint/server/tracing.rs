@@ -8,8 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::connection::Turn;
-use super::inflating::{Accepted, Inflating};
 use super::event::{Dialect, ServerEvent, SessionName};
+use super::inflating::{Accepted, Inflating};
 use super::{ConnectionKey, Server};
 use crate::hub::{Delivery, Drained, Hub, Message, Refusal, SessionKey, Take};
 use crate::time::Instant;

@@ -23,7 +23,12 @@ impl core::fmt::Debug for Codecs {
 #[cfg(feature = "zstd")]
 const LEVEL: i32 = 3;
 
-#[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, unused_variables, reason = "not without features")]
+#[allow(
+    clippy::unused_self,
+    clippy::needless_pass_by_ref_mut,
+    unused_variables,
+    reason = "not without features"
+)]
 impl Codecs {
     /// Compresses a payload. Nothing where it would not get smaller, where nobody would take it (it shrinks more
     /// than [`Encoding::check`] allows), or where the codec was not built in: then it goes as it is.

@@ -15,7 +15,7 @@ use crate::endpoint::client::{
 };
 use crate::endpoint::mqtt_client;
 use crate::endpoint::server::{ConnectionKey, LocalEvent, Peer, Server, ServerConfig};
-use crate::entropy::Seeded;
+use crate::entropy::{Entropy as _, Seeded};
 use crate::hub::RequestOptions;
 use crate::mqtt::Qos;
 use crate::session::{Code, Properties, Property};
@@ -56,8 +56,7 @@ struct World {
 }
 
 fn show(payload: &[u8]) -> String {
-    let text = String::from_utf8_lossy(payload);
-    format!("{} of {:?}", payload.len(), &text[..text.len().min(8)])
+    format!("{} of {:?}", payload.len(), String::from_utf8_lossy(&payload[..payload.len().min(8)]))
 }
 
 impl World {
@@ -70,7 +69,16 @@ impl World {
         let out = || SharedSendBuf::new(32 << 20);
         let buf = || GrowingRecvBuf::new(32 << 20);
         let (up, down, at_server, at_client) = (out(), out(), buf(), buf());
-        self.lines.push(Line { key, kind, up, down, at_server, at_client, octets: (0, 0), heard: Vec::new() });
+        self.lines.push(Line {
+            key,
+            kind,
+            up,
+            down,
+            at_server,
+            at_client,
+            octets: (0, 0),
+            heard: Vec::new(),
+        });
         self.run();
         self.lines.len() - 1
     }
@@ -173,7 +181,9 @@ fn hear(line: &mut Line) {
                         Some(format!("answered {status:?} {}", show(&payload)))
                     }
                     ClientEvent::Malformed { topic, .. } => Some(format!("malformed {topic}")),
-                    ClientEvent::Refused { status, reason, .. } => Some(format!("refused {status:?} {reason}")),
+                    ClientEvent::Refused { status, reason, .. } => {
+                        Some(format!("refused {status:?} {reason}"))
+                    }
                     ClientEvent::Disconnected { reason, .. } => Some(format!("disconnected {reason}")),
                     _ => None,
                 });
@@ -194,7 +204,12 @@ fn hear(line: &mut Line) {
 fn the_hub_hands_on_what_is_compressed() {
     for codec in Codec::ALL {
         let mut w = World::new(ServerConfig::default());
-        let (from, same, plain, also) = (w.own(with(&[codec])), w.own(with(&[codec])), w.own(ClientConfig::default()), w.own(ClientConfig::default()));
+        let (from, same, plain, also) = (
+            w.own(with(&[codec])),
+            w.own(with(&[codec])),
+            w.own(ClientConfig::default()),
+            w.own(ClientConfig::default()),
+        );
         let mqtt = w.mqtt();
         for i in [same, plain, also] {
             w.listen(i, "t/+");
@@ -209,7 +224,9 @@ fn the_hub_hands_on_what_is_compressed() {
             line.octets = (0, 0);
         }
         let mut memory = [0; 64];
-        let properties = Properties::write(&[Property::User("a", "b"), Property::ResponseTopic("r")], &mut memory).unwrap();
+        let properties =
+            Properties::write(&[Property::User("a", "b"), Property::ResponseTopic("r")], &mut memory)
+                .unwrap();
         w.publish(from, Publish { reliable: true, properties, ..Publish::new("t/x", text()) });
         let expected = [format!("t/x {}", show(text().as_bytes()))];
         for i in [same, plain, also, mqtt] {
@@ -235,7 +252,8 @@ fn what_is_not_compressed() {
     let (from, to) = (w.own(with(&[Codec::Lz4])), w.own(with(&[Codec::Lz4])));
     w.listen(to, "#");
     w.listen(to, "$room/+");
-    let noise: Vec<u8> = (0..2000_u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    let mut noise = vec![0; 2000];
+    Seeded::new(3).secret(&mut noise);
     let long = Bytes::from(text());
     for (publish, compressed) in [
         (Publish::new("t", long.clone()), true),
@@ -256,7 +274,8 @@ fn what_is_not_compressed() {
 #[test]
 fn requests_and_answers() {
     let mut w = World::new(ServerConfig::default());
-    let (asks, serves, plain) = (w.own(with(&[Codec::Zstd])), w.own(with(&Codec::ALL)), w.own(ClientConfig::default()));
+    let (asks, serves, plain) =
+        (w.own(with(&[Codec::Zstd])), w.own(with(&Codec::ALL)), w.own(ClientConfig::default()));
     w.client(serves).serve(NOW, "s", SubscribeOptions::default()).unwrap();
     w.run();
     w.take(serves);
@@ -310,7 +329,8 @@ fn a_server_that_changes_its_mind() {
     client.handle_transport_gone(NOW);
     let later = client.poll_timeout().map_or(NOW, |deadline| deadline.at);
     while client.poll_event().is_some() {}
-    let mut w = World::new(ServerConfig { compression: Vec::new(), ..ServerConfig::default() });
+    let config = ServerConfig { compression: Vec::new(), ..ServerConfig::default() };
+    let mut w = World { server: Server::new(config, Box::new(Seeded::new(2))), lines: Vec::new() };
     let to = w.own(with(&[Codec::Lz4]));
     w.listen(to, "t");
     client.handle_timeout(later);
@@ -340,7 +360,10 @@ fn forged(w: &mut World, i: usize, topic: &str, encoding: Encoding, payload: &[u
 }
 
 fn fault(told: &[String], code: Code) {
-    assert!(told.iter().any(|line| line.starts_with("disconnected") && line.contains(&code.to_string())), "{told:?} {code}");
+    assert!(
+        told.iter().any(|line| line.starts_with("disconnected") && line.contains(&code.to_string())),
+        "{told:?} {code}"
+    );
 }
 
 /// CMP-2, CMP-4, CMP-5: each with its outcome, and nothing inflated.
@@ -367,7 +390,8 @@ fn bombs_close_the_connection() {
 #[test]
 fn what_is_malformed_is_dropped() {
     let mut w = World::new(ServerConfig::default());
-    let (from, same, plain) = (w.own(with(&[Codec::Lz4])), w.own(with(&[Codec::Lz4])), w.own(ClientConfig::default()));
+    let (from, same, plain) =
+        (w.own(with(&[Codec::Lz4])), w.own(with(&[Codec::Lz4])), w.own(ClientConfig::default()));
     for i in [same, plain] {
         w.listen(i, "t");
     }
