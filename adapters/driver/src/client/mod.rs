@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
-    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, JoinOptions, Message,
+    ClientConfig, ClientError, ClientEvent, Compression, Credentials, DropReason, FieldError, JoinOptions, Message,
     Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
     RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
 };
+pub use bowline_core::compression::Codec;
 pub use bowline_core::retain::RetainHandling;
 pub use bowline_core::session::{Properties, Property};
 use bowline_core::status::Status;
@@ -121,6 +122,14 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn request_fields(mut self, fields: RequestFields) -> Self {
         self.config.request_fields = fields;
+        self
+    }
+
+    /// Compresses payloads, where the server agrees to one of the codecs that were built in (features `lz4` and
+    /// `zstd`). Default: none is. What holds secrets says so ([`Publish::secret`]).
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.compression = Some(compression);
         self
     }
 

@@ -22,8 +22,9 @@ pub use bowline_core::endpoint::server::{
     Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
     Users,
 };
+pub use bowline_core::compression::Codec;
 pub use bowline_core::endpoint::server::{
-    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
+    CompressionCounters, DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
