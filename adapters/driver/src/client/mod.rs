@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use bowline_core::compression::Codec;
 use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
-    ClientConfig, ClientError, ClientEvent, Compression, Credentials, DropReason, FieldError, JoinOptions, Message,
-    Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
-    RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
+    ClientConfig, ClientError, ClientEvent, Compression, Credentials, DropReason, FieldError, JoinOptions,
+    Message, Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure,
+    RequestFields, RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions,
+    WebSocketError, WhenFull,
 };
-pub use bowline_core::compression::Codec;
 pub use bowline_core::retain::RetainHandling;
 pub use bowline_core::session::{Properties, Property};
 use bowline_core::status::Status;

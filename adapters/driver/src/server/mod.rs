@@ -17,14 +17,15 @@ use std::time::Duration;
 
 pub use answer::HttpAnswer;
 pub use bowline_core::access::{Access, Action, Decision, Who};
+pub use bowline_core::compression::Codec;
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
     Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
     Users,
 };
-pub use bowline_core::compression::Codec;
 pub use bowline_core::endpoint::server::{
-    CompressionCounters, DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
+    CompressionCounters, DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger,
+    ServerCounters,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
