@@ -28,6 +28,7 @@ macro_rules! topics {
 /// The vectors' files, by topic.
 pub const FILES: &[(&str, &str)] = topics![
     "authentication",
+    "compression",
     "credit",
     "ending",
     "frames",

@@ -17,14 +17,14 @@
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
 //! | layers | [`http`] 1.1, [`websocket`] and the [`proxy`] protocol: what lies between a transport and a dialect |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`], [`compression`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
 //!
 //! `alloc` adds growing and shared buffers and all that needs them; `std` adds nothing but what
-//! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, which needs `std`.
-//! Features only ever add.
+//! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, `zstd` messages compressed by
+//! Zstandard, which both need `std`, and `lz4` those by LZ4. Features only ever add.
 
 #![no_std]
 
@@ -53,5 +53,6 @@ pub use ground::{buf, entropy, error, time};
 pub use layers::{http, proxy, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
-    backoff, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,
+    backoff, compression, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace,
+    varint,
 };

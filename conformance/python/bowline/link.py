@@ -251,7 +251,11 @@ class Link(ABC):
         del self._inbox[:size]
         self._frame = None
         self._frame_size = size
-        self._dispatch(decode(kind, flags, body, self.features))
+        frame = decode(kind, flags, body, self.features)
+        props = getattr(frame, "props", None)
+        if props is not None:
+            props.check_encoding(len(frame.payload), self.features, self.config.max_frame)
+        self._dispatch(frame)
         return True
 
     def _read_preface(self) -> bool:

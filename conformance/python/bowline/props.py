@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .topics import is_topic
-from .wire import FIRST_IGNORABLE, Code, Fault, Reader, malformed, octets, string, utf8, varint, whole_varint
+from .wire import FIRST_IGNORABLE, Code, Fault, Feature, Reader, malformed, octets, string, utf8, varint, whole_varint
 
 MAX_TEXT = 65_535
 """Octets of a content type, of correlation data, and of a user property's name and value (PRP-8)."""
@@ -39,6 +39,8 @@ class Properties:
     response_topic: str | None = None
     correlation: bytes | None = None
     payload_format: int | None = None
+    encoding: dict[str, int] | None = None
+    """That the payload is compressed: ``codec`` and ``length`` (CMP-1). Who uses this inflates it."""
 
     def encode(self) -> bytes:
         """The inside of ``[properties]``."""
@@ -54,6 +56,8 @@ class Properties:
         if self.dedup is not None:
             items.append((5, self.dedup))
         items += [(6, string(name) + value.encode("utf-8")) for name, value in self.user]
+        if self.encoding is not None:
+            items.append((7, bytes([self.encoding["codec"]]) + varint(self.encoding["length"])))
         if self.response_topic is not None:
             items.append((65, self.response_topic.encode("utf-8")))
         if self.correlation is not None:
@@ -82,10 +86,22 @@ class Properties:
             if ident < last or (ident == last and ident != 6):
                 raise malformed("properties are out of order or repeated")  # PRP-1
             last = ident
-            if not 1 <= ident <= 6 and ident < FIRST_IGNORABLE:
+            if not 1 <= ident <= 7 and ident < FIRST_IGNORABLE:
                 raise Fault(Code.UNSUPPORTED, f"unknown property {ident}")  # PRP-3
             found._set(ident, reader.octets())
         return found
+
+    def check_encoding(self, size: int, features: int, max_frame: int) -> None:
+        """CMP-2, CMP-4, CMP-5: of a payload of so many octets that came."""
+        if self.encoding is None:
+            return
+        codec, length = self.encoding["codec"], self.encoding["length"]
+        if not features & (Feature.LZ4 if codec == 1 else Feature.ZSTD):
+            raise Fault(Code.UNSUPPORTED, f"codec {codec} was not chosen")
+        if length > max_frame:
+            raise Fault(Code.FRAME_TOO_LARGE, f"it inflates to {length} octets")
+        if length > 65_536 and length > 100 * size:
+            raise malformed("it inflates to more than a hundred times its octets")
 
     def _set(self, ident: int, value: bytes) -> None:
         """Checks the form of one value (PRP-2)."""
@@ -109,6 +125,10 @@ class Properties:
             case 6:
                 reader = Reader(value)
                 self.user.append((_short(reader.octets()), _short(reader.rest())))
+            case 7:
+                if value[:1] not in (b"\1", b"\2"):
+                    raise malformed("an unknown codec")  # CMP-2
+                self.encoding = {"codec": value[0], "length": whole_varint(value[1:])}
             case 65:
                 self.response_topic = _text(value)
                 if not is_topic(self.response_topic):

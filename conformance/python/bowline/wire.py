@@ -121,10 +121,12 @@ class Feature(IntEnum):
     ROOMS = 2
     PRESENCE = 4
     HISTORY = 8
+    LZ4 = 16
+    ZSTD = 32
     RETAINED = 256
 
 
-KNOWN_FEATURES = Feature.QUEUES | Feature.ROOMS | Feature.PRESENCE | Feature.HISTORY | Feature.RETAINED
+KNOWN_FEATURES = sum(Feature)
 
 
 class Method(IntEnum):

@@ -113,7 +113,7 @@ class Frames(unittest.TestCase):
         for data, code in (
             ("020100", Code.MALFORMED), ("0500", Code.MALFORMED), ("040280 00", Code.MALFORMED),
             ("0402 0100", Code.MALFORMED), ("0600", Code.MALFORMED), ("0100 0100", Code.MALFORMED),
-            ("0500 0100", Code.MALFORMED), ("0000", Code.UNSUPPORTED), ("0700", Code.UNSUPPORTED),
+            ("0500 0100", Code.MALFORMED), ("0000", Code.UNSUPPORTED), ("0800", Code.UNSUPPORTED),
             ("4000 4000", Code.MALFORMED),
         ):  # fmt: skip
             with self.subTest(data=data), self.assertRaises(Fault) as caught:

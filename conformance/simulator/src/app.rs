@@ -295,6 +295,7 @@ impl World {
             properties,
             reliable,
             retain: false,
+            secret: false,
         };
         let player = &mut self.players[c as usize];
         let Ok(id) = player.client.publish(at, publish) else { return false };

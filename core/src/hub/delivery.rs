@@ -91,6 +91,8 @@ pub enum Delivery<'a> {
         id: u64,
         /// The subscription.
         sid: u64,
+        /// Whose it is.
+        from: SessionKey,
         /// How long the answer may take from now.
         timeout: Duration,
         /// The request.

@@ -12,6 +12,7 @@ use super::operation::{Operation, StoredMessage};
 use super::options::Quality;
 use super::rooms;
 use super::slab::{NONE, Slab};
+use crate::compression::Encoding;
 use crate::session::{Block, Properties, Property};
 use crate::time::Instant;
 use crate::topic::{TopicError, validate_topic};
@@ -58,6 +59,8 @@ pub struct Message {
     has_props: bool,
     quality: Quality,
     retain: bool,
+    /// Its payload is compressed.
+    encoded: bool,
 }
 
 impl Message {
@@ -120,7 +123,7 @@ impl Message {
         let payload_at = u32::try_from(body.len()).ok()?;
         body.extend_from_slice(payload);
         u32::try_from(body.len()).ok()?;
-        Some(Self::at(body.into(), topic_at, payload_at, size > 0))
+        Some(Self::at(body.into(), topic_at, payload_at, size > 0).look_for_encoding())
     }
 
     /// The payload of a response, which has neither topic nor properties.
@@ -142,12 +145,40 @@ impl Message {
         if !(ordered && room_for_length && fits) {
             return Err(BadLayout);
         }
-        Ok(Self::at(body, topic.start, *payload_at, *has_props))
+        Ok(Self::at(body, topic.start, *payload_at, *has_props).look_for_encoding())
+    }
+
+    fn look_for_encoding(mut self) -> Self {
+        self.encoded = self.has_props && self.properties().encoding().is_some();
+        self
+    }
+
+    /// How the payload is compressed, if it is: then only who agreed to that may be handed it.
+    #[must_use]
+    pub fn encoding(&self) -> Option<Encoding> {
+        if self.encoded { self.properties().encoding() } else { None }
+    }
+
+    /// Whether the payload is compressed.
+    #[inline]
+    #[must_use]
+    pub const fn is_encoded(&self) -> bool {
+        self.encoded
+    }
+
+    /// The same message with the payload as it was before it was compressed.
+    pub(crate) fn with_inflated(&self, payload: &[u8]) -> Option<Self> {
+        let properties = self.properties();
+        let block = Block(properties.iter().filter(|p| !matches!(p, Property::Encoding(_))));
+        let topic = Some(self.topic()).filter(|topic| !topic.is_empty());
+        let Self { expires, quality, retain, .. } = *self;
+        let inflated = Self::put_together(block, topic, payload)?;
+        Some(Self { expires, quality, retain, ..inflated })
     }
 
     const fn at(body: Bytes, topic_at: u32, payload_at: u32, has_props: bool) -> Self {
         let quality = Quality::AtMostOnce;
-        Self { body, expires: None, topic_at, payload_at, has_props, quality, retain: false }
+        Self { body, expires: None, topic_at, payload_at, has_props, quality, retain: false, encoded: false }
     }
 
     /// The same message, at least once if `reliable`, else at most once.
@@ -217,6 +248,12 @@ impl Message {
         let topic = self.topic_octets().len();
         let length = if topic == 0 { 0 } else { length_octets(topic) };
         &self.body[..self.topic_at as usize - length]
+    }
+
+    /// What it says beside.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        Properties::of_body(self.props())
     }
 
     /// The trace that it belongs to, if it says so.

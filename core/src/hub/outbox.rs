@@ -562,20 +562,24 @@ impl Sessions {
         let message = pool.get(entry.message);
         let size = message.size();
         let on_wire = if let Kind::Request(leg) = entry.kind() {
-            let Some((id, timeout)) = calls.sending(leg, now) else {
+            let Some((id, timeout, requester)) = calls.sending(leg, now) else {
                 calls.free(leg);
                 s.queue(lane).pop_front();
                 self.forget(index, entry);
                 return Step::Skipped;
             };
-            match take(&Delivery::Request { id, sid, timeout, message }) {
-                Take::Taken | Take::Sized(_) => calls.sent(leg),
+            let from = SessionKey { index: requester, generation: all[requester].generation };
+            let mut size = size;
+            match take(&Delivery::Request { id, sid, from, timeout, message }) {
+                Take::Taken => {}
+                Take::Sized(octets) => size = octets,
                 Take::Blocked => return Step::Refused,
                 Take::Never => {
                     self.lost.push(leg);
                     return self.drop_first(index, lane, entry);
                 }
             }
+            calls.sent(leg);
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             varint_octets(id) + varint_octets(sid) + varint_octets(millis) + size
         } else {
@@ -597,6 +601,7 @@ impl Sessions {
             counters.bytes_out += u64::from(size);
             varint_octets(sid) + on_wire
         };
+        let s = &mut all[index];
         s.queue(lane).pop_front();
         if entry.reliable() {
             s.unacked.push_back(entry.sent());

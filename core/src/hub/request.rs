@@ -101,12 +101,16 @@ impl Calls {
         }
     }
 
-    /// The id of a leg that is about to be handed out and the time that is left; `None` if its
-    /// request has ended.
-    pub(super) fn sending(&self, leg: u32, now: Instant) -> Option<(u64, Duration)> {
+    /// The id of a leg that is about to be handed out, the time that is left, and whose session asks;
+    /// `None` if its request has ended.
+    pub(super) fn sending(&self, leg: u32, now: Instant) -> Option<(u64, Duration, u32)> {
         let l = &self.legs[leg];
-        let left = || self.requests[l.request].deadline.saturating_since(now);
-        (l.state == State::Queued).then(|| (l.serial << LEG_BITS | u64::from(leg), left()))
+        if l.state != State::Queued {
+            return None;
+        }
+        let request = &self.requests[l.request];
+        let left = request.deadline.saturating_since(now);
+        Some((l.serial << LEG_BITS | u64::from(leg), left, request.requester))
     }
 
     /// Whether somebody works on a request, or will.

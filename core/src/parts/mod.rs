@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub(crate) mod calendar;
+pub mod compression;
 pub mod flow;
 pub mod frame;
 pub mod histogram;

@@ -55,6 +55,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
+    pub(crate) compression: Compression,
     pub(crate) trace: Trace,
     pub(crate) otlp: Otlp,
     /// What is asked about clients and messages, in order.
@@ -340,6 +341,22 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Payloads of our own protocol.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Compression {
+    /// By what clients may compress them.
+    pub(crate) codecs: Vec<CodecName>,
+}
+
+/// A codec.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CodecName {
+    Lz4,
+    Zstd,
+}
+
 /// Traces of messages.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -383,11 +400,18 @@ impl Default for Config {
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
+            compression: Compression::default(),
             trace: Trace::default(),
             otlp: Otlp::default(),
             plugin: Vec::new(),
             webhook: plugins::Webhook::default(),
         }
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { codecs: vec![CodecName::Lz4, CodecName::Zstd] }
     }
 }
 

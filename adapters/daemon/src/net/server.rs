@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bowline_core::access::Decision;
+use bowline_core::compression::Codec;
 use bowline_core::endpoint::server::{
     Compression, ConnectionKey, ConnectionRate, HttpConfig, JsonConfig, MqttConfig, Origins, Peer,
     Prx1Config, QueueLimits, ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
@@ -24,7 +25,7 @@ use super::Address;
 use super::listen::{self, Activated};
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
+use crate::config::{self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
@@ -379,6 +380,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
         trace: trace(config),
+        compression: config.compression.codecs.iter().map(|codec| codec_of(*codec)).collect(),
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -468,6 +470,13 @@ fn room(room: &Room) -> RoomOptions {
 }
 
 /// What is done about traces: they are told of where somebody looks.
+fn codec_of(codec: CodecName) -> Codec {
+    match codec {
+        CodecName::Lz4 => Codec::Lz4,
+        CodecName::Zstd => Codec::Zstd,
+    }
+}
+
 fn trace(config: &Config) -> TraceConfig {
     let part = if config.trace.make { config.trace.sample } else { 0.0 };
     let report = config.otlp.endpoint.is_some() || tracing::enabled!(Level::DEBUG);

@@ -17,13 +17,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use bowline_core::compression::Codec;
 use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
-    ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, JoinOptions, Message,
-    Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
-    RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
+    ClientConfig, ClientError, ClientEvent, Compression, Credentials, DropReason, FieldError, JoinOptions,
+    Message, Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure,
+    RequestFields, RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions,
+    WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
+pub use bowline_core::session::{Properties, Property};
 use bowline_core::stack::Alpn;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -34,7 +37,7 @@ pub use crate::handler::Response;
 pub use room::Room;
 pub use subscription::Subscription;
 
-use crate::handler::{self, Handler, Pattern, PatternError};
+use crate::handler::{self, Handler, Pattern, PatternError, Router, Tally};
 use crate::layer::Connector;
 use crate::link::{self, Endpoints, How, Slot};
 use crate::runtime::Runtime;
@@ -124,6 +127,14 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn request_fields(mut self, fields: RequestFields) -> Self {
         self.config.request_fields = fields;
+        self
+    }
+
+    /// Compresses payloads, where the server agrees to one of the codecs that were built in (features `lz4` and
+    /// `zstd`). Default: none is. What holds secrets says so ([`Publish::secret`]).
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.compression = Some(compression);
         self
     }
 
@@ -400,14 +411,32 @@ impl<R: Runtime> Client<R> {
     /// [`Error::Pattern`]; [`Error::Status`] where the server says no; [`Error::Refused`],
     /// [`Error::Closed`].
     pub async fn serve<A>(&self, pattern: &str, handler: impl Handler<A, ()>) -> Result<(), Error> {
-        let pattern = Arc::new(Pattern::new(pattern)?);
-        let options = SubscribeOptions::default();
-        let mut requests = subscription::open(self, pattern.filter(), options, true).await?;
-        requests.agreed().await?;
-        let source = Arc::new(serve::Requests::new(self, requests, pattern));
-        let runtime = self.0.runtime.clone();
-        let work = handler::serve(runtime, source, handler::erase(handler), CONCURRENCY);
-        self.0.runtime.spawn(work);
+        self.routes(Router::new().serve(pattern, handler)).await
+    }
+
+    /// Serves the requests, and listens to the messages, that the handlers of `router` are for, until the
+    /// client is closed; see [`serve`](Self::serve) and [`Router::on`]. Messages come at least once. Ready
+    /// when the server has agreed to all.
+    ///
+    /// Cancel safety: dropped before it is ready, some may be served already, and go on to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve); those before the one that failed are served.
+    pub async fn routes(&self, router: Router) -> Result<(), Error> {
+        let mut routes = Vec::new();
+        for route in router.finish() {
+            routes.push((Arc::new(Pattern::new(&route.pattern)?), route.serves, route.handler));
+        }
+        let (runtime, tally) = (&self.0.runtime, Arc::new(Tally::default()));
+        for (pattern, serves, handler) in routes {
+            let options = SubscribeOptions { reliable: !serves, ..SubscribeOptions::default() };
+            let mut calls = subscription::open(self, pattern.filter(), options, serves).await?;
+            calls.agreed().await?;
+            let source = Arc::new(serve::Calls::new(self, calls, pattern));
+            let limit = if serves { CONCURRENCY } else { 1 };
+            runtime.spawn(handler::serve(runtime.clone(), source, handler, limit, Arc::clone(&tally)));
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Handlers that answer over a client.
+//! Handlers that listen and answer over a client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,30 +7,34 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::{Publish, Reply, Request, RequestHandle};
 use bowline_core::status::Status;
+use bowline_core::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::shared::Item;
 use super::{Client, Error, Subscription};
 use crate::clock;
-use crate::handler::{BoxFuture, Call, Content, Failure, Hub, Pattern, Response, Source, Speak};
+use crate::handler::{
+    self, BoxFuture, Call, Content, Failure, Hub, Pattern, Response, Session, Source, Speak,
+};
 use crate::runtime::Runtime;
 
-/// The requests of one pattern.
-pub(super) struct Requests<R: Runtime> {
+/// The requests or messages of one pattern.
+pub(super) struct Calls<R: Runtime> {
     client: Client<R>,
-    requests: Mutex<Subscription<R>>,
+    calls: Mutex<Subscription<R>>,
     pattern: Arc<Pattern>,
     hub: Hub,
 }
 
-impl<R: Runtime> Requests<R> {
-    pub(super) fn new(client: &Client<R>, requests: Subscription<R>, pattern: Arc<Pattern>) -> Self {
+impl<R: Runtime> Calls<R> {
+    pub(super) fn new(client: &Client<R>, calls: Subscription<R>, pattern: Arc<Pattern>) -> Self {
         let hub = Hub::new(Speaker(client.clone()));
-        Self { client: client.clone(), requests: Mutex::new(requests), pattern, hub }
+        Self { client: client.clone(), calls: Mutex::new(calls), pattern, hub }
     }
 }
 
-impl<R: Runtime> Source<()> for Requests<R> {
+impl<R: Runtime> Source<()> for Calls<R> {
     type Ticket = RequestHandle;
 
     fn poll_fill(
@@ -39,13 +43,18 @@ impl<R: Runtime> Source<()> for Requests<R> {
         calls: &mut VecDeque<(Option<RequestHandle>, Call<()>)>,
         room: usize,
     ) -> Poll<()> {
-        let mut requests = self.requests.lock();
+        let mut source = self.calls.lock();
         for _ in 0..room {
-            let Some(request) = std::task::ready!(requests.poll_request(cx)) else { return Poll::Ready(()) };
-            let deadline = Some(clock::now() + request.timeout);
-            let content = Content::Client(request.message);
-            let call = Call::new(content, Arc::clone(&self.pattern), (), self.hub.clone(), deadline);
-            calls.push_back((Some(request.handle), call));
+            let (ticket, message, deadline) = match std::task::ready!(source.poll_call(cx)) {
+                Some(Item::Request(request)) => {
+                    (Some(request.handle), request.message, Some(clock::now() + request.timeout))
+                }
+                Some(Item::Message(message)) => (None, message, None),
+                _ => return Poll::Ready(()),
+            };
+            let (content, pattern) = (Content::Client(message), Arc::clone(&self.pattern));
+            let hub = self.hub.clone();
+            calls.push_back((ticket, Call { content, pattern, state: (), hub, deadline, from: None }));
         }
         Poll::Pending
     }
@@ -98,5 +107,13 @@ impl<R: Runtime> Speak for Speaker<R> {
                 Err(e) => Err(Failure::new(Status::ResponderGone, e)),
             }
         })
+    }
+
+    fn session(&self, _: u64) -> Option<Session> {
+        None
+    }
+
+    fn sleep(&self, until: Instant) -> BoxFuture<()> {
+        handler::sleep(&self.0.0.runtime, until)
     }
 }

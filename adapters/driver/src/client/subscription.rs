@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bowline_core::endpoint::client::{IncomingRequest, Message, SubscribeOptions, SubscriptionId};
+use bowline_core::endpoint::client::{Message, SubscribeOptions, SubscriptionId};
 use futures_core::Stream;
 
 use super::shared::Item;
@@ -85,13 +85,12 @@ impl<R: Runtime> Subscription<R> {
         }
     }
 
-    /// The next request, of a subscription that serves.
-    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<IncomingRequest>> {
+    /// The next message or request.
+    pub(super) fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
             match std::task::ready!(self.poll_item(cx)) {
-                Some(Item::Request(request)) => return Poll::Ready(Some(request)),
-                Some(_) => {}
-                None => return Poll::Ready(None),
+                Some(Item::Answered(..)) => {}
+                item => return Poll::Ready(item),
             }
         }
     }

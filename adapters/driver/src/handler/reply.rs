@@ -58,8 +58,38 @@ impl From<String> for Failure {
     }
 }
 
-/// What a handler may return: bytes, text, nothing, a whole [`Response`], JSON, or any of these or
-/// a failure. Nobody is told what a handler of messages returns.
+/// What a handler may return: bytes, text, nothing, a whole [`Response`], JSON, CBOR, or any of these or
+/// a failure: a `Result` whose error makes a [`Failure`]. Only that can be an error, so that none is ever
+/// answered as if all were well. Nobody is told what a handler of messages returns.
+///
+/// ```
+/// use bowline_driver::core::status::Status;
+/// use bowline_driver::handler::{Failure, Text};
+///
+/// enum Refused { Short, Taken }
+///
+/// impl From<Refused> for Failure {
+///     fn from(refused: Refused) -> Self {
+///         match refused {
+///             Refused::Short => Failure::new(Status::Invalid, "at least three letters"),
+///             // Numbers from 64 on are the application's.
+///             Refused::Taken => Failure::new(Status::from_code(64), "somebody has that name"),
+///         }
+///     }
+/// }
+///
+/// async fn register(Text(name): Text) -> Result<(), Refused> {
+///     match &*name {
+///         "root" => Err(Refused::Taken),
+///         name if name.len() < 3 => Err(Refused::Short),
+///         _ => Ok(()),
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot answer with `{Self}`",
+    note = "return bytes, a `String`, `()`, `Json<T>`, `Cbor<T>`, a `Response`, or a `Result` of one of them whose error is `Into<Failure>`"
+)]
 pub trait IntoReply {
     /// The answer.
     fn into_reply(self) -> Response;
@@ -98,15 +128,5 @@ impl IntoReply for Failure {
 impl<T: IntoReply, E: Into<Failure>> IntoReply for Result<T, E> {
     fn into_reply(self) -> Response {
         self.map_or_else(|e| e.into().into_reply(), IntoReply::into_reply)
-    }
-}
-
-#[cfg(feature = "json")]
-impl<T: serde::Serialize> IntoReply for super::Json<T> {
-    fn into_reply(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(json) => Response::ok(json),
-            Err(e) => Failure::new(Status::Rejected, e).into_reply(),
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bowline_core::status::Status;
 use parking_lot::Mutex;
 
-use super::{BoxFuture, Call, Erased, Failure, IntoReply, Response};
+use super::{BoxFuture, Call, Erased, Failure, IntoReply, Response, Tally};
 use crate::runtime::Runtime;
 
 /// Where calls come from, and answers go.
@@ -49,13 +49,14 @@ pub(crate) async fn serve<R: Runtime, S, C: Source<S>>(
     source: Arc<C>,
     handler: Erased<S>,
     limit: usize,
+    tally: Arc<Tally>,
 ) where
     S: Send + 'static,
 {
     let mut calls = VecDeque::new();
     let running = Arc::new(Mutex::new(Running::default()));
     while let Some((ticket, call)) = poll_fn(|cx| next(cx, &*source, &mut calls, &running, limit)).await {
-        let job = run(Arc::clone(&source), ticket, Arc::clone(&handler), call);
+        let job = run(Arc::clone(&source), ticket, Arc::clone(&handler), call, Arc::clone(&tally));
         if limit == 1 {
             job.await;
             continue;
@@ -97,23 +98,31 @@ fn next<S, C: Source<S>>(
     calls.pop_front().map_or(Poll::Pending, |call| Poll::Ready(Some(call)))
 }
 
-async fn run<S, C: Source<S>>(source: Arc<C>, ticket: Option<C::Ticket>, handler: Erased<S>, call: Call<S>) {
-    let Ok(future) = catch_unwind(AssertUnwindSafe(|| handler(call))) else {
-        return answer(&*source, ticket, panicked());
+async fn run<S, C: Source<S>>(
+    source: Arc<C>,
+    ticket: Option<C::Ticket>,
+    handler: Erased<S>,
+    call: Call<S>,
+    tally: Arc<Tally>,
+) {
+    tally.called();
+    let content = tally.tells().then(|| call.content.clone());
+    let mut job = match catch_unwind(AssertUnwindSafe(|| handler(call))) {
+        Ok(future) => Caught(Some(future)),
+        Err(_) => Caught(None),
     };
-    let mut job = Caught(future);
     let response = poll_fn(|cx| {
         if ticket.is_some_and(|ticket| source.poll_cancelled(cx, ticket).is_ready()) {
             return Poll::Ready(None);
         }
         Pin::new(&mut job).poll(cx).map(Some)
     });
-    if let Some(response) = response.await {
-        answer(&*source, ticket, response);
-    }
-}
-
-fn answer<S, C: Source<S>>(source: &C, ticket: Option<C::Ticket>, response: Response) {
+    let Some(response) = response.await else { return tally.cancelled() };
+    let response = response.unwrap_or_else(|| {
+        tally.panicked();
+        panicked()
+    });
+    tally.done(content.as_ref(), ticket.is_some(), &response);
     if let Some(ticket) = ticket {
         source.answer(ticket, response);
     }
@@ -123,15 +132,18 @@ fn panicked() -> Response {
     Failure::new(Status::Rejected, "the handler panicked").into_reply()
 }
 
-/// A handler at work, whose panic is an answer.
-struct Caught(BoxFuture<Response>);
+/// A handler at work; nothing comes of one that panicked, be it when it was called.
+struct Caught(Option<BoxFuture<Response>>);
 
 impl Future for Caught {
-    type Output = Response;
+    type Output = Option<Response>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Response>> {
+        let Some(job) = &mut self.0 else { return Poll::Ready(None) };
         // The future is not polled again after it panicked.
-        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)))
-            .unwrap_or_else(|_| Poll::Ready(panicked()))
+        match catch_unwind(AssertUnwindSafe(|| job.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
     }
 }

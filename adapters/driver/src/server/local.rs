@@ -10,12 +10,16 @@ use std::time::Duration;
 use bowline_core::endpoint::server::{LocalEvent, LocalKey};
 use bowline_core::hub::{self, Quality, Refusal, RequestOptions, SubscribeOptions};
 use bowline_core::status::Status;
+use bowline_core::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::shared::{Phase, Shared};
 use crate::clock;
-use crate::handler::{BoxFuture, Call, Content, Failure, Hub, Pattern, Response, Source, Speak};
+use crate::handler::{
+    self, BoxFuture, Call, Content, Failure, Hub, Pattern, Response, Session, Source, Speak,
+};
+use crate::runtime::Runtime;
 
 /// How long a request of a handler may take that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -109,16 +113,17 @@ impl<S: Clone + Send + Sync + 'static> Source<S> for Route<S> {
         let mut events = Vec::new();
         // Without room only the waker is registered.
         let over = poll_events(&self.shared, cx, self.key, room.min(BATCH), |event| events.push(event));
-        let call = |message, deadline| {
+        let call = |message, deadline, from| {
             let (pattern, state) = (Arc::clone(&self.pattern), self.state.clone());
-            Call::new(Content::Hub(message), pattern, state, self.hub.clone(), deadline)
+            Call { content: Content::Hub(message), pattern, state, hub: self.hub.clone(), deadline, from }
         };
         for event in events {
             match event {
-                LocalEvent::Message { message, .. } => calls.push_back((None, call(message, None))),
-                LocalEvent::Request { id, timeout, message, .. } => {
+                LocalEvent::Message { message, .. } => calls.push_back((None, call(message, None, None))),
+                LocalEvent::Request { id, from, timeout, message, .. } => {
                     self.open.lock().insert(id, None);
-                    calls.push_back((Some(id), call(message, Some(clock::now() + timeout))));
+                    let deadline = Some(clock::now() + timeout);
+                    calls.push_back((Some(id), call(message, deadline, Some(from))));
                 }
                 LocalEvent::Cancel { id } => {
                     let waker = self.open.lock().remove(&id).flatten();
@@ -164,7 +169,7 @@ pub(super) struct Voice {
 }
 
 /// The end of what a [`Hub`] of a server is made of.
-pub(super) struct Speaker(pub(super) Arc<Voice>);
+pub(super) struct Speaker<R>(pub(super) R, pub(super) Arc<Voice>);
 
 impl Voice {
     pub(super) fn open(shared: &Arc<Shared>) -> Result<Arc<Self>, Refusal> {
@@ -256,11 +261,11 @@ impl Drop for Answer {
     }
 }
 
-impl Speak for Speaker {
+impl<R: Runtime> Speak for Speaker<R> {
     fn publish(&self, topic: &str, payload: Bytes, reliable: bool) -> Result<(), Failure> {
         let message = hub::Message::new(topic, &payload).map_err(|e| Failure::new(Status::Invalid, e))?;
-        let done = self.0.shared.with(|core, _| {
-            core.machine.local_publish(clock::now(), self.0.key, message.with_reliable(reliable))
+        let done = self.1.shared.with(|core, _| {
+            core.machine.local_publish(clock::now(), self.1.key, message.with_reliable(reliable))
         });
         done.map(drop).map_err(|refusal| Failure::new(refusal.status(), refusal))
     }
@@ -271,10 +276,22 @@ impl Speak for Speaker {
         payload: Bytes,
         timeout: Option<Duration>,
     ) -> BoxFuture<Result<Response, Failure>> {
-        let answer = self.0.ask(topic, &payload, timeout.unwrap_or(DEFAULT_TIMEOUT));
+        let answer = self.1.ask(topic, &payload, timeout.unwrap_or(DEFAULT_TIMEOUT));
         Box::pin(async move {
             let answer = answer?;
             Ok(poll_fn(|cx| answer.poll(cx)).await)
         })
+    }
+
+    fn session(&self, number: u64) -> Option<Session> {
+        self.1.shared.with(|core, _| match core.machine.inspect_client(number) {
+            Some(client) => Some(Session::of_client(&client)),
+            // It is none that a connection began, so it is one of ours.
+            None => core.machine.hub().inspect_session(number).map(|_| Session::of_program(number)),
+        })
+    }
+
+    fn sleep(&self, until: Instant) -> BoxFuture<()> {
+        handler::sleep(&self.0, until)
     }
 }

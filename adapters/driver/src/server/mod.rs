@@ -20,14 +20,15 @@ use std::time::Duration;
 
 pub use answer::HttpAnswer;
 pub use bowline_core::access::{Access, Action, Decision, Who};
+pub use bowline_core::compression::Codec;
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
     Anonymous, Certificate, Dialect, Identity, NameKind, PasswordCheck, Peer, QueueLimits, Refused, Secured,
     Security, ServerConfig, ServerEvent, SessionName, Users,
 };
 pub use bowline_core::endpoint::server::{
-    DialectCounters, HttpConfig, HttpRequest, HttpResponse, ListenerError, Origins, Pinger, ServerCounters,
-    Speaks,
+    CompressionCounters, DialectCounters, HttpConfig, HttpRequest, HttpResponse, ListenerError, Origins,
+    Pinger, ServerCounters, Speaks,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
@@ -37,7 +38,9 @@ pub use listen::Listen;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
-use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
+use crate::handler::{
+    self, Failed, Handler, HandlerCounters, Hub, Layer, OnFailed, Pattern, PatternError, Router, Tally,
+};
 use crate::layer::Acceptor;
 use crate::runtime::{Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
@@ -104,13 +107,6 @@ pub enum StartError {
 /// Handlers of one pattern run so many at once, where the builder does not say.
 pub const CONCURRENCY: usize = 256;
 
-/// A handler, and what for.
-struct Attached<S> {
-    pattern: Result<Pattern, PatternError>,
-    serves: bool,
-    handler: Erased<S>,
-}
-
 /// What a server is to be. See [`Server::builder`].
 pub struct Builder<R, S = ()> {
     runtime: R,
@@ -120,7 +116,8 @@ pub struct Builder<R, S = ()> {
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
     on_request: Option<OnRequest>,
-    handlers: Vec<Attached<S>>,
+    router: Router<S>,
+    on_failed: Option<OnFailed>,
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
@@ -139,15 +136,9 @@ impl<R: Runtime> Builder<R> {
     /// call, so put an [`Arc`] around what is large. Call it before handlers are added.
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
-        let Self { runtime, config, listen, access, on_event, handlers, concurrency, plugins, .. } = self;
+        let Self { runtime, config, listen, access, on_event, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
-        let tls = self.tls;
-        let with_state = |attached: Attached<()>| {
-            let Attached { pattern, serves, handler } = attached;
-            let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
-            Attached { pattern, serves, handler }
-        };
-        let handlers = handlers.into_iter().map(with_state).collect();
+        let (router, on_failed, tls) = (self.router.with_state(()), self.on_failed, self.tls);
         Builder {
             runtime,
             state,
@@ -156,7 +147,8 @@ impl<R: Runtime> Builder<R> {
             access,
             on_event,
             on_request,
-            handlers,
+            router,
+            on_failed,
             concurrency,
             storage,
             on_store_event,
@@ -267,23 +259,41 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         self
     }
 
-    /// Calls `handler` for each message whose topic matches `pattern`: a filter, in which `{name}`
-    /// stands for `+` and gives that level a name ([`Params`](crate::handler::Params)). One at a
-    /// time, in order; what waits meanwhile is bounded as for any session of the hub.
+    /// Calls `handler` for each message whose topic matches `pattern`; see [`Router::on`].
     #[must_use]
     pub fn on<A>(mut self, pattern: &str, handler: impl Handler<A, S>) -> Self {
-        let (pattern, handler) = (Pattern::new(pattern), handler::erase(handler));
-        self.handlers.push(Attached { pattern, serves: false, handler });
+        self.router = self.router.on(pattern, handler);
         self
     }
 
-    /// Answers the requests whose topic matches `pattern` with what `handler` returns. Many at once
-    /// ([`concurrency`](Self::concurrency)); one that panics is answered with REJECTED; one whose
-    /// answer nobody waits for any more is dropped.
+    /// Answers the requests whose topic matches `pattern` with what `handler` returns; see
+    /// [`Router::serve`].
     #[must_use]
     pub fn serve<A>(mut self, pattern: &str, handler: impl Handler<A, S>) -> Self {
-        let (pattern, handler) = (Pattern::new(pattern), handler::erase(handler));
-        self.handlers.push(Attached { pattern, serves: true, handler });
+        self.router = self.router.serve(pattern, handler);
+        self
+    }
+
+    /// With the handlers of a router.
+    #[must_use]
+    pub fn routes(mut self, router: Router<S>) -> Self {
+        self.router = self.router.merge(router);
+        self
+    }
+
+    /// With a layer around all handlers; see [`Layer`].
+    #[must_use]
+    pub fn layer(mut self, layer: impl Layer<S>) -> Self {
+        self.router = self.router.layer(layer);
+        self
+    }
+
+    /// Calls `tell` with each request and message that ended with another status than OK: of a type that is
+    /// not known, not as expected, refused by its handler. Of messages nobody hears otherwise. It should not
+    /// take long.
+    #[must_use]
+    pub fn on_failed(mut self, tell: impl Fn(&Failed<'_>) + Send + Sync + 'static) -> Self {
+        self.on_failed = Some(Box::new(tell));
         self
     }
 
@@ -326,10 +336,12 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| offload_to.spawn_blocking(work));
         let shared = Arc::new(Shared::new(machine, offload, self.on_event, self.on_request));
         let voice = Voice::open(&shared)?;
-        let hub = Hub::new(Speaker(Arc::clone(&voice)));
+        let hub = Hub::new(Speaker(runtime.clone(), Arc::clone(&voice)));
+        let tally = Arc::new(Tally::new(self.on_failed));
         let mut routes = Vec::new();
-        for Attached { pattern, serves, handler } in self.handlers {
-            let route = Route::open(&shared, Arc::new(pattern?), serves, self.state.clone(), hub.clone())?;
+        for handler::Route { pattern, serves, handler } in self.router.finish() {
+            let pattern = Arc::new(Pattern::new(&pattern)?);
+            let route = Route::open(&shared, pattern, serves, self.state.clone(), hub.clone())?;
             routes.push((route, handler, if serves { self.concurrency } else { 1 }));
         }
         if let Some(store) = store {
@@ -337,11 +349,12 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         // From here on nothing fails but a listener that has another's name.
         for (route, handler, limit) in routes {
-            runtime.spawn(handler::serve(runtime.clone(), Arc::new(route), handler, limit));
+            let (route, tally) = (Arc::new(route), Arc::clone(&tally));
+            runtime.spawn(handler::serve(runtime.clone(), route, handler, limit, tally));
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
-        let server = Server { runtime, shared, hub, addresses, tls: self.tls, max_frame };
+        let server = Server { runtime, shared, hub, tally, addresses, tls: self.tls, max_frame };
         for opened in opened {
             server.enter(opened)?;
         }
@@ -355,6 +368,7 @@ pub struct Server<R> {
     runtime: R,
     shared: Arc<Shared>,
     hub: Hub,
+    tally: Arc<Tally>,
     addresses: Arc<[Address]>,
     tls: Option<Arc<dyn Acceptor>>,
     max_frame: u32,
@@ -366,6 +380,7 @@ impl<R: Clone> Clone for Server<R> {
             runtime: self.runtime.clone(),
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
+            tally: Arc::clone(&self.tally),
             addresses: Arc::clone(&self.addresses),
             tls: self.tls.clone(),
             max_frame: self.max_frame,
@@ -399,7 +414,8 @@ impl<R: Runtime> Server<R> {
             access: None,
             on_event: None,
             on_request: None,
-            handlers: Vec::new(),
+            router: Router::default(),
+            on_failed: None,
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
@@ -418,6 +434,12 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub const fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// What its handlers have done.
+    #[must_use]
+    pub fn handler_counters(&self) -> HandlerCounters {
+        self.tally.counters()
     }
 
     /// How many connections there are.

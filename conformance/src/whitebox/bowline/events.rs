@@ -135,6 +135,10 @@ fn properties(all: Properties<'_>) -> Value {
                 user.push(json!([name, value]));
                 None
             }
+            Property::Encoding(e) => {
+                let encoding = json!({"codec": e.codec.number(), "length": e.length});
+                to.insert("encoding".into(), encoding)
+            }
             Property::Unknown(id, b) => {
                 unknown.push(json!([id, hex(b)]));
                 None

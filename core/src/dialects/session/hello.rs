@@ -8,6 +8,7 @@ use super::VARINT_MAX;
 use super::fault::{Broken, Fault};
 use super::frame::Kind;
 use super::wire::{Reader, Sink, number, string};
+use crate::compression::Codec;
 use crate::varint::leb128;
 
 /// The one version there is.
@@ -61,10 +62,29 @@ impl Features {
     pub const PRESENCE: Features = Features(4);
     /// HISTORY.
     pub const HISTORY: Features = Features(8);
+    /// Payloads compressed by LZ4.
+    pub const LZ4: Features = Features(0x10);
+    /// Payloads compressed by Zstandard.
+    pub const ZSTD: Features = Features(0x20);
     /// RETAIN, RETAINED, and what SUBSCRIBE says of them.
     pub const RETAINED: Features = Features(0x100);
-    /// All that this version knows. Compression, secure mode and datagrams have reserved bits.
-    pub const ALL: Features = Features(0x10F);
+    /// All that this version knows. Secure mode and datagrams have reserved bits.
+    pub const ALL: Features = Features(0x13F);
+
+    /// That payloads may be compressed by `codec`.
+    #[must_use]
+    pub const fn of_codec(codec: Codec) -> Features {
+        match codec {
+            Codec::Lz4 => Self::LZ4,
+            Codec::Zstd => Self::ZSTD,
+        }
+    }
+
+    /// By which codec to compress: the first of `wanted` that was agreed to.
+    #[must_use]
+    pub fn codec(self, wanted: &[Codec]) -> Option<Codec> {
+        wanted.iter().copied().find(|codec| self.contains(Self::of_codec(*codec)))
+    }
 
     /// The known ones of a bit set; the others are ignored (FEA-2).
     #[must_use]

@@ -6,6 +6,7 @@ use super::fault::Broken;
 #[cfg(feature = "alloc")]
 use super::wire::Body;
 use super::wire::{Reader, Sink, number, string};
+use crate::compression::{Codec, Encoding};
 use crate::topic::validate_topic;
 use crate::varint::leb128;
 
@@ -15,6 +16,7 @@ const ROUTE: u64 = 3;
 const EXPIRY: u64 = 4;
 const DEDUPLICATION: u64 = 5;
 const USER: u64 = 6;
+const ENCODING: u64 = 7;
 /// From here on, what is not known is passed on (PRP-3).
 const FIRST_OPTIONAL: u64 = 64;
 const RESPONSE_TOPIC: u64 = 65;
@@ -45,6 +47,9 @@ pub enum Property<'b> {
     Deduplication(&'b [u8]),
     /// Whatever two applications agree on: name and value, each at most [`TEXT_MAX`] octets.
     User(&'b str, &'b str),
+    /// The payload is compressed. Only between peers that agreed on its codec, and set by the endpoints, not
+    /// by applications.
+    Encoding(Encoding),
     /// Where an answer is to be published: a topic name.
     ResponseTopic(&'b str),
     /// What the answer is to carry again, so that it is known for one: at most [`TEXT_MAX`] octets.
@@ -71,6 +76,11 @@ impl<'b> Property<'b> {
             USER => {
                 let mut r = Reader(value);
                 Property::User(text(r.bytes()?)?, text(r.rest())?)
+            }
+            ENCODING => {
+                let mut r = Reader(value);
+                let codec = Codec::from_number(r.u8()?).ok_or(Broken::Malformed("an unknown codec"))?;
+                Property::Encoding(Encoding { codec, length: number(r.rest())? })
             }
             RESPONSE_TOPIC => match string(value)? {
                 topic if validate_topic(topic).is_ok() => Property::ResponseTopic(topic),
@@ -100,6 +110,7 @@ impl<'b> Property<'b> {
             Property::Expiry(_) => EXPIRY,
             Property::Deduplication(_) => DEDUPLICATION,
             Property::User(..) => USER,
+            Property::Encoding(_) => ENCODING,
             Property::ResponseTopic(_) => RESPONSE_TOPIC,
             Property::Correlation(_) => CORRELATION,
             Property::PayloadFormat(_) => PAYLOAD_FORMAT,
@@ -123,6 +134,12 @@ impl<'b> Property<'b> {
                 let millis = u64::try_from(d.as_millis()).unwrap_or(u64::MAX).min(super::VARINT_MAX);
                 to.varint(leb128::encoded_len(millis) as u64);
                 to.varint(millis);
+            }
+            Property::Encoding(Encoding { codec, length }) => {
+                let length = length.min(super::VARINT_MAX);
+                to.varint(1 + leb128::encoded_len(length) as u64);
+                to.put(&[codec.number()]);
+                to.varint(length);
             }
             Property::Recorded(offset, at) => {
                 let numbers = [offset, at].map(|n| n.min(super::VARINT_MAX));
@@ -278,6 +295,14 @@ impl<'b> Properties<'b> {
         self.iter().find_map(|p| if let Property::Correlation(data) = p { Some(data) } else { None })
     }
 
+    /// How the payload is compressed, if it is.
+    #[must_use]
+    pub fn encoding(&self) -> Option<Encoding> {
+        // They are in order, so nothing behind it is looked at.
+        let mut up_to = self.iter().take_while(|p| p.id() <= ENCODING);
+        up_to.find_map(|p| if let Property::Encoding(encoding) = p { Some(encoding) } else { None })
+    }
+
     /// The de-duplication id.
     #[must_use]
     pub fn deduplication(&self) -> Option<&'b [u8]> {
@@ -345,6 +370,7 @@ mod tests {
             Property::Deduplication(b"42"),
             Property::User("a", "1"),
             Property::User("a", ""),
+            Property::Encoding(Encoding { codec: Codec::Lz4, length: 1000 }),
             Property::ResponseTopic("a/b"),
             Property::Correlation(b"\x00\xff"),
             Property::PayloadFormat(true),
@@ -362,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_is_refused() {
-        let bad: [(&[u8], Broken); 12] = [
+        let bad: [(&[u8], Broken); 15] = [
             (b"\x44\x01\x01", Broken::Malformed("a field reaches beyond the frame")),
             (b"\x44\x03\x01\x01\x01", Broken::Malformed("octets are left over")),
             (b"\x04\x01\x05\x01\x01a", Broken::Malformed("properties are not in ascending order")),
@@ -370,7 +396,10 @@ mod tests {
             (b"\x02\x01a", Broken::Malformed(TRACE_LENGTH)),
             (b"\x04\x02\x05\x05", Broken::Malformed("octets are left over")),
             (b"\x05\x00", Broken::Malformed("a de-duplication id has 1 to 64 octets")),
-            (b"\x07\x00", Broken::Unsupported("an unknown property")),
+            (b"\x07\x00", Broken::Malformed("a field reaches beyond the frame")),
+            (b"\x07\x02\x03\x05", Broken::Malformed("an unknown codec")),
+            (b"\x07\x03\x01\x05\x05", Broken::Malformed("octets are left over")),
+            (b"\x08\x00", Broken::Unsupported("an unknown property")),
             (b"\x41\x02a+", Broken::Malformed("a response topic is no valid topic name")),
             (b"\x43\x01\x02", Broken::Malformed("a payload format is one octet, 0 or 1")),
             (b"\x43\x00", Broken::Malformed("a payload format is one octet, 0 or 1")),

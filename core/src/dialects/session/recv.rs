@@ -12,6 +12,7 @@ use super::props::Properties;
 use super::wire::{Reader, number};
 use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session};
 use crate::buf::RecvBuf;
+use crate::compression::InflateError;
 use crate::lifecycle::State;
 use crate::retain::RetainHandling;
 use crate::status::Status;
@@ -345,6 +346,12 @@ impl Session {
             Kind::Subscribe => Event::Subscribe(subscribe(body, self.features).map_err(|b| b.at(kind))?),
             _ => rare_event(kind, flags, Reader(body)).map_err(|b| b.at(kind))?,
         };
+        match &event {
+            Event::Request(r) => self.check_encoding(kind, r.properties, r.payload)?,
+            Event::Response(r) => self.check_encoding(kind, r.properties, r.payload)?,
+            Event::Offer(o) => self.check_encoding(kind, o.properties, o.payload)?,
+            _ => {}
+        }
         self.drain_received |= kind == Kind::Drain;
         Ok(Some(event))
     }
@@ -371,12 +378,30 @@ impl Session {
         }
         let properties = properties(flags, &mut r).map_err(at)?;
         let topic = r.topic().map_err(at)?;
+        if flags & frame::PROPS != 0 {
+            self.check_encoding(kind, properties, r.0)?;
+        }
         let reliable = flags & frame::RELIABLE != 0;
         if reliable {
             self.count_reliable()?;
         }
         let retain = matches!(kind, Kind::Retain | Kind::Retained);
         Ok((id, Received { message: Message { topic, payload: r.0, properties, reliable, retain }, body }))
+    }
+
+    /// CMP-2, CMP-4, CMP-5: what is compressed may be, and inflates to no more than it should.
+    fn check_encoding(&self, kind: Kind, properties: Properties<'_>, payload: &[u8]) -> Result<(), Fault> {
+        let Some(encoding) = properties.encoding() else { return Ok(()) };
+        if !self.features.contains(Features::of_codec(encoding.codec)) {
+            return Err(Broken::Unsupported("a codec that was not chosen").at(kind));
+        }
+        match encoding.check(payload.len(), self.rx_max_frame.into()) {
+            Ok(()) => Ok(()),
+            Err(InflateError::TooLarge { length, .. }) => {
+                Err(Fault::FrameTooLarge { size: length, limit: self.rx_max_frame })
+            }
+            Err(_) => Err(Broken::Malformed("it inflates to more than a hundred times its octets").at(kind)),
+        }
     }
 
     /// REL-5, REL-2.

@@ -204,6 +204,7 @@ impl Session {
         id: Option<u64>,
         message: &Message<'_>,
     ) -> Result<(), SendError> {
+        self.may_encode(message.properties)?;
         let (topic, payload) = (message.topic.as_bytes(), message.payload);
         let block = message.properties.as_bytes();
         let reliable = u8::from(message.reliable);
@@ -301,6 +302,15 @@ impl Session {
         self.keepalive.on_sent(self.now);
         out.put(&lead.octets[..lead.len]);
         Ok(())
+    }
+
+    /// CMP-2.
+    #[inline]
+    fn may_encode(&self, properties: Properties<'_>) -> Result<(), SendError> {
+        match properties.encoding() {
+            Some(encoding) => self.needs(Features::of_codec(encoding.codec)),
+            None => Ok(()),
+        }
     }
 
     #[inline]
@@ -404,6 +414,7 @@ impl Session {
         r: &Request<'_>,
     ) -> Result<(), SendError> {
         topic::validate_topic(r.topic)?;
+        self.may_encode(r.properties)?;
         let flags = u8::from(r.many) | props_flag(r.properties);
         self.put(now, out, Kind::Request, flags, &|to: &mut dyn Sink| {
             to.varint(r.id);
@@ -426,6 +437,7 @@ impl Session {
         out: &mut impl SendBuf,
         r: &Response<'_>,
     ) -> Result<(), SendError> {
+        self.may_encode(r.properties)?;
         let flags = if r.more { frame::MORE } else { 0 } | props_flag(r.properties);
         self.put(now, out, Kind::Response, flags, &|to: &mut dyn Sink| {
             to.varint(r.id);

@@ -365,7 +365,7 @@ fn a_client_of_mqtt_answers_a_request_of_ours() {
 
     let mut asked = String::new();
     let take = |delivery: &Delivery<'_>| {
-        let Delivery::Request { id, sid, timeout, message } = *delivery else { panic!("{delivery:?}") };
+        let Delivery::Request { id, sid, timeout, message, .. } = *delivery else { panic!("{delivery:?}") };
         assert_eq!(crate::hub::identifier_of(sid), 3);
         let to = ToMqtt::request(NOW, message, TOPICS, id, timeout);
         let Some(mqtt::Property::ResponseTopic(topic)) = to.properties().get(mqtt::PropertyId::ResponseTopic)

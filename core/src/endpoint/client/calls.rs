@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::compressing::Tried;
 use super::config::WhenFull;
 use super::event::{
     ClientEvent, DropReason, Message, PropertyBlock, PublishId, Reason, RequestHandle, RequestId,
@@ -97,12 +98,16 @@ pub struct Publish<'a> {
     /// the topic keeps none. A server that keeps none leaves it
     /// [`Unsupported`](super::DropReason::Unsupported).
     pub retain: bool,
+    /// It holds secrets: it is never compressed, because how well it compresses would tell of them
+    /// ([`crate::compression`]).
+    pub secret: bool,
 }
 
 impl<'a> Publish<'a> {
     /// At most once, without properties.
     pub fn new(topic: &'a str, payload: impl Into<Bytes>) -> Self {
-        Self { topic, payload: payload.into(), properties: Properties::NONE, reliable: false, retain: false }
+        let (payload, properties) = (payload.into(), Properties::NONE);
+        Self { topic, payload, properties, reliable: false, retain: false, secret: false }
     }
 }
 
@@ -153,13 +158,15 @@ pub struct Request<'a> {
     pub timeout: Option<Duration>,
     /// All who serve the topic are asked; each answer comes with `more`, and a last empty one ends it.
     pub many: bool,
+    /// It holds secrets, and is never compressed, as in [`Publish::secret`].
+    pub secret: bool,
 }
 
 impl<'a> Request<'a> {
     /// To one of those who serve `topic`, without properties.
     pub fn new(topic: &'a str, payload: impl Into<Bytes>) -> Self {
         let (payload, properties) = (payload.into(), Properties::NONE);
-        Self { topic, payload, properties, timeout: None, many: false }
+        Self { topic, payload, properties, timeout: None, many: false, secret: false }
     }
 }
 
@@ -174,6 +181,8 @@ pub struct Reply<'a> {
     pub payload: Bytes,
     /// What it says beside.
     pub properties: Properties<'a>,
+    /// It holds secrets, and is never compressed, as in [`Publish::secret`].
+    pub secret: bool,
 }
 
 impl Reply<'_> {
@@ -184,7 +193,8 @@ impl Reply<'_> {
 
     /// An answer with another status; the payload is a reason in UTF-8.
     pub fn new(status: Status, payload: impl Into<Bytes>) -> Self {
-        Self { status, more: false, payload: payload.into(), properties: Properties::NONE }
+        let (payload, properties) = (payload.into(), Properties::NONE);
+        Self { status, more: false, payload, properties, secret: false }
     }
 }
 
@@ -353,7 +363,10 @@ impl Client {
             payload: request.payload,
             properties: PropertyBlock::copy(request.properties),
             many: request.many,
-        };
+            tried: Tried::new(request.secret || request.topic.starts_with('$')),
+            counted: 0,
+        }
+        .counted();
         self.check_size(unsent.octets() + FRAME_EXTRA)?;
         if !self.budget.fits(unsent.octets()) {
             return Err(ClientError::Full);
@@ -391,13 +404,15 @@ impl Client {
         if handle.connection != self.connection || !self.serving.contains(handle.id) {
             return Err(ClientError::Gone);
         }
+        let reply_octets = reply.payload.len() + reply.properties.as_bytes().len();
         let answer = Unanswered {
             id: handle.id,
             status: reply.status,
             more: reply.more,
             payload: reply.payload,
             properties: PropertyBlock::copy(reply.properties),
-            counted: true,
+            tried: Tried::new(reply.secret),
+            counted: Some(reply_octets),
         };
         self.check_size(answer.octets() + FRAME_EXTRA)?;
         if !self.budget.fits(answer.octets()) {

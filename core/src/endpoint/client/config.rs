@@ -7,6 +7,7 @@ use core::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::backoff::Policy;
+use crate::compression::{Codec, THRESHOLD};
 use crate::endpoint::carrier::RequestFields;
 use crate::session;
 
@@ -94,6 +95,25 @@ pub enum WhenFull {
     DropOldest,
 }
 
+/// How payloads are compressed (SPEC §5.8), where the server agrees.
+///
+/// Those of topics that begin with `$`, rooms among them, are not: the server looks at them. Nor are those that
+/// say that they hold [secrets](super::Publish::secret).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// By which codecs, the one that is liked best first, of those that were built in (features `lz4` and
+    /// `zstd`). Default: LZ4, then Zstandard.
+    pub codecs: Vec<Codec>,
+    /// From how many octets on a payload is compressed; [`THRESHOLD`], 512.
+    pub threshold: usize,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { codecs: Codec::ALL.to_vec(), threshold: THRESHOLD }
+    }
+}
+
 /// The settings of a [`Client`](super::Client).
 ///
 /// ```
@@ -142,6 +162,9 @@ pub struct ClientConfig {
     pub reconnect: bool,
     /// What a request for a WebSocket has beside, where one carries a connection. Default: nothing.
     pub request_fields: RequestFields,
+    /// Whether to compress payloads, and how. Default: not at all, because only the application knows which hold
+    /// secrets, that their lengths would tell of ([`crate::compression`]).
+    pub compression: Option<Compression>,
 }
 
 impl Default for ClientConfig {
@@ -163,6 +186,7 @@ impl Default for ClientConfig {
             requests: 1024,
             reconnect: true,
             request_fields: RequestFields::new(),
+            compression: None,
         }
     }
 }

@@ -61,6 +61,14 @@ impl RequestId {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientEvent {
+    /// A message of this subscription was compressed, and does not inflate to what it says: it goes no
+    /// further. Who published it is to blame, not the connection.
+    Malformed {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// What it is about.
+        topic: String,
+    },
     /// A transport is wanted: [`Client::poll_connect`](super::Client::poll_connect) gave it out.
     Connecting {
         /// The attempt in a row, from 1 on.
@@ -351,6 +359,12 @@ impl Message {
         }
     }
 
+    /// The same, as it was marked.
+    pub(super) const fn marked(mut self, reliable: bool, retain: bool) -> Self {
+        (self.reliable, self.retain) = (reliable, retain);
+        self
+    }
+
     /// What it is about.
     #[must_use]
     pub fn topic(&self) -> &str {
@@ -421,6 +435,11 @@ pub struct PropertyBlock(Bytes);
 impl PropertyBlock {
     pub(super) fn copy(properties: Properties<'_>) -> Self {
         Self(if properties.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(properties.as_bytes()) })
+    }
+
+    /// Of a block that was put together here.
+    pub(super) fn of_block(block: alloc::vec::Vec<u8>) -> Self {
+        Self(block.into())
     }
 
     /// To read them.

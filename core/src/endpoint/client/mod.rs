@@ -103,6 +103,7 @@
 //! that would be the same another time. All else is tried again, by the backoff's rules.
 
 mod calls;
+mod compressing;
 mod config;
 mod event;
 mod inbox;
@@ -125,7 +126,7 @@ use core::time::Duration;
 pub use super::carrier::{Carrier, FieldError, RequestFields, WebSocketError};
 pub use crate::hub::PresenceMode;
 pub use calls::{ClientError, Publish, Reply, Request, SubscribeOptions};
-pub use config::{ClientConfig, Credentials, QueueLimits, WhenFull};
+pub use config::{ClientConfig, Compression, Credentials, QueueLimits, WhenFull};
 pub use event::{
     ClientEvent, DropReason, IncomingRequest, Message, PropertyBlock, PublishId, Reason, RequestFailure,
     RequestHandle, RequestId, SubscriptionId,
@@ -135,6 +136,7 @@ pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use super::carrier::Web;
+use compressing::Compressing;
 use inbox::Inbox;
 use outbox::{Budget, Outbox};
 use requests::{Requests, Serving};
@@ -251,6 +253,7 @@ pub struct Client {
     rooms: Rooms,
     requests: Requests,
     serving: Serving,
+    compressing: Option<Box<Compressing>>,
     commands: VecDeque<Command>,
     next_publish: u64,
     next_subscription: u64,
@@ -263,7 +266,9 @@ impl Client {
     pub fn new(now: Instant, mut config: ClientConfig, entropy: Box<dyn Entropy + Send>) -> Client {
         config.session.manual_accept = true;
         // Queues and history are not offered by this machine.
-        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED;
+        let codecs = config.compression.iter().flat_map(|c| &c.codecs).filter(|codec| codec.is_available());
+        let codecs = codecs.fold(Features::NONE, |all, codec| all | Features::of_codec(*codec));
+        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED | codecs;
         let mut client = Client {
             entropy,
             now,
@@ -294,6 +299,10 @@ impl Client {
             rooms: Rooms::default(),
             requests: Requests::default(),
             serving: Serving::default(),
+            compressing: config
+                .compression
+                .clone()
+                .map(|compression| Box::new(Compressing::new(compression))),
             commands: VecDeque::new(),
             next_publish: 1,
             next_subscription: 1,

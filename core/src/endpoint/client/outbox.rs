@@ -5,8 +5,10 @@ use alloc::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::calls::Publish;
+use super::compressing::{Compressing, Tried};
 use super::config::QueueLimits;
 use super::event::PublishId;
+use crate::compression::Codec;
 use crate::session::{Prepared, Properties};
 use crate::time::Instant;
 use crate::varint::leb128;
@@ -78,11 +80,33 @@ pub(super) struct Entry {
     /// The server has said that it goes no further with it.
     pub(super) refused: bool,
     has_properties: bool,
+    tried: Tried,
+    /// Octets as it was taken in, for the budget.
+    counted: usize,
 }
 
 impl Entry {
-    pub(super) fn octets(&self) -> usize {
-        self.head.len() + self.payload.len()
+    pub(super) const fn octets(&self) -> usize {
+        self.counted
+    }
+
+    /// Puts it into the form in which it is to be sent.
+    pub(super) fn recode(&mut self, with: &mut Compressing, codec: Option<Codec>, max_frame: u32) {
+        let properties = if self.has_properties { Properties::of_body(&self.head) } else { Properties::NONE };
+        let limit = max_frame.saturating_sub(self.head.len() as u32);
+        let Some((payload, block)) = with.recode(&mut self.tried, codec, limit, &self.payload, properties)
+        else {
+            return;
+        };
+        let old = properties.as_bytes().len();
+        let topic = if self.has_properties { leb128::encoded_len(old as u64) + old } else { 0 };
+        let mut head = BytesMut::with_capacity(block.len() + self.head.len() + leb128::MAX_LEN);
+        if !block.is_empty() {
+            head.extend_from_slice(leb128::encode(block.len() as u64, &mut [0; leb128::MAX_LEN]));
+            head.extend_from_slice(&block);
+        }
+        head.extend_from_slice(&self.head[topic..]);
+        (self.head, self.payload, self.has_properties) = (head.freeze(), payload, !block.is_empty());
     }
 
     pub(super) fn prepared(&self) -> Prepared<'_> {
@@ -118,7 +142,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn push(&mut self, id: PublishId, publish: Publish<'_>, expires: Option<Instant>) {
-        let Publish { topic, payload, properties, reliable, retain } = publish;
+        let Publish { topic, payload, properties, reliable, retain, secret } = publish;
         let needed = head_len(topic, properties);
         if self.arena.capacity() < needed {
             self.arena.reserve(needed.max(ARENA));
@@ -133,7 +157,8 @@ impl Outbox {
         self.arena.extend_from_slice(topic.as_bytes());
         let head = self.arena.split().freeze();
         let has_properties = !block.is_empty();
-        self.waiting_bytes += head.len() + payload.len();
+        let counted = head.len() + payload.len();
+        self.waiting_bytes += counted;
         self.waiting.push_back(Entry {
             id,
             head,
@@ -143,6 +168,8 @@ impl Outbox {
             retain,
             refused: false,
             has_properties,
+            tried: Tried::new(secret || topic.starts_with('$')),
+            counted,
         });
     }
 
@@ -162,8 +189,8 @@ impl Outbox {
     }
 
     /// The next one that is to be sent again.
-    pub(super) fn again(&self) -> Option<&Entry> {
-        self.unacked.get(self.sent)
+    pub(super) fn again(&mut self) -> Option<&mut Entry> {
+        self.unacked.get_mut(self.sent)
     }
 
     pub(super) fn sent_again(&mut self) {
@@ -176,8 +203,8 @@ impl Outbox {
     }
 
     #[inline]
-    pub(super) fn next(&self) -> Option<&Entry> {
-        self.waiting.front()
+    pub(super) fn next(&mut self) -> Option<&mut Entry> {
+        self.waiting.front_mut()
     }
 
     /// Takes the oldest that was never sent: to drop it.

@@ -10,6 +10,7 @@ use super::rooms::RoomEvent;
 use super::subscriptions::SubState;
 use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
+use crate::compression::Encoding;
 use crate::endpoint::carrier::Spoken as _;
 use crate::scram;
 use crate::session::{
@@ -89,8 +90,14 @@ impl Client {
             Event::Auth(data) => self.on_auth(data),
             Event::Credit(0, _) => self.sendable = true,
             Event::Result(outcome) => self.on_result(outcome),
-            Event::Request(request) => self.on_request(request),
-            Event::Response(response) => self.on_response(response),
+            Event::Request(request) => match request.properties.encoding() {
+                None => self.on_request(request, Self::request_size(request)),
+                Some(encoding) => self.on_encoded_request(request, encoding),
+            },
+            Event::Response(response) => match response.properties.encoding() {
+                None => self.on_response(response),
+                Some(encoding) => self.on_encoded_response(response, encoding),
+            },
             Event::Cancel(id) => self.on_cancel(*id),
             Event::Drain(drain) => self.on_drain(drain),
             Event::Joined(joined) => self.on_joined(joined),
@@ -235,9 +242,39 @@ impl Client {
         if subscription.window.as_mut().is_some_and(|w| !w.receive(u64::from(size))) {
             return self.break_off(Fault::CreditExceeded { kind: Kind::Message });
         }
-        let message = Message::copy(received, size, self.connection);
+        let Some(message) = self.message(received, size) else {
+            return self.on_malformed(id, received, size);
+        };
         self.inbox.push(ClientEvent::Message { subscription: SubscriptionId(id), message });
         self.slow_down();
+    }
+
+    /// The message as it was; nothing where its payload does not inflate to what it says.
+    #[inline]
+    fn message(&mut self, received: &Received<'_>, size: u32) -> Option<Message> {
+        if received.properties.is_empty() {
+            return Some(Message::copy(received, size, self.connection));
+        }
+        let Some(encoding) = received.properties.encoding() else {
+            return Some(Message::copy(received, size, self.connection));
+        };
+        let (payload, block) =
+            self.compressing.as_mut()?.inflate(encoding, received.payload, received.properties)?;
+        let properties = Properties::from_checked(&block);
+        let message = Message::assemble(received.topic, &payload, properties, size, self.connection);
+        Some(message.marked(received.reliable, received.retain))
+    }
+
+    /// It is dropped, and what it cost is granted again.
+    #[cold]
+    fn on_malformed(&mut self, id: u64, received: &Received<'_>, size: u32) {
+        let window = self.subscriptions.get_mut(&id).and_then(|s| s.window.as_mut());
+        if window.is_some_and(|window| window.take(u64::from(size))) {
+            self.command(Command::Grant(id));
+        }
+        let (subscription, topic) = (SubscriptionId(id), String::from(received.topic));
+        self.inbox.push(ClientEvent::Malformed { subscription, topic });
+        self.skip(received.reliable);
     }
 
     /// A message is dropped; if it is reliable it is accepted in its turn.
@@ -318,19 +355,24 @@ impl Client {
         }
     }
 
-    fn on_request(&mut self, r: &Request<'_>) {
-        if self.serving.contains(r.id) {
-            let what = "the id of a request that is still open";
-            return self.break_off(Fault::Malformed { kind: Kind::Request, what });
-        }
+    /// A request without compression, or as it came with it.
+    fn request_size(r: &Request<'_>) -> usize {
         let block = r.properties.as_bytes().len();
         let with_length = |n: usize| leb128::encoded_len(n as u64) + n;
-        let size = leb128::encoded_len(r.id)
+        leb128::encoded_len(r.id)
             + leb128::encoded_len(r.subscription)
             + leb128::encoded_len(u64::try_from(r.timeout.as_millis()).unwrap_or(u64::MAX))
             + if block == 0 { 0 } else { with_length(block) }
             + with_length(r.topic.len())
-            + r.payload.len();
+            + r.payload.len()
+    }
+
+    /// `size`: what it cost of its subscription's credit.
+    fn on_request(&mut self, r: &Request<'_>, size: usize) {
+        if self.serving.contains(r.id) {
+            let what = "the id of a request that is still open";
+            return self.break_off(Fault::Malformed { kind: Kind::Request, what });
+        }
         let subscription =
             self.subscriptions.get_mut(&r.subscription).filter(|s| s.state.is_wanted() && s.serve);
         let Some(subscription) = subscription else { return self.answer(r.id, Status::NoResponder) };
@@ -354,6 +396,40 @@ impl Client {
             message: Message::assemble(r.topic, r.payload, r.properties, size as u32, self.connection),
         }));
         self.slow_down();
+    }
+
+    fn on_encoded_request(&mut self, r: &Request<'_>, encoding: Encoding) {
+        let inflated = self.compressing.as_mut().and_then(|c| c.inflate(encoding, r.payload, r.properties));
+        match inflated {
+            Some((payload, block)) => {
+                let properties = Properties::from_checked(&block);
+                self.on_request(&Request { payload: &payload, properties, ..*r }, Self::request_size(r));
+            }
+            None => {
+                let size = Self::request_size(r) as u64;
+                let subscription = self.subscriptions.get_mut(&r.subscription);
+                let window = subscription.and_then(|s| s.window.as_mut());
+                if window.is_some_and(|window| window.receive(size) && window.take(size)) {
+                    self.command(Command::Grant(r.subscription));
+                }
+                self.answer(r.id, Status::Invalid);
+            }
+        }
+    }
+
+    fn on_encoded_response(&mut self, r: &Response<'_>, encoding: Encoding) {
+        let inflated = self.compressing.as_mut().and_then(|c| c.inflate(encoding, r.payload, r.properties));
+        match inflated {
+            Some((payload, block)) => {
+                let properties = Properties::from_checked(&block);
+                self.on_response(&Response { payload: &payload, properties, ..*r });
+            }
+            None => {
+                let payload = b"the answer does not inflate to what it says";
+                let properties = Properties::NONE;
+                self.on_response(&Response { status: Status::Rejected, payload, properties, ..*r });
+            }
+        }
     }
 
     /// Answers a request that the application does not get to see.

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use super::compressing::Tried;
 use super::event::PropertyBlock;
 use super::outbox::Budget;
 use crate::status::Status;
@@ -17,11 +18,20 @@ pub(super) struct Unsent {
     pub(super) payload: Bytes,
     pub(super) properties: PropertyBlock,
     pub(super) many: bool,
+    pub(super) tried: Tried,
+    /// Octets as it was taken in, for the budget.
+    pub(super) counted: usize,
 }
 
 impl Unsent {
-    pub(super) fn octets(&self) -> usize {
-        self.topic.len() + self.payload.len() + self.properties.get().as_bytes().len()
+    /// Counts its octets: they stay, whatever it is compressed to.
+    pub(super) fn counted(self) -> Self {
+        let counted = self.topic.len() + self.payload.len() + self.properties.get().as_bytes().len();
+        Self { counted, ..self }
+    }
+
+    pub(super) const fn octets(&self) -> usize {
+        self.counted
     }
 }
 
@@ -49,6 +59,11 @@ impl Requests {
         self.deadlines.insert((deadline, id));
         self.unsent.insert(id);
         self.pending.insert(id, Pending { deadline, unsent: Some(unsent) });
+    }
+
+    /// What the oldest that is to be sent says, to compress it.
+    pub(super) fn next_mut(&mut self) -> Option<&mut Unsent> {
+        self.pending.get_mut(self.unsent.first()?)?.unsent.as_mut()
     }
 
     /// The oldest that is to be sent: its id, its deadline, what it says.
@@ -110,19 +125,20 @@ pub(super) struct Unanswered {
     pub(super) more: bool,
     pub(super) payload: Bytes,
     pub(super) properties: PropertyBlock,
-    /// It counts against the limits; what the machine itself answers does not.
-    pub(super) counted: bool,
+    pub(super) tried: Tried,
+    /// So many octets count against the limits; what the machine itself answers does not.
+    pub(super) counted: Option<usize>,
 }
 
 impl Unanswered {
     /// What the machine itself answers.
     pub(super) fn refusal(id: u64, status: Status) -> Self {
         let (payload, properties) = (Bytes::new(), PropertyBlock::default());
-        Self { id, status, more: false, payload, properties, counted: false }
+        Self { id, status, more: false, payload, properties, tried: Tried::default(), counted: None }
     }
 
     pub(super) fn octets(&self) -> usize {
-        self.payload.len() + self.properties.get().as_bytes().len()
+        self.counted.unwrap_or_default()
     }
 }
 
@@ -160,18 +176,16 @@ impl Serving {
     }
 
     pub(super) fn answer(&mut self, answer: Unanswered, budget: &mut Budget) {
-        if answer.counted {
-            budget.add(answer.octets());
+        if let Some(octets) = answer.counted {
+            budget.add(octets);
         }
         self.answers.push_back(answer);
     }
 
     /// The oldest answer was sent, or never will be.
     pub(super) fn pop_answer(&mut self, budget: &mut Budget) {
-        if let Some(answer) = self.answers.pop_front()
-            && answer.counted
-        {
-            budget.remove(answer.octets());
+        if let Some(octets) = self.answers.pop_front().and_then(|answer| answer.counted) {
+            budget.remove(octets);
         }
     }
 

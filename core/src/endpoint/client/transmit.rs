@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::event::{ClientEvent, DropReason, RequestFailure, RequestId, SubscriptionId};
+use super::event::{ClientEvent, DropReason, PropertyBlock, RequestFailure, RequestId, SubscriptionId};
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
@@ -113,6 +113,9 @@ impl Client {
     fn send_again(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
         let Some(session) = &mut self.session else { return Ok(()) };
         while let Some(entry) = self.outbox.again() {
+            if let Some(compressing) = &mut self.compressing {
+                entry.recode(compressing, compressing.codec(session), session.max_send_frame());
+            }
             match session.publish_prepared(self.now, out, &entry.prepared()) {
                 Ok(()) => self.outbox.sent_again(),
                 Err(e) => {
@@ -130,6 +133,9 @@ impl Client {
     fn send_messages(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
         let Some(session) = &mut self.session else { return Ok(()) };
         while let Some(entry) = self.outbox.next() {
+            if let Some(compressing) = &mut self.compressing {
+                entry.recode(compressing, compressing.codec(session), session.max_send_frame());
+            }
             let sent = match entry.expires {
                 Some(at) if at <= self.now => Err(DropReason::Expired),
                 _ => match session.publish_prepared(self.now, out, &entry.prepared()) {
@@ -157,7 +163,14 @@ impl Client {
 
     fn send_answers(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        while let Some(a) = self.serving.answers.front() {
+        while let Some(a) = self.serving.answers.front_mut() {
+            if let Some(compressing) = &mut self.compressing {
+                let (codec, limit) = (compressing.codec(session), session.max_send_frame());
+                let recoded = compressing.recode(&mut a.tried, codec, limit, &a.payload, a.properties.get());
+                if let Some((payload, block)) = recoded {
+                    (a.payload, a.properties) = (payload, PropertyBlock::of_block(block));
+                }
+            }
             let (payload, properties) = (&a.payload[..], a.properties.get());
             let response = Response { id: a.id, status: a.status, more: a.more, payload, properties };
             match session.respond(self.now, out, &response) {
@@ -171,7 +184,17 @@ impl Client {
 
     fn send_requests(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        while let Some((id, deadline, unsent)) = self.requests.next() {
+        loop {
+            if let (Some(compressing), Some(unsent)) = (&mut self.compressing, self.requests.next_mut()) {
+                let (codec, limit) = (compressing.codec(session), session.max_send_frame());
+                let properties = unsent.properties.get();
+                let recoded =
+                    compressing.recode(&mut unsent.tried, codec, limit, &unsent.payload, properties);
+                if let Some((payload, block)) = recoded {
+                    (unsent.payload, unsent.properties) = (payload, PropertyBlock::of_block(block));
+                }
+            }
+            let Some((id, deadline, unsent)) = self.requests.next() else { break };
             // Rounded up: zero would mean the default.
             let timeout = deadline.saturating_since(self.now).max(core::time::Duration::from_millis(1));
             let request = Request {

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 
 use super::Server;
+use super::inflating::Accepted;
 use crate::endpoint::message;
 use crate::hub::{
     Delivery, Message, PublishOutcome, Refusal, RequestOptions, SessionKey, SessionOptions, SubscribeOptions,
+    Take,
 };
 use crate::session::Properties;
 use crate::status::Status;
@@ -37,6 +39,9 @@ pub enum LocalEvent {
         id: u64,
         /// The subscription.
         subscription: u64,
+        /// The [number](SessionKey::number) of the session that asks: a client's
+        /// ([`Server::inspect_client`]), or one of the program itself.
+        from: u64,
         /// How long the answer may take.
         timeout: core::time::Duration,
         /// The request.
@@ -196,16 +201,19 @@ impl Server {
         mut take: impl FnMut(LocalEvent),
     ) -> bool {
         let (mut left, mut reliable) = (max, 0);
-        let drained = self.hub.drain(now, key.0, |delivery| {
+        let Self { hub, inflating, .. } = self;
+        let mut each = |delivery: &Delivery<'_>| {
             if left == 0 {
-                return false;
+                return Take::Blocked;
             }
             left -= 1;
             reliable +=
                 u64::from(matches!(delivery, Delivery::Message { quality, .. } if quality.is_reliable()));
             owned(delivery).into_iter().for_each(&mut take);
-            true
-        });
+            Take::Taken
+        };
+        let drained =
+            hub.drain(now, key.0, |delivery| inflating.hand_out(delivery, Accepted::NOTHING, &mut each));
         if reliable > 0 {
             let taken = self.locals.taken.entry(key.0).or_default();
             *taken += reliable;
@@ -221,8 +229,9 @@ fn owned(delivery: &Delivery<'_>) -> Option<LocalEvent> {
         Delivery::Message { sid, message, .. } => {
             LocalEvent::Message { subscription: sid, message: message.clone() }
         }
-        Delivery::Request { id, sid, timeout, message } => {
-            LocalEvent::Request { id, subscription: sid, timeout, message: message.clone() }
+        Delivery::Request { id, sid, from, timeout, message } => {
+            let (from, message) = (from.number(), message.clone());
+            LocalEvent::Request { id, subscription: sid, from, timeout, message }
         }
         Delivery::Response { id, status, more, message } => {
             LocalEvent::Response { id, status, more, message: message.clone() }

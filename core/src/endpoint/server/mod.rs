@@ -46,6 +46,7 @@ mod connections;
 mod counters;
 mod event;
 mod http;
+mod inflating;
 mod inspect;
 mod json;
 mod listeners;
@@ -82,6 +83,7 @@ pub use connections::ConnectionKey;
 pub use counters::{DialectCounters, Pinger, ServerCounters};
 pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
+pub use inflating::CompressionCounters;
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use listeners::{ListenerConfig, ListenerError, ListenerInfo, ListenerKey, Speaks, UnknownSpeech};
@@ -95,6 +97,7 @@ use admission::{Admission, Limits as AdmissionLimits};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
+use inflating::Inflating;
 use listeners::Listeners;
 use plugins::Visitor;
 use registry::Registry;
@@ -103,6 +106,7 @@ use tracing::Tracing;
 
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
+use crate::compression::Codec;
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
@@ -184,6 +188,10 @@ pub struct ServerConfig {
     pub retry_spread: Duration,
     /// What is done about traces of messages.
     pub trace: TraceConfig,
+    /// By which codecs clients of our own protocol may compress payloads (SPEC §5.8), of those that were built
+    /// in (features `lz4`, `zstd`); both. What comes compressed is handed on as it is to those who agreed to
+    /// the same, and inflated once for all others.
+    pub compression: Vec<Codec>,
 }
 
 impl Default for ServerConfig {
@@ -207,6 +215,7 @@ impl Default for ServerConfig {
             sys_interval: Duration::from_secs(10),
             retry_spread: Duration::from_secs(5),
             trace: TraceConfig::default(),
+            compression: Codec::ALL.to_vec(),
         }
     }
 }
@@ -268,6 +277,7 @@ pub struct Server {
     traffic: Traffic,
     timings: Timings,
     tracing: Option<Box<Tracing>>,
+    inflating: Inflating,
     /// What many clients of typed JSON are told alike.
     json: json::Shared,
     /// What their messages are compressed with, where they are.
@@ -303,7 +313,9 @@ impl Server {
         let history = if config.hub.history.is_empty() { Features::NONE } else { Features::HISTORY };
         let rooms =
             if config.hub.rooms.is_empty() { Features::NONE } else { Features::ROOMS | Features::PRESENCE };
-        config.session.features = Features::RETAINED | history | rooms;
+        let codecs = config.compression.iter().filter(|codec| codec.is_available());
+        let codecs = codecs.fold(Features::NONE, |all, codec| all | Features::of_codec(*codec));
+        config.session.features = Features::RETAINED | history | rooms | codecs;
         let mut seed = [0; 8];
         entropy.secret(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -315,6 +327,7 @@ impl Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
             tracing: Tracing::new(config.trace),
+            inflating: Inflating::default(),
             config,
             entropy,
             decoy,

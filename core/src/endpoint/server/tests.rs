@@ -1,5 +1,7 @@
 //! A server and clients of every dialect in memory, on virtual time: one story for each rule.
 
+#[cfg(all(feature = "lz4", feature = "zstd"))]
+mod compressed;
 #[cfg(feature = "deflate")]
 mod compression;
 mod cross;

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::connection::Turn;
 use super::event::{Dialect, ServerEvent, SessionName};
+use super::inflating::{Accepted, Inflating};
 use super::{ConnectionKey, Server};
 use crate::hub::{Delivery, Drained, Hub, Message, Refusal, SessionKey, Take};
 use crate::time::Instant;
@@ -168,6 +169,12 @@ impl Server {
         message
     }
 
+    /// What handing out to a session works with that takes so much compressed.
+    pub(super) const fn lend(&mut self, accepted: Accepted) -> Lent<'_> {
+        let Self { hub, tracing, inflating, .. } = self;
+        Lent { hub, tracing, inflating, accepted }
+    }
+
     /// So much was handed out to a client just now.
     #[inline]
     pub(super) fn delivered(&mut self, hub: SessionKey, dialect: Dialect, count: u32) {
@@ -180,20 +187,32 @@ impl Server {
     }
 }
 
-/// [`Hub::drain`], which takes note of messages with a trace where that is wanted.
+/// What handing out works with.
+pub(super) struct Lent<'s> {
+    pub(super) hub: &'s mut Hub,
+    pub(super) tracing: &'s mut Option<Box<Tracing>>,
+    pub(super) inflating: &'s mut Inflating,
+    /// What the session takes compressed.
+    pub(super) accepted: Accepted,
+}
+
+/// [`Hub::drain`], which inflates what is not to be handed on compressed, and takes note of messages with a trace
+/// where that is wanted.
 #[inline]
 pub(super) fn drain<T: Into<Take>>(
-    (hub, tracing): (&mut Hub, &mut Option<Box<Tracing>>),
+    lent: Lent<'_>,
     now: Instant,
     to: (ConnectionKey, SessionKey),
     dialect: Dialect,
     mut take: impl FnMut(&Delivery<'_>) -> T,
 ) -> Result<Drained, Refusal> {
+    let Lent { hub, tracing, inflating, accepted } = lent;
+    let mut take = |delivery: &Delivery<'_>| inflating.hand_out(delivery, accepted, |d| take(d).into());
     match tracing {
         None => hub.drain(now, to.1, take),
         Some(tracing) => {
             let mut take = |delivery: &Delivery<'_>| {
-                let taken = take(delivery).into();
+                let taken = take(delivery);
                 if taken.is_taken() {
                     tracing.hand_out(delivery, to, dialect);
                 }

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::super::connection::Turn;
+use super::super::inflating::{Accepted, Inflating};
 use super::Connection;
 use crate::buf::SendBuf;
-use crate::hub::{self, HistoryMark, HistoryQuery, HistoryRecord, Refusal, SessionKey};
+use crate::hub::{self, HistoryMark, HistoryQuery, Refusal, SessionKey};
 use crate::session::{History, Kind, Message, Properties, Property, SendError, Session};
 use crate::status::Status;
 use crate::time::Instant;
@@ -99,7 +100,13 @@ fn hand_out(
         if *left == 0 {
             return Ok(false);
         }
-        match send(now, session, asked.id, &record, out) {
+        let plain = inflated(session, &mut turn.server.inflating, record.message);
+        let message = match &plain {
+            Some(None) => continue, // It does not inflate to what it says.
+            Some(Some(plain)) => plain,
+            None => record.message,
+        };
+        match send_placed(now, session, asked.id, message, record.offset, record.at, out) {
             Err(e) if e.is_blocked() => return Ok(false),
             // One that is larger than the client takes is left out.
             sent => turn.server.traffic.packets_sent += u64::from(sent.is_ok()),
@@ -111,18 +118,18 @@ fn hand_out(
     Ok(true)
 }
 
-/// HIS-3: a message with its place in the history.
-fn send(
-    now: Instant,
-    session: &mut Session,
-    id: u64,
-    record: &HistoryRecord<'_>,
-    out: &mut impl SendBuf,
-) -> Result<u32, SendError> {
-    send_placed(now, session, id, record.message, record.offset, record.at, out)
+/// What to send in place of a message that its client does not take compressed: nothing where that does not
+/// inflate.
+fn inflated(
+    session: &Session,
+    inflating: &mut Inflating,
+    message: &hub::Message,
+) -> Option<Option<hub::Message>> {
+    let passes = !message.is_encoded() || Accepted::by(session).takes(message);
+    (!passes).then(|| inflating.plain(message))
 }
 
-/// A message with its place in its topic's history, and when it was published in milliseconds. Says
+/// HIS-3: a message with its place in its topic's history, and when it was published in milliseconds. Says
 /// how many octets it was without the id.
 pub(super) fn send_placed(
     now: Instant,

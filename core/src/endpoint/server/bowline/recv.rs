@@ -110,7 +110,10 @@ impl Connection {
         let Some(message) = message::verbatim(turn.now, m) else { return };
         turn.server.traffic.published(Dialect::Bowline);
         let message = turn.entering(hub, Dialect::Bowline, message);
-        let done = turn.server.hub.publish(turn.now, hub, message, m.properties.deduplication());
+        let server = &mut *turn.server;
+        let taken_in = server.inflating.taken_in(message);
+        let deduplication = m.properties.deduplication();
+        let done = taken_in.and_then(|message| server.hub.publish(turn.now, hub, message, deduplication));
         if m.reliable && turn.server.config.hub.durable {
             self.accept(turn, done.ok().and_then(|outcome| outcome.commit));
         }

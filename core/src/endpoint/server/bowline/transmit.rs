@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
-use super::super::{Server, tracing};
+use super::super::inflating::Accepted;
+use super::super::tracing;
 use super::rooms::{batch_of, has_place, send_joined, send_message};
 use super::{Connection, Later};
 use crate::buf::SendBuf;
@@ -45,9 +46,9 @@ impl Connection {
         }
         // Whether the last that was offered can never be sent to this peer (it is too large).
         let mut never = false;
-        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
+        let lent = turn.server.lend(Accepted::by(session));
         let to = (turn.key, hub);
-        let drained = tracing::drain((all, traces), now, to, Dialect::Bowline, |delivery| {
+        let drained = tracing::drain(lent, now, to, Dialect::Bowline, |delivery| {
             // What follows comes behind it.
             if later.as_ref().is_some_and(|later| !later.presence.is_empty()) {
                 return Take::Blocked;
@@ -121,7 +122,7 @@ fn send(
             };
             session.forward_shared(now, out, &forward)
         }
-        Delivery::Request { id, sid, timeout, message } => {
+        Delivery::Request { id, sid, timeout, message, .. } => {
             let request = Request {
                 id,
                 subscription: sid,

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
-use super::super::tracing;
+use super::super::inflating::Accepted;
+use super::super::tracing::{self, Lent};
 use super::cache::{Form, Shared};
 use super::commands::place_of;
 use super::rooms::{MAX_ROOM_ID, put_members};
@@ -32,8 +33,13 @@ impl Talk {
         loop {
             let mut settled = [0; 64];
             let mut count = 0;
-            let hubs = (&mut server.hub, &mut server.tracing);
-            let drained = tracing::drain(hubs, now, (turn.key, hub), Dialect::Json, |delivery| {
+            let lent = Lent {
+                hub: &mut server.hub,
+                tracing: &mut server.tracing,
+                inflating: &mut server.inflating,
+                accepted: Accepted::NOTHING,
+            };
+            let drained = tracing::drain(lent, now, (turn.key, hub), Dialect::Json, |delivery| {
                 let Delivery::Message { id, quality, .. } = *delivery else {
                     return teller.tell(delivery, out);
                 };

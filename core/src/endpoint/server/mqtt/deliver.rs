@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::super::connection::Turn;
-use super::super::{Server, tracing};
+use super::super::inflating::Accepted;
+use super::super::tracing;
 use super::Connection;
 use super::aliases::{SHORTEST, SentAliases};
 use super::connect::ConnAck;
@@ -89,35 +90,31 @@ impl Connection {
         let (line, now, replies) = (&mut self.line, turn.now, turn.server.replies);
         let most = line.topic_alias_maximum().min(turn.server.config.mqtt.topic_aliases);
         let mut to = Recipient { most, aliases: &mut self.sent_aliases, line, now };
-        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
-        let drained =
-            tracing::drain((all, traces), now, (turn.key, hub), dialect, |delivery| match *delivery {
-                hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
-                    let delivery = match (quality, PacketId::new(id)) {
-                        (Quality::AtLeastOnce, Some(id)) => Delivery::AtLeastOnce { id, dup: again },
-                        (Quality::ExactlyOnce, Some(id)) => Delivery::ExactlyOnce { id, dup: again },
-                        _ => Delivery::AtMostOnce,
-                    };
-                    let plain = Outgoing {
-                        delivery,
-                        retain,
-                        ..Outgoing::new(message.topic_octets(), message.payload())
-                    };
-                    taken(publish(&mut to, (sid, others), message, &plain, out))
-                }
-                // [MQTT-4.4.0-1]
-                hub::Delivery::Release { id } => match PacketId::new(id) {
-                    Some(id) => taken(to.line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
-                    None => Take::Never,
-                },
-                hub::Delivery::Request { id, sid, timeout, message } => {
-                    let asked = ToMqtt::request(now, message, replies, id, timeout);
-                    let plain = Outgoing::new(message.topic_octets(), message.payload());
-                    taken(publish_specially(&mut to, (sid, &[]), message, &asked, &plain, out))
-                }
-                // Answers come as messages, and there is no word for the end of a request.
-                _ => Take::Taken,
-            });
+        let lent = turn.server.lend(Accepted::NOTHING);
+        let drained = tracing::drain(lent, now, (turn.key, hub), dialect, |delivery| match *delivery {
+            hub::Delivery::Message { sid, others, message, quality, id, again, retain, .. } => {
+                let delivery = match (quality, PacketId::new(id)) {
+                    (Quality::AtLeastOnce, Some(id)) => Delivery::AtLeastOnce { id, dup: again },
+                    (Quality::ExactlyOnce, Some(id)) => Delivery::ExactlyOnce { id, dup: again },
+                    _ => Delivery::AtMostOnce,
+                };
+                let plain =
+                    Outgoing { delivery, retain, ..Outgoing::new(message.topic_octets(), message.payload()) };
+                taken(publish(&mut to, (sid, others), message, &plain, out))
+            }
+            // [MQTT-4.4.0-1]
+            hub::Delivery::Release { id } => match PacketId::new(id) {
+                Some(id) => taken(to.line.ack(now, out, &Ack::new(AckKind::PubRel, id))),
+                None => Take::Never,
+            },
+            hub::Delivery::Request { id, sid, timeout, message, .. } => {
+                let asked = ToMqtt::request(now, message, replies, id, timeout);
+                let plain = Outgoing::new(message.topic_octets(), message.payload());
+                taken(publish_specially(&mut to, (sid, &[]), message, &asked, &plain, out))
+            }
+            // Answers come as messages, and there is no word for the end of a request.
+            _ => Take::Taken,
+        });
         debug_assert!(drained.is_ok(), "an attached session can be drained");
         turn.server.delivered(hub, dialect, drained.map_or(0, |d| d.taken));
     }

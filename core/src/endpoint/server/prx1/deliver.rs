@@ -2,7 +2,8 @@
 
 use super::super::connection::Turn;
 use super::super::event::Dialect;
-use super::super::{Server, tracing};
+use super::super::inflating::Accepted;
+use super::super::tracing;
 use super::queue::PREFIX;
 use super::{Acknowledgement, Connection};
 use crate::buf::SendBuf;
@@ -48,9 +49,9 @@ impl Connection {
     fn deliver(&mut self, turn: &mut Turn<'_>, hub: SessionKey, out: &mut impl SendBuf) {
         let Self { line, queues, .. } = self;
         let now = turn.now;
-        let Server { hub: all, tracing: traces, .. } = &mut *turn.server;
+        let lent = turn.server.lend(Accepted::NOTHING);
         let to = (turn.key, hub);
-        let drained = tracing::drain((all, traces), now, to, Dialect::Prx1, |delivery| match *delivery {
+        let drained = tracing::drain(lent, now, to, Dialect::Prx1, |delivery| match *delivery {
             Delivery::Message { message, id, again, retain, .. } => {
                 let id = PacketId::new(if id == u16::MAX { STAND_IN } else { id });
                 let publish =
