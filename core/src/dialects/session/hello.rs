@@ -63,8 +63,10 @@ impl Features {
     pub const HISTORY: Features = Features(8);
     /// RETAIN, RETAINED, and what SUBSCRIBE says of them.
     pub const RETAINED: Features = Features(0x100);
+    /// TUNNEL, DATA, WINDOW, RESET.
+    pub const RELAY: Features = Features(0x200);
     /// All that this version knows. Compression, secure mode and datagrams have reserved bits.
-    pub const ALL: Features = Features(0x10F);
+    pub const ALL: Features = Features(0x30F);
 
     /// The known ones of a bit set; the others are ignored (FEA-2).
     #[must_use]
