@@ -86,6 +86,12 @@ impl Features {
         self.0 & other.0 == other.0
     }
 
+    /// These but for those in `other`.
+    #[must_use]
+    pub const fn without(self, other: Features) -> Features {
+        Features(self.0 & !other.0)
+    }
+
     /// Those that are in both.
     #[must_use]
     pub const fn and(self, other: Features) -> Features {

@@ -142,6 +142,9 @@ pub struct ClientConfig {
     pub reconnect: bool,
     /// What a request for a WebSocket has beside, where one carries a connection. Default: nothing.
     pub request_fields: RequestFields,
+    /// How many tunnels there may be, and how many octets wait in each. Default: 1,024 of 256 KiB each
+    /// way.
+    pub tunnels: session::TunnelsConfig,
 }
 
 impl Default for ClientConfig {
@@ -163,6 +166,7 @@ impl Default for ClientConfig {
             requests: 1024,
             reconnect: true,
             request_fields: RequestFields::new(),
+            tunnels: session::TunnelsConfig { max: 1024, ..session::TunnelsConfig::default() },
         }
     }
 }

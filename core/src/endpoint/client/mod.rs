@@ -95,6 +95,12 @@
 //! - Memory is bounded by [`ClientConfig::outgoing`], [`ClientConfig::incoming`], the session's
 //!   credit, and the number of subscriptions, rooms and requests.
 //!
+//! # Tunnels
+//!
+//! [`open_tunnel`](Client::open_tunnel) asks a server that relays for a connection to a target of its own.
+//! A tunnel is a stream of octets each way, with windows of its own; what has come is taken with
+//! [`read_tunnel`](Client::read_tunnel), and is not among the events. Tunnels end with their connection.
+//!
 //! # What ends it
 //!
 //! Wrong credentials, an authentication method or version that the server does not have, not being
@@ -115,6 +121,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod tunnels;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -133,6 +140,9 @@ pub use event::{
 pub use outbox::Outgoing;
 pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace, RoomPublish};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
+pub use tunnels::TunnelId;
+
+pub use crate::session::{Piece, ResetCode, TunnelState, TunnelsConfig};
 
 use super::carrier::Web;
 use inbox::Inbox;
@@ -144,7 +154,7 @@ use subscriptions::Subscriptions;
 use crate::backoff::Backoff;
 use crate::entropy::Entropy;
 use crate::scram::ScramClient;
-use crate::session::{Code, Features, Resume, Session};
+use crate::session::{Code, Features, Resume, Session, Tunnels};
 use crate::time::Instant;
 
 /// "Open a transport there, now."
@@ -252,9 +262,13 @@ pub struct Client {
     requests: Requests,
     serving: Serving,
     commands: VecDeque<Command>,
+    tunnels: Tunnels,
+    /// They had to wait for room the last time.
+    tunnels_waited: bool,
     next_publish: u64,
     next_subscription: u64,
     next_request: u64,
+    next_tunnel: u64,
 }
 
 impl Client {
@@ -263,7 +277,7 @@ impl Client {
     pub fn new(now: Instant, mut config: ClientConfig, entropy: Box<dyn Entropy + Send>) -> Client {
         config.session.manual_accept = true;
         // Queues and history are not offered by this machine.
-        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED;
+        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED | Features::RELAY;
         let mut client = Client {
             entropy,
             now,
@@ -295,9 +309,12 @@ impl Client {
             requests: Requests::default(),
             serving: Serving::default(),
             commands: VecDeque::new(),
+            tunnels: Tunnels::new(config.tunnels),
+            tunnels_waited: false,
             next_publish: 1,
             next_subscription: 1,
             next_request: 1,
+            next_tunnel: 1,
             config,
         };
         client.try_again(Reason::Unreachable);

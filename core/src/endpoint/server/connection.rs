@@ -11,7 +11,7 @@ use super::websocket::WebSocket;
 use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
-use crate::session::Code;
+use crate::session::{Code, Tunnels};
 use crate::stack::{self, Detection, Dialect};
 use crate::time::{Deadline, Instant, Why};
 
@@ -217,6 +217,14 @@ impl Connection {
             Self::Spoken(c) => Some(c),
             Self::WebSocket(c) => Some(c.spoken()),
             Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
+        }
+    }
+
+    /// Its tunnels, if it has any.
+    pub(super) fn tunnels(&mut self) -> Option<&mut Tunnels> {
+        match self.spoken()? {
+            Spoken::Bowline(c) => c.tunnels(),
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::event::Dialect;
-use super::{Server, TraceCounters};
+use super::{Server, TraceCounters, TunnelCounters};
 use crate::histogram::{Sizes, TIMES, Times};
 use crate::hub::Counters;
 
@@ -47,6 +47,8 @@ pub struct ServerCounters {
     pub round_trips: [(Pinger, Times); Pinger::ALL.len()],
     /// Messages that had to do with traces, where anything is done about those.
     pub traces: TraceCounters,
+    /// Of tunnels.
+    pub tunnels: TunnelCounters,
     /// By what is spoken.
     pub dialects: [DialectCounters; Dialect::ALL.len()],
 }
@@ -158,6 +160,7 @@ impl Server {
             message_sizes: *self.hub.message_sizes(),
             round_trips: Pinger::ALL.map(|of| (of, self.timings.round_trips[of as usize])),
             traces: self.tracing.as_ref().map_or(TraceCounters::default(), |tracing| tracing.counters()),
+            tunnels: self.relay.counters(),
             dialects,
         }
     }

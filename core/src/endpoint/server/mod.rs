@@ -9,6 +9,7 @@
 //! - After any call, [`poll_ready`](Server::poll_ready) names the connections that have something
 //!   to send now, [`poll_event`](Server::poll_event) what is worth a line in a log.
 //! - The hub has a deadline of its own: [`poll_hub_timeout`](Server::poll_hub_timeout).
+//! - Where it [relays](RelayConfig), [`poll_tunnel`](Server::poll_tunnel) says what is to be connected to.
 //! - Tell it the time of day, [`set_calendar`](Server::set_calendar), where topics have a history.
 //!
 //! Nothing here blocks, and one slow connection delays no other.
@@ -52,6 +53,7 @@ mod mqtt;
 mod owed;
 mod prx1;
 mod registry;
+mod relay;
 mod spoken;
 mod store;
 mod sys;
@@ -82,6 +84,9 @@ pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
+pub use relay::{
+    RelayConfig, TunnelCounters, TunnelFailure, TunnelKey, TunnelPort, TunnelRefusal, TunnelWork,
+};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
 use connection::{Connection, Turn};
@@ -164,6 +169,8 @@ pub struct ServerConfig {
     pub retry_spread: Duration,
     /// What is done about traces of messages.
     pub trace: TraceConfig,
+    /// What is relayed.
+    pub relay: RelayConfig,
 }
 
 impl Default for ServerConfig {
@@ -185,6 +192,7 @@ impl Default for ServerConfig {
             sys_interval: Duration::from_secs(10),
             retry_spread: Duration::from_secs(5),
             trace: TraceConfig::default(),
+            relay: RelayConfig::default(),
         }
     }
 }
@@ -231,6 +239,7 @@ pub struct Server {
     compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
+    relay: relay::Relay,
 }
 
 /// A drain that is under way.
@@ -264,7 +273,7 @@ impl Server {
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
         let compressors = compression::Compressors::new(&config.http);
-        Server {
+        let mut server = Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
             tracing: Tracing::new(config.trace),
@@ -285,7 +294,10 @@ impl Server {
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
-        }
+            relay: relay::Relay::default(),
+        };
+        server.offer_relay();
+        server
     }
 
     /// Sets the access rules from now on; see [`Hub::set_access`].
@@ -444,6 +456,7 @@ impl Server {
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
         let own = Deadline::earliest(self.sys.poll_timeout(), self.poll_pollers_timeout());
+        let own = Deadline::earliest(own, self.poll_tunnels_timeout());
         Deadline::earliest(self.hub.poll_timeout(), own)
     }
 
@@ -451,6 +464,7 @@ impl Server {
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
         self.expire_pollers(now);
+        self.expire_tunnels(now);
         if self.sys.is_due(now) {
             let figures = self.traffic.figures(&self.hub, self.locals.len());
             for message in self.sys.handle_timeout(now, &figures) {

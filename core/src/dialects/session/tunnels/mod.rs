@@ -163,8 +163,8 @@ pub struct Tunnels {
     changed: VecDeque<u64>,
     /// Those that were broken off here, and the peer was not told.
     resets: VecDeque<(u64, ResetCode)>,
-    /// Octets taken from the peer, and given to it, since the last that asked.
-    carried: (u64, u64),
+    /// Those that are forgotten, and what they carried.
+    gone: VecDeque<(u64, (u64, u64))>,
 }
 
 impl Tunnels {
@@ -179,7 +179,7 @@ impl Tunnels {
             queue: VecDeque::new(),
             changed: VecDeque::new(),
             resets: VecDeque::new(),
-            carried: (0, 0),
+            gone: VecDeque::new(),
         }
     }
 
@@ -218,9 +218,9 @@ impl Tunnels {
         self.tunnels.get(&id).map(|t| (t.received, t.sent))
     }
 
-    /// How many octets all have carried since this was asked last, from the peer and to it.
-    pub fn take_carried(&mut self) -> (u64, u64) {
-        core::mem::take(&mut self.carried)
+    /// The next one that was forgotten, and how many octets it carried, from the peer and to it.
+    pub fn poll_gone(&mut self) -> Option<(u64, (u64, u64))> {
+        self.gone.pop_front()
     }
 
     /// Asks for a tunnel, as a client: `id` is above that of every one before, the target 1 to
@@ -246,14 +246,18 @@ impl Tunnels {
         }
     }
 
-    /// Forgets a tunnel that the peer asked for and that is refused. Says whether it still waited:
-    /// only then it is to be answered.
-    pub fn refuse(&mut self, id: u64) -> bool {
-        let waits = self.tunnels.get(&id).is_some_and(|t| t.state == TunnelState::Opening);
-        if waits {
-            self.tunnels.remove(&id);
+    /// Refuses a tunnel that the peer asked for. It is forgotten once that was said.
+    pub fn refuse(&mut self, id: u64, status: Status, reason: &str) {
+        if let Some(t) = self.tunnels.get_mut(&id).filter(|t| t.state == TunnelState::Opening) {
+            t.stop(TunnelState::Refused(status, reason.into()));
+            (t.answer_owed, t.released) = (true, true);
+            self.enqueue(id);
         }
-        waits
+    }
+
+    /// Forgets a tunnel that the peer asked for and that was refused just now, by who answers.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.tunnels.remove(&id);
     }
 
     /// How far a tunnel has come; nothing where there is none, or not any more.
@@ -314,7 +318,7 @@ impl Tunnels {
 
     /// Breaks a tunnel off: what waits in it is lost.
     pub fn reset(&mut self, id: u64, code: ResetCode) {
-        let Some(t) = self.tunnels.remove(&id) else { return };
+        let Some(t) = self.remove(id) else { return };
         // What was not asked for yet needs no taking back, and what is over on both sides neither.
         let over = t.ended && t.finish == Finish::Sent;
         if t.is_live() && t.state != TunnelState::Waiting && !over {
@@ -325,10 +329,10 @@ impl Tunnels {
     /// Its user is gone. What waits to be sent is sent, and its end behind it; what comes is broken
     /// off.
     pub fn release(&mut self, id: u64) {
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
+        let Some(t) = self.tunnels.get_mut(&id).filter(|t| !t.released) else { return };
         t.released = true;
         if !t.is_live() || t.is_over() {
-            self.tunnels.remove(&id);
+            self.remove(id);
         } else if t.state != TunnelState::Open {
             self.reset(id, ResetCode::Cancelled);
         } else {
@@ -345,13 +349,12 @@ impl Tunnels {
         loop {
             let id = self.changed.pop_front()?;
             match self.tunnels.get_mut(&id) {
-                Some(t) => {
+                Some(t) if !t.released => {
                     t.changed = false;
-                    if !t.released {
-                        return Some(id);
-                    }
+                    return Some(id);
                 }
-                None => return Some(id),
+                // It was forgotten since.
+                _ => {}
             }
         }
     }
@@ -373,15 +376,35 @@ impl Tunnels {
         }
     }
 
+    /// There will be no other connection: those that wait for one are lost as well.
+    pub(crate) fn close(&mut self) {
+        self.disconnected();
+        for id in self.ids().collect::<alloc::vec::Vec<_>>() {
+            self.stop(id, TunnelState::Lost);
+        }
+        self.queue.clear();
+    }
+
+    /// Whether there is one that was asked for, and has not ended.
+    pub(crate) fn any_asked(&self) -> bool {
+        self.tunnels.values().any(|t| t.is_live() && t.state != TunnelState::Waiting)
+    }
+
     /// Ends what there is of a live tunnel, and has its user look.
     fn stop(&mut self, id: u64, state: TunnelState) {
         let Some(t) = self.tunnels.get_mut(&id).filter(|t| t.is_live()) else { return };
         t.stop(state);
         if t.released {
-            self.tunnels.remove(&id);
+            self.remove(id);
         } else {
             self.change(id);
         }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Tunnel> {
+        let t = self.tunnels.remove(&id)?;
+        self.gone.push_back((id, (t.received, t.sent)));
+        Some(t)
     }
 
     fn enqueue(&mut self, id: u64) {

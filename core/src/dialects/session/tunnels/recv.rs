@@ -25,7 +25,7 @@ impl Tunnels {
         Ok(None)
     }
 
-    /// TUN-2.
+    /// How many tunnels the peer has is for who answers to see to (TUN-2).
     fn asked(&mut self, id: u64, window: u64) -> Result<u64, Fault> {
         if id <= self.last {
             let what = "the id of a tunnel is not above those before";
@@ -52,7 +52,6 @@ impl Tunnels {
             return Err(Fault::CreditExceeded { kind: Kind::Data });
         }
         (t.received, t.ended) = (received, end);
-        self.carried.0 += payload.len() as u64;
         let over_quota = t.received.saturating_add(t.sent) > self.config.max_octets;
         if t.released {
             t.cut |= !payload.is_empty();
@@ -63,7 +62,7 @@ impl Tunnels {
             self.change(id);
         }
         if over_quota {
-            self.exhausted(id);
+            self.reset(id, ResetCode::Quota);
         }
         Ok(())
     }
@@ -94,15 +93,9 @@ impl Tunnels {
         }
     }
 
-    /// It has carried as much as it may.
-    pub(super) fn exhausted(&mut self, id: u64) {
-        self.reset(id, ResetCode::Quota);
-        self.changed.push_back(id);
-    }
-
     pub(super) fn forget_if_over(&mut self, id: u64) {
         if self.tunnels.get(&id).is_some_and(|t| t.released && t.is_over()) {
-            self.tunnels.remove(&id);
+            self.remove(id);
         }
     }
 }

@@ -78,9 +78,16 @@ impl Tunnels {
             return self.ask(now, session, out, id).map(|()| Went::Idle);
         }
         if t.answer_owed {
-            let outcome = Outcome { kind: Some(Kind::Tunnel), id, status: Status::Ok, reason: "" };
-            session.result(now, out, &outcome)?;
+            let (status, reason) = match &t.state {
+                TunnelState::Refused(status, reason) => (*status, reason.as_str()),
+                _ => (Status::Ok, ""),
+            };
+            session.result(now, out, &Outcome { kind: Some(Kind::Tunnel), id, status, reason })?;
             t.answer_owed = false;
+            if !status.is_ok() {
+                self.remove(id);
+                return Ok(Went::Idle);
+            }
         }
         if let Some(limit) = t.window_due(window) {
             session.tunnel_window(now, out, id, limit)?;
@@ -91,17 +98,13 @@ impl Tunnels {
         }
         let before = t.sent;
         let more = t.send(now, session, out, id)?;
-        let (sent, over_quota) =
-            (t.sent - before, t.received.saturating_add(t.sent) > self.config.max_octets);
-        self.carried.1 += sent;
-        let cut = t.cut && t.finish == Finish::Sent && !t.ended;
-        if sent > 0 {
-            self.change(id);
-        }
-        if over_quota {
-            self.exhausted(id);
-        } else if cut {
+        let (sent, carried) = (t.sent > before, t.received.saturating_add(t.sent));
+        if carried > self.config.max_octets {
+            self.reset(id, ResetCode::Quota);
+        } else if t.cut && t.finish == Finish::Sent && !t.ended {
             self.reset(id, ResetCode::Cancelled);
+        } else if sent {
+            self.change(id);
         }
         Ok(if more { Went::More } else { Went::Idle })
     }
