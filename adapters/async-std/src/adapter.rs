@@ -12,7 +12,9 @@ use async_std::io::{Read, Write};
 use async_std::net::{TcpListener, TcpStream};
 use async_std::os::unix::net::{UnixListener, UnixStream};
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
+use bowline_driver::{
+    Address, Listener, Runtime, Timer, Transport, abort_socket, clock, remove_stale_socket,
+};
 
 pub use bowline_driver::client::{
     self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
@@ -135,6 +137,12 @@ impl Transport for Stream {
             Self::Tcp(s) => s.shutdown(Shutdown::Write),
             Self::Unix(s) => s.shutdown(Shutdown::Write),
         })
+    }
+
+    fn abort(&mut self) {
+        if let Self::Tcp(s) = self {
+            abort_socket(&*s);
+        }
     }
 }
 

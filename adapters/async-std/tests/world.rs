@@ -1,7 +1,7 @@
 //! The story that all adapters tell, on async-std.
 
 use bowline_async_std::AsyncStd;
-use bowline_world::{LOG, story, story_over_websocket};
+use bowline_world::{LOG, RELAY_LOG, relay_story, story, story_over_websocket};
 
 #[test]
 fn as_everywhere() {
@@ -11,4 +11,9 @@ fn as_everywhere() {
 #[test]
 fn over_websocket() {
     assert_eq!(async_std::task::block_on(story_over_websocket(AsyncStd)), LOG);
+}
+
+#[test]
+fn a_relay() {
+    assert_eq!(async_std::task::block_on(relay_story(AsyncStd)), RELAY_LOG);
 }

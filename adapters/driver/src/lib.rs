@@ -6,6 +6,7 @@
 //! - [`mqtt`]: the same for MQTT.
 //! - [`session`]: a session of your own, without a hub.
 //! - [`store`]: where a server keeps what outlives it.
+//! - [`Splice`]: two transports joined, as a relay joins them.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
 //!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
 //!   for the types here; use those.
@@ -25,13 +26,15 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+mod splice;
 pub mod store;
 
-#[cfg(unix)]
-pub use address::remove_stale_socket;
 pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT, WEB_PORT};
+#[cfg(unix)]
+pub use address::{abort_socket, remove_stale_socket};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
+pub use splice::Splice;

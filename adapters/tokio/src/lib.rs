@@ -37,7 +37,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
+use bowline_driver::{
+    Address, Listener, Runtime, Timer, Transport, abort_socket, clock, remove_stale_socket,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
@@ -60,6 +62,9 @@ pub type Subscription = client::Subscription<Tokio>;
 
 /// A room that a client is in.
 pub type Room = client::Room<Tokio>;
+
+mod tunnel;
+pub use tunnel::TunnelStream;
 
 /// An MQTT client on tokio, of any broker.
 ///
@@ -161,6 +166,12 @@ impl Transport for Stream {
         match self {
             Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+
+    fn abort(&mut self) {
+        if let Self::Tcp(s) = self {
+            abort_socket(&*s);
         }
     }
 }

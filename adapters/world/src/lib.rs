@@ -5,6 +5,7 @@
 //! time, so the log is the same on every runtime and machine.
 
 mod cut;
+mod relay;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
 
 pub use cut::{Cut, Cuttable};
+pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.
 pub const LOG: &str = include_str!("story.log");

@@ -8,6 +8,7 @@ mod room;
 mod serve;
 mod shared;
 mod subscription;
+mod tunnel;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -20,7 +21,8 @@ use bowline_core::endpoint::client::Client as Machine;
 pub use bowline_core::endpoint::client::{
     ClientConfig, ClientError, ClientEvent, Credentials, DropReason, FieldError, JoinOptions, Message,
     Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
-    RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
+    RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, TunnelsConfig,
+    WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
@@ -31,6 +33,7 @@ use parking_lot::Mutex;
 pub use crate::handler::Response;
 pub use room::Room;
 pub use subscription::Subscription;
+pub use tunnel::{Through, Tunnel};
 
 use crate::handler::{self, Handler, Pattern, PatternError};
 use crate::link::{self, Endpoints, Slot};
@@ -323,6 +326,24 @@ impl<R: Runtime> Client<R> {
     /// [`Error::Status`] where the server says no; [`Error::Refused`], [`Error::Closed`].
     pub async fn join(&self, name: &str, options: JoinOptions<'_>) -> Result<Room<R>, Error> {
         room::join(self, name, options).await
+    }
+
+    /// Connects to `target` through the server, which has to relay and to allow it: `host:port`,
+    /// `address:port` or `unix:/path`, as the server sees it. Ready when the target was reached.
+    ///
+    /// Without a connection it waits for one, for as long as the client tries. A tunnel ends with its
+    /// connection: reading and writing fail then, and a new one is to be asked for.
+    ///
+    /// Cancel safety: dropped before it is ready, the tunnel is taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Status`] where the server says no: `NotAuthorized` for a target that is not allowed,
+    /// `NoResponder` where nobody listens there, `NotFound`, `Unreachable`, `Timeout`, `Quota`,
+    /// `Unsupported` from a server that relays nothing; [`Error::Disconnected`], [`Error::Refused`],
+    /// [`Error::Closed`].
+    pub async fn tunnel(&self, target: &str) -> Result<Tunnel<R>, Error> {
+        tunnel::open(self, target).await
     }
 
     /// Asks one of those who serve the topic, and waits for the answer; an answer with a status

@@ -7,6 +7,7 @@ mod local;
 mod shared;
 mod storing;
 mod tasks;
+mod tunnels;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -23,10 +24,12 @@ pub use bowline_core::endpoint::server::{
     Users,
 };
 pub use bowline_core::endpoint::server::{
-    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
+    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, RelayConfig, ServerCounters,
+    TunnelCounters, TunnelKey, TunnelRefusal,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
+pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use shared::{Handle, Overview};
 
@@ -155,6 +158,22 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn access(mut self, access: impl Access + Send + 'static) -> Self {
         self.access = Some(Box::new(access));
+        self
+    }
+
+    /// Relays: clients get tunnels to the targets that `relay` allows, and that the
+    /// [rules](Self::access) do not deny them. Default: nothing is relayed.
+    ///
+    /// ```
+    /// # use bowline_driver::{Runtime, server::{Allowed, Builder, RelayConfig}};
+    /// # fn with<R: Runtime>(builder: Builder<R>) -> Result<Builder<R>, Box<dyn std::error::Error>> {
+    /// let allowed = Allowed::new(["db.internal:5432".parse()?]).names_reach(["10.0.0.0/8".parse()?]);
+    /// Ok(builder.relay(RelayConfig { allowed, ..RelayConfig::default() }))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn relay(mut self, relay: RelayConfig) -> Self {
+        self.config.relay = relay;
         self
     }
 
@@ -299,6 +318,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         for listener in listeners {
             server.runtime.spawn(tasks::accept(server.clone(), listener));
         }
+        server.runtime.spawn(tunnels::relay(server.runtime.clone(), Arc::clone(&server.shared)));
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
     }
@@ -387,6 +407,12 @@ impl<R: Runtime> Server<R> {
     /// Sets who may connect from now on. Who is connected stays.
     pub fn set_users(&self, users: Users) {
         let old = self.shared.with(|core, _| core.machine.set_users(users));
+        drop(old);
+    }
+
+    /// Sets what is relayed from now on. Tunnels that are there stay.
+    pub fn set_relay(&self, relay: RelayConfig) {
+        let old = self.shared.with(|core, _| core.machine.set_relay(relay));
         drop(old);
     }
 
