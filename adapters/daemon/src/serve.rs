@@ -5,8 +5,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::auth;
-use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Origin, PORT};
+use crate::cli::{Endpoint, RelayArgs, ServeArgs};
+use crate::config::{self, Auth, Config, Console, Origin, PORT, Relay};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
@@ -15,6 +15,11 @@ use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
 const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// Serves as a relay above all.
+pub(crate) async fn relay(args: RelayArgs) -> Result<(), Failure> {
+    run(ServeArgs { is_relay: true, ..args.serve }).await
+}
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -76,6 +81,7 @@ struct Reloads {
     /// The configuration without its part about users and rules, which a reload does not change.
     fixed: Config,
     summary: auth::Summary,
+    relay: Relay,
 }
 
 impl Reloads {
@@ -83,7 +89,7 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        Self { args, fixed: fixed(config), summary: auth.summary.clone() }
+        Self { args, fixed: fixed(config), summary: auth.summary.clone(), relay: config.relay.clone() }
     }
 
     /// Takes over what is written now; what is wrong changes nothing.
@@ -109,9 +115,13 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        let changes = self.summary.changes(&auth.summary);
+        let mut changes = self.summary.changes(&auth.summary);
+        if config.relay != self.relay {
+            changes.push("what is relayed".to_owned());
+            self.relay = config.relay.clone();
+        }
         self.summary = auth.summary.clone();
-        server.reload(auth);
+        server.reload(auth, &config.relay);
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         info!(changes, "SIGHUP: users and access rules reloaded");
         if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
@@ -121,7 +131,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), ..config.clone() }
+    Config { auth: Auth::default(), relay: Relay::default(), ..config.clone() }
 }
 
 /// The signals that are taken.

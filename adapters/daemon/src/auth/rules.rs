@@ -69,6 +69,7 @@ enum Verb {
     Serve,
     Request,
     Queue,
+    Relay,
     All,
 }
 
@@ -242,6 +243,7 @@ fn action(verb: Verb) -> Option<Action> {
         Verb::Serve => Action::Serve,
         Verb::Request => Action::Request,
         Verb::Queue => Action::Queue,
+        Verb::Relay => Action::Relay,
         Verb::All => return None,
     })
 }

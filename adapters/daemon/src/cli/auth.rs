@@ -101,6 +101,7 @@ pub(crate) enum Verb {
     Serve,
     Request,
     Queue,
+    Relay,
 }
 
 impl Verb {
@@ -112,6 +113,7 @@ impl Verb {
             Self::Serve => Action::Serve,
             Self::Request => Action::Request,
             Self::Queue => Action::Queue,
+            Self::Relay => Action::Relay,
         }
     }
 }

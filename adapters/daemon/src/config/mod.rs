@@ -5,6 +5,7 @@
 mod complaint;
 mod load;
 mod origin;
+mod relay;
 pub(crate) mod report;
 mod value;
 mod verify;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use complaint::Complaint;
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
+pub(crate) use relay::{Relay, Written};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};
 
@@ -50,6 +52,7 @@ pub(crate) struct Config {
     /// What rooms are like; the first whose filter matches counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rooms: Vec<Room>,
+    pub(crate) relay: Relay,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -379,6 +382,7 @@ impl Default for Config {
             store: Store::default(),
             history: vec![History::of_rooms()],
             rooms: Vec::new(),
+            relay: Relay::default(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),
