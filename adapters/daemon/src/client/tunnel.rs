@@ -40,7 +40,8 @@ pub(crate) async fn run(args: TunnelArgs) -> Result<(), Failure> {
 
 /// Listens on a port of this machine, unless a host is named.
 async fn listen(local: &str) -> Result<<Tokio as Runtime>::Listener, Failure> {
-    let full = if local.bytes().all(|b| b.is_ascii_digit()) { format!("127.0.0.1:{local}") } else { local.into() };
+    let full =
+        if local.bytes().all(|b| b.is_ascii_digit()) { format!("127.0.0.1:{local}") } else { local.into() };
     let address: Address = full.parse().map_err(|error| Failure::usage(format!("-L {local}: {error}")))?;
     if !matches!(address, Address::Tcp(_) | Address::Unix(_)) {
         return Err(Failure::usage(format!("-L {local}: it must be a port, HOST:PORT or unix:PATH")));
@@ -72,7 +73,8 @@ async fn forward(
     client: &Client,
     mut listener: <Tokio as Runtime>::Listener,
 ) -> Result<(), Failure> {
-    let here = listener.local_address().map_err(|error| Failure::io("the system does not say where", &error))?;
+    let here =
+        listener.local_address().map_err(|error| Failure::io("the system does not say where", &error))?;
     let here = here.to_string();
     let here = here.strip_prefix("bowline://").unwrap_or(&here);
     let (target, as_json) = (args.target.clone(), args.json);
@@ -104,12 +106,7 @@ async fn forward(
     Ok(())
 }
 
-async fn join(
-    number: u64,
-    stream: <Tokio as Runtime>::Stream,
-    tunnel: Tunnel<Tokio>,
-    as_json: bool,
-) {
+async fn join(number: u64, stream: <Tokio as Runtime>::Stream, tunnel: Tunnel<Tokio>, as_json: bool) {
     if as_json {
         say(&json!({ "event": "open", "connection": number }));
     }

@@ -206,7 +206,7 @@ impl Client {
         self.outbox.len() == 0
             && self.requests.len() == 0
             && self.serving.is_idle()
-            && self.tunnels.len() == 0
+            && self.tunnels.is_empty()
     }
 
     /// The session's end, where that is what `event` says.
