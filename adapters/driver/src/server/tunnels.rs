@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bowline_core::endpoint::server::{TunnelFailure, TunnelKey, TunnelPort};
+use bowline_core::endpoint::server::{TunnelFailure, TunnelKey};
 use bowline_core::relay::{Host, Target};
 use bowline_core::session::{Piece, ResetCode};
 use bytes::{Buf, Bytes};
@@ -195,8 +195,11 @@ impl Transport for Port {
     }
 
     fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done =
-            self.shared.with(|core, _| core.machine.with_tunnel(clock::now(), self.key, TunnelPort::finish));
+        let done = self.shared.with(|core, _| {
+            core.machine.with_tunnel(clock::now(), self.key, |tunnel| {
+                tunnel.finish();
+            })
+        });
         if done.is_some() { Poll::Ready(Ok(())) } else { broken() }
     }
 

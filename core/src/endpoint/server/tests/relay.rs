@@ -12,7 +12,7 @@ use crate::buf::{GrowingRecvBuf, SharedSendBuf};
 use crate::endpoint::client::{Client, ClientConfig, ClientError, Credentials, TunnelId};
 use crate::endpoint::server::{
     Anonymous, ConnectionKey, Peer, RelayConfig, Server, ServerConfig, ServerEvent, TunnelFailure, TunnelKey,
-    TunnelPort, TunnelRefusal, TunnelWork, Users,
+    TunnelRefusal, TunnelWork, Users,
 };
 use crate::entropy::Seeded;
 use crate::relay::Allowed;
@@ -420,7 +420,9 @@ fn a_drain_waits_for_tunnels() {
     let later = world.ask("db:2");
     assert_eq!(world.client.tunnel(later), Some(&TunnelState::Waiting), "for the next server");
     world.client.finish_tunnel(world.now, id);
-    world.server.with_tunnel(world.now, key, TunnelPort::finish);
+    world.server.with_tunnel(world.now, key, |tunnel| {
+        tunnel.finish();
+    });
     world.server.close_tunnel(world.now, key);
     world.settle();
     world.client.release_tunnel(world.now, id);
