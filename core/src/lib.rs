@@ -16,7 +16,7 @@
 //! | access | [`access`]: who may do what; [`relay`] (feature `alloc`): where tunnels may lead |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
+//! | layers | [`http`] 1.1, [`websocket`] and the [`proxy`] protocol: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -50,7 +50,7 @@ pub mod stack;
 pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
-pub use layers::{http, websocket};
+pub use layers::{http, proxy, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
     backoff, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,

@@ -6,11 +6,11 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, RelayArgs, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Origin, PORT, Relay};
+use crate::config::{self, Auth, Config, Console, Listen, Origin, PORT, Relay};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
-use crate::net::Server;
+use crate::net::{Activated, Server};
 use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
@@ -23,6 +23,7 @@ pub(crate) async fn relay(args: RelayArgs) -> Result<(), Failure> {
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let activated = Activated::take()?;
     let config::Loaded { config, origins } = config::load_with_flags(&args)?;
     let tail = log::start(&config.log)?;
     let auth = auth::load(&config.auth)?;
@@ -32,7 +33,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut reloads = Reloads::new(args, &config, &auth);
     // What nobody has asked for is no reason not to start.
     let if_free = matches!(origins.source("listen[0].tcp"), Origin::Default);
-    let server = Server::bind(&config, auth, if_free, Site::new(&config, tail)).await?;
+    activated.warn_of_unused(&config.listen);
+    let server = Server::bind(&config, auth, if_free, Site::new(&config, tail), activated).await?;
     let addresses = server.addresses();
     warn_of_missing(&config, &addresses);
     announce(&config, &addresses, &server)?;
@@ -75,11 +77,13 @@ fn warn_of_missing(config: &Config, addresses: &[Endpoint]) {
     }
 }
 
-/// Reads users and rules again while the server runs.
+/// Reads users, rules and listeners again while the server runs.
 struct Reloads {
     args: ServeArgs,
-    /// The configuration without its part about users and rules, which a reload does not change.
+    /// The configuration without what a reload changes.
     fixed: Config,
+    /// Where it listens.
+    listen: Vec<Listen>,
     summary: auth::Summary,
     relay: Relay,
 }
@@ -89,7 +93,8 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        Self { args, fixed: fixed(config), summary: auth.summary.clone(), relay: config.relay.clone() }
+        let (listen, relay) = (config.listen.clone(), config.relay.clone());
+        Self { args, fixed: fixed(config), listen, summary: auth.summary.clone(), relay }
     }
 
     /// Takes over what is written now; what is wrong changes nothing.
@@ -124,6 +129,13 @@ impl Reloads {
         server.reload(auth, &config.relay);
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         info!(changes, "SIGHUP: users and access rules reloaded");
+        let (changes, failures) = server.listen_anew(&mut self.listen, config.listen.clone());
+        for change in changes {
+            info!("SIGHUP: {change}");
+        }
+        for reason in failures {
+            error!(reason, "SIGHUP: a listener is not as the configuration says");
+        }
         if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
             warn!("other settings are different too; they count when the server is started again");
         }
@@ -131,7 +143,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), relay: Relay::default(), ..config.clone() }
+    Config { auth: Auth::default(), listen: Vec::new(), relay: Relay::default(), ..config.clone() }
 }
 
 /// The signals that are taken.

@@ -19,6 +19,7 @@ pub mod clock;
 mod engine;
 mod entropy;
 pub mod handler;
+mod layer;
 mod link;
 mod machine;
 pub mod mqtt;
@@ -26,15 +27,20 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+mod socket;
 mod splice;
 pub mod store;
 
-pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT, WEB_PORT};
 #[cfg(unix)]
-pub use address::{abort_socket, remove_stale_socket};
+pub use address::abort_socket;
+pub use address::{
+    Address, AddressError, DEFAULT_PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
+};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;
+pub use layer::{Acceptor, Connector};
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
+pub use socket::{ListeningSocket, SocketOptions};
 pub use splice::Splice;

@@ -110,11 +110,24 @@ async fn main() -> Result<(), Failed> {
     let client = Client::builder(&server.addresses()[0].to_string()).connect().await?;
     let open = || TunnelStream::open(&client, &target);
     for round in 1..=3 {
-        let figures = [bulk(connect(&target).await?).await?, bulk(connect(&plain).await?).await?, bulk(open().await?).await?];
-        println!("round {round}, MiB/s:   direct {:.0}, copy loop {:.0}, relay {:.0}", figures[0], figures[1], figures[2]);
-        let times =
-            [exchanges(connect(&target).await?).await?, exchanges(connect(&plain).await?).await?, exchanges(open().await?).await?];
-        println!("round {round}, 64 octets: direct {:?}, copy loop {:?}, relay {:?}", times[0], times[1], times[2]);
+        let figures = [
+            bulk(connect(&target).await?).await?,
+            bulk(connect(&plain).await?).await?,
+            bulk(open().await?).await?,
+        ];
+        println!(
+            "round {round}, MiB/s:   direct {:.0}, copy loop {:.0}, relay {:.0}",
+            figures[0], figures[1], figures[2]
+        );
+        let times = [
+            exchanges(connect(&target).await?).await?,
+            exchanges(connect(&plain).await?).await?,
+            exchanges(open().await?).await?,
+        ];
+        println!(
+            "round {round}, 64 octets: direct {:?}, copy loop {:?}, relay {:?}",
+            times[0], times[1], times[2]
+        );
     }
     let before = resident();
     let mut idle = Vec::with_capacity(IDLE);

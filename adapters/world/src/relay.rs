@@ -48,9 +48,8 @@ struct Target<L> {
 }
 
 impl<L: Listener> Target<L> {
-    async fn bind<R: Runtime<Listener = L>>(runtime: &R) -> Self {
-        let listener =
-            runtime.bind(Address::Tcp("127.0.0.1:0".into())).await.expect("loopback has a free port");
+    fn bind<R: Runtime<Listener = L>>(runtime: &R) -> Self {
+        let listener = runtime.bind(&Address::Tcp("127.0.0.1:0".into())).expect("loopback has a free port");
         let Ok(Address::Tcp(address)) = listener.local_address() else { panic!("an address of TCP") };
         Self { listener, address }
     }
@@ -87,8 +86,8 @@ fn failed(error: &Error) -> String {
 /// Where a step fails that has no line of its own for that.
 pub async fn relay_story<R: Runtime>(runtime: R) -> String {
     let mut log = Story(String::new());
-    let mut target = Target::bind(&runtime).await;
-    let gone = Target::bind(&runtime).await.address;
+    let mut target = Target::bind(&runtime);
+    let gone = Target::bind(&runtime).address;
     let (inner, inside) = serve(&runtime, &[&target.address]).await;
     let inside = inside.replace("bowline://", "");
     let (outer, address) = serve(&runtime, &[&target.address, &inside, &gone]).await;

@@ -22,7 +22,7 @@ use crate::output;
 pub(crate) async fn run(args: TunnelArgs) -> Result<(), Failure> {
     let connection = args.connect.target("tunnel")?;
     let listener = match &args.local {
-        Some(local) => Some(listen(local).await?),
+        Some(local) => Some(listen(local)?),
         None => None,
     };
     let (client, watch) = connect(&connection, None).await?;
@@ -39,14 +39,14 @@ pub(crate) async fn run(args: TunnelArgs) -> Result<(), Failure> {
 }
 
 /// Listens on a port of this machine, unless a host is named.
-async fn listen(local: &str) -> Result<<Tokio as Runtime>::Listener, Failure> {
+fn listen(local: &str) -> Result<<Tokio as Runtime>::Listener, Failure> {
     let full =
         if local.bytes().all(|b| b.is_ascii_digit()) { format!("127.0.0.1:{local}") } else { local.into() };
     let address: Address = full.parse().map_err(|error| Failure::usage(format!("-L {local}: {error}")))?;
     if !matches!(address, Address::Tcp(_) | Address::Unix(_)) {
         return Err(Failure::usage(format!("-L {local}: it must be a port, HOST:PORT or unix:PATH")));
     }
-    Tokio.bind(address).await.map_err(|error| Failure::io(format_args!("cannot listen on {full}"), &error))
+    Tokio.bind(&address).map_err(|error| Failure::io(format_args!("cannot listen on {full}"), &error))
 }
 
 /// Why there is no tunnel, and what to do.

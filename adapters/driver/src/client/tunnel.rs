@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 
 use super::{Client, Error};
 use crate::runtime::{Runtime, Transport};
-use crate::{Address, clock};
+use crate::{Address, ListeningSocket, clock};
 
 /// A connection to a target, through the server; see [`Client::tunnel`].
 ///
@@ -202,7 +202,7 @@ impl<R: Runtime> Runtime for Through<R> {
         self.0.tunnel(&target).await.map_err(io::Error::other)
     }
 
-    async fn bind(&self, to: Address) -> io::Result<R::Listener> {
-        self.0.0.runtime.bind(to).await
+    fn listen(&self, socket: ListeningSocket) -> io::Result<R::Listener> {
+        self.0.0.runtime.listen(socket)
     }
 }

@@ -14,6 +14,7 @@ mod mqtt;
 mod over_websocket;
 mod prx1;
 mod relay;
+mod secured;
 mod store;
 mod tracing;
 mod web;

@@ -557,7 +557,7 @@ fn every_connection_says_once_that_it_has_ended() {
 
 #[test]
 fn strangers_are_bounded() {
-    let stranger = Peer { address: Some("192.0.2.1".parse().unwrap()), port: 0 };
+    let stranger = Peer { address: Some("192.0.2.1".parse().unwrap()), ..Peer::default() };
     let config = ServerConfig { max_connections: 3, max_per_address: 2, ..ServerConfig::default() };
     let mut server = Server::new(config, Box::new(Seeded::new(1)));
     let now = Instant::from_millis(1);
@@ -569,6 +569,27 @@ fn strangers_are_bounded() {
     server.disconnect(now, first);
     server.accept(now, stranger).unwrap();
     assert_eq!(server.connections(), 3);
+}
+
+/// Who says nothing gives way to who comes, is told why, and who has said something stays.
+#[test]
+fn a_flood_of_silence_keeps_nobody_out() {
+    let mut w = World::new(ServerConfig { max_strangers: 4, ..ServerConfig::default() });
+    w.connect();
+    let silent: Vec<_> = (0..4).map(|_| w.server.accept(w.now, Peer::default()).unwrap()).collect();
+    while w.server.poll_ready().is_some() {}
+    w.events();
+    w.server.accept(w.now, Peer::default()).unwrap();
+    assert_eq!(w.server.poll_ready(), Some(silent[0]), "and not the client, who came before");
+    let mut out = SharedSendBuf::new(1 << 20);
+    assert_eq!(w.server.poll_transmit(w.now, silent[0], &mut out), Transport::Shut);
+    assert!(!out.is_empty(), "CLOSE says why");
+    w.server.disconnect(w.now, silent[0]);
+    let told = w.events();
+    let [ServerEvent::Closed { code: Some(Code::Quota), reason, .. }] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(reason, GIVES_WAY);
 }
 
 #[test]
@@ -661,10 +682,10 @@ fn a_resumed_session_has_its_new_address() {
     let connect = Connect { resume: Some(resume), expiry: Duration::from_secs(60), ..Connect::default() };
     let address = Some(IpAddr::from([192, 0, 2, 1]));
     w.server.set_access(Box::new(Door));
-    let b = w.connect_from(Peer { address, port: 0 }, &Config::default(), &connect);
+    let b = w.connect_from(Peer { address, ..Peer::default() }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["closed Remote NOT_AUTHORIZED"]);
     w.server.set_access(Box::new(ReadOnly));
-    let b = w.connect_from(Peer { address, port: 0 }, &Config::default(), &connect);
+    let b = w.connect_from(Peer { address, ..Peer::default() }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["welcome back"]);
     let hub = w.server.registry.find(super::super::registry::Sought::Bowline(id)).unwrap();
     assert_eq!(w.server.hub().who(hub).unwrap().address, address);

@@ -9,13 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::super::auth::Decision;
-use super::super::connection::Turn;
+use super::super::connection::{NOT_SPOKEN, Turn};
 use super::super::json;
 use super::open::{WEBSOCKETS, is_own_name};
 use super::{Connection, Exchange, HttpRequest, HttpResponse};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
 use crate::session::Auth;
+use crate::stack::Dialect;
 use crate::websocket::handshake;
 
 /// What a request that is no upgrade is answered by.
@@ -47,7 +48,12 @@ impl Connection {
         if handshake::is_asked(head) {
             return self.open(turn, head, out);
         }
-        match Route::of(head.path) {
+        let route = Route::of(head.path);
+        let asks = if route == Route::Json { Dialect::Json } else { Dialect::Http };
+        match route {
+            Route::Json | Route::Adapter if !turn.server.listeners.answers(&self.peer, asks) => {
+                self.answer(HttpResponse::text(StatusCode::FORBIDDEN, NOT_SPOKEN));
+            }
             Route::WebSocket => {
                 let why = "here only WebSockets are; ask with Upgrade: websocket";
                 let answer = HttpResponse::text(StatusCode::UPGRADE_REQUIRED, why);
@@ -70,7 +76,7 @@ impl Connection {
         };
         let authorization = request.authorization.take().map(Zeroizing::new);
         if let Some(auth) = json::body_auth(&request) {
-            let decision = turn.server.config.users.decide(&self.peer, &auth.proof());
+            let decision = turn.decide(&self.peer, &auth.proof());
             return match decision {
                 Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
                 Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
@@ -81,16 +87,24 @@ impl Connection {
             return self.identified(turn, request, None);
         };
         let is_anonymous = matches!(credentials, Credentials::None);
-        if is_anonymous && !is_own_name(&self.peer, &request.host) {
+        if is_anonymous && !self.is_meant(turn, &request) {
             return self.ask(turn, request);
         }
-        match turn.server.config.users.decide(&self.peer, &credentials.auth()) {
+        match turn.decide(&self.peer, &credentials.auth()) {
             Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
             Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
             // Whoever says nothing may still be told something.
             _ if is_anonymous => self.ask(turn, request),
             _ => self.identified(turn, request, None),
         }
+    }
+
+    /// Whether whoever asks without credentials means what the connection alone says of him: that he is on
+    /// this machine, or has a certificate. A browser lends both to any page.
+    fn is_meant(&self, turn: &Turn<'_>, request: &HttpRequest) -> bool {
+        let (origins, origin) = (&turn.server.config.http.origins, request.header("origin"));
+        is_own_name(&self.peer, &request.host)
+            && (!turn.is_proved() || origins.allow(&self.peer, origin, &request.host))
     }
 
     /// It is known who asks; nothing: what it says of itself is wrong.
