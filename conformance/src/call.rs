@@ -335,6 +335,37 @@ pub enum Call {
         before: Option<u64>,
         limit: Option<u64>,
     },
+    OpenTunnel {
+        id: u64,
+        target: String,
+    },
+    AcceptTunnel {
+        id: u64,
+    },
+    RefuseTunnel {
+        id: u64,
+        status: Value,
+        #[serde(default)]
+        reason: String,
+    },
+    WriteTunnel {
+        id: u64,
+        payload: String,
+    },
+    EndTunnel {
+        id: u64,
+    },
+    ConsumeTunnel {
+        id: u64,
+        octets: u64,
+    },
+    ResetTunnel {
+        id: u64,
+        code: u64,
+    },
+    ReleaseTunnel {
+        id: u64,
+    },
 }
 
 impl Call {

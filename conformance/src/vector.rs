@@ -77,6 +77,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "subscriptions",
     "timing",
     "topics",
+    "tunnels",
     "types",
     "websocket",
 ];
@@ -189,6 +190,8 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
+    /// The window of each tunnel (§5.8).
+    pub tunnel_window: Option<u32>,
     /// PRX1: the result with which a server answers on success (PRX-13).
     pub success: Option<u8>,
     /// The users of a service and their passwords; with some, nobody else may come.

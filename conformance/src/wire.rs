@@ -17,7 +17,7 @@ pub(crate) const REQUEST: u8 = 14;
 pub(crate) const RESPONSE: u8 = 15;
 
 /// The frames' names, by number (SPEC §3).
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 31] = [
     "HELLO",
     "WELCOME",
     "AUTH",
@@ -45,6 +45,10 @@ const KINDS: [&str; 27] = [
     "RETAIN",
     "RETAINED",
     "JOINED",
+    "TUNNEL",
+    "DATA",
+    "WINDOW",
+    "RESET",
 ];
 
 /// The close codes' names, by number (SPEC §9).
@@ -80,7 +84,7 @@ const CODES: [&str; 28] = [
 ];
 
 /// The statuses' names, by number (SPEC §5.3).
-const STATUSES: [&str; 13] = [
+const STATUSES: [&str; 14] = [
     "OK",
     "NOT_AUTHORIZED",
     "INVALID",
@@ -94,6 +98,7 @@ const STATUSES: [&str; 13] = [
     "BUSY",
     "REJECTED",
     "DRAINING",
+    "UNREACHABLE",
 ];
 
 fn number(names: &[&str], name: &str) -> Option<u64> {

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, clients that stay connected |
 //! | hub | [`hub`] (feature `alloc`), with [`plugin`]: what is added to one |
-//! | access | [`access`]: who may do what |
+//! | access | [`access`]: who may do what; [`relay`] (feature `alloc`): where tunnels may lead |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
 //! | layers | [`http`] 1.1, [`websocket`] and the [`proxy`] protocol: what lies between a transport and a dialect |
@@ -44,6 +44,8 @@ mod layers;
 mod parts;
 #[cfg(feature = "alloc")]
 pub mod plugin;
+#[cfg(feature = "alloc")]
+pub mod relay;
 pub mod stack;
 
 #[cfg(feature = "alloc")]

@@ -29,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("client_websocket", targets::client_websocket),
     ("mqtt_codec", targets::mqtt_codec),
     ("mqtt_pair", targets::mqtt_pair),
+    ("tunnels", targets::tunnels),
     ("websocket", targets::websocket),
     ("websocket_pair", targets::websocket_pair),
 ];

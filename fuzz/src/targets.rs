@@ -12,6 +12,7 @@ mod pair;
 mod prx1;
 mod server;
 mod session;
+mod tunnels;
 mod websocket;
 mod websocket_pair;
 
@@ -27,5 +28,6 @@ pub use pair::session_pair;
 pub use prx1::prx1;
 pub use server::server;
 pub use session::{session_client, session_server};
+pub use tunnels::tunnels;
 pub use websocket::websocket;
 pub use websocket_pair::websocket_pair;

@@ -12,7 +12,7 @@ use async_std::io::{Read, Write};
 use async_std::net::{TcpListener, TcpStream};
 use async_std::os::unix::net::{UnixListener, UnixStream};
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, abort_socket, clock};
 
 pub use bowline_driver::client::{
     self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
@@ -135,6 +135,12 @@ impl Transport for Stream {
             Self::Tcp(s) => s.shutdown(Shutdown::Write),
             Self::Unix(s) => s.shutdown(Shutdown::Write),
         })
+    }
+
+    fn abort(&mut self) {
+        if let Self::Tcp(s) = self {
+            abort_socket(&*s);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client whose calls block.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use bowline_driver::client::{
     RoomEvent, RoomPlace, RoomPublish, SubscribeOptions,
 };
 use bowline_driver::handler::{Call, IntoReply};
-use bowline_driver::{Runtime, Timer, clock};
+use bowline_driver::{Runtime, Timer, Transport, clock};
 use bytes::Bytes;
 
 use crate::runtime::Threads;
@@ -109,6 +110,15 @@ impl Client {
     /// See [`Error`].
     pub fn subscribe_with(&self, filter: &str, options: SubscribeOptions) -> Result<Subscription, Error> {
         block_on(self.0.subscribe(filter, options)).map(Subscription)
+    }
+
+    /// Connects to `target` through the server; see [`bowline_driver::client::Client::tunnel`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn tunnel(&self, target: &str) -> Result<Tunnel, Error> {
+        block_on(self.0.tunnel(target)).map(Tunnel)
     }
 
     /// Enters the room `name`, and stays in it over all connections to come.
@@ -210,6 +220,44 @@ macro_rules! waiting {
 waiting! {
     /// The messages of one subscription. Dropping it ends the subscription.
     Subscription(client::Subscription<Threads>) gives Message
+}
+
+/// A connection to a target, through a server that relays. Dropped, what was written is still sent, and
+/// then the end.
+#[derive(Debug)]
+pub struct Tunnel(client::Tunnel<Threads>);
+
+impl Tunnel {
+    /// Ends this direction; the other one goes on.
+    ///
+    /// # Errors
+    ///
+    /// The tunnel is broken.
+    pub fn shutdown(&mut self) -> io::Result<()> {
+        block_on(poll_fn(|cx| self.0.poll_shutdown(cx)))
+    }
+}
+
+impl io::Read for Tunnel {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if to.is_empty() {
+            return Ok(0);
+        }
+        block_on(poll_fn(|cx| self.0.poll_read(cx, to)))
+    }
+}
+
+impl io::Write for Tunnel {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        if from.is_empty() {
+            return Ok(0);
+        }
+        block_on(poll_fn(|cx| self.0.poll_write_vectored(cx, &[io::IoSlice::new(from)])))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 waiting! {

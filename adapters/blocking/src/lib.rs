@@ -36,7 +36,7 @@ pub use bowline_driver::client::{
 };
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{ServerConfig, ServerEvent, StartError};
-pub use client::{Client, Events, Responses, Room, Subscription};
+pub use client::{Client, Events, Responses, Room, Subscription, Tunnel};
 pub use runtime::{Incoming, Stream, Threads};
 pub use server::{Builder, Server};
 pub use thread::{ThreadTimer, block_on};

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use bowline_driver::client::CONNECT_TIMEOUT;
-use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Transport};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Transport, abort_socket};
 use rustix::event::PollFlags;
 
 use crate::thread::{Socket, ThreadTimer, attempt, block_on, wait_for};
@@ -143,6 +143,12 @@ impl Transport for Stream {
             Kind::Tcp(s) => s.shutdown(Shutdown::Write),
             Kind::Unix(s) => s.shutdown(Shutdown::Write),
         })
+    }
+
+    fn abort(&mut self) {
+        if let Kind::Tcp(s) = &self.kind {
+            abort_socket(&**s);
+        }
     }
 }
 

@@ -54,6 +54,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Store(args) => store::run(&args),
         Command::Serve(args) => drive(wide()?, serve::run(args)),
         Command::Bench(args) => drive(wide()?, bench::run(args)),
+        Command::Relay(args) => drive(wide()?, serve::relay(args)),
+        Command::Tunnel(args) => drive(narrow()?, client::tunnel::run(args)),
         Command::Pub(args) => drive(narrow()?, client::publish::run(args)),
         Command::Sub(args) => drive(narrow()?, client::subscribe::run(args)),
         Command::Req(args) => drive(narrow()?, client::request::run(args)),

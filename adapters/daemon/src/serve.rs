@@ -5,8 +5,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::auth;
-use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Listen, Origin, PORT};
+use crate::cli::{Endpoint, RelayArgs, ServeArgs};
+use crate::config::{self, Auth, Config, Console, Listen, Origin, PORT, Relay};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
@@ -15,6 +15,11 @@ use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
 const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// Serves as a relay above all.
+pub(crate) async fn relay(args: RelayArgs) -> Result<(), Failure> {
+    run(ServeArgs { is_relay: true, ..args.serve }).await
+}
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -80,6 +85,7 @@ struct Reloads {
     /// Where it listens.
     listen: Vec<Listen>,
     summary: auth::Summary,
+    relay: Relay,
 }
 
 impl Reloads {
@@ -87,7 +93,8 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        Self { args, fixed: fixed(config), listen: config.listen.clone(), summary: auth.summary.clone() }
+        let (listen, relay) = (config.listen.clone(), config.relay.clone());
+        Self { args, fixed: fixed(config), listen, summary: auth.summary.clone(), relay }
     }
 
     /// Takes over what is written now; what is wrong changes nothing.
@@ -113,9 +120,13 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        let changes = self.summary.changes(&auth.summary);
+        let mut changes = self.summary.changes(&auth.summary);
+        if config.relay != self.relay {
+            changes.push("what is relayed".to_owned());
+            self.relay = config.relay.clone();
+        }
         self.summary = auth.summary.clone();
-        server.reload(auth);
+        server.reload(auth, &config.relay);
         match server.reload_plugins(&config.plugin) {
             Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
             Ok(false) => {}
@@ -140,7 +151,13 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), listen: Vec::new(), plugin: Vec::new(), ..config.clone() }
+    Config {
+        auth: Auth::default(),
+        listen: Vec::new(),
+        plugin: Vec::new(),
+        relay: Relay::default(),
+        ..config.clone()
+    }
 }
 
 /// The signals that are taken.

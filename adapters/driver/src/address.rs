@@ -280,6 +280,15 @@ pub(crate) fn remove_stale_socket(path: &std::path::Path) {
     }
 }
 
+/// Has a socket of TCP be reset when it is closed, so that its peer does not take what it got for all
+/// there was: what a runtime does in [`Transport::abort`](crate::Transport::abort). A Unix socket has no
+/// such thing; its peer sees an end.
+#[cfg(unix)]
+pub fn abort_socket(socket: impl std::os::fd::AsFd) {
+    // Where it fails, the peer sees an end.
+    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,6 +65,10 @@ impl Transport for Box<dyn Transport> {
         (**self).poll_shutdown(cx)
     }
 
+    fn abort(&mut self) {
+        (**self).abort();
+    }
+
     fn secured(&mut self) -> Option<Secured> {
         (**self).secured()
     }
@@ -102,6 +106,13 @@ impl<T: Transport> Transport for Layered<T> {
         match self {
             Self::Plain(t) => t.poll_shutdown(cx),
             Self::Secured(t) => t.poll_shutdown(cx),
+        }
+    }
+
+    fn abort(&mut self) {
+        match self {
+            Self::Plain(t) => t.abort(),
+            Self::Secured(t) => t.abort(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`mqtt`]: the same for MQTT.
 //! - [`session`]: a session of your own, without a hub.
 //! - [`store`]: where a server keeps what outlives it.
+//! - [`Splice`]: two transports joined, as a relay joins them.
 //! - [`Runtime`]: what a runtime has to offer. Each runtime's own crate (`bowline-tokio`,
 //!   `bowline-smol`, `bowline-async-std`, `bowline-blocking`) is an implementation of it and names
 //!   for the types here; use those.
@@ -27,8 +28,11 @@ mod runtime;
 pub mod server;
 pub mod session;
 mod socket;
+mod splice;
 pub mod store;
 
+#[cfg(unix)]
+pub use address::abort_socket;
 pub use address::{
     Address, AddressError, DEFAULT_PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
 };
@@ -39,3 +43,4 @@ pub use layer::{Acceptor, Connector};
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
 pub use socket::{ListeningSocket, SocketOptions};
+pub use splice::Splice;

@@ -47,6 +47,10 @@ pub trait Transport: Send + Unpin {
     /// The connection is broken.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Has the peer see, when this is dropped, that the stream was broken off and not ended; nothing is to
+    /// be written or read any more. Default: nothing, for what cannot tell one from the other.
+    fn abort(&mut self) {}
+
     /// What this layer has proved of the peer, once its handshake is done. Asked when the first octets
     /// come, and given away: a second call says nothing.
     fn secured(&mut self) -> Option<Secured> {

@@ -41,7 +41,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, abort_socket, clock};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -185,6 +185,12 @@ impl Transport for Stream {
             Socket::Tcp(s) => s.get_ref().shutdown(Shutdown::Write),
             Socket::Unix(s) => s.get_ref().shutdown(Shutdown::Write),
         })
+    }
+
+    fn abort(&mut self) {
+        if let Socket::Tcp(s) = &self.socket {
+            abort_socket(s.get_ref());
+        }
     }
 }
 

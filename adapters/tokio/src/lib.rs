@@ -37,7 +37,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, abort_socket, clock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
@@ -60,6 +60,9 @@ pub type Subscription = client::Subscription<Tokio>;
 
 /// A room that a client is in.
 pub type Room = client::Room<Tokio>;
+
+mod tunnel;
+pub use tunnel::TunnelStream;
 
 /// An MQTT client on tokio, of any broker.
 ///
@@ -164,6 +167,12 @@ impl Transport for Stream {
         match self {
             Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+
+    fn abort(&mut self) {
+        if let Self::Tcp(s) = self {
+            abort_socket(&*s);
         }
     }
 }

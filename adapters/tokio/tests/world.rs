@@ -1,7 +1,7 @@
 //! The story that all adapters tell, on tokio.
 
 use bowline_tokio::Tokio;
-use bowline_world::{DISPATCH_LOG, LOG, dispatch_story, story, story_over_websocket};
+use bowline_world::{DISPATCH_LOG, LOG, RELAY_LOG, dispatch_story, relay_story, story, story_over_websocket};
 
 #[tokio::test]
 async fn on_one_thread() {
@@ -21,4 +21,14 @@ async fn over_websocket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_by_type() {
     assert_eq!(dispatch_story(Tokio).await, DISPATCH_LOG);
+}
+
+#[tokio::test]
+async fn a_relay() {
+    assert_eq!(relay_story(Tokio).await, RELAY_LOG);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_on_many_threads() {
+    assert_eq!(relay_story(Tokio).await, RELAY_LOG);
 }

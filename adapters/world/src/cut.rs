@@ -131,4 +131,8 @@ impl<T: Transport> Transport for Line<T> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_shutdown(cx)
     }
+
+    fn abort(&mut self) {
+        self.stream.abort();
+    }
 }

@@ -6,6 +6,7 @@
 
 mod cut;
 mod dispatch;
+mod relay;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use bowline_driver::server::Server;
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
+pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.
 pub const LOG: &str = include_str!("story.log");

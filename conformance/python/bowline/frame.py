@@ -16,9 +16,10 @@ _MESSAGE_LIKE = (Kind.PUBLISH, Kind.MESSAGE, Kind.RETAIN, Kind.RETAINED, Kind.RE
 ALLOWED_FLAGS: dict[int, int] = {kind: 0 for kind in Kind}
 ALLOWED_FLAGS |= {kind: FLAG_1 | PROPS for kind in _MESSAGE_LIKE}
 ALLOWED_FLAGS |= {Kind.OFFER: PROPS, Kind.SETTLE: FLAG_1, Kind.JOIN: FLAG_1, Kind.PRESENCE: FLAG_1, Kind.JOINED: FLAG_1}
+ALLOWED_FLAGS |= {Kind.DATA: FLAG_1}
 """FRM-4: the flags that the table of §3 gives."""
 
-CLIENT_ONLY = frozenset({Kind.HELLO, Kind.TAKE, Kind.JOIN, Kind.LEAVE, Kind.HISTORY})
+CLIENT_ONLY = frozenset({Kind.HELLO, Kind.TAKE, Kind.JOIN, Kind.LEAVE, Kind.HISTORY, Kind.TUNNEL})
 SERVER_ONLY = frozenset({Kind.WELCOME, Kind.JOINED})
 CREDITED = frozenset({*_MESSAGE_LIKE, Kind.OFFER})
 """SPEC §7: the kinds whose size is counted."""

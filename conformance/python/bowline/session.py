@@ -45,6 +45,7 @@ FEATURE_OF = {
     Kind.OFFER: Feature.QUEUES, Kind.TAKE: Feature.QUEUES, Kind.SETTLE: Feature.QUEUES, Kind.JOIN: Feature.ROOMS,
     Kind.LEAVE: Feature.ROOMS, Kind.JOINED: Feature.ROOMS, Kind.PRESENCE: Feature.PRESENCE,
     Kind.HISTORY: Feature.HISTORY, Kind.RETAIN: Feature.RETAINED, Kind.RETAINED: Feature.RETAINED,
+    Kind.TUNNEL: Feature.RELAY, Kind.DATA: Feature.RELAY, Kind.WINDOW: Feature.RELAY, Kind.RESET: Feature.RELAY,
 }  # fmt: skip
 """SPEC §4.1."""
 

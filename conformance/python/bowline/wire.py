@@ -53,6 +53,10 @@ class Kind(IntEnum):
     RETAIN = 24
     RETAINED = 25
     JOINED = 26
+    TUNNEL = 27
+    DATA = 28
+    WINDOW = 29
+    RESET = 30
 
 
 class Code(IntEnum):
@@ -112,6 +116,7 @@ class Status(IntEnum):
     BUSY = 10
     REJECTED = 11
     DRAINING = 12
+    UNREACHABLE = 13
 
 
 class Feature(IntEnum):
@@ -124,6 +129,8 @@ class Feature(IntEnum):
     LZ4 = 16
     ZSTD = 32
     RETAINED = 256
+    RELAY = 512
+    """Known, and not offered: there are no tunnels here."""
 
 
 KNOWN_FEATURES = sum(Feature)

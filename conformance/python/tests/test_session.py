@@ -99,7 +99,7 @@ class Alone(unittest.TestCase):
 
     def test_faults_of_the_head(self) -> None:
         for head, code in (
-            (27 << 2, Code.UNKNOWN_KIND), (31 << 2 | 3, Code.UNKNOWN_KIND), (Kind.ACK << 2 | 1, Code.RESERVED_BITS),
+            (27 << 2, Code.UNSUPPORTED), (31 << 2, Code.UNKNOWN_KIND), (31 << 2 | 3, Code.UNKNOWN_KIND), (Kind.ACK << 2 | 1, Code.RESERVED_BITS),
             (Kind.HELLO << 2, Code.UNEXPECTED_FRAME), (Kind.WELCOME << 2, Code.UNEXPECTED_FRAME),
             (Kind.AUTH << 2, Code.UNEXPECTED_FRAME), (Kind.OFFER << 2, Code.UNSUPPORTED),
             (Kind.OFFER << 2 | 1, Code.RESERVED_BITS), (Kind.JOIN << 2, Code.UNSUPPORTED),

@@ -2,7 +2,7 @@
 
 use bowline_core::buf::GrowingRecvBuf;
 use bowline_core::scram::{self, ScramClient};
-use bowline_core::session::{Config, Event, Fault, Features, Session, Transport};
+use bowline_core::session::{Config, Event, Fault, Features, Session, Transport, Tunnels};
 use bowline_core::time::{Deadline, Instant};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::vector::{EntropyScript, Fin, Role, Vector};
 
 mod calls;
 mod events;
+mod tunnels;
 
 /// One session machine and its scripted application.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ struct Bowline {
     entropy: EntropyScript,
     /// What the client says that it received of the session that it resumes.
     hello_received: Option<u64>,
+    tunnels: Tunnels,
 }
 
 /// The machine that `vector` is about, and the largest frame that it takes, with its head.
@@ -37,6 +39,7 @@ pub(super) fn machine(vector: &Vector) -> (Box<dyn Machine>, usize) {
         scram: None,
         entropy: vector.entropy.clone(),
         hello_received: None,
+        tunnels: tunnels::new(vector),
     };
     (Box::new(machine), (config.limits.max_frame as usize).max(8192) + 16)
 }
@@ -46,6 +49,14 @@ impl Machine for Bowline {
         let Some(session) = &mut self.session else { return false };
         let Some(event) = session.recv(now, received) else { return false };
         let step = match (&event, &mut self.scram) {
+            (Event::Tunnel(frame), _) => match tunnels::receive(&mut self.tunnels, frame, output) {
+                Ok(()) => return true,
+                Err(fault) => Step::Fail(fault),
+            },
+            (Event::Result(outcome), _) => {
+                tunnels::answered(&mut self.tunnels, outcome);
+                Step::Tell
+            }
             (Event::Hello(hello), _) => {
                 self.hello_received = hello.resume.map(|(_, _, received)| received);
                 Step::Tell
@@ -53,7 +64,7 @@ impl Machine for Bowline {
             (Event::Auth(data), Some(scram)) => prove(scram, data),
             (Event::Welcome(welcome), Some(scram)) => match scram.handle_server_final(welcome.auth) {
                 Ok(()) => Step::Tell,
-                Err(_) => Step::Fail,
+                Err(_) => Step::Fail(Fault::AuthFailed),
             },
             _ => Step::Tell,
         };
@@ -61,8 +72,8 @@ impl Machine for Bowline {
             Step::Tell => output.events.push(events::describe(&event)),
             // Whatever does not let it be sent shows in the vector.
             Step::Send(data) => drop(session.authenticate(now, output, &data)),
-            Step::Fail => {
-                let closed = session.close_with_fault(now, Fault::AuthFailed);
+            Step::Fail(fault) => {
+                let closed = session.close_with_fault(now, fault);
                 output.events.extend(closed.as_ref().map(events::describe));
             }
         }
@@ -91,7 +102,12 @@ impl Machine for Bowline {
     }
 
     fn poll_transmit(&mut self, now: Instant, output: &mut Output) -> Fin {
-        match self.session.as_mut().map(|s| s.poll_transmit(now, output)) {
+        let transport = self.session.as_mut().map(|session| {
+            let transport = session.poll_transmit(now, output);
+            self.tunnels.transmit(now, session, output);
+            transport
+        });
+        match transport {
             None | Some(Transport::Open) => Fin::Open,
             Some(Transport::Shut) => Fin::Shut,
             Some(Transport::Drop | Transport::Abort) => Fin::Drop,
@@ -109,15 +125,15 @@ enum Step {
     Tell,
     /// The exchange goes on.
     Send(Vec<u8>),
-    /// The server has proved nothing (AUT-3).
-    Fail,
+    /// The peer broke a rule that the session does not see, or has proved nothing (AUT-3).
+    Fail(Fault),
 }
 
 fn prove(scram: &mut ScramClient, data: &[u8]) -> Step {
     let mut memory = [0; scram::MAX_MESSAGE];
     match scram.handle_server_first(data, &mut memory) {
         Ok(n) => Step::Send(memory[..n].to_vec()),
-        Err(_) => Step::Fail,
+        Err(_) => Step::Fail(Fault::AuthFailed),
     }
 }
 

@@ -19,7 +19,7 @@
 //! A rule's topics are patterns: filters as in MQTT, so `+` is one level, `#` any number, and
 //! neither, in front, is a topic that begins with `$`. A rule without topics is about all.
 //!
-//! **Publishing, requests, queues** are about one topic: a rule matches where a pattern of it does.
+//! **Publishing, requests, queues, tunnels** are about one topic (of a tunnel its target): a rule matches where a pattern of it does.
 //!
 //! **Subscribing and serving** are about all topics of a filter at once:
 //!
@@ -120,12 +120,15 @@ pub enum Action {
     Request,
     /// Make, empty or end a queue, or put something into it: the subject is its name, a topic.
     Queue,
+    /// Open a tunnel: the subject is its target, as the client wrote it. Whether the relay connects there
+    /// at all is decided before.
+    Relay,
 }
 
 impl Action {
     /// All of them.
     pub const ALL: [Self; Actions::COUNT] =
-        [Self::Connect, Self::Publish, Self::Subscribe, Self::Serve, Self::Request, Self::Queue];
+        [Self::Connect, Self::Publish, Self::Subscribe, Self::Serve, Self::Request, Self::Queue, Self::Relay];
 }
 
 /// A set of actions.
@@ -141,7 +144,7 @@ pub struct Actions(u8);
 
 impl Actions {
     /// How many actions there are.
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 7;
     /// Every action.
     pub const ALL: Self = Self((1 << Self::COUNT) - 1);
 

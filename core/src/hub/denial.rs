@@ -61,6 +61,16 @@ impl Hub {
         Ok(())
     }
 
+    /// Asks the access rules for a session, about what is not the hub's own; a denial is counted and told.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAuthorized`], or there is no such session.
+    pub fn authorize(&mut self, session: SessionKey, action: Action, subject: &str) -> Result<(), Refusal> {
+        let index = self.sessions.find(session)?;
+        self.allow(index, action, || subject)
+    }
+
     pub(super) fn allow<'a>(
         &mut self,
         index: u32,

@@ -254,6 +254,7 @@ impl Hub {
             Action::Serve => Ask::Serve(subject),
             Action::Request => Ask::Request(subject),
             Action::Queue => Ask::Queue(subject),
+            Action::Relay => Ask::Relay(subject),
             Action::Connect => return,
         };
         self.tell_denied(index, &ask, "the access rules do not allow it");

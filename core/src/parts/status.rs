@@ -39,12 +39,14 @@ pub enum Status {
     Rejected,
     /// The receiver goes away and takes no new work.
     Draining,
-    /// Any other number: 13 to 63 are not assigned, from 64 on they are the application's.
+    /// What was asked for cannot be reached.
+    Unreachable,
+    /// Any other number: 14 to 63 are not assigned, from 64 on they are the application's.
     Other(u64),
 }
 
 /// The assigned ones, by number.
-const ASSIGNED: [Status; 13] = [
+const ASSIGNED: [Status; 14] = [
     Status::Ok,
     Status::NotAuthorized,
     Status::Invalid,
@@ -58,6 +60,7 @@ const ASSIGNED: [Status; 13] = [
     Status::Busy,
     Status::Rejected,
     Status::Draining,
+    Status::Unreachable,
 ];
 
 impl Status {
@@ -87,6 +90,7 @@ impl Status {
             Self::Busy => 10,
             Self::Rejected => 11,
             Self::Draining => 12,
+            Self::Unreachable => 13,
             Self::Other(code) => code,
         }
     }
@@ -108,6 +112,7 @@ impl Status {
             Self::Busy => "BUSY",
             Self::Rejected => "REJECTED",
             Self::Draining => "DRAINING",
+            Self::Unreachable => "UNREACHABLE",
             Self::Other(_) => return None,
         })
     }
@@ -128,6 +133,6 @@ mod tests {
         for code in (0..200).chain([u64::MAX]) {
             assert_eq!(Status::from_code(code).code(), code);
         }
-        assert!((13..200).all(|code| matches!(Status::from_code(code), Status::Other(_))));
+        assert!((14..200).all(|code| matches!(Status::from_code(code), Status::Other(_))));
     }
 }

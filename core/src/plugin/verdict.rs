@@ -151,6 +151,8 @@ pub enum Ask<'a> {
     Request(&'a str),
     /// To use this queue: only in [`denied`](super::Plugin::denied).
     Queue(&'a str),
+    /// To be connected to this target: only in [`denied`](super::Plugin::denied).
+    Relay(&'a str),
 }
 
 impl<'a> Ask<'a> {
@@ -160,6 +162,7 @@ impl<'a> Ask<'a> {
         match *self {
             Self::Subscribe(subject)
             | Self::Serve(subject)
+            | Self::Relay(subject)
             | Self::Join(subject)
             | Self::Publish(subject)
             | Self::Request(subject)
@@ -167,7 +170,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// In a word: `subscribe`, `serve`, `join`, `publish`, `request`, `queue`.
+    /// In a word: `subscribe`, `serve`, `join`, `publish`, `request`, `queue`, `relay`.
     #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
@@ -177,6 +180,7 @@ impl<'a> Ask<'a> {
             Self::Publish(_) => "publish",
             Self::Request(_) => "request",
             Self::Queue(_) => "queue",
+            Self::Relay(_) => "relay",
         }
     }
 }

@@ -80,6 +80,7 @@ impl Answer<'_> {
             Action::Subscribe => format!("subscribe to {}", self.subject),
             Action::Serve => format!("serve requests to {}", self.subject),
             Action::Request => format!("send requests to {}", self.subject),
+            Action::Relay => format!("open tunnels to {}", self.subject),
             _ => format!("use the queue {}", self.subject),
         };
         format!("{user} {may} {what}")

@@ -70,6 +70,7 @@ enum Verb {
     Serve,
     Request,
     Queue,
+    Relay,
     All,
 }
 
@@ -244,6 +245,7 @@ fn action(verb: Verb) -> Option<Action> {
         Verb::Serve => Action::Serve,
         Verb::Request => Action::Request,
         Verb::Queue => Action::Queue,
+        Verb::Relay => Action::Relay,
         Verb::All => return None,
     })
 }
@@ -397,7 +399,7 @@ group = "admins"
             ),
             (
                 "[[rule]]\nallow = [\"publish\", \"read\"]",
-                "2:21: rule[0].allow[1]: `read` is not allowed; use connect, publish, subscribe, serve, request, queue or all",
+                "2:21: rule[0].allow[1]: `read` is not allowed; use connect, publish, subscribe, serve, request, queue, relay or all",
             ),
             ("[[rule]]\nallow = 1", "2:1: rule[0].allow: it must be text in quotes, or a list of such"),
             (

@@ -105,6 +105,7 @@ pub(crate) enum Verb {
     Serve,
     Request,
     Queue,
+    Relay,
 }
 
 impl Verb {
@@ -116,6 +117,7 @@ impl Verb {
             Self::Serve => Action::Serve,
             Self::Request => Action::Request,
             Self::Queue => Action::Queue,
+            Self::Relay => Action::Relay,
         }
     }
 }

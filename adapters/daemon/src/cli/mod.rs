@@ -7,6 +7,7 @@ mod connect;
 mod endpoint;
 mod mqtt;
 mod publish;
+mod relay;
 mod request;
 mod room;
 mod serve;
@@ -25,6 +26,7 @@ pub(crate) use connect::{ConnectArgs, fields};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
 pub(crate) use publish::{Content, PubArgs};
+pub(crate) use relay::{RelayArgs, TunnelArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};
 pub(crate) use room::RoomArgs;
 pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
@@ -57,6 +59,8 @@ Examples:
   bowline room lobby                     chat in a room
   bowline reply time --exec 'date'       answer requests
   bowline req time                       ask
+  bowline relay --allow localhost:8080   let clients reach a web server on this machine
+  bowline tunnel -L 8080 localhost:8080  ... from another
   bowline sub ws://host:7790/ 'demo/#'   over a WebSocket; so all of them
   bowline pub --mqtt -t a -m b           MQTT, with mosquitto_pub's flags";
 
@@ -97,6 +101,10 @@ pub(crate) enum Command {
     Reply(ReplyArgs),
     /// Take part in a room: print what is said there, send lines
     Room(RoomArgs),
+    /// Connect clients to targets that are allowed, and to no others
+    Relay(RelayArgs),
+    /// Reach a target through a server that relays
+    Tunnel(TunnelArgs),
     /// Measure round trips to the server
     Ping(PingArgs),
     /// Put load on a server, and measure latency

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bowline_core::access::Network;
+use bowline_core::relay::TargetPattern;
 use clap::{Args, Subcommand};
 
 use super::{CheckAccessArgs, CheckUsersArgs};
@@ -53,6 +55,18 @@ pub(crate) struct ServeArgs {
     /// Keep what outlives the server in this directory
     #[arg(short, long, value_name = "DIR", conflicts_with = "memory")]
     pub(crate) data: Option<PathBuf>,
+
+    /// Relay to this target, such as db.internal:5432, *.example.org:443 or 10.0.0.0/8:22; may be repeated
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) allow: Vec<TargetPattern>,
+
+    /// Let names that are allowed lead into this network, though it is not public; may be repeated
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) names_reach: Vec<Network>,
+
+    /// It is a relay above all.
+    #[arg(skip)]
+    pub(crate) is_relay: bool,
 
     /// Keep nothing: retained messages, sessions and queues end with the server
     #[arg(long)]

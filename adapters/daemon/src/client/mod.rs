@@ -11,6 +11,7 @@ pub(crate) mod request;
 pub(crate) mod room;
 pub(crate) mod subscribe;
 mod template;
+pub(crate) mod tunnel;
 
 use std::path::Path;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::complaint::{Complaint, explain};
 use super::origin::{Lines, Origin, Origins};
-use super::{Config, Listen, verify};
+use super::{Config, Listen, PORT, Written, verify};
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
 
@@ -53,6 +53,7 @@ pub(crate) fn load_with_flags(args: &ServeArgs) -> Result<Loaded, Failure> {
         loaded.config.store.memory = true;
         loaded.origins.set("store.memory", Origin::Flag { flag: "--memory" });
     }
+    allow(&mut loaded, args)?;
     if args.listen.is_empty() {
         return Ok(loaded);
     }
@@ -68,6 +69,37 @@ pub(crate) fn load_with_flags(args: &ServeArgs) -> Result<Loaded, Failure> {
     loaded.config.listen = listen.collect::<Result<_, _>>()?;
     loaded.origins.set("listen", Origin::Flag { flag: "--listen" });
     Ok(loaded)
+}
+
+/// What the flags say of relaying. A relay that is only one listens on one port, and keeps nothing unless
+/// somebody said where.
+fn allow(loaded: &mut Loaded, args: &ServeArgs) -> Result<(), Failure> {
+    let Loaded { config, origins } = loaded;
+    if !args.allow.is_empty() {
+        config.relay.allow.extend(args.allow.iter().cloned().map(Written));
+        origins.set("relay.allow", Origin::Flag { flag: "--allow" });
+    }
+    if !args.names_reach.is_empty() {
+        config.relay.names_reach.extend(args.names_reach.iter().copied().map(Written));
+        origins.set("relay.names_reach", Origin::Flag { flag: "--names-reach" });
+    }
+    if !args.is_relay {
+        return Ok(());
+    }
+    if config.relay.allow.is_empty() {
+        return Err(Failure::usage(
+            "a relay connects to what it is allowed, and that is nothing yet: say --allow HOST:PORT, or relay.allow in \
+             the configuration",
+        ));
+    }
+    if matches!(origins.source("listen[0].tcp"), Origin::Default) {
+        config.listen.retain(|listen| listen.tcp.is_some_and(|tcp| tcp.port() == PORT));
+    }
+    let nobody_said = |key| matches!(origins.source(key), Origin::Default);
+    if nobody_said("store.path") && nobody_said("store.memory") && args.data.is_none() {
+        config.store.memory = true;
+    }
+    Ok(())
 }
 
 fn read_file(path: &Path) -> Result<String, Failure> {

@@ -7,6 +7,7 @@ mod listen;
 mod load;
 mod origin;
 pub(crate) mod plugins;
+mod relay;
 pub(crate) mod report;
 mod value;
 mod verify;
@@ -22,6 +23,7 @@ pub(crate) use complaint::Complaint;
 pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
+pub(crate) use relay::{Relay, Written};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};
 
@@ -52,6 +54,7 @@ pub(crate) struct Config {
     /// What rooms are like; the first whose filter matches counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rooms: Vec<Room>,
+    pub(crate) relay: Relay,
     pub(crate) auth: Auth,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
@@ -397,6 +400,7 @@ impl Default for Config {
             store: Store::default(),
             history: vec![History::of_rooms()],
             rooms: Vec::new(),
+            relay: Relay::default(),
             auth: Auth::default(),
             drain: Drain::default(),
             log: Log::default(),

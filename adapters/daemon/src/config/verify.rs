@@ -13,7 +13,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::complaint::Complaint;
 use super::listen;
 use super::origin::Origins;
-use super::{Config, Json, Limits, Mqtt, Otlp, Size, Span, Store, WebSocket};
+use super::{Config, Json, Limits, Mqtt, Otlp, Relay, Size, Span, Store, WebSocket};
 
 /// No keepalive or drain is longer.
 const DAY: Span = Span::from_secs(86_400);
@@ -45,6 +45,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     store(&config.store, &mut check);
     history(config, &mut check);
     rooms(config, &mut check);
+    relay(&config.relay, &mut check);
     check.within("drain.deadline", &config.drain.deadline, &(Span::from_secs(0)..=DAY));
     check.within("drain.retry_after", &config.drain.retry_after, &(Span::from_secs(0)..=DAY));
     check.within("drain.retry_spread", &config.drain.retry_spread, &(Span::from_secs(0)..=DAY));
@@ -81,6 +82,16 @@ fn hosts(hosts: &[String], check: &mut Check<'_>) {
             );
         }
     }
+}
+
+fn relay(relay: &Relay, check: &mut Check<'_>) {
+    check.within("relay.tunnels", &relay.tunnels, &(1..=1_000_000));
+    check.within("relay.per_session", &relay.per_session, &(1..=1_000_000));
+    check.within("relay.window", &relay.window, &(Size(4 << 10)..=Size(16 << 20)));
+    let connecting = Span::from_millis(100)..=Span::from_secs(300);
+    check.within("relay.connect_timeout", &relay.connect_timeout, &connecting);
+    let idle = Span::from_secs(0)..=Span::from_secs(30 * 86_400);
+    check.within("relay.idle_timeout", &relay.idle_timeout, &idle);
 }
 
 fn websocket(websocket: &WebSocket, check: &mut Check<'_>) {

@@ -14,7 +14,7 @@ use bowline_driver::client::{
 };
 use bowline_driver::clock;
 use bowline_driver::handler::{Payload, Response, Topic};
-use bowline_tokio::Room;
+use bowline_tokio::{Room, Tokio};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -143,6 +143,11 @@ impl Client {
         Ok(Replies::One(Some(Box::pin(async move {
             client.request(Request { timeout: Some(timeout), ..Request::new(&topic, payload) }).await
         }))))
+    }
+
+    /// Reaches a target through the server.
+    pub(crate) async fn tunnel(&self, target: &str) -> Result<driver::Tunnel<Tokio>, Error> {
+        self.inner.tunnel(target).await
     }
 
     /// Serves requests; ready when the server has agreed.

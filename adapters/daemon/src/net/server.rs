@@ -25,7 +25,9 @@ use super::Address;
 use super::listen::{self, Activated};
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
+use crate::config::{
+    self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size,
+};
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
@@ -179,7 +181,8 @@ impl Server {
     }
 
     /// Other users and rules count from now on.
-    pub(crate) fn reload(&self, auth: auth::Loaded) {
+    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay) {
+        self.inner.set_relay(relay.options());
         self.inner.set_users(auth.users);
         match auth.rules {
             Some(rules) => self.inner.set_access(rules),
@@ -393,6 +396,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
             .then_some(ConnectionRate { per_second: limits.connection_rate, burst: limits.connection_burst }),
         max_strangers: limits.strangers,
         users,
+        relay: config.relay.options(),
     }
 }
 
@@ -520,6 +524,32 @@ fn log(event: &ServerEvent) {
             ?action,
             subject,
             "denied by the access rules; more of this action on this connection is only counted"
+        ),
+        ServerEvent::TunnelOpened { tunnel, identity, target, took } => info!(
+            connection = tunnel.connection().number(),
+            tunnel = tunnel.number(),
+            user = some(identity),
+            target,
+            connect_ms = took.as_millis() as u64,
+            "tunnel open"
+        ),
+        ServerEvent::TunnelClosed { tunnel, identity, target, octets: (sent, received), lasted } => info!(
+            connection = tunnel.connection().number(),
+            tunnel = tunnel.number(),
+            user = some(identity),
+            target,
+            sent,
+            received,
+            seconds = lasted.as_secs(),
+            "tunnel closed"
+        ),
+        ServerEvent::TunnelRefused { tunnel, identity, target, why } => warn!(
+            connection = tunnel.connection().number(),
+            tunnel = tunnel.number(),
+            user = some(identity),
+            target,
+            reason = why.label(),
+            "tunnel refused"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),
         ServerEvent::Traced(Traced {

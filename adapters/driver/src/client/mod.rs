@@ -8,6 +8,7 @@ mod room;
 mod serve;
 mod shared;
 mod subscription;
+mod tunnel;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -23,7 +24,7 @@ pub use bowline_core::endpoint::client::{
     ClientConfig, ClientError, ClientEvent, Compression, Credentials, DropReason, FieldError, JoinOptions,
     Message, Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure,
     RequestFields, RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions,
-    WebSocketError, WhenFull,
+    TunnelsConfig, WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
 pub use bowline_core::session::{Properties, Property};
@@ -36,6 +37,7 @@ use parking_lot::Mutex;
 pub use crate::handler::Response;
 pub use room::Room;
 pub use subscription::Subscription;
+pub use tunnel::{Through, Tunnel};
 
 use crate::handler::{self, Handler, Pattern, PatternError, Router, Tally};
 use crate::layer::Connector;
@@ -359,6 +361,24 @@ impl<R: Runtime> Client<R> {
     /// [`Error::Status`] where the server says no; [`Error::Refused`], [`Error::Closed`].
     pub async fn join(&self, name: &str, options: JoinOptions<'_>) -> Result<Room<R>, Error> {
         room::join(self, name, options).await
+    }
+
+    /// Connects to `target` through the server, which has to relay and to allow it: `host:port`,
+    /// `address:port` or `unix:/path`, as the server sees it. Ready when the target was reached.
+    ///
+    /// Without a connection it waits for one, for as long as the client tries. A tunnel ends with its
+    /// connection: reading and writing fail then, and a new one is to be asked for.
+    ///
+    /// Cancel safety: dropped before it is ready, the tunnel is taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Status`] where the server says no: `NotAuthorized` for a target that is not allowed,
+    /// `NoResponder` where nobody listens there, `NotFound`, `Unreachable`, `Timeout`, `Quota`,
+    /// `Unsupported` from a server that relays nothing; [`Error::Disconnected`], [`Error::Refused`],
+    /// [`Error::Closed`].
+    pub async fn tunnel(&self, target: &str) -> Result<Tunnel<R>, Error> {
+        tunnel::open(self, target).await
     }
 
     /// Asks one of those who serve the topic, and waits for the answer; an answer with a status

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bowline_core::endpoint::client::{
     Client as Machine, ClientEvent, IncomingRequest, Message, PublishId, Reason, RequestFailure,
-    RequestHandle, RequestId, RoomEvent, RoomId, SubscriptionId,
+    RequestHandle, RequestId, RoomEvent, RoomId, SubscriptionId, TunnelId,
 };
 use bowline_core::status::Status;
 use parking_lot::Mutex;
@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub(super) listeners: HashMap<u64, Slot<ClientEvent>>,
     pub(super) next_listener: u64,
     pub(super) direct: Slot<Message>,
+    /// Who waits for something to happen in a tunnel: one to read, one to write.
+    pub(super) tunnels: HashMap<TunnelId, Vec<Waker>>,
     pub(super) pings: Vec<Arc<Mutex<Slot<Duration>>>>,
     /// Who waits for room in the queue of outgoing messages.
     pub(super) crowd: Vec<Waker>,
@@ -74,6 +76,7 @@ impl Core {
             listeners: HashMap::new(),
             next_listener: 0,
             direct: Slot::default(),
+            tunnels: HashMap::new(),
             pings: Vec::new(),
             crowd: Vec::new(),
             closed: None,
@@ -92,6 +95,11 @@ impl link::Core for Core {
         while let Some(event) = self.machine.poll_event() {
             self.hand_out(event, wake);
         }
+        while let Some(id) = self.machine.poll_tunnel() {
+            if let Some(waiting) = self.tunnels.get_mut(&id) {
+                wake.append(waiting);
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -103,6 +111,14 @@ impl link::Core for Core {
 pub(super) type Shared = link::Shared<Core>;
 
 impl Core {
+    /// Wakes `waker` when something happens in a tunnel.
+    pub(super) fn await_tunnel(&mut self, id: TunnelId, waker: &Waker) {
+        let waiting = self.tunnels.entry(id).or_default();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
     fn hand_out(&mut self, event: ClientEvent, wake: &mut Vec<Waker>) {
         match event {
             ClientEvent::Message { subscription, message } => {

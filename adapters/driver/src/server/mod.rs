@@ -10,6 +10,7 @@ mod proxied;
 mod shared;
 mod storing;
 mod tasks;
+mod tunnels;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -28,11 +29,12 @@ pub use bowline_core::endpoint::server::{
 };
 pub use bowline_core::endpoint::server::{
     CompressionCounters, DialectCounters, HttpConfig, HttpRequest, HttpResponse, ListenerError, Origins,
-    Pinger, ServerCounters, Speaks,
+    Pinger, RelayConfig, ServerCounters, Speaks, TunnelCounters, TunnelKey, TunnelRefusal,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::plugin::{BadPlugin, Placement, Plugin};
+pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
 pub use plugins::Plugins;
@@ -183,6 +185,22 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn access(mut self, access: impl Access + Send + 'static) -> Self {
         self.access = Some(Box::new(access));
+        self
+    }
+
+    /// Relays: clients get tunnels to the targets that `relay` allows, and that the
+    /// [rules](Self::access) do not deny them. Default: nothing is relayed.
+    ///
+    /// ```
+    /// # use bowline_driver::{Runtime, server::{Allowed, Builder, RelayConfig}};
+    /// # fn with<R: Runtime>(builder: Builder<R>) -> Result<Builder<R>, Box<dyn std::error::Error>> {
+    /// let allowed = Allowed::new(["db.internal:5432".parse()?]).names_reach(["10.0.0.0/8".parse()?]);
+    /// Ok(builder.relay(RelayConfig { allowed, ..RelayConfig::default() }))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn relay(mut self, relay: RelayConfig) -> Self {
+        self.config.relay = relay;
         self
     }
 
@@ -358,6 +376,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         for opened in opened {
             server.enter(opened)?;
         }
+        server.runtime.spawn(tunnels::relay(server.runtime.clone(), Arc::clone(&server.shared)));
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
     }
@@ -466,6 +485,12 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn plugins(&self) -> Plugins<'_> {
         Plugins(&self.shared)
+    }
+
+    /// Sets what is relayed from now on. Tunnels that are there stay.
+    pub fn set_relay(&self, relay: RelayConfig) {
+        let old = self.shared.with(|core, _| core.machine.set_relay(relay));
+        drop(old);
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its

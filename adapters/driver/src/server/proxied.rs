@@ -87,6 +87,10 @@ impl<T: Transport> Transport for Introduced<T> {
         self.transport.poll_shutdown(cx)
     }
 
+    fn abort(&mut self) {
+        self.transport.abort();
+    }
+
     fn secured(&mut self) -> Option<Secured> {
         self.transport.secured()
     }

@@ -10,9 +10,10 @@ use std::task::Waker;
 
 use bowline_core::endpoint::server::{
     ConnectionKey, HttpRequest, HttpResponse, LocalKey, Peer, Refused, Server as Machine, ServerCounters,
-    ServerEvent, Verification, Verified,
+    ServerEvent, TunnelKey, TunnelWork, Verification, Verified,
 };
 use bowline_core::http::StatusCode;
+use bowline_core::relay::Target;
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
@@ -102,6 +103,11 @@ pub(super) struct Core {
     pub(super) phase: Phase,
     /// Until its last operations are stored.
     pub(super) storing: Option<Storing>,
+    /// Tunnels that have no task yet, and who begins those.
+    pub(super) dials: VecDeque<(TunnelKey, Target)>,
+    pub(super) dialer: Option<Waker>,
+    /// The tasks of tunnels.
+    pub(super) tunnels: HashMap<TunnelKey, Waker>,
 }
 
 impl Core {
@@ -131,6 +137,15 @@ impl Core {
         while let Some(key) = self.machine.poll_local_ready() {
             wake.extend(self.locals.get(&key).cloned());
         }
+        while let Some(work) = self.machine.poll_tunnel() {
+            match work {
+                TunnelWork::Connect(key, target) => {
+                    self.dials.push_back((key, target));
+                    wake.extend(self.dialer.take());
+                }
+                TunnelWork::Look(key) => wake.extend(self.tunnels.get(&key).cloned()),
+            }
+        }
         if let Some(deadline) = self.machine.poll_hub_timeout() {
             wake.extend(self.arm(deadline.at));
         }
@@ -138,6 +153,11 @@ impl Core {
             storing.rouse(self.machine.hub().issued(), wake);
         }
         own_ready
+    }
+
+    /// Wakes `waker` when something happens in a tunnel, instead of who was to be woken before.
+    pub(super) fn await_tunnel(&mut self, key: TunnelKey, waker: &Waker) {
+        self.tunnels.entry(key).and_modify(|known| known.clone_from(waker)).or_insert_with(|| waker.clone());
     }
 
     /// Has the timer's task wake at `at`; gives whom to wake for that.
@@ -292,6 +312,9 @@ impl Shared {
             watchers: Vec::new(),
             phase: Phase::Running,
             storing: None,
+            dials: VecDeque::new(),
+            dialer: None,
+            tunnels: HashMap::new(),
         };
         Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event, on_request }
     }

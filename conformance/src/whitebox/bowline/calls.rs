@@ -23,7 +23,7 @@ fn wrong(what: impl Into<String>) -> Trouble {
     Trouble::Broken(what.into())
 }
 
-fn octets(text: &str) -> Result<Vec<u8>, Trouble> {
+pub(super) fn octets(text: &str) -> Result<Vec<u8>, Trouble> {
     unhex(text).map_err(wrong)
 }
 
@@ -32,7 +32,7 @@ fn sixteen(text: Option<&String>) -> Result<Option<[u8; 16]>, Trouble> {
     octets(text)?.try_into().map(Some).map_err(|_| wrong("a session id and a key have 16 octets each"))
 }
 
-fn status(value: &Value) -> Result<Status, Trouble> {
+pub(super) fn status(value: &Value) -> Result<Status, Trouble> {
     let number = value.as_u64().or_else(|| wire::status_number(value.as_str()?));
     number.map(Status::from_code).ok_or_else(|| wrong(format!("{value} is no status")))
 }
@@ -57,6 +57,9 @@ impl Bowline {
     pub(super) fn make(&mut self, now: Instant, call: &Call, output: &mut Output) -> Result<(), Trouble> {
         if let Call::Connect(c) = call {
             return self.connect(now, c, output);
+        }
+        if super::tunnels::call(&mut self.tunnels, call)? {
+            return Ok(());
         }
         let Some(session) = self.session.as_mut() else {
             output.events.push(blocked("state"));

@@ -88,8 +88,108 @@ pub enum Event<'b> {
     },
     /// The peer wants messages of the past.
     History(History<'b>),
+    /// Something about a tunnel.
+    Tunnel(TunnelFrame<'b>),
     /// The session has ended, once and for all: the last event.
     Closed(Closed<'b>),
+}
+
+/// What a peer says about a tunnel (SPEC §5.9). Windows and states are not yet checked: that is what
+/// [`Tunnels`](super::Tunnels) is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TunnelFrame<'b> {
+    /// A client asks for a tunnel.
+    Open {
+        /// Chosen by the client, from 1 on, ascending.
+        id: u64,
+        /// So many octets it takes at first.
+        window: u64,
+        /// Where to.
+        target: &'b str,
+    },
+    /// Octets.
+    Data {
+        /// Of which tunnel.
+        id: u64,
+        /// Nothing more comes this way.
+        end: bool,
+        /// The octets.
+        payload: &'b [u8],
+    },
+    /// More octets may be sent.
+    Window {
+        /// Through which tunnel.
+        id: u64,
+        /// So many in all.
+        limit: u64,
+    },
+    /// The tunnel is broken off, both ways.
+    Reset {
+        /// Which.
+        id: u64,
+        /// Why.
+        code: ResetCode,
+    },
+}
+
+/// Why a tunnel was broken off (SPEC §5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResetCode {
+    /// Whoever used it no longer wants it.
+    Cancelled,
+    /// The connection behind it was broken off.
+    Broken,
+    /// Nothing went through it for too long.
+    Idle,
+    /// It carried as much as it may.
+    Quota,
+    /// The side goes away.
+    GoingAway,
+    /// Any other number: 5 to 63 are not assigned, from 64 on they are the application's.
+    Other(u64),
+}
+
+impl ResetCode {
+    /// The code with this number; every number is one.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Cancelled,
+            1 => Self::Broken,
+            2 => Self::Idle,
+            3 => Self::Quota,
+            4 => Self::GoingAway,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Cancelled => 0,
+            Self::Broken => 1,
+            Self::Idle => 2,
+            Self::Quota => 3,
+            Self::GoingAway => 4,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+impl core::fmt::Display for ResetCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("it was cancelled"),
+            Self::Broken => f.write_str("the connection behind it was broken off"),
+            Self::Idle => f.write_str("nothing went through it for too long"),
+            Self::Quota => f.write_str("it carried as much as it may"),
+            Self::GoingAway => f.write_str("the relay goes away"),
+            Self::Other(number) => write!(f, "code {number}"),
+        }
+    }
 }
 
 /// What is asked for when entering a room (SPEC §5.4).

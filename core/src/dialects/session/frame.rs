@@ -67,10 +67,18 @@ pub enum Kind {
     Retained = 25,
     /// A room was entered.
     Joined = 26,
+    /// Asks for a tunnel to a target.
+    Tunnel = 27,
+    /// Octets of a tunnel.
+    Data = 28,
+    /// More octets of a tunnel may be sent.
+    Window = 29,
+    /// A tunnel is broken off.
+    Reset = 30,
 }
 
 /// Every kind, at the index of its number.
-const KINDS: [Kind; 27] = [
+const KINDS: [Kind; 31] = [
     Kind::Hello,
     Kind::Welcome,
     Kind::Auth,
@@ -98,6 +106,10 @@ const KINDS: [Kind; 27] = [
     Kind::Retain,
     Kind::Retained,
     Kind::Joined,
+    Kind::Tunnel,
+    Kind::Data,
+    Kind::Window,
+    Kind::Reset,
 ];
 
 /// The first kind that a receiver skips where it does not know it (FRM-1).
@@ -119,6 +131,8 @@ pub(super) const PRESENCE: u8 = 1;
 pub(super) const RECOVERED: u8 = 1;
 /// PRESENCE: the member is no longer there.
 pub(super) const GONE: u8 = 1;
+/// DATA: nothing more comes this way.
+pub(super) const END: u8 = 1;
 
 impl Kind {
     /// The kind with this number, where this version knows it.
@@ -164,6 +178,10 @@ impl Kind {
             Kind::Retain => "RETAIN",
             Kind::Retained => "RETAINED",
             Kind::Joined => "JOINED",
+            Kind::Tunnel => "TUNNEL",
+            Kind::Data => "DATA",
+            Kind::Window => "WINDOW",
+            Kind::Reset => "RESET",
         }
     }
 
@@ -178,6 +196,7 @@ impl Kind {
             Kind::Join => PRESENCE,
             Kind::Presence => GONE,
             Kind::Joined => RECOVERED,
+            Kind::Data => END,
             _ => 0,
         }
     }
@@ -244,7 +263,7 @@ mod tests {
     #[test]
     fn kinds_stand_at_their_numbers() {
         for n in 0..=255 {
-            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 27).then_some(n));
+            assert_eq!(Kind::from_number(n).map(Kind::number), (n < 31).then_some(n));
         }
     }
 }

@@ -68,8 +68,10 @@ impl Features {
     pub const ZSTD: Features = Features(0x20);
     /// RETAIN, RETAINED, and what SUBSCRIBE says of them.
     pub const RETAINED: Features = Features(0x100);
+    /// TUNNEL, DATA, WINDOW, RESET.
+    pub const RELAY: Features = Features(0x200);
     /// All that this version knows. Secure mode and datagrams have reserved bits.
-    pub const ALL: Features = Features(0x13F);
+    pub const ALL: Features = Features(0x33F);
 
     /// That payloads may be compressed by `codec`.
     #[must_use]
@@ -102,6 +104,12 @@ impl Features {
     #[must_use]
     pub const fn contains(self, other: Features) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// These but for those in `other`.
+    #[must_use]
+    pub const fn without(self, other: Features) -> Features {
+        Features(self.0 & !other.0)
     }
 
     /// Those that are in both.

@@ -63,6 +63,9 @@ mod props;
 mod recv;
 mod send;
 mod timers;
+mod tunnel;
+#[cfg(feature = "alloc")]
+mod tunnels;
 mod wire;
 
 #[cfg(test)]
@@ -74,8 +77,8 @@ pub use crate::lifecycle::{By, Transport};
 pub use close::{CLOSE_WAIT, REASON_MAX};
 pub use code::Code;
 pub use event::{
-    Closed, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, Response,
-    Subscribe,
+    Closed, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, ResetCode,
+    Response, Subscribe, TunnelFrame,
 };
 pub use fault::Fault;
 pub use frame::{Kind, PREFACE};
@@ -89,6 +92,9 @@ pub use props::{DEDUPLICATION_MAX, InvalidProperties, Properties, Property, ROUT
 #[cfg(feature = "alloc")]
 pub(crate) use send::Prepared;
 pub use send::{Forward, SendError};
+pub use tunnel::TARGET_MAX;
+#[cfg(feature = "alloc")]
+pub use tunnels::{Piece, TunnelState, Tunnels, TunnelsConfig};
 pub use wire::VARINT_MAX;
 
 use close::{Ending, shorten};

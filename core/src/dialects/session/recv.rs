@@ -3,14 +3,15 @@
 use core::time::Duration;
 
 use super::event::{
-    Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, Response, Subscribe,
+    Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, ResetCode, Response,
+    Subscribe, TunnelFrame,
 };
 use super::fault::{Broken, Fault};
 use super::frame::{self, FIRST_OPTIONAL, Head, Kind, PREFACE};
 use super::hello::{Features, parameters};
 use super::props::Properties;
 use super::wire::{Reader, number};
-use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session};
+use super::{HANDSHAKE_FRAME_MAX, HANDSHAKE_MAX, Phase, Role, Session, TARGET_MAX};
 use crate::buf::RecvBuf;
 use crate::compression::InflateError;
 use crate::lifecycle::State;
@@ -213,9 +214,10 @@ impl Session {
         match (self.role, kind) {
             (_, Kind::Close) => return Ok(()),
             (Role::Server, Kind::Welcome | Kind::Joined) => return wrong(FROM_SERVERS),
-            (Role::Client, Kind::Hello | Kind::Take | Kind::Join | Kind::Leave | Kind::History) => {
-                return wrong(FROM_CLIENTS);
-            }
+            (
+                Role::Client,
+                Kind::Hello | Kind::Take | Kind::Join | Kind::Leave | Kind::History | Kind::Tunnel,
+            ) => return wrong(FROM_CLIENTS),
             _ => {}
         }
         match (self.phase, kind) {
@@ -235,6 +237,7 @@ impl Session {
             Kind::Presence => Features::PRESENCE,
             Kind::History => Features::HISTORY,
             Kind::Retain | Kind::Retained => Features::RETAINED,
+            Kind::Tunnel | Kind::Data | Kind::Window | Kind::Reset => Features::RELAY,
             _ => Features::NONE,
         };
         if self.features.contains(needs) {
@@ -490,6 +493,9 @@ fn rare_event(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<Event<'_>, Bro
             Event::Presence { id, member, data, gone: flags & frame::GONE != 0 }
         }
         Kind::History => return history(r).map(Event::History),
+        Kind::Tunnel | Kind::Data | Kind::Window | Kind::Reset => {
+            return tunnel(kind, flags, r).map(Event::Tunnel);
+        }
         Kind::Unsubscribe => Event::Unsubscribe(r.varint()?),
         Kind::Leave => Event::Leave(r.varint()?),
         _ => Event::Cancel(r.varint()?),
@@ -570,6 +576,32 @@ fn join(flags: u8, mut r: Reader<'_>) -> Result<Join<'_>, Broken> {
     }
     join.since = epoch.zip(offset);
     Ok(join)
+}
+
+/// TUN-1 and the bodies of SPEC §5.9.
+fn tunnel(kind: Kind, flags: u8, mut r: Reader<'_>) -> Result<TunnelFrame<'_>, Broken> {
+    let id = r.varint()?;
+    if id == 0 {
+        return Err(Broken::Malformed("tunnel ids begin at 1"));
+    }
+    let frame = match kind {
+        Kind::Tunnel => match (r.varint()?, r.string()?) {
+            (0, _) => return Err(Broken::Malformed("a tunnel's window begins above 0")),
+            (_, "") => return Err(Broken::Malformed("the target is empty")),
+            (_, long) if long.len() > TARGET_MAX => {
+                return Err(Broken::Malformed("the target has more than 512 octets"));
+            }
+            (window, target) => {
+                parameters(r, |_, _| Ok(false))?;
+                return Ok(TunnelFrame::Open { id, window, target });
+            }
+        },
+        Kind::Data => TunnelFrame::Data { id, end: flags & frame::END != 0, payload: r.rest() },
+        Kind::Window => TunnelFrame::Window { id, limit: r.varint()? },
+        _ => TunnelFrame::Reset { id, code: ResetCode::from_number(r.varint()?) },
+    };
+    r.end()?;
+    Ok(frame)
 }
 
 fn history(mut r: Reader<'_>) -> Result<History<'_>, Broken> {

@@ -314,7 +314,7 @@ impl Session {
     }
 
     #[inline]
-    fn may_send(&self, size: usize) -> Result<(), SendError> {
+    pub(super) fn may_send(&self, size: usize) -> Result<(), SendError> {
         if !self.life.is_established() {
             return Err(SendError::State);
         }
@@ -325,7 +325,7 @@ impl Session {
     }
 
     /// Puts a frame that is not on the hot path.
-    fn put(
+    pub(super) fn put(
         &mut self,
         now: Instant,
         out: &mut impl SendBuf,
@@ -724,7 +724,7 @@ impl Session {
         }
     }
 
-    fn needs(&self, features: Features) -> Result<(), SendError> {
+    pub(super) fn needs(&self, features: Features) -> Result<(), SendError> {
         if self.is_open() && !self.features.contains(features) {
             return Err(SendError::Unsupported);
         }
@@ -746,7 +746,13 @@ impl Kind {
     const fn is_new_work(self) -> bool {
         matches!(
             self,
-            Kind::Subscribe | Kind::Request | Kind::Offer | Kind::Take | Kind::Join | Kind::History
+            Kind::Subscribe
+                | Kind::Request
+                | Kind::Offer
+                | Kind::Take
+                | Kind::Join
+                | Kind::History
+                | Kind::Tunnel
         )
     }
 }

@@ -155,7 +155,7 @@ fn closes_with_both_sides_knowing() {
 #[test]
 fn a_fault_is_told_at_once_and_to_the_peer() {
     let mut pair = Pair::open();
-    pair.client.out.extend_from_slice(&[30 << 2, 0]);
+    pair.client.out.extend_from_slice(&[31 << 2, 0]);
     pair.run(1);
     assert_eq!(pair.server.log, ["closed Local Some(UnknownKind) \"unknown kind\" clean false"]);
     assert_eq!(pair.client.log, ["closed Remote Some(UnknownKind) \"unknown kind\" clean true"]);

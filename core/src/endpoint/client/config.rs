@@ -165,6 +165,9 @@ pub struct ClientConfig {
     /// Whether to compress payloads, and how. Default: not at all, because only the application knows which hold
     /// secrets, that their lengths would tell of ([`crate::compression`]).
     pub compression: Option<Compression>,
+    /// How many tunnels there may be, and how many octets wait in each. Default: 1,024 of 256 KiB each
+    /// way.
+    pub tunnels: session::TunnelsConfig,
 }
 
 impl Default for ClientConfig {
@@ -187,6 +190,7 @@ impl Default for ClientConfig {
             reconnect: true,
             request_fields: RequestFields::new(),
             compression: None,
+            tunnels: session::TunnelsConfig { max: 1024, ..session::TunnelsConfig::default() },
         }
     }
 }

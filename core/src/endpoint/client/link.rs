@@ -195,6 +195,7 @@ impl Client {
             && self.outbox.in_flight() == 0
             && !self.requests.any_sent()
             && self.serving.is_idle()
+            && !self.tunnels.any_asked()
             && let Some(session) = &mut self.session
         {
             session.close(self.now, Code::GoingAway, "");
@@ -202,7 +203,10 @@ impl Client {
     }
 
     fn is_idle(&self) -> bool {
-        self.outbox.len() == 0 && self.requests.len() == 0 && self.serving.is_idle()
+        self.outbox.len() == 0
+            && self.requests.len() == 0
+            && self.serving.is_idle()
+            && self.tunnels.is_empty()
     }
 
     /// The session's end, where that is what `event` says.
@@ -245,6 +249,7 @@ impl Client {
         self.refusals = 0;
         self.serving.disconnected(&mut self.budget);
         self.rooms.disconnected();
+        self.tunnels.disconnected();
         self.outbox.disconnected();
         if let Some(drain) = self.server_drain.take() {
             self.backoff.retry_after(self.now, drain.retry_after);
@@ -324,6 +329,7 @@ impl Client {
         self.over = true;
         self.opened = false;
         self.resume = None;
+        self.tunnels.close();
         if self.state == State::Attached {
             self.state = State::Leaving;
         }

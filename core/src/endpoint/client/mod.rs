@@ -95,6 +95,12 @@
 //! - Memory is bounded by [`ClientConfig::outgoing`], [`ClientConfig::incoming`], the session's
 //!   credit, and the number of subscriptions, rooms and requests.
 //!
+//! # Tunnels
+//!
+//! [`open_tunnel`](Client::open_tunnel) asks a server that relays for a connection to a target of its own.
+//! A tunnel is a stream of octets each way, with windows of its own; what has come is taken with
+//! [`read_tunnel`](Client::read_tunnel), and is not among the events. Tunnels end with their connection.
+//!
 //! # What ends it
 //!
 //! Wrong credentials, an authentication method or version that the server does not have, not being
@@ -116,6 +122,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod tunnels;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -134,6 +141,9 @@ pub use event::{
 pub use outbox::Outgoing;
 pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace, RoomPublish};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
+pub use tunnels::TunnelId;
+
+pub use crate::session::{Piece, ResetCode, TunnelState, TunnelsConfig};
 
 use super::carrier::Web;
 use compressing::Compressing;
@@ -146,7 +156,7 @@ use subscriptions::Subscriptions;
 use crate::backoff::Backoff;
 use crate::entropy::Entropy;
 use crate::scram::ScramClient;
-use crate::session::{Code, Features, Resume, Session};
+use crate::session::{Code, Features, Resume, Session, Tunnels};
 use crate::time::Instant;
 
 /// "Open a transport there, now."
@@ -255,9 +265,13 @@ pub struct Client {
     serving: Serving,
     compressing: Option<Box<Compressing>>,
     commands: VecDeque<Command>,
+    tunnels: Tunnels,
+    /// They had to wait for room the last time.
+    tunnels_waited: bool,
     next_publish: u64,
     next_subscription: u64,
     next_request: u64,
+    next_tunnel: u64,
 }
 
 impl Client {
@@ -268,7 +282,8 @@ impl Client {
         // Queues and history are not offered by this machine.
         let codecs = config.compression.iter().flat_map(|c| &c.codecs).filter(|codec| codec.is_available());
         let codecs = codecs.fold(Features::NONE, |all, codec| all | Features::of_codec(*codec));
-        config.session.features = Features::ROOMS | Features::PRESENCE | Features::RETAINED | codecs;
+        let always = Features::ROOMS | Features::PRESENCE | Features::RETAINED | Features::RELAY;
+        config.session.features = always | codecs;
         let mut client = Client {
             entropy,
             now,
@@ -304,9 +319,12 @@ impl Client {
                 .clone()
                 .map(|compression| Box::new(Compressing::new(compression))),
             commands: VecDeque::new(),
+            tunnels: Tunnels::new(config.tunnels),
+            tunnels_waited: false,
             next_publish: 1,
             next_subscription: 1,
             next_request: 1,
+            next_tunnel: 1,
             config,
         };
         client.try_again(Reason::Unreachable);

@@ -101,6 +101,7 @@ impl Client {
             Event::Cancel(id) => self.on_cancel(*id),
             Event::Drain(drain) => self.on_drain(drain),
             Event::Joined(joined) => self.on_joined(joined),
+            Event::Tunnel(frame) => self.on_tunnel(frame),
             Event::Presence { id, member, data, gone } => self.on_presence(*id, member, data, *gone),
             Event::Pong(round_trip) => self.inbox.push(ClientEvent::Pong(*round_trip)),
             Event::Subscribe(s) => self.refuse(Kind::Subscribe, s.id, Status::Unsupported),
@@ -315,6 +316,11 @@ impl Client {
     fn on_result(&mut self, outcome: &Outcome<'_>) {
         match outcome.kind {
             Some(Kind::Publish) => return self.on_refused(outcome),
+            Some(Kind::Tunnel) => {
+                self.tunnels.answered(outcome.id, outcome.status, outcome.reason);
+                self.sendable |= self.tunnels.has_output();
+                return;
+            }
             Some(kind @ (Kind::Join | Kind::Leave | Kind::Presence)) => {
                 return self.on_room_result(kind, outcome);
             }

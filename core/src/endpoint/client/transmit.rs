@@ -103,11 +103,25 @@ impl Client {
         if !self.send_commands(out) {
             return false;
         }
+        // Messages go first, but not every time.
+        let waited = self.tunnels_waited;
+        if waited {
+            self.send_tunnels(out);
+        }
         let all = again
             .and_then(|()| self.send_answers(out))
             .and_then(|()| self.send_requests(out))
             .and_then(|()| self.send_messages(out));
-        !matches!(all, Err(SendError::Blocked(_)))
+        if !waited {
+            self.send_tunnels(out);
+        }
+        !self.tunnels_waited && !matches!(all, Err(SendError::Blocked(_)))
+    }
+
+    fn send_tunnels(&mut self, out: &mut impl SendBuf) {
+        if let Some(session) = &mut self.session {
+            self.tunnels_waited = self.tunnels.transmit(self.now, session, out);
+        }
     }
 
     fn send_again(&mut self, out: &mut impl SendBuf) -> Result<(), SendError> {

@@ -13,7 +13,7 @@ use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, jso
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::plugin::Tags;
-use crate::session::{Auth, Code};
+use crate::session::{Auth, Code, Tunnels};
 use crate::stack::{self, Alpn, Detection, Dialect};
 use crate::time::{Deadline, Instant, Why};
 
@@ -280,6 +280,14 @@ impl Connection {
             Self::Spoken(c) => Some(c),
             Self::WebSocket(c) => Some(c.spoken()),
             Self::Detecting(_) | Self::Http(_) | Self::Poller(_) => None,
+        }
+    }
+
+    /// Its tunnels, if it has any.
+    pub(super) fn tunnels(&mut self) -> Option<&mut Tunnels> {
+        match self.spoken()? {
+            Spoken::Bowline(c) => c.tunnels(),
+            _ => None,
         }
     }
 

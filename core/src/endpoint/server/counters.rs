@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::event::Dialect;
-use super::{CompressionCounters, Server, TraceCounters};
+use super::{CompressionCounters, Server, TraceCounters, TunnelCounters};
 use crate::histogram::{Sizes, TIMES, Times};
 use crate::hub::Counters;
 
@@ -49,6 +49,8 @@ pub struct ServerCounters {
     pub traces: TraceCounters,
     /// Payloads that came compressed.
     pub compression: CompressionCounters,
+    /// Of tunnels.
+    pub tunnels: TunnelCounters,
     /// By what is spoken.
     pub dialects: [DialectCounters; Dialect::ALL.len()],
 }
@@ -161,6 +163,7 @@ impl Server {
             round_trips: Pinger::ALL.map(|of| (of, self.timings.round_trips[of as usize])),
             traces: self.tracing.as_ref().map_or(TraceCounters::default(), |tracing| tracing.counters()),
             compression: self.inflating.counters,
+            tunnels: self.relay.counters(),
             dialects,
         }
     }

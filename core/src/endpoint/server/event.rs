@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 
-use super::{ConnectionKey, Peer, Refused, Traced};
+use super::{ConnectionKey, Peer, Refused, Traced, TunnelKey, TunnelRefusal};
 use crate::access::Action;
 use crate::plugin::Report;
 use crate::session::{By, Code, SessionId};
@@ -168,6 +169,41 @@ pub enum ServerEvent {
         plugin: String,
         /// What.
         report: Report,
+    },
+    /// A tunnel is open.
+    TunnelOpened {
+        /// Which.
+        tunnel: TunnelKey,
+        /// Whose; empty: anonymous.
+        identity: String,
+        /// Where to.
+        target: String,
+        /// How long connecting took.
+        took: Duration,
+    },
+    /// A tunnel was refused.
+    TunnelRefused {
+        /// Which.
+        tunnel: TunnelKey,
+        /// Whose; empty: anonymous.
+        identity: String,
+        /// Where to, in the client's words; of long ones the beginning.
+        target: String,
+        /// Why.
+        why: TunnelRefusal,
+    },
+    /// A tunnel that was open has ended.
+    TunnelClosed {
+        /// Which.
+        tunnel: TunnelKey,
+        /// Whose; empty: anonymous.
+        identity: String,
+        /// Where to.
+        target: String,
+        /// Octets from the client, and to it.
+        octets: (u64, u64),
+        /// For how long it was there.
+        lasted: Duration,
     },
     /// A session that waited for its next connection was given up.
     Expired {

@@ -9,6 +9,7 @@
 //! - After any call, [`poll_ready`](Server::poll_ready) names the connections that have something
 //!   to send now, [`poll_event`](Server::poll_event) what is worth a line in a log.
 //! - The hub has a deadline of its own: [`poll_hub_timeout`](Server::poll_hub_timeout).
+//! - Where it [relays](RelayConfig), [`poll_tunnel`](Server::poll_tunnel) says what is to be connected to.
 //! - Tell it the time of day, [`set_calendar`](Server::set_calendar), where topics have a history.
 //!
 //! Nothing here blocks, and one slow connection delays no other.
@@ -56,6 +57,7 @@ mod owed;
 mod plugins;
 mod prx1;
 mod registry;
+mod relay;
 mod secured;
 mod spoken;
 mod store;
@@ -90,6 +92,9 @@ pub use listeners::{ListenerConfig, ListenerError, ListenerInfo, ListenerKey, Sp
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
+pub use relay::{
+    RelayConfig, TunnelCounters, TunnelFailure, TunnelKey, TunnelPort, TunnelRefusal, TunnelWork,
+};
 pub use secured::{Certificate, Identity, NameKind, Secured, Security};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
@@ -192,6 +197,8 @@ pub struct ServerConfig {
     /// in (features `lz4`, `zstd`); both. What comes compressed is handed on as it is to those who agreed to
     /// the same, and inflated once for all others.
     pub compression: Vec<Codec>,
+    /// What is relayed.
+    pub relay: RelayConfig,
 }
 
 impl Default for ServerConfig {
@@ -216,6 +223,7 @@ impl Default for ServerConfig {
             retry_spread: Duration::from_secs(5),
             trace: TraceConfig::default(),
             compression: Codec::ALL.to_vec(),
+            relay: RelayConfig::default(),
         }
     }
 }
@@ -286,6 +294,7 @@ pub struct Server {
     pollers: BTreeSet<(Instant, ConnectionKey)>,
     /// Who is on which connection, where plugins want to know when that ends.
     visitors: BTreeMap<ConnectionKey, Visitor>,
+    relay: relay::Relay,
     /// What the layers below connections have proved, where there are such.
     secured: HashMap<ConnectionKey, Box<Secured>>,
 }
@@ -323,7 +332,7 @@ impl Server {
         let decoy =
             Decoy::new(&mut &mut *entropy, MIN_ITERATIONS).expect("the fewest iterations are allowed");
         let compressors = compression::Compressors::new(&config.http);
-        Server {
+        let mut server = Server {
             hub: Hub::new(config.hub.clone(), seed),
             sys: Sys::new(config.sys_interval),
             tracing: Tracing::new(config.trace),
@@ -347,8 +356,11 @@ impl Server {
             compressors,
             pollers: BTreeSet::new(),
             visitors: BTreeMap::new(),
+            relay: relay::Relay::default(),
             secured: HashMap::new(),
-        }
+        };
+        server.offer_relay();
+        server
     }
 
     /// Sets the access rules from now on; see [`Hub::set_access`].
@@ -533,6 +545,7 @@ impl Server {
     #[must_use]
     pub fn poll_hub_timeout(&self) -> Option<Deadline> {
         let own = Deadline::earliest(self.sys.poll_timeout(), self.poll_pollers_timeout());
+        let own = Deadline::earliest(own, self.poll_tunnels_timeout());
         Deadline::earliest(self.hub.poll_timeout(), own)
     }
 
@@ -540,6 +553,7 @@ impl Server {
     pub fn handle_hub_timeout(&mut self, now: Instant) {
         self.hub.handle_timeout(now);
         self.expire_pollers(now);
+        self.expire_tunnels(now);
         if self.sys.is_due(now) {
             let figures = self.traffic.figures(&self.hub, self.locals.len());
             for message in self.sys.handle_timeout(now, &figures) {

@@ -16,6 +16,7 @@ mod mqtt;
 mod over_websocket;
 mod plugins;
 mod prx1;
+mod relay;
 mod secured;
 mod store;
 mod tracing;

@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bowline_tokio::server::{DialectCounters, ServerCounters};
+use bowline_tokio::server::{DialectCounters, ServerCounters, TunnelCounters};
 
 pub(super) use format::Format;
 use format::{Metrics, Unit};
@@ -46,6 +46,7 @@ pub(super) fn text(
     rooms(&mut out, counters);
     store(&mut out, counters);
     round_trips(&mut out, counters);
+    tunnels(&mut out, &counters.tunnels);
     traces(&mut out, counters, spans);
     plugins(&mut out, chain, alerts);
     out.end()
@@ -227,6 +228,20 @@ fn round_trips(out: &mut Metrics, counters: &ServerCounters) {
     for (of, times) in &counters.round_trips {
         out.histogram(name, &format!("protocol=\"{}\",", of.label()), Unit::Seconds, times);
     }
+}
+
+fn tunnels(out: &mut Metrics, counters: &TunnelCounters) {
+    out.gauge("bowline_tunnels", "Tunnels that there are.", counters.open);
+    out.counter("bowline_tunnels_opened_total", "Tunnels whose target was reached.", counters.connected);
+    let refused = counters.refused.map(|(why, count)| (why.label(), count));
+    let help = "Tunnels that were refused, by reason.";
+    out.by("bowline_tunnels_refused_total", "counter", help, "reason", &refused);
+    let octets = [("in", counters.octets_in), ("out", counters.octets_out)];
+    let help = "Octets of tunnels that have ended: in, from clients to targets.";
+    out.by("bowline_tunnel_bytes_total", "counter", help, "direction", &octets);
+    let name = "bowline_tunnel_connect_seconds";
+    out.head(name, "histogram", "How long connecting to the targets of tunnels took.");
+    out.histogram(name, "", Unit::Seconds, &counters.connect_times);
 }
 
 fn traces(out: &mut Metrics, counters: &ServerCounters, spans: &Counts) {

@@ -170,7 +170,7 @@ fn the_drain_deadline_is_due_once() {
 #[test]
 pub(super) fn a_faulty_server_is_told_and_left_for_a_while() {
     let mut world = World::connected(config());
-    world.serve(|_, _, out| crate::buf::SendBuf::put(out, &[30 << 2, 0]));
+    world.serve(|_, _, out| crate::buf::SendBuf::put(out, &[31 << 2, 0]));
     world.run();
     let ClientEvent::Disconnected { reason, retry_at } = &world.events[0] else { panic!() };
     assert_eq!(reason.code(), Some(Code::UnknownKind));

@@ -77,7 +77,7 @@ impl Connection {
             later.asked.pop_front();
             self.answer(turn, out, Kind::History, id, done.map(|_| ()));
         }
-        self.later.take_if(|later| later.presence.is_empty());
+        self.later.take_if(|later| later.presence.is_empty() && later.tunnels.is_none());
     }
 }
 

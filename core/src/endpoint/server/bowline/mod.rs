@@ -8,6 +8,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod tunnels;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,7 +25,7 @@ use super::owed::Owed;
 use super::{Peer, ServerConfig, Verification, Verified};
 use crate::buf::SendBuf;
 use crate::hub::SessionKey;
-use crate::session::{Code, Config, Event, Session, SessionId};
+use crate::session::{Code, Config, Event, Session, SessionId, Tunnels};
 use crate::time::{Deadline, Instant};
 
 /// What is handed out as there is room.
@@ -34,6 +35,10 @@ struct Later {
     asked: VecDeque<Asked>,
     /// Who is in a room.
     presence: Batch,
+    /// Its tunnels, once it asked for one.
+    tunnels: Option<Box<Tunnels>>,
+    /// They had to wait for room the last time.
+    tunnels_waited: bool,
 }
 
 /// One connection that speaks our own protocol.

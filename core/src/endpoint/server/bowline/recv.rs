@@ -46,6 +46,7 @@ impl Connection {
             turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
         }
+        self.look_at_tunnels(turn);
         self.finish_drained(turn);
         blocked
     }
@@ -99,6 +100,7 @@ impl Connection {
             Event::Leave(id) => self.leave(turn, *id, out),
             Event::Presence { id, data, .. } => self.show(turn, *id, data, out),
             Event::History(h) => self.history(turn, h, out),
+            Event::Tunnel(frame) => self.tunnel(turn, frame, out),
             Event::Closed(closed) => self.closed(turn, closed),
             // Answers to nothing that was asked, and what needs features that are not offered.
             _ => {}

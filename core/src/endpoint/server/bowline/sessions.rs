@@ -151,6 +151,7 @@ impl Connection {
 
     /// The connection serves its session no longer; the session waits for the next one, or ends.
     pub(super) fn release(&mut self, turn: &mut Turn<'_>, for_good: bool) {
+        self.end_tunnels(turn);
         let Some(hub) = self.hub.take() else { return };
         let server = &mut *turn.server;
         server.registry.leave(hub);

@@ -32,8 +32,16 @@ impl Connection {
         self.accept_committed(turn);
         let transport = self.session.poll_transmit(turn.now, out);
         if let Some(hub) = self.hub.filter(|_| self.session.is_open()) {
+            // Messages go first, but not every time.
+            let waited = self.later.as_ref().is_some_and(|later| later.tunnels_waited);
+            if waited {
+                self.transmit_tunnels(turn, out);
+            }
             self.deliver(turn, hub, out);
             self.replay(turn, hub, out);
+            if !waited {
+                self.transmit_tunnels(turn, out);
+            }
         }
         transport
     }
@@ -88,7 +96,7 @@ impl Connection {
             return;
         }
         let (acked, sent) = self.hub.and_then(|hub| turn.server.hub.reliable(hub)).unwrap_or_default();
-        if sent == acked {
+        if sent == acked && !self.has_tunnels() {
             self.end(turn, Code::GoingAway, "drained");
         }
     }

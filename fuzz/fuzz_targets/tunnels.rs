@@ -1,0 +1,4 @@
+//! Tunnels, from both ends.
+#![cfg_attr(fuzzing, no_main)]
+
+bowline_fuzz::fuzz!(tunnels);
