@@ -1,4 +1,6 @@
 //! What lies between a transport and a dialect.
 
 pub mod http;
+#[cfg(feature = "noise")]
+pub mod secure;
 pub mod websocket;
