@@ -142,6 +142,9 @@ pub struct ClientConfig {
     pub reconnect: bool,
     /// What a request for a WebSocket has beside, where one carries a connection. Default: nothing.
     pub request_fields: RequestFields,
+    /// The secure mode; with it nothing is ever said in clear. Default: none.
+    #[cfg(feature = "noise")]
+    pub noise: Option<super::NoiseConfig>,
 }
 
 impl Default for ClientConfig {
@@ -163,6 +166,8 @@ impl Default for ClientConfig {
             requests: 1024,
             reconnect: true,
             request_fields: RequestFields::new(),
+            #[cfg(feature = "noise")]
+            noise: None,
         }
     }
 }

@@ -49,6 +49,8 @@ mod inspect;
 mod json;
 mod local;
 mod mqtt;
+#[cfg(feature = "noise")]
+mod noise;
 mod owed;
 mod prx1;
 mod registry;
@@ -82,6 +84,8 @@ pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
+#[cfg(feature = "noise")]
+pub use noise::NoiseConfig;
 pub use prx1::Prx1Config;
 pub use secured::{Certificate, Identity, NameKind, Secured, Security};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
@@ -141,6 +145,9 @@ pub struct ServerConfig {
     pub session: Config,
     /// Of connections that speak MQTT.
     pub mqtt: MqttConfig,
+    /// Of connections that speak our own protocol in its secure mode.
+    #[cfg(feature = "noise")]
+    pub noise: NoiseConfig,
     /// Of connections that speak PRX1.
     pub prx1: Prx1Config,
     /// Of connections that speak HTTP, and of WebSockets.
@@ -176,6 +183,8 @@ impl Default for ServerConfig {
             name: String::new(),
             session,
             mqtt: MqttConfig::default(),
+            #[cfg(feature = "noise")]
+            noise: NoiseConfig::default(),
             prx1: Prx1Config::default(),
             http: HttpConfig::default(),
             json: JsonConfig::default(),

@@ -222,6 +222,11 @@ impl Handshake {
         self.pattern.messages().get(self.at).copied()
     }
 
+    /// Which message is next, from 1.
+    pub(super) const fn next_number(&self) -> usize {
+        self.at + 1
+    }
+
     /// Whether this side writes the next message.
     #[must_use]
     pub fn is_my_turn(&self) -> bool {

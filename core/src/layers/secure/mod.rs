@@ -8,6 +8,7 @@
 //! | [`SecretKey`], [`PublicKey`], [`SharedKey`] | keys, and how people write them |
 //! | [`Handshake`] | the messages that make a connection's keys; ends in one of the next two |
 //! | [`StreamCipher`] | records, over what keeps octets in order |
+//! | [`Opening`], [`Records`] | the layer below a dialect on a stream: `conformance/SPEC.md` §10 |
 //! | [`DatagramCipher`] | datagrams with explicit numbers; [`ReplayWindow`](crate::replay::ReplayWindow) tells which came |
 //!
 //! ```
@@ -51,17 +52,23 @@
 
 mod datagram;
 mod error;
+mod fault;
 mod handshake;
 mod key;
+mod opening;
 mod primitives;
+mod records;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use datagram::{DATAGRAM_EPOCH, DATAGRAM_OVERHEAD, DatagramCipher};
 pub use error::SecureError;
+pub use fault::{Fault, Refusal};
 pub use handshake::{HANDSHAKE_OVERHEAD, Handshake, Keys, Pattern, Role};
 pub use key::{KeyError, PublicKey, SecretKey, SharedKey};
+pub use opening::{Opened, Opening, PREFACE, ServerKeys, Step, VERSION};
+pub use records::{Records, Sealing};
 pub use stream::{RECORD_MAX, RECORD_OVERHEAD, Rekey, StreamCipher};
 
 /// Octets of a key, private or public.

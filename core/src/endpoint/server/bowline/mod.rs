@@ -79,6 +79,12 @@ impl Connection {
         }
     }
 
+    /// Whether not one octet was read of it, and it has not ended.
+    #[cfg(feature = "noise")]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.session.is_untouched()
+    }
+
     pub(super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         // One that was closed here says so only now, where its peer did not answer.
         self.handle_eof(turn);
