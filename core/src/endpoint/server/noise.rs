@@ -114,7 +114,7 @@ impl Noise {
         Self { layer, inner, deaf: false, blocked: false, eof: false }
     }
 
-    pub(super) fn inner(&self) -> &bowline::Connection {
+    pub(super) const fn inner(&self) -> &bowline::Connection {
         &self.inner
     }
 

@@ -62,6 +62,19 @@ impl Spoken {
         }
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        match self {
+            Self::Bowline(c) => c.is_stranger(),
+            Self::Mqtt(c) => c.is_stranger(),
+            Self::Prx1(c) => c.is_stranger(),
+            // Who got as far has a session.
+            #[cfg(feature = "noise")]
+            Self::Noise(c) => c.inner().is_stranger(),
+            Self::Json(_) => false,
+        }
+    }
+
     pub(super) fn recv(
         &mut self,
         turn: &mut Turn<'_>,
