@@ -22,6 +22,8 @@ pub use bowline_core::endpoint::client::{
     Presence, PresenceMode, Publish, PublishId, QueueLimits, Reason, Request, RequestFailure, RequestFields,
     RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
 };
+#[cfg(feature = "noise")]
+pub use bowline_core::endpoint::client::{NoiseConfig, NoiseKeys, ServerTrust};
 pub use bowline_core::retain::RetainHandling;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -120,6 +122,15 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn request_fields(mut self, fields: RequestFields) -> Self {
         self.config.request_fields = fields;
+        self
+    }
+
+    /// In the secure mode of our own protocol, with these keys: nothing is ever said in clear, over whatever
+    /// carries it.
+    #[cfg(feature = "noise")]
+    #[must_use]
+    pub fn noise(mut self, keys: NoiseKeys) -> Self {
+        self.config.noise = Some(NoiseConfig::new(keys));
         self
     }
 

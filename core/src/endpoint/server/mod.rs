@@ -345,6 +345,13 @@ impl Server {
         core::mem::replace(&mut self.config.users, users)
     }
 
+    /// Sets the keys of the secure mode, and who has to speak in it, from now on; gives back what was. Connections
+    /// that are open stay.
+    #[cfg(feature = "noise")]
+    pub fn set_noise(&mut self, noise: NoiseConfig) -> NoiseConfig {
+        core::mem::replace(&mut self.config.noise, noise)
+    }
+
     /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go
     /// ([`Hub::set_calendar`]). Tell it at first, and again now and then.
     pub fn set_calendar(&mut self, now: Instant, unix_millis: u64) {

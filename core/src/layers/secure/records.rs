@@ -15,6 +15,10 @@ use crate::time::Instant;
 /// more.
 const OPENED_MAX: usize = 65_536;
 
+/// How much this side puts in one record: so that who has little memory can read it (SEC-10), and nobody waits
+/// long for what can be opened.
+const SEALED_MAX: usize = 16_384;
+
 /// What a record may cost beside what it holds: the one that ends a key may stand before it.
 const COST: usize = 2 * RECORD_OVERHEAD;
 
@@ -176,7 +180,7 @@ impl<O: SendBuf> Sealing<'_, O> {
 impl<O: SendBuf> SendBuf for Sealing<'_, O> {
     fn room(&self) -> usize {
         let room = if self.closed { 0 } else { self.out.room() };
-        let records = room / RECORD_MAX + 1;
+        let records = room / SEALED_MAX + 1;
         room.saturating_sub(records * COST).saturating_sub(self.waiting.len())
     }
 
@@ -186,8 +190,8 @@ impl<O: SendBuf> SendBuf for Sealing<'_, O> {
             return;
         }
         let mut bytes = bytes;
-        while self.waiting.len() + bytes.len() >= RECORD_MAX {
-            let (now, later) = bytes.split_at(RECORD_MAX - self.waiting.len());
+        while self.waiting.len() + bytes.len() >= SEALED_MAX {
+            let (now, later) = bytes.split_at(SEALED_MAX - self.waiting.len());
             self.waiting.extend_from_slice(now);
             self.flush();
             bytes = later;
