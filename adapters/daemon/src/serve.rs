@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Origin, PORT};
+use crate::config::{self, Auth, Config, Console, Noise, Origin, PORT};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
@@ -20,7 +20,7 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config::Loaded { config, origins } = config::load_with_flags(&args)?;
     let tail = log::start(&config.log)?;
-    let auth = auth::load(&config.auth)?;
+    let auth = auth::load(&config)?;
     make_room(config.limits.connections);
     // Signals are taken before anybody is told that the server runs.
     let mut signals = Signals::new()?;
@@ -91,7 +91,7 @@ impl Reloads {
         let args = self.args.clone();
         let read = move || {
             let config = config::load_with_flags(&args)?.config;
-            let auth = auth::load(&config.auth)?;
+            let auth = auth::load(&config)?;
             Ok::<_, Failure>((config, auth))
         };
         let (config, auth) = match tokio::task::spawn_blocking(read).await {
@@ -113,7 +113,7 @@ impl Reloads {
         self.summary = auth.summary.clone();
         server.reload(auth);
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
-        info!(changes, "SIGHUP: users and access rules reloaded");
+        info!(changes, "SIGHUP: users, keys and access rules reloaded");
         if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
             warn!("other settings are different too; they count when the server is started again");
         }
@@ -121,7 +121,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), ..config.clone() }
+    Config { auth: Auth::default(), noise: Noise::default(), ..config.clone() }
 }
 
 /// The signals that are taken.

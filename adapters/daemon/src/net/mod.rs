@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod known;
 mod outbound;
 mod server;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use known::{KnownKeys, Secure};
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
 #[cfg(feature = "otlp")]
@@ -40,6 +42,8 @@ pub(crate) struct Target {
     pub(crate) keepalive: Option<Duration>,
     /// What a request for a WebSocket has beside.
     pub(crate) fields: RequestFields,
+    /// The secure mode, where that is wanted.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// Who a client is.

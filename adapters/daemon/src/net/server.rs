@@ -50,7 +50,7 @@ impl Server {
         let spans = Exporter::start(&config.otlp, site.spans())?.map(Arc::new);
         let told = spans.clone();
         let mut builder = bowline_tokio::Server::builder()
-            .config(options(config, auth.users))
+            .config(ServerConfig { noise: auth.noise, ..options(config, auth.users) })
             .http(move |request, server| answering.answer(request, server))
             .on_event(move |event| {
                 if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
@@ -100,6 +100,7 @@ impl Server {
     /// Other users and rules count from now on.
     pub(crate) fn reload(&self, auth: auth::Loaded) {
         self.inner.set_users(auth.users);
+        self.inner.set_noise(auth.noise);
         match auth.rules {
             Some(rules) => self.inner.set_access(rules),
             None => self.inner.set_access(Decision::ALLOW),
@@ -269,6 +270,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_connections: limits.connections,
         max_per_address: limits.per_address,
         users,
+        ..ServerConfig::default()
     }
 }
 
