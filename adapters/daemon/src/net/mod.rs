@@ -2,7 +2,9 @@
 
 mod client;
 mod diagnose;
+pub(crate) mod http;
 mod known;
+mod listen;
 mod outbound;
 mod server;
 
@@ -15,6 +17,7 @@ pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
 pub(crate) use known::{KnownKeys, Secure};
+pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
 #[cfg(feature = "otlp")]

@@ -3,7 +3,9 @@
 
 mod shared;
 
+use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +16,14 @@ use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
 use bowline_core::endpoint::client::{self, Carrier, Dial};
 use bowline_core::endpoint::mqtt_client;
 use bowline_core::lifecycle::Transport;
+use bowline_core::stack::Alpn;
 use bowline_core::time::{Deadline, Instant};
 
 pub(crate) use shared::{Core, Shared, Slot};
 
+use crate::layer::{Connector, Layered};
 use crate::machine::{Machine, Next, Output, Turn};
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::{Runtime, Timer, Transport as _};
 use crate::{Address, Engine, clock};
 
 /// A machine over one connection after another.
@@ -83,8 +87,10 @@ macro_rules! dialing {
 
 dialing!(client::Client, mqtt_client::Client);
 
+/// Is told of each attempt that failed: where, and why.
+pub(crate) type OnFailure = Arc<dyn Fn(&Address, &io::Error) + Send + Sync>;
+
 /// Where to connect, and for how long to try.
-#[derive(Debug)]
 pub(crate) struct Endpoints {
     pub(crate) addresses: Vec<Address>,
     pub(crate) connect_timeout: Duration,
@@ -93,12 +99,31 @@ pub(crate) struct Endpoints {
     /// The port of an address that names none.
     pub(crate) port: u16,
     pub(crate) max_frame: u32,
+    /// What is spoken, where there is no WebSocket.
+    pub(crate) alpn: Alpn,
+    pub(crate) how: How,
+}
+
+/// What a client's builder says of how to connect.
+#[derive(Clone, Default)]
+pub(crate) struct How {
+    pub(crate) tls: Option<Arc<dyn Connector>>,
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+impl fmt::Debug for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("How").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoints {
     fn resolve(&self, dial: &Dial) -> Option<Address> {
         let told =
             dial.address.as_deref().filter(|_| self.follow).and_then(|a| Address::parse(a, self.port).ok());
+        // Whoever was given secured addresses alone is not led out of TLS.
+        let all = self.addresses.iter().all(Address::is_secured);
+        let told = told.map(|told| if all { told.secured() } else { told });
         told.or_else(|| self.addresses.get(dial.endpoint).cloned())
     }
 }
@@ -110,8 +135,8 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
         let Some(dial) = poll_fn(|cx| idle.poll_dial(cx)).await else { return };
         let address = endpoints.resolve(&dial);
         let carrier = address.as_ref().map(Address::carrier).unwrap_or_default();
-        let stream = match address.map(Address::transport) {
-            Some(address) => connect(&runtime, address, endpoints.connect_timeout, &mut idle).await,
+        let stream = match &address {
+            Some(address) => connect(&runtime, address, &endpoints, &mut idle).await,
             None => None,
         };
         let now = clock::now();
@@ -131,24 +156,54 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
 /// Nothing if it failed, took too long, or the client was closed meanwhile.
 async fn connect<R: Runtime, C: Core>(
     runtime: &R,
-    address: Address,
-    patience: Duration,
+    address: &Address,
+    endpoints: &Endpoints,
     idle: &mut Idle<C, R::Timer>,
-) -> Option<R::Stream> {
-    let mut connecting = pin!(runtime.connect(address));
+) -> Option<Layered<R::Stream>> {
+    let mut connecting = pin!(open(runtime, address, endpoints));
     let mut limit = runtime.timer();
-    limit.reset(clock::now() + patience);
+    limit.reset(clock::now() + endpoints.connect_timeout);
+    let tell = |error: &io::Error| {
+        if let Some(tell) = &endpoints.how.on_failure {
+            tell(address, error);
+        }
+    };
     poll_fn(|cx| {
         if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(done.ok());
+            return Poll::Ready(done.inspect_err(tell).ok());
         }
-        if limit.poll(cx).is_ready() || idle.poll_over(cx) {
+        if limit.poll(cx).is_ready() {
+            tell(&io::ErrorKind::TimedOut.into());
             return Poll::Ready(None);
         }
-        Poll::Pending
+        if idle.poll_over(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }
+
+/// A connection, and what secures it.
+async fn open<R: Runtime>(
+    runtime: &R,
+    address: &Address,
+    endpoints: &Endpoints,
+) -> io::Result<Layered<R::Stream>> {
+    let tls = match &endpoints.how.tls {
+        _ if !address.is_secured() => None,
+        None => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_TLS)),
+        tls => tls.as_ref(),
+    };
+    let stream = runtime.connect(address.clone().transport()).await?;
+    let Some(tls) = tls else { return Ok(Layered::Plain(stream)) };
+    let alpn = match address.carrier() {
+        Carrier::WebSocket { .. } => Alpn::Http,
+        _ => endpoints.alpn,
+    };
+    let mut stream = tls.connect(Box::new(stream), address.host(), alpn)?;
+    poll_fn(|cx| stream.poll_open(cx)).await?;
+    Ok(Layered::Secured(stream))
+}
+
+const NO_TLS: &str = "the address is for TLS, and nothing says whom to trust; say it with Builder::tls";
 
 /// Gives the machine its time while no connection does.
 struct Idle<C, T> {

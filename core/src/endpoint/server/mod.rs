@@ -54,6 +54,7 @@ mod mqtt;
 #[cfg(feature = "noise")]
 mod noise;
 mod owed;
+mod plugins;
 mod prx1;
 mod registry;
 mod secured;
@@ -66,7 +67,7 @@ mod tracing;
 mod websocket;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -99,6 +100,7 @@ use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
 use listeners::Listeners;
+use plugins::Visitor;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
@@ -107,8 +109,10 @@ use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
+use crate::plugin::Rejection;
+use crate::proxy;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
@@ -239,9 +243,15 @@ pub enum Refused {
     /// Its listener does not take connections from its network.
     #[error("this listener takes no connections from there; add the network to its list to do so")]
     Network,
+    /// The balancer that passes it on does not say whose it is.
+    #[error(transparent)]
+    Proxy(#[from] proxy::Fault),
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
+    /// A plugin does not want it.
+    #[error("{}", .0.reason)]
+    Plugin(Rejection),
 }
 
 /// A server. See the [module](self) for how to drive it.
@@ -273,6 +283,8 @@ pub struct Server {
     compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
+    /// Who is on which connection, where plugins want to know when that ends.
+    visitors: BTreeMap<ConnectionKey, Visitor>,
     /// What the layers below connections have proved, where there are such.
     secured: HashMap<ConnectionKey, Box<Secured>>,
 }
@@ -330,6 +342,7 @@ impl Server {
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
+            visitors: BTreeMap::new(),
             secured: HashMap::new(),
         }
     }
@@ -369,12 +382,11 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
-        let admitted = self.admit(now, &peer);
-        self.listeners.count(peer.listener, admitted.is_ok());
-        if let Err(reason) = admitted {
-            self.events.push_back(ServerEvent::Refused { peer, reason });
+        if let Err(reason) = self.admit(now, &peer) {
+            self.refuse(peer, reason);
             return Err(reason);
         }
+        self.listeners.enter(peer.listener);
         self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
         let key = self.connections.insert(connection, now);
@@ -385,6 +397,12 @@ impl Server {
             self.ready.push_back(late);
         }
         Ok(key)
+    }
+
+    /// Tells that the adapter does not even ask for a connection from there to be taken.
+    pub fn refuse(&mut self, peer: Peer, reason: Refused) {
+        self.listeners.refuse(peer.listener);
+        self.events.push_back(ServerEvent::Refused { peer, reason });
     }
 
     /// Says what the layer below this connection has proved, once its handshake is done and before any of
@@ -414,6 +432,7 @@ impl Server {
         if self.connections.len() >= self.config.max_connections {
             return Err(Refused::Connections(self.connections.len()));
         }
+        self.plugins_accept(now, peer).map_err(Refused::Plugin)?;
         self.listeners.check(peer)?;
         let ServerConfig { max_per_address: per_network, connection_rate: rate, .. } = self.config;
         self.admission.admit(now, peer, AdmissionLimits { per_network, rate })
@@ -480,6 +499,7 @@ impl Server {
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
+        self.visitors.remove(&key);
         self.secured.remove(&key);
         if !c.is_poller() {
             self.listeners.leave(c.peer().listener);
@@ -727,13 +747,17 @@ impl Server {
                 trace,
             });
         }
+        while let Some((plugin, report)) = self.hub.poll_report() {
+            self.events.push_back(ServerEvent::Reported { plugin: String::from(&*plugin), report });
+        }
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Hold(hub) => self.tell(hub, |c| c.hold(true)),
             Notice::Release(hub) => self.tell(hub, |c| c.hold(false)),
-            Notice::Disconnect(hub, _) => self.tell(hub, Connection::overflowed),
+            Notice::Disconnect(hub, DisconnectReason::Plugin(why)) => self.expelled_by_plugin(hub, why),
+            Notice::Disconnect(hub, DisconnectReason::SlowConsumer) => self.tell(hub, Connection::overflowed),
             Notice::Overflow(hub, trace) => self.events.push_back(ServerEvent::Overflow {
                 connection: self.registry.connection(hub),
                 session: self.registry.told(hub),

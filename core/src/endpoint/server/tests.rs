@@ -14,6 +14,7 @@ mod mqtt;
 #[cfg(feature = "noise")]
 mod noise;
 mod over_websocket;
+mod plugins;
 mod prx1;
 mod secured;
 mod store;
