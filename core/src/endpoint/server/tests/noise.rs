@@ -235,7 +235,7 @@ impl World {
         let (mut received, mut out) = (GrowingRecvBuf::new(1 << 20), SharedSendBuf::new(1 << 20));
         received.push(octets);
         server.recv(now, key, &mut received, &mut out);
-        server.poll_transmit(now, key, &mut out);
+        let _ = server.poll_transmit(now, key, &mut out);
         server.handle_eof(now, key);
         let events = core::iter::from_fn(|| server.poll_event()).collect();
         (server, out.slices().flatten().copied().collect(), events)
@@ -421,7 +421,7 @@ fn who_wants_the_secure_mode_is_never_spoken_to_in_clear() {
             w.turn();
             let line = w.line.as_mut().unwrap();
             let mut out = SharedSendBuf::new(1 << 16);
-            w.client.poll_transmit(w.now, &mut out);
+            assert_eq!(w.client.poll_transmit(w.now, &mut out), Transport::Open);
             let first = out.len();
             line.at_client.push(answer);
             w.client.recv(w.now, &mut line.at_client);
@@ -483,8 +483,8 @@ fn a_change_of_any_octet_ends_the_connection() {
             let w = World::new(keys.clone()).open();
             [w.passed[0].len(), w.passed[1].len()]
         };
-        for way in 0..2 {
-            for at in 0..lengths[way] {
+        for (way, length) in lengths.into_iter().enumerate() {
+            for at in 0..length {
                 let mut w = World::with(keys.clone(), config(), |config| config.reconnect = false);
                 w.corrupt = Some((way, at, 0x20));
                 w.run();
@@ -561,7 +561,7 @@ fn a_slow_handshake_is_ended_at_the_deadline_of_any_other() {
         client.poll_connect(Instant::ZERO).unwrap();
         client.handle_connected(Instant::ZERO);
         let mut out = SharedSendBuf::new(1 << 16);
-        client.poll_transmit(Instant::ZERO, &mut out);
+        assert_eq!(client.poll_transmit(Instant::ZERO, &mut out), Transport::Open);
         let due = client.poll_timeout().unwrap();
         assert_eq!(due.at, Instant::from_millis(5000));
         client.handle_timeout(due.at);
