@@ -151,6 +151,9 @@ fn write_config(c: &Config) -> Value {
         ("success", c.success.map(u64::from)),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
+    if let Some(keys) = &c.noise {
+        to.insert("noise".to_owned(), json!(keys));
+    }
     if !c.users.is_empty() {
         to.insert("users".to_owned(), json!(c.users));
     }

@@ -71,6 +71,7 @@ pub const FILES: &[(&str, &str)] = topics![
     "resume",
     "retained",
     "rooms",
+    "secure",
     "service",
     "states",
     "status",
@@ -190,8 +191,10 @@ pub struct Config {
     pub features: Option<u64>,
     /// Acknowledge by the call `accept`, not by itself (REL-6).
     pub manual_ack: Option<bool>,
-    /// The window of each tunnel (§5.8).
+    /// The window of each tunnel (§5.9).
     pub tunnel_window: Option<u32>,
+    /// The keys of the secure mode, where that is spoken (§10).
+    pub noise: Option<NoiseKeys>,
     /// PRX1: the result with which a server answers on success (PRX-13).
     pub success: Option<u8>,
     /// The users of a service and their passwords; with some, nobody else may come.
@@ -204,6 +207,20 @@ pub struct Config {
     /// What a service allows its MQTT clients.
     #[serde(default)]
     pub mqtt: MqttConfig,
+}
+
+/// Keys of the secure mode, each of 32 octets in hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoiseKeys {
+    /// The own private key.
+    pub key: Option<String>,
+    /// Of a client: the server's public keys; with one the pattern is IK, with more it is XX.
+    pub server: Vec<String>,
+    /// What both sides share.
+    pub shared: Option<String>,
+    /// After how many octets the own key changes.
+    pub rekey_octets: Option<u64>,
 }
 
 /// What a service allows its MQTT clients; what is absent is as the server comes.

@@ -10,6 +10,7 @@ use crate::vector::{Fin, Role, Vector};
 
 mod bowline;
 mod prx1;
+mod secure;
 
 pub(crate) use bowline::config;
 
@@ -65,7 +66,10 @@ fn machine(vector: &Vector) -> Result<(Box<dyn Machine>, usize), Trouble> {
         return Err(Trouble::Unsupported("this is one session, not a whole server".into()));
     }
     match vector.dialect {
-        Dialect::Bowline => Ok(bowline::machine(vector)),
+        Dialect::Bowline => match (bowline::machine(vector), &vector.config.noise) {
+            ((inner, memory), Some(keys)) => Ok((secure::machine(vector, keys, inner)?, memory.max(1 << 17))),
+            (plain, None) => Ok(plain),
+        },
         Dialect::Prx1 => Ok(prx1::machine(vector)),
         other => Err(Trouble::Unsupported(format!("no machine speaks {}", other.name()))),
     }

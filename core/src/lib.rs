@@ -16,15 +16,16 @@
 //! | access | [`access`]: who may do what; [`relay`] (feature `alloc`): where tunnels may lead |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1, [`websocket`] and the [`proxy`] protocol: what lies between a transport and a dialect |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`], [`compression`] |
+//! | layers | [`http`] 1.1, [`websocket`], the [`proxy`] protocol, `secure` (feature `noise`): what lies between a transport and a dialect |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`replay`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`], [`compression`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
 //!
 //! `alloc` adds growing and shared buffers and all that needs them; `std` adds nothing but what
 //! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, `zstd` messages compressed by
-//! Zstandard, which both need `std`, and `lz4` those by LZ4. Features only ever add.
+//! Zstandard, which both need `std`, and `lz4` those by LZ4; `noise` adds the secure mode of our own protocol,
+//! which needs `alloc`, and is several times as fast with `std`. Features only ever add.
 
 #![no_std]
 
@@ -52,9 +53,11 @@ pub mod stack;
 pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
+#[cfg(feature = "noise")]
+pub use layers::secure;
 pub use layers::{http, proxy, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
-    backoff, compression, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace,
-    varint,
+    backoff, compression, flow, frame, histogram, keepalive, lifecycle, replay, retain, scram, status, topic,
+    trace, varint,
 };

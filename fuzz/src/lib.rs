@@ -23,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hub", targets::hub),
     ("json", targets::json),
     ("json_server", targets::json_server),
+    ("secure", targets::secure),
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),

@@ -34,6 +34,13 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
         Self(self.0.config(config))
     }
 
+    /// Offers the secure mode of our own protocol, with these keys.
+    #[cfg(feature = "noise")]
+    #[must_use]
+    pub fn noise(self, noise: bowline_driver::server::NoiseConfig) -> Self {
+        Self(self.0.noise(noise))
+    }
+
     /// With these rules of who may do what.
     #[must_use]
     pub fn access(self, access: impl Access + Send + 'static) -> Self {

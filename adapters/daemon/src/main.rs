@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod failure;
 mod http;
+mod key;
 mod log;
 mod net;
 mod otlp;
@@ -49,6 +50,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(CheckWhat::Users(what)) => auth::users_file(what, args.json),
         },
         Command::Passwd(args) => auth::passwd(&args),
+        Command::Key(args) => key::run(&args),
         Command::Completions(args) => cli::completions(args.shell),
         Command::Credentials(args) => client::credentials::run(&args),
         Command::Store(args) => store::run(&args),

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, RelayArgs, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Listen, Origin, PORT, Relay};
+use crate::config::{self, Auth, Config, Console, Listen, Noise, Origin, PORT, Relay};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let activated = Activated::take()?;
     let config::Loaded { config, origins } = config::load_with_flags(&args)?;
     let tail = log::start(&config.log)?;
-    let auth = auth::load(&config.auth)?;
+    let auth = auth::load(&config)?;
     make_room(config.limits.connections);
     // Signals are taken before anybody is told that the server runs.
     let mut signals = Signals::new()?;
@@ -102,7 +102,7 @@ impl Reloads {
         let args = self.args.clone();
         let read = move || {
             let config = config::load_with_flags(&args)?.config;
-            let auth = auth::load(&config.auth)?;
+            let auth = auth::load(&config)?;
             Ok::<_, Failure>((config, auth))
         };
         let (config, auth) = match tokio::task::spawn_blocking(read).await {
@@ -136,7 +136,7 @@ impl Reloads {
             }
         }
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
-        info!(changes, "SIGHUP: users and access rules reloaded");
+        info!(changes, "SIGHUP: users, keys and access rules reloaded");
         let (changes, failures) = server.listen_anew(&mut self.listen, config.listen.clone());
         for change in changes {
             info!("SIGHUP: {change}");
@@ -154,6 +154,7 @@ fn fixed(config: &Config) -> Config {
     Config {
         auth: Auth::default(),
         listen: Vec::new(),
+        noise: Noise::default(),
         plugin: Vec::new(),
         relay: Relay::default(),
         ..config.clone()

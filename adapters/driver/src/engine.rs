@@ -31,6 +31,9 @@ const PIECES: usize = 64;
 /// peer who sends one octet and then nothing does not keep a whole buffer.
 const SMALL: usize = pool::READ_SIZE / 4;
 
+/// The longest record of the secure mode, with its length: whatever frames a machine takes, one has to fit.
+const RECORD: usize = (64 << 10) + 1;
+
 /// Room that a read should have.
 const READ_ROOM: usize = 8 << 10;
 
@@ -89,7 +92,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     /// An engine for a connection that was just made. `max_frame`: the largest frame that the
     /// machine takes, in octets.
     pub fn new(transport: T, machine: M, timer: R, max_frame: u32) -> Self {
-        let limit = (max_frame as usize + 16 + HEADROOM).max(pool::READ_SIZE);
+        let limit = (max_frame as usize + 16).max(RECORD) + HEADROOM;
         let state = State {
             work: true,
             eof: false,

@@ -2,4 +2,6 @@
 
 pub mod http;
 pub mod proxy;
+#[cfg(feature = "noise")]
+pub mod secure;
 pub mod websocket;

@@ -3,6 +3,7 @@
 
 mod explain;
 mod hash;
+mod noise;
 mod passwd;
 mod rules;
 mod users;
@@ -12,17 +13,18 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bowline_core::access::Rules;
-use bowline_core::endpoint::server::{Anonymous, Users};
+use bowline_core::endpoint::server::{Anonymous, NoiseConfig, Users};
 use bowline_core::scram::MIN_ITERATIONS;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Auth, Scram};
+use crate::config::{self, Auth, Config, Scram};
 use crate::failure::Failure;
 use hash::{Checker, Stored};
 use rules::AccessFile;
 use users::UsersFile;
 
 pub(crate) use explain::{access, users_file};
+pub(crate) use noise::{read_key, write_new};
 pub(crate) use passwd::run as passwd;
 
 /// All that the configuration says of users and rules, ready for the server.
@@ -31,6 +33,7 @@ pub(crate) struct Loaded {
     pub(crate) users: Users,
     /// Without an access file, none.
     pub(crate) rules: Option<Rules>,
+    pub(crate) noise: NoiseConfig,
     pub(crate) summary: Summary,
     /// What is not as it should be, and yet works.
     pub(crate) warnings: Vec<String>,
@@ -43,12 +46,17 @@ pub(crate) struct Summary {
     /// Hashes of what is known of each: nothing can be read back.
     users: BTreeMap<String, [u8; 32]>,
     tokens: BTreeMap<String, [u8; 32]>,
+    /// Of the secure mode: who comes by which key, and by which shared one; and the server's own.
+    keys: BTreeMap<String, [u8; 32]>,
+    shared_keys: BTreeMap<String, [u8; 32]>,
+    noise_key: Option<String>,
     rules: usize,
     rules_hash: [u8; 32],
 }
 
-/// Reads the users and access files that the configuration names.
-pub(crate) fn load(auth: &Auth) -> Result<Loaded, Failure> {
+/// Reads the users, access and key files that the configuration names.
+pub(crate) fn load(config: &Config) -> Result<Loaded, Failure> {
+    let auth = &config.auth;
     let (anonymous, from) = match auth.anonymous {
         config::Anonymous::Never => (Anonymous::Never, "never"),
         config::Anonymous::Loopback => (Anonymous::Local, "loopback"),
@@ -78,12 +86,13 @@ pub(crate) fn load(auth: &Auth) -> Result<Loaded, Failure> {
             summary.users.insert(user.name.clone(), fingerprint(&user.stored.to_string()));
         }
     }
+    let noise = noise::load(&config.noise, &mut users, &mut summary, &mut warnings)?;
     let file = auth.access_file.as_deref().map(AccessFile::read).transpose()?;
     if let Some(file) = &file {
         summary.rules = file.rules.len();
         summary.rules_hash = fingerprint(&format!("{:?}{:?}{:?}", file.default, file.groups, file.given));
     }
-    Ok(Loaded { users, rules: file.map(|file| file.rules), summary, warnings })
+    Ok(Loaded { users, rules: file.map(|file| file.rules), noise, summary, warnings })
 }
 
 /// The users and tokens that stand in the configuration itself.
@@ -122,7 +131,13 @@ impl Summary {
     /// What is different in `new`, in words; nothing where all is as it was.
     pub(crate) fn changes(&self, new: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        for (what, old, new) in [("user", &self.users, &new.users), ("token", &self.tokens, &new.tokens)] {
+        let all = [
+            ("user", &self.users, &new.users),
+            ("token", &self.tokens, &new.tokens),
+            ("key", &self.keys, &new.keys),
+            ("pre-shared key", &self.shared_keys, &new.shared_keys),
+        ];
+        for (what, old, new) in all {
             let added = new.keys().filter(|name| !old.contains_key(*name)).count();
             let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
             let other = new.iter().filter(|(name, hash)| old.get(*name).is_some_and(|o| o != *hash)).count();
@@ -132,6 +147,14 @@ impl Summary {
         }
         if self.anonymous != new.anonymous {
             changes.push(format!("anonymous: {} (was {})", new.anonymous, self.anonymous));
+        }
+        if self.noise_key != new.noise_key {
+            let shown = |key: &Option<String>| key.clone().unwrap_or_else(|| "none".to_owned());
+            changes.push(format!(
+                "the server's key {} (was {})",
+                shown(&new.noise_key),
+                shown(&self.noise_key)
+            ));
         }
         if self.rules_hash != new.rules_hash {
             changes.push(format!("{} access rules (were {})", new.rules, self.rules));
@@ -150,6 +173,10 @@ mod tests {
     use super::*;
 
     const BCRYPT: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+
+    fn config(auth: &Auth) -> Config {
+        Config { auth: auth.clone(), ..Config::default() }
+    }
 
     fn write(path: &std::path::Path, text: &str) {
         std::fs::write(path, text).unwrap();
@@ -171,17 +198,17 @@ mod tests {
             }],
             ..Auth::default()
         };
-        let first = load(&auth).unwrap();
+        let first = load(&config(&auth)).unwrap();
         assert_eq!((first.users.len(), first.rules.as_ref().map(Rules::len)), (2, Some(1)));
         assert!(first.warnings[0].contains("chmod o="), "{:?}", first.warnings);
-        assert!(first.summary.changes(&load(&auth).unwrap().summary).is_empty());
+        assert!(first.summary.changes(&load(&config(&auth)).unwrap().summary).is_empty());
 
         write(&at("users"), &format!("ann:{}\neve:{BCRYPT}\nzoe:{BCRYPT}\n", BCRYPT.replace("2a", "2y")));
         write(&at("access"), "default = \"allow\"\n");
         auth.tokens.clear();
         auth.anonymous = config::Anonymous::Never;
         assert_eq!(
-            first.summary.changes(&load(&auth).unwrap().summary),
+            first.summary.changes(&load(&config(&auth)).unwrap().summary),
             [
                 "2 users added",
                 "1 user removed",
@@ -204,7 +231,7 @@ mod tests {
             scram: None,
         };
         let auth = Auth { users_file: Some(path), users: vec![user], ..Auth::default() };
-        let failure = load(&auth).unwrap_err();
+        let failure = load(&config(&auth)).unwrap_err();
         assert!(
             failure
                 .message()
@@ -213,7 +240,7 @@ mod tests {
         );
         let nowhere = Auth { access_file: Some("/nowhere/access.toml".into()), ..Auth::default() };
         assert!(
-            load(&nowhere)
+            load(&config(&nowhere))
                 .unwrap_err()
                 .message()
                 .unwrap()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Endpoint;
+use super::{Endpoint, SecureArgs};
 use crate::config::{PORT, Secret};
 use crate::failure::Failure;
 use crate::net::{Credentials, RequestFields, Target};
@@ -61,6 +61,9 @@ pub(crate) struct ConnectArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) id: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) secure: SecureArgs,
+
     /// How often the server must be heard from; a number alone means seconds
     #[arg(short, long, value_name = "TIME", value_parser = parse_seconds, default_value = "30s")]
     pub(crate) keepalive: Option<Duration>,
@@ -97,7 +100,8 @@ impl ConnectArgs {
         let endpoints = self.endpoints(environment.server.as_deref())?;
         let credentials = self.credentials(environment)?;
         let fields = fields(&self.headers)?;
-        if (credentials.is_readable() || !self.headers.is_empty())
+        let secure = self.secure.secure(&endpoints)?;
+        if (credentials.is_readable() && secure.is_none() || !self.headers.is_empty())
             && !self.insecure
             && let Some(endpoint) = endpoints.iter().find(|endpoint| !endpoint.is_local())
         {
@@ -112,6 +116,7 @@ impl ConnectArgs {
             name: self.id.clone().unwrap_or_else(|| format!("bowline-{what}-{}", std::process::id())),
             keepalive: self.keepalive.filter(|keepalive| !keepalive.is_zero()),
             fields,
+            secure,
         })
     }
 

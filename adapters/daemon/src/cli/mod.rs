@@ -5,6 +5,7 @@ mod auth;
 mod bench;
 mod connect;
 mod endpoint;
+mod key;
 mod mqtt;
 mod publish;
 mod relay;
@@ -24,6 +25,7 @@ pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::{ConnectArgs, fields};
 pub(crate) use endpoint::Endpoint;
+pub(crate) use key::{KeyArgs, KeyCommand, SecureArgs};
 pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use relay::{RelayArgs, TunnelArgs};
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     Credentials(CredentialsArgs),
     /// Edit a file of users and their passwords
     Passwd(PasswdArgs),
+    /// Make a key for the secure mode, or show what others may know of one
+    Key(KeyArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Publish messages over MQTT

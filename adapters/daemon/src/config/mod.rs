@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) session: Session,
     pub(crate) mqtt: Mqtt,
+    pub(crate) noise: Noise,
     pub(crate) prx1: Prx1,
     pub(crate) http: Http,
     pub(crate) websocket: WebSocket,
@@ -142,6 +143,25 @@ pub(crate) struct Mqtt {
     pub(crate) shared: bool,
     /// Whether payloads have to be of the format that they say.
     pub(crate) check_payload: bool,
+}
+
+/// The secure mode of our own protocol: offered where there is a key.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Noise {
+    /// The server's private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A line with a public key and a user each: who proves to hold the key is that user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) authorized_keys: Option<PathBuf>,
+    /// A line with a shared key and a user each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) psk_file: Option<PathBuf>,
+    /// Whether our own protocol is also spoken in clear.
+    pub(crate) plain: bool,
+    /// Whether keys that are nobody's are let in, to log in by other means.
+    pub(crate) strangers: bool,
 }
 
 /// What clients of PRX1 may do, beside the limits of all.
@@ -392,6 +412,7 @@ impl Default for Config {
             limits: Limits::default(),
             session: Session::default(),
             mqtt: Mqtt::default(),
+            noise: Noise::default(),
             prx1: Prx1::default(),
             http: Http::default(),
             websocket: WebSocket::default(),
@@ -466,6 +487,12 @@ impl Default for Mqtt {
             shared: true,
             check_payload: false,
         }
+    }
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self { key_file: None, authorized_keys: None, psk_file: None, plain: true, strangers: true }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::output;
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.config.config.as_deref())?;
     // What it names has to be right as well.
-    for warning in crate::auth::load(&loaded.config.auth)?.warnings {
+    for warning in crate::auth::load(&loaded.config)?.warnings {
         output::warning(&warning);
     }
     let text = if args.json { to_json(&loaded)? } else { to_toml(&loaded)? };

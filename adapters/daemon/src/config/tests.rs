@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, drain, log, compression, trace, otlp, plugin and webhook"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, noise, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, drain, log, compression, trace, otlp, plugin and webhook"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),

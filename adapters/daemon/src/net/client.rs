@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_core::secure::PublicKey;
 use bowline_core::session::Code;
 use bowline_core::session::Property;
 use bowline_core::status::Status;
 use bowline_driver::client::{
-    self as driver, ClientConfig, ClientError, ClientEvent, Error, JoinOptions, Publish, QueueLimits, Reason,
-    Request, RequestFailure, SubscribeOptions,
+    self as driver, ClientConfig, ClientError, ClientEvent, Error, JoinOptions, NoiseConfig, Publish,
+    QueueLimits, Reason, Request, RequestFailure, SubscribeOptions,
 };
 use bowline_driver::clock;
 use bowline_driver::handler::{Payload, Response, Topic};
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::diagnose::diagnose;
 use super::{Credentials, Event, Message, Reply, Target};
 use crate::failure::Failure;
+use crate::output;
 
 /// Octets of messages that may wait to be accepted before the next has to wait: what keeps memory
 /// small, and a fast network busy.
@@ -57,6 +59,10 @@ impl Client {
         let mut failures = 0;
         while !client.inner.is_connected() {
             let reason = match events.next().await {
+                Some(ClientEvent::ServerKey { endpoint, key }) => {
+                    keep_key(target, endpoint, &key)?;
+                    continue;
+                }
                 Some(ClientEvent::Disconnected { reason, .. }) => reason,
                 Some(ClientEvent::Closed { reason, .. }) => return Err(refused(&endpoints, &reason)),
                 Some(_) => continue,
@@ -69,6 +75,12 @@ impl Client {
                     Reason::Unreachable => diagnose(&target.endpoints).await,
                     reason => refused(&endpoints, &reason),
                 });
+            }
+        }
+        // The connection may stand before its events were looked at.
+        while let Some(Some(event)) = events.next().now_or_never() {
+            if let ClientEvent::ServerKey { endpoint, key } = event {
+                keep_key(target, endpoint, &key)?;
             }
         }
         Ok(client)
@@ -196,11 +208,25 @@ fn config(target: &Target) -> ClientConfig {
         },
         outgoing: KEPT,
         request_fields: target.fields.clone(),
+        noise: target.secure.as_ref().map(|secure| NoiseConfig::new(secure.keys.clone())),
         ..ClientConfig::default()
     };
     config.session.limits.keepalive = target.keepalive;
     config.session.limits.max_frame = bowline_core::session::MAX_FRAME_CEILING;
     config
+}
+
+/// Keeps the key that a server showed first.
+fn keep_key(target: &Target, endpoint: usize, key: &PublicKey) -> Result<(), Failure> {
+    let known = target.secure.as_ref().and_then(|secure| secure.known.as_ref());
+    let (Some(known), Some(endpoint)) = (known, target.endpoints.get(endpoint)) else { return Ok(()) };
+    known.keep(&endpoint.to_string(), key)?;
+    output::note(&format!(
+        "the key of {endpoint} was not known; it is now, in {}: {}",
+        known.path().display(),
+        key.fingerprint()
+    ));
+    Ok(())
 }
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;

@@ -3,6 +3,7 @@
 mod client;
 mod diagnose;
 pub(crate) mod http;
+mod known;
 mod listen;
 mod outbound;
 mod server;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use known::{KnownKeys, Secure};
 pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
@@ -43,6 +45,8 @@ pub(crate) struct Target {
     pub(crate) keepalive: Option<Duration>,
     /// What a request for a WebSocket has beside.
     pub(crate) fields: RequestFields,
+    /// The secure mode, where that is wanted.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// Who a client is.

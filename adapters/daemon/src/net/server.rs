@@ -65,7 +65,7 @@ impl Server {
         let hook = Webhook::start(&config.webhook, site.alerts())?;
         let records = Arc::clone(&audit);
         let mut builder = bowline_tokio::Server::builder()
-            .config(options(config, auth.users))
+            .config(ServerConfig { noise: auth.noise, ..options(config, auth.users) })
             .http(move |request, server| answering.answer(request, server))
             .on_event(move |event| {
                 if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
@@ -184,6 +184,7 @@ impl Server {
     pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay) {
         self.inner.set_relay(relay.options());
         self.inner.set_users(auth.users);
+        self.inner.set_noise(auth.noise);
         match auth.rules {
             Some(rules) => self.inner.set_access(rules),
             None => self.inner.set_access(Decision::ALLOW),
@@ -397,6 +398,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         max_strangers: limits.strangers,
         users,
         relay: config.relay.options(),
+        ..ServerConfig::default()
     }
 }
 

@@ -26,6 +26,8 @@ pub use bowline_core::endpoint::client::{
     RequestFields, RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions,
     TunnelsConfig, WebSocketError, WhenFull,
 };
+#[cfg(feature = "noise")]
+pub use bowline_core::endpoint::client::{NoiseConfig, NoiseKeys, ServerTrust};
 pub use bowline_core::retain::RetainHandling;
 pub use bowline_core::session::{Properties, Property};
 use bowline_core::stack::Alpn;
@@ -137,6 +139,15 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.config.compression = Some(compression);
+        self
+    }
+
+    /// In the secure mode of our own protocol, with these keys: nothing is ever said in clear, over whatever
+    /// carries it.
+    #[cfg(feature = "noise")]
+    #[must_use]
+    pub fn noise(mut self, keys: NoiseKeys) -> Self {
+        self.config.noise = Some(NoiseConfig::new(keys));
         self
     }
 

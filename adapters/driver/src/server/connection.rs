@@ -17,11 +17,13 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     key: ConnectionKey,
     woken: Woken,
+    /// The machine left something unread: maybe within itself.
+    blocked: bool,
 }
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, key: ConnectionKey, woken: Woken) -> Self {
-        Self { shared, key, woken }
+        Self { shared, key, woken, blocked: false }
     }
 }
 
@@ -54,7 +56,7 @@ impl Machine for Connection {
             if let Some(verified) = verified {
                 machine.verified(now, key, verified, output);
             }
-            if due || !input.filled().is_empty() {
+            if due || self.blocked || !input.filled().is_empty() {
                 blocked = machine.recv(now, key, input, output);
                 verification = machine.poll_verification(key);
             }
@@ -79,6 +81,7 @@ impl Machine for Connection {
             let job = core.take_job(key, &self.woken).map(|job| (job, core.machine.awaited(key)));
             (next, again, verification, request, job)
         });
+        self.blocked = next.blocked;
         if again {
             self.woken.of(key).store(true, Ordering::Release);
         }

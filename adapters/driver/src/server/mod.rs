@@ -22,6 +22,8 @@ use std::time::Duration;
 pub use answer::HttpAnswer;
 pub use bowline_core::access::{Access, Action, Decision, Who};
 pub use bowline_core::compression::Codec;
+#[cfg(feature = "noise")]
+pub use bowline_core::endpoint::server::NoiseConfig;
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
     Anonymous, Certificate, Dialect, Identity, NameKind, PasswordCheck, Peer, QueueLimits, Refused, Secured,
@@ -178,6 +180,15 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn config(mut self, config: ServerConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Offers the secure mode of our own protocol, with these keys. Whose the keys of clients are is said by
+    /// [`Users::add_noise_key`].
+    #[cfg(feature = "noise")]
+    #[must_use]
+    pub fn noise(mut self, noise: NoiseConfig) -> Self {
+        self.config.noise = noise;
         self
     }
 
@@ -478,6 +489,14 @@ impl<R: Runtime> Server<R> {
     /// Sets who may connect from now on. Who is connected stays.
     pub fn set_users(&self, users: Users) {
         let old = self.shared.with(|core, _| core.machine.set_users(users));
+        drop(old);
+    }
+
+    /// Sets the keys of the secure mode, and who has to speak in it, from now on. Connections that are open
+    /// stay.
+    #[cfg(feature = "noise")]
+    pub fn set_noise(&self, noise: NoiseConfig) {
+        let old = self.shared.with(|core, _| core.machine.set_noise(noise));
         drop(old);
     }
 

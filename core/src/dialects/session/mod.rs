@@ -304,6 +304,12 @@ impl Session {
         self.received
     }
 
+    /// Whether a server has read nothing yet, and has not ended.
+    #[cfg(feature = "noise")]
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.phase == Phase::Preface(0) && !self.is_ended()
+    }
+
     /// Whether messages can be sent and come.
     #[must_use]
     pub fn is_open(&self) -> bool {

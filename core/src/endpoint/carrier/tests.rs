@@ -38,9 +38,11 @@ pub(in crate::endpoint) fn carrier() -> Carrier {
     if OVER_WEBSOCKET.get() { web } else { Carrier::Transport }
 }
 
-/// The server's side of a WebSocket that carries our own protocol.
+/// The server's side of what carries our own protocol: a WebSocket, or the records of Noise.
 pub(in crate::endpoint) struct Gate {
     layer: Option<WebSocket<Server>>,
+    #[cfg(feature = "noise")]
+    noise: Option<super::super::client::tests::over_noise::Side>,
     pub(in crate::endpoint) received: GrowingRecvBuf,
     pub(in crate::endpoint) to_send: SharedSendBuf,
 }
@@ -48,13 +50,29 @@ pub(in crate::endpoint) struct Gate {
 impl Default for Gate {
     fn default() -> Self {
         let (received, to_send) = (GrowingRecvBuf::new(2 << 20), SharedSendBuf::new(1 << 20));
-        Self { layer: None, received, to_send }
+        Self {
+            layer: None,
+            #[cfg(feature = "noise")]
+            noise: None,
+            received,
+            to_send,
+        }
     }
 }
 
 impl Gate {
+    /// Of the secure mode.
+    #[cfg(feature = "noise")]
+    pub(in crate::endpoint) fn secure() -> Self {
+        Self { noise: Some(Default::default()), ..Self::default() }
+    }
+
     /// What was received becomes the octets within.
     pub(in crate::endpoint) fn decode(&mut self, now: Instant, within: &mut GrowingRecvBuf) {
+        #[cfg(feature = "noise")]
+        if let Some(noise) = &mut self.noise {
+            return noise.decode(&mut self.received, &mut self.to_send, within);
+        }
         if self.layer.is_none() {
             self.open(now);
         }
@@ -87,6 +105,10 @@ impl Gate {
         owed: Transport,
         within: &mut SharedSendBuf,
     ) -> Transport {
+        #[cfg(feature = "noise")]
+        if let Some(noise) = &mut self.noise {
+            return noise.encode(now, owed, within, &mut self.to_send);
+        }
         let Some(layer) = &mut self.layer else { return Transport::Open };
         let octets: Vec<u8> = within.slices().flatten().copied().collect();
         within.sent(octets.len());

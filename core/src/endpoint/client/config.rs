@@ -168,6 +168,9 @@ pub struct ClientConfig {
     /// How many tunnels there may be, and how many octets wait in each. Default: 1,024 of 256 KiB each
     /// way.
     pub tunnels: session::TunnelsConfig,
+    /// The secure mode; with it nothing is ever said in clear. Default: none.
+    #[cfg(feature = "noise")]
+    pub noise: Option<super::NoiseConfig>,
 }
 
 impl Default for ClientConfig {
@@ -191,6 +194,8 @@ impl Default for ClientConfig {
             request_fields: RequestFields::new(),
             compression: None,
             tunnels: session::TunnelsConfig { max: 1024, ..session::TunnelsConfig::default() },
+            #[cfg(feature = "noise")]
+            noise: None,
         }
     }
 }

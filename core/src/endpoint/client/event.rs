@@ -96,6 +96,15 @@ pub enum ClientEvent {
         /// When the next attempt is due.
         retry_at: Instant,
     },
+    /// The server of this endpoint has proved to hold this key, and none was known of it: from now on no other
+    /// is taken. Keep it, for the next time.
+    #[cfg(feature = "noise")]
+    ServerKey {
+        /// The place in the adapter's list of endpoints.
+        endpoint: usize,
+        /// The key.
+        key: crate::secure::PublicKey,
+    },
     /// A message because of a subscription. A reliable one is acknowledged when it is taken here.
     Message {
         /// Which.
@@ -216,6 +225,10 @@ pub enum Reason {
         /// What is wrong.
         text: String,
     },
+    /// The secure mode could not be opened, or was broken.
+    #[cfg(feature = "noise")]
+    #[error("{0}")]
+    Secure(crate::secure::Fault),
     /// The server ended it.
     #[error("closed by the server with {code}{}", beside(text))]
     Remote {

@@ -6,6 +6,8 @@ use alloc::string::ToString;
 use core::time::Duration;
 
 use super::event::{ClientEvent, DropReason, Reason, RequestFailure, RequestId};
+#[cfg(feature = "noise")]
+use super::noise;
 use super::outbox::Entry;
 use super::{Client, Command, Dial, Ending, State};
 use crate::buf::{RecvBuf, SendBuf};
@@ -26,6 +28,10 @@ impl Client {
         }
         let attempt = self.backoff.handle_timeout(self.now)?;
         self.state = State::Dialing;
+        #[cfg(feature = "noise")]
+        {
+            self.endpoint = attempt.endpoint;
+        }
         let (endpoint, address) = (attempt.endpoint, self.redirect.take());
         self.inbox.push(ClientEvent::Connecting { attempt: self.backoff.attempts(), endpoint });
         Some(Dial { endpoint, address })
@@ -47,6 +53,8 @@ impl Client {
             self.ended = Code::Normal;
             let timeout = self.config.session.handshake_deadline;
             self.web = Web::new(self.now, carrier, timeout, &mut *self.entropy);
+            #[cfg(feature = "noise")]
+            self.open_noise(timeout);
         }
     }
 
@@ -87,9 +95,18 @@ impl Client {
                 let event = session.poll_closed();
                 self.take_end(event.as_ref());
             }
-            None if self.state == State::Attached => self.disconnected(Reason::Cut),
+            None if self.state == State::Attached => self.disconnected(self.cut()),
             None => {}
         }
+    }
+
+    /// What the end of a transport is, that came before a session.
+    const fn cut(&self) -> Reason {
+        #[cfg(feature = "noise")]
+        if self.noise.is_some() {
+            return Reason::Secure(crate::secure::Fault::Cut);
+        }
+        Reason::Cut
     }
 
     /// The transport is gone: dropped, or broken.
@@ -100,6 +117,10 @@ impl Client {
             self.disconnected(Reason::Cut);
         }
         (self.session, self.web) = (None, None);
+        #[cfg(feature = "noise")]
+        {
+            self.noise = None;
+        }
         self.unread = false;
         self.state = State::Waiting;
     }
@@ -132,6 +153,12 @@ impl Client {
     /// When the session wants a turn, or what waits for it.
     fn due(&self) -> Option<Deadline> {
         let now = Some(Deadline::new(self.now, Why::Output));
+        #[cfg(feature = "noise")]
+        if let Some(noise) = self.noise.as_ref().filter(|_| self.state == State::Attached)
+            && let Some(due) = noise.due(self.now)
+        {
+            return Some(due);
+        }
         match &self.session {
             _ if self.unread && !self.inbox.is_full() => now,
             // Behind octets that wait for the transport it goes out with them; the transport
@@ -165,6 +192,8 @@ impl Client {
         }
         let now = self.now;
         let _ = self.with_web(|web, client| web.handle_timeout(now, client));
+        #[cfg(feature = "noise")]
+        self.expire_noise();
         if self.over {
             return;
         }
@@ -292,6 +321,10 @@ impl Client {
         match reason {
             Reason::Credentials => true,
             Reason::WebSocket(why) => why.is_final(self.had_session || self.config.endpoints > 1),
+            #[cfg(feature = "noise")]
+            Reason::Secure(fault) => {
+                noise::is_final(fault) && !self.had_session && self.config.endpoints == 1
+            }
             Reason::Local { code: Code::AuthFailed | Code::Version, .. } => true,
             Reason::Remote { code, .. } | Reason::Local { code, .. } => match code {
                 Code::AuthFailed
@@ -359,6 +392,10 @@ impl Spoken for Client {
     }
 
     fn hear(&mut self, buf: &mut impl RecvBuf) {
+        #[cfg(feature = "noise")]
+        if self.with_noise(|noise, client| noise.recv(client, buf)).is_some() {
+            return;
+        }
         self.recv_frames(buf);
     }
 
@@ -367,6 +404,10 @@ impl Spoken for Client {
     }
 
     fn say(&mut self, out: &mut impl SendBuf) -> Transport {
+        #[cfg(feature = "noise")]
+        if let Some(owed) = self.with_noise(|noise, client| noise.poll_transmit(client, out)) {
+            return owed;
+        }
         self.transmit_frames(out)
     }
 

@@ -114,13 +114,15 @@ mod config;
 mod event;
 mod inbox;
 mod link;
+#[cfg(feature = "noise")]
+mod noise;
 mod outbox;
 mod recv;
 mod requests;
 mod rooms;
 mod subscriptions;
 #[cfg(test)]
-mod tests;
+pub(in crate::endpoint) mod tests;
 mod transmit;
 mod tunnels;
 
@@ -138,6 +140,8 @@ pub use event::{
     ClientEvent, DropReason, IncomingRequest, Message, PropertyBlock, PublishId, Reason, RequestFailure,
     RequestHandle, RequestId, SubscriptionId,
 };
+#[cfg(feature = "noise")]
+pub use noise::{NoiseConfig, NoiseKeys, ServerTrust};
 pub use outbox::Outgoing;
 pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace, RoomPublish};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
@@ -228,6 +232,12 @@ pub struct Client {
 
     /// Between the session and the transport that stands, where it is not carried as it is.
     web: Option<Box<Web>>,
+    /// Between the session and what carries it, in the secure mode.
+    #[cfg(feature = "noise")]
+    noise: Option<Box<noise::Noise>>,
+    /// Which endpoint the connection is to.
+    #[cfg(feature = "noise")]
+    endpoint: usize,
     /// With which code the last connection ended here.
     ended: Code,
     /// On the transport that stands, from when HELLO was put.
@@ -293,6 +303,10 @@ impl Client {
             backoff: Backoff::new(config.backoff, config.endpoints),
             redirect: None,
             web: None,
+            #[cfg(feature = "noise")]
+            noise: None,
+            #[cfg(feature = "noise")]
+            endpoint: 0,
             ended: Code::Normal,
             session: None,
             scram: None,

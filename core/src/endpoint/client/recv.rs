@@ -35,7 +35,7 @@ impl Client {
         self.tick(now);
         let now = self.now;
         if self.with_web(|web, client| web.recv(now, client, buf)).is_none() {
-            self.recv_frames(buf);
+            self.hear(buf);
         }
     }
 

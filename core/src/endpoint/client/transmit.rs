@@ -33,7 +33,7 @@ impl Client {
         self.tick(now);
         let now = self.now;
         match self.with_web(|web, client| web.poll_transmit(now, client, out)) {
-            None => self.transmit_frames(out),
+            None => self.say(out),
             Some(owed) => owed,
         }
     }

@@ -53,6 +53,8 @@ mod json;
 mod listeners;
 mod local;
 mod mqtt;
+#[cfg(feature = "noise")]
+mod noise;
 mod owed;
 mod plugins;
 mod prx1;
@@ -91,6 +93,8 @@ pub use json::JsonConfig;
 pub use listeners::{ListenerConfig, ListenerError, ListenerInfo, ListenerKey, Speaks, UnknownSpeech};
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
+#[cfg(feature = "noise")]
+pub use noise::NoiseConfig;
 pub use prx1::Prx1Config;
 pub use relay::{
     RelayConfig, TunnelCounters, TunnelFailure, TunnelKey, TunnelPort, TunnelRefusal, TunnelWork,
@@ -163,6 +167,9 @@ pub struct ServerConfig {
     pub session: Config,
     /// Of connections that speak MQTT.
     pub mqtt: MqttConfig,
+    /// Of connections that speak our own protocol in its secure mode.
+    #[cfg(feature = "noise")]
+    pub noise: NoiseConfig,
     /// Of connections that speak PRX1.
     pub prx1: Prx1Config,
     /// Of connections that speak HTTP, and of WebSockets.
@@ -209,6 +216,8 @@ impl Default for ServerConfig {
             name: String::new(),
             session,
             mqtt: MqttConfig::default(),
+            #[cfg(feature = "noise")]
+            noise: NoiseConfig::default(),
             prx1: Prx1Config::default(),
             http: HttpConfig::default(),
             json: JsonConfig::default(),
@@ -372,6 +381,13 @@ impl Server {
     /// is connected stays, and sessions go on.
     pub fn set_users(&mut self, users: Users) -> Users {
         core::mem::replace(&mut self.config.users, users)
+    }
+
+    /// Sets the keys of the secure mode, and who has to speak in it, from now on; gives back what was. Connections
+    /// that are open stay.
+    #[cfg(feature = "noise")]
+    pub fn set_noise(&mut self, noise: NoiseConfig) -> NoiseConfig {
+        core::mem::replace(&mut self.config.noise, noise)
     }
 
     /// Says what time it is in the world: milliseconds since 1970-01-01 UTC, by which histories go

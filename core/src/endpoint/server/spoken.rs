@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use super::auth::{Verification, Verified};
 use super::connection::Turn;
+#[cfg(feature = "noise")]
+use super::noise::{Mode, Noise};
 use super::{Peer, ServerConfig, bowline, json, mqtt, prx1};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
@@ -19,6 +21,9 @@ pub(super) enum Spoken {
     /// Its messages are those of the WebSocket, which is its own.
     Json(Box<json::Connection>),
     Mqtt(Box<mqtt::Connection>),
+    /// Our own protocol in its secure mode.
+    #[cfg(feature = "noise")]
+    Noise(Box<Noise>),
     Prx1(Box<prx1::Connection>),
 }
 
@@ -29,6 +34,8 @@ macro_rules! each {
             Spoken::Bowline($c) => $do,
             Spoken::Json($c) => $do,
             Spoken::Mqtt($c) => $do,
+            #[cfg(feature = "noise")]
+            Spoken::Noise($c) => $do,
             Spoken::Prx1($c) => $do,
         }
     };
@@ -49,6 +56,8 @@ impl Spoken {
             Self::Json(c) => c.peer(),
             Self::Bowline(c) => &c.peer,
             Self::Mqtt(c) => &c.peer,
+            #[cfg(feature = "noise")]
+            Self::Noise(c) => &c.inner().peer,
             Self::Prx1(c) => &c.peer,
         }
     }
@@ -60,6 +69,8 @@ impl Spoken {
             Self::Mqtt(c) => c.is_stranger(),
             Self::Prx1(c) => c.is_stranger(),
             // Who got as far has a session.
+            #[cfg(feature = "noise")]
+            Self::Noise(c) => c.inner().is_stranger(),
             Self::Json(_) => false,
         }
     }
@@ -70,7 +81,36 @@ impl Spoken {
         buf: &mut impl RecvBuf,
         out: &mut impl SendBuf,
     ) -> bool {
+        #[cfg(feature = "noise")]
+        if self.is_mode_unknown(turn, buf) {
+            return false;
+        }
         each!(self, c => c.recv(turn, buf, out))
+    }
+
+    /// Whether the first octets leave open if our own protocol is to be spoken in its secure mode. If it is,
+    /// it goes on in that.
+    #[cfg(feature = "noise")]
+    fn is_mode_unknown(&mut self, turn: &mut Turn<'_>, buf: &impl RecvBuf) -> bool {
+        let Self::Bowline(c) = self else { return false };
+        if !c.is_untouched() {
+            return false;
+        }
+        let config = &turn.server.config;
+        match Mode::of(buf.filled(), config) {
+            Mode::Unknown => true,
+            Mode::Plain => {
+                if !config.noise.plain && c.peer.secured.is_none() && !buf.filled().is_empty() {
+                    c.end(turn, Code::NotAuthorized, "only the secure mode is spoken here");
+                }
+                false
+            }
+            Mode::Secure => {
+                let none = Box::new(bowline::Connection::new(turn.now, config, c.peer));
+                *self = Self::Noise(Box::new(Noise::new(core::mem::replace(c, none))));
+                false
+            }
+        }
     }
 
     pub(super) fn poll_transmit(&mut self, turn: &mut Turn<'_>, out: &mut impl SendBuf) -> Transport {
@@ -128,6 +168,8 @@ impl Spoken {
     pub(super) fn dialect(&self) -> super::Dialect {
         match self {
             Self::Bowline(_) => super::Dialect::Bowline,
+            #[cfg(feature = "noise")]
+            Self::Noise(_) => super::Dialect::Bowline,
             Self::Mqtt(c) => c.dialect(),
             Self::Prx1(_) => super::Dialect::Prx1,
             Self::Json(_) => super::Dialect::Json,
@@ -139,6 +181,8 @@ impl Spoken {
         match self {
             Self::Bowline(c) => c.round_trip(),
             Self::Json(c) => c.round_trip(),
+            #[cfg(feature = "noise")]
+            Self::Noise(c) => c.round_trip(),
             Self::Mqtt(_) | Self::Prx1(_) => None,
         }
     }
@@ -146,6 +190,8 @@ impl Spoken {
     pub(super) fn progress(&self) -> Option<bowline::Progress> {
         match self {
             Self::Bowline(c) => Some(c.progress()),
+            #[cfg(feature = "noise")]
+            Self::Noise(c) => Some(c.inner().progress()),
             Self::Json(_) | Self::Mqtt(_) | Self::Prx1(_) => None,
         }
     }

@@ -13,6 +13,8 @@ mod json;
 mod json_requests;
 mod json_rooms;
 mod mqtt;
+#[cfg(feature = "noise")]
+mod noise;
 mod over_websocket;
 mod plugins;
 mod prx1;

@@ -5,6 +5,8 @@ mod connecting;
 mod delivery;
 mod ending;
 mod flow;
+#[cfg(feature = "noise")]
+pub(in crate::endpoint) mod over_noise;
 mod over_websocket;
 mod requests;
 mod rooms;

@@ -284,6 +284,8 @@ pub(super) fn config() -> ClientConfig {
 
 impl World {
     pub(super) fn new(config: ClientConfig) -> World {
+        #[cfg(feature = "noise")]
+        let config = super::over_noise::secure(config);
         let now = Instant::from_millis(1000);
         World {
             now,
@@ -339,6 +341,8 @@ impl World {
         self.client.handle_connected_over(self.now, &carrier);
         self.server.session = Some(Session::accept(self.now, &self.server.config));
         let gate = (carrier != Carrier::Transport).then(Box::default);
+        #[cfg(feature = "noise")]
+        let gate = gate.or_else(|| super::over_noise::is_told().then(|| Box::new(Gate::secure())));
         self.line = Some(Line {
             gate,
             to_server: SharedSendBuf::new(self.room),

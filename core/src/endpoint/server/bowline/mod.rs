@@ -84,6 +84,12 @@ impl Connection {
         }
     }
 
+    /// Whether not one octet was read of it, and it has not ended.
+    #[cfg(feature = "noise")]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.session.is_untouched()
+    }
+
     /// Whether its client has not said yet what it wants.
     pub(super) const fn is_stranger(&self) -> bool {
         self.hub.is_none() && self.opening.is_none()
