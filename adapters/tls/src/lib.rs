@@ -31,6 +31,8 @@ mod accept;
 mod client;
 mod failure;
 mod files;
+#[cfg(feature = "make")]
+pub mod make;
 mod names;
 mod server;
 mod session;
