@@ -3,7 +3,7 @@
 mod verify;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 
 use crate::failure::{Failure, Fault};
-use crate::files::{self, Error};
+use crate::files::{self, Error, Source};
 use crate::session::{Handshake, Session};
 use crate::stream::Tls;
 use crate::version::{self, Version};
@@ -39,10 +39,10 @@ type OnFailure = Arc<dyn Fn(Failure, &str) + Send + Sync>;
 #[derive(Default)]
 pub struct Builder {
     platform: bool,
-    authorities: Vec<PathBuf>,
+    authorities: Vec<Source>,
     pins: Vec<Pin>,
     anyone: bool,
-    identity: Option<(PathBuf, PathBuf)>,
+    identity: Option<(Source, Source)>,
     least: Version,
     alpn: Option<Vec<Vec<u8>>>,
     on_failure: Option<OnFailure>,
@@ -67,7 +67,13 @@ impl Builder {
 
     /// Trusts the authorities in a file of PEM, and no others unless that is said as well.
     pub fn authority(mut self, file: impl AsRef<Path>) -> Self {
-        self.authorities.push(file.as_ref().into());
+        self.authorities.push(Source::File(file.as_ref().into()));
+        self
+    }
+
+    /// The same, with the text instead of a file.
+    pub fn authority_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.authorities.push(Source::given(pem));
         self
     }
 
@@ -87,7 +93,7 @@ impl Builder {
 
     /// Shows servers that ask for it who this is: files of PEM with a chain of certificates, and the key.
     pub fn identity(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.identity = Some((chain.as_ref().into(), key.as_ref().into()));
+        self.identity = Some((Source::File(chain.as_ref().into()), Source::File(key.as_ref().into())));
         self
     }
 

@@ -54,6 +54,49 @@ impl Error {
     }
 }
 
+/// Where PEM comes from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    File(PathBuf),
+    Given(Zeroizing<Vec<u8>>),
+}
+
+impl Source {
+    pub(crate) fn given(pem: impl AsRef<[u8]>) -> Self {
+        Self::Given(Zeroizing::new(pem.as_ref().to_vec()))
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> &Path {
+        match self {
+            Self::File(file) => file,
+            Self::Given(_) => Path::new("(given)"),
+        }
+    }
+
+    /// By what a change is seen, where there can be one.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::File(file) => Some(Stamp::of(file)),
+            Self::Given(_) => None,
+        }
+    }
+
+    fn read(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        match self {
+            Self::File(file) => read(file),
+            Self::Given(pem) => Ok(pem.clone()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    /// Without what was given, which may be a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name().fmt(f)
+    }
+}
+
 /// The octets of a file, which are gone from memory when they are dropped.
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |error| Error::Read { file: file.into(), error };
@@ -69,8 +112,8 @@ fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 /// All certificates of a file, in PEM.
-pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let octets = read(file)?;
+pub(crate) fn certificates(source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let (file, octets) = (source.name(), source.read()?);
     let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&octets).collect();
     match list {
         Ok(list) if list.is_empty() => {
@@ -82,8 +125,8 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The first private key of a file, in PEM: PKCS #8, PKCS #1 or SEC1, not encrypted.
-fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let octets = read(file)?;
+fn key(source: &Source) -> Result<PrivateKeyDer<'static>, Error> {
+    let (file, octets) = (source.name(), source.read()?);
     PrivateKeyDer::from_pem_slice(&octets).map_err(|error| match error {
         pem::Error::NoItemsFound if contains(&octets, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") => {
             Error::file(file, "the key is encrypted; decrypt it with `openssl pkey`")
@@ -107,9 +150,10 @@ fn broken(error: &pem::Error) -> String {
 }
 
 /// A chain of certificates, and the key to the first.
-pub(crate) fn certified(chain: &Path, key_file: &Path) -> Result<CertifiedKey, Error> {
+pub(crate) fn certified(chain: &Source, key_source: &Source) -> Result<CertifiedKey, Error> {
     let certificates = certificates(chain)?;
-    let mut key = key(key_file)?;
+    let mut key = key(key_source)?;
+    let (key_file, chain) = (key_source.name(), chain.name());
     let signing = any_supported_type(&key);
     zeroize_key(&mut key);
     let signing = signing.map_err(|error| Error::file(key_file, format!("the key is of no use: {error}")))?;
@@ -134,11 +178,13 @@ fn zeroize_key(key: &mut PrivateKeyDer<'static>) {
 }
 
 /// Authorities to trust.
-pub(crate) fn roots(files: &[PathBuf]) -> Result<Arc<RootCertStore>, Error> {
+pub(crate) fn roots(files: &[Source]) -> Result<Arc<RootCertStore>, Error> {
     let mut roots = RootCertStore::empty();
     for file in files {
         for der in certificates(file)? {
-            roots.add(der).map_err(|error| Error::file(file, format!("a certificate is none: {error}")))?;
+            roots
+                .add(der)
+                .map_err(|error| Error::file(file.name(), format!("a certificate is none: {error}")))?;
         }
     }
     Ok(Arc::new(roots))

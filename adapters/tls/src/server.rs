@@ -18,7 +18,7 @@ pub use watch::Watch;
 
 use crate::accept::Incoming;
 use crate::failure::{Failure, Fault};
-use crate::files::{Error, Stamp};
+use crate::files::{Error, Source, Stamp};
 use crate::session::{Handshake, Session};
 use crate::stream::Tls;
 use crate::version::Version;
@@ -34,11 +34,11 @@ pub enum ClientCertificate {
     Required,
 }
 
-/// A chain of certificates, and the key to the first, in files of PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A chain of certificates, and the key to the first, in PEM.
+#[derive(Clone, Debug)]
 struct Files {
-    chain: PathBuf,
-    key: PathBuf,
+    chain: Source,
+    key: Source,
 }
 
 type OnFailure = Box<dyn Fn(&Peer, Failure, &str) + Send + Sync>;
@@ -58,7 +58,7 @@ pub struct Builder {
 struct Settings {
     certificates: Vec<Files>,
     resolver: Option<Arc<dyn ResolvesServerCert>>,
-    authorities: Vec<PathBuf>,
+    authorities: Vec<Source>,
     clients: ClientCertificate,
     least: Version,
     alpn: Option<Vec<Alpn>>,
@@ -75,7 +75,14 @@ impl Builder {
     /// shown the one that is for the name that it asks for (SNI), exactly or by a wildcard, and the first
     /// where none is.
     pub fn certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.settings.certificates.push(Files { chain: chain.as_ref().into(), key: key.as_ref().into() });
+        let [chain, key] = [chain.as_ref(), key.as_ref()].map(|file| Source::File(file.into()));
+        self.settings.certificates.push(Files { chain, key });
+        self
+    }
+
+    /// The same, with the text instead of files.
+    pub fn certificate_pem(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.settings.certificates.push(Files { chain: Source::given(chain), key: Source::given(key) });
         self
     }
 
@@ -88,7 +95,7 @@ impl Builder {
     /// Asks clients for a certificate, by an authority in this file. Who a client is by it is decided by
     /// [`Users`](bowline_driver::server::Users).
     pub fn client_authority(mut self, file: impl AsRef<Path>) -> Self {
-        self.settings.authorities.push(file.as_ref().into());
+        self.settings.authorities.push(Source::File(file.as_ref().into()));
         self
     }
 
@@ -147,13 +154,9 @@ impl Builder {
 }
 
 impl Settings {
-    fn files(&self) -> impl Iterator<Item = &Path> {
-        let certificates = self.certificates.iter().flat_map(|files| [&*files.chain, &*files.key]);
-        certificates.chain(self.authorities.iter().map(|file| &**file))
-    }
-
     fn stamps(&self) -> Vec<Stamp> {
-        self.files().map(Stamp::of).collect()
+        let certificates = self.certificates.iter().flat_map(|files| [&files.chain, &files.key]);
+        certificates.chain(&self.authorities).filter_map(Source::stamp).collect()
     }
 }
 

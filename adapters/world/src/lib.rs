@@ -15,6 +15,7 @@ use bowline_driver::client::{
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
+use bowline_tls::make::Authority;
 
 pub use cut::{Cut, Cuttable};
 
@@ -92,7 +93,7 @@ fn failed(error: &Error) -> String {
 ///
 /// Where a step fails that has no line of its own for that.
 pub async fn story<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, str::to_owned).await
+    story_at(runtime, str::to_owned, None).await
 }
 
 /// The same, with all clients over WebSockets. The log is the same, too.
@@ -101,13 +102,48 @@ pub async fn story<R: Runtime>(runtime: R) -> String {
 ///
 /// As [`story`].
 pub async fn story_over_websocket<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, |address| address.replace("bowline://", "ws://")).await
+    story_at(runtime, |address| address.replace("bowline://", "ws://"), None).await
+}
+
+/// The same, with all clients over TLS, on the port that takes all else too. The log is the same, too.
+///
+/// # Panics
+///
+/// As [`story`].
+pub async fn story_over_tls<R: Runtime>(runtime: R) -> String {
+    story_at(runtime, |address| address.replace("bowline://", "bowlines://"), Some(tls())).await
+}
+
+/// The same, with all clients over WebSockets in TLS. The log is the same, too.
+///
+/// # Panics
+///
+/// As [`story`].
+pub async fn story_over_websocket_in_tls<R: Runtime>(runtime: R) -> String {
+    story_at(runtime, |address| address.replace("bowline://", "wss://"), Some(tls())).await
+}
+
+/// What secures a story.
+type Tls = (bowline_tls::Server, bowline_tls::Client);
+
+fn tls() -> Tls {
+    let authority = Authority::new("the world", 1).expect("there is randomness");
+    let made = authority.server(&["127.0.0.1"], 1).expect("it is an address");
+    let server = bowline_tls::Server::builder().certificate_pem(&made.chain, made.key.as_bytes());
+    let client = bowline_tls::Client::builder().authority_pem(authority.to_pem().chain);
+    (server.build().expect("they fit"), client.build().expect("it is one"))
 }
 
 /// The story; `reach` makes of the server's address the one that clients connect to.
-async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
+async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String, tls: Option<Tls>) -> String {
     let mut log = Story(String::new());
-    let server = Server::builder_on(runtime.clone())
+    let (secure, trust) = tls.unzip();
+    let builder = Server::builder_on(runtime.clone());
+    let server = match secure {
+        Some(tls) => builder.tls(tls),
+        None => builder,
+    };
+    let server = server
         .listen("127.0.0.1:0")
         .serve("upper/{word}", |Params(p): Params, Text(mark): Text| async move {
             p["word"].to_uppercase() + &mark
@@ -116,8 +152,8 @@ async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
         .await
         .expect("loopback has a free port");
     let address = reach(&server.addresses()[0].to_string());
-    let a = Person::connect(&runtime, &address).await;
-    let b = Person::connect(&runtime, &address).await;
+    let a = Person::connect(&runtime, &address, trust.clone()).await;
+    let b = Person::connect(&runtime, &address, trust).await;
     let mut heard = messages(&mut log, &a, &b).await;
     requests(&mut log, &a.client, &b.client).await;
     cuts(&mut log, &a, &b, &mut heard).await;
@@ -135,10 +171,14 @@ struct Person<R: Runtime> {
 }
 
 impl<R: Runtime> Person<R> {
-    async fn connect(runtime: &R, address: &str) -> Self {
+    async fn connect(runtime: &R, address: &str, tls: Option<bowline_tls::Client>) -> Self {
         let runtime = Cuttable::new(runtime.clone());
         let cut = runtime.cut();
         let builder = Client::builder_on(runtime, address).connect_timeout(PATIENCE);
+        let builder = match tls {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        };
         Self { client: builder.connect().await.expect("the server is there"), cut }
     }
 }

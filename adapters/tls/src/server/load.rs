@@ -72,11 +72,11 @@ fn resolver(settings: &Settings) -> Result<(Arc<dyn ResolvesServerCert>, Vec<Cer
         let certified = Arc::new(files::certified(chain, key)?);
         let read = certified.end_entity_cert().ok().and_then(names::server);
         let (names, not_after) = read.ok_or_else(|| Error::File {
-            file: chain.clone(),
+            file: chain.name().into(),
             what: "the first certificate makes no sense".into(),
         })?;
         by_name.add(&names, certified);
-        infos.push(CertificateInfo { file: chain.clone(), names, not_after });
+        infos.push(CertificateInfo { file: chain.name().into(), names, not_after });
     }
     if by_name.first.is_none() {
         return Err(Error::NoCertificate);
@@ -100,7 +100,7 @@ fn clients(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Client
         for der in files::certificates(file)? {
             authorities.push(der.clone());
             roots.add(der).map_err(|error| Error::File {
-                file: file.clone(),
+                file: file.name().into(),
                 what: format!("a certificate in it is of no use: {error}"),
             })?;
         }
