@@ -331,8 +331,11 @@ fn renegotiation_is_refused() {
     assert!(done.unwrap().is_ok() && opened.unwrap().is_ok());
     assert_eq!(b.handshake().unwrap().version, Version::Tls12);
     let (mut number, secrets) = a.session.dangerous_extract_secrets().unwrap().tx;
-    // A ClientHello inside the connection: its type and length are all that is looked at.
-    let hello = [&[1, 0, 0, 40][..], &[3, 3], &[7; 38]].concat();
+    // The hello that it began with, once more and inside the connection.
+    let hello = {
+        let log = &raw.to.lock().unwrap().log;
+        log[5..5 + usize::from(u16::from_be_bytes([log[3], log[4]]))].to_vec()
+    };
     let mut send = |raw: &mut End| {
         let (head, sealed) = match &secrets {
             Secrets::Aes256Gcm { key, iv } | Secrets::Aes128Gcm { key, iv } => {
