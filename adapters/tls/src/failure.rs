@@ -138,6 +138,7 @@ fn certificate(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Res
         E::UnknownIssuer => {
             f.write_str("is by nobody who is trusted here (self-signed, or by another authority)")
         }
+        E::BadSignature => f.write_str("is not signed by the authority that it names"),
         E::NotValidForName => f.write_str("is for another name"),
         E::NotValidForNameContext { expected, presented } => {
             write!(f, "is for {}, not for {}", presented.join(", "), expected.to_str())
