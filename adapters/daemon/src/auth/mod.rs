@@ -12,11 +12,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bowline_core::access::Rules;
-use bowline_core::endpoint::server::{Anonymous, Users};
+use bowline_core::endpoint::server::{Anonymous, NameKind, Users};
 use bowline_core::scram::MIN_ITERATIONS;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Auth, Scram};
+use crate::config::{self, Auth, CertificateName, Scram};
 use crate::failure::Failure;
 use hash::{Checker, Stored};
 use rules::AccessFile;
@@ -43,6 +43,8 @@ pub(crate) struct Summary {
     /// Hashes of what is known of each: nothing can be read back.
     users: BTreeMap<String, [u8; 32]>,
     tokens: BTreeMap<String, [u8; 32]>,
+    certificates: BTreeMap<String, [u8; 32]>,
+    certificate_name: String,
     rules: usize,
     rules_hash: [u8; 32],
 }
@@ -111,6 +113,21 @@ fn configured(auth: &Auth, users: &mut Users, summary: &mut Summary) -> Result<(
         users.add_token_hash(hash, &token.name);
         summary.tokens.insert(token.name.clone(), hash);
     }
+    let (kind, called) = match auth.certificate_name {
+        CertificateName::None => (None, "none"),
+        CertificateName::CommonName => (Some(NameKind::CommonName), "common-name"),
+        CertificateName::Email => (Some(NameKind::Email), "email"),
+        CertificateName::Uri => (Some(NameKind::Uri), "uri"),
+        CertificateName::Dns => (Some(NameKind::Dns), "dns"),
+    };
+    users.name_certificates_by(kind);
+    summary.certificate_name = called.to_owned();
+    for certificate in &auth.certificates {
+        users.add_public_key(certificate.public_key.0, &certificate.name);
+        // A user may have several.
+        let entry = format!("{} {:?}", certificate.name, certificate.public_key.0);
+        summary.certificates.insert(entry, certificate.public_key.0);
+    }
     Ok(())
 }
 
@@ -122,7 +139,11 @@ impl Summary {
     /// What is different in `new`, in words; nothing where all is as it was.
     pub(crate) fn changes(&self, new: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        for (what, old, new) in [("user", &self.users, &new.users), ("token", &self.tokens, &new.tokens)] {
+        for (what, old, new) in [
+            ("user", &self.users, &new.users),
+            ("token", &self.tokens, &new.tokens),
+            ("certificate", &self.certificates, &new.certificates),
+        ] {
             let added = new.keys().filter(|name| !old.contains_key(*name)).count();
             let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
             let other = new.iter().filter(|(name, hash)| old.get(*name).is_some_and(|o| o != *hash)).count();
@@ -132,6 +153,10 @@ impl Summary {
         }
         if self.anonymous != new.anonymous {
             changes.push(format!("anonymous: {} (was {})", new.anonymous, self.anonymous));
+        }
+        if self.certificate_name != new.certificate_name {
+            let (now, was) = (&new.certificate_name, &self.certificate_name);
+            changes.push(format!("certificate_name: {now} (was {was})"));
         }
         if self.rules_hash != new.rules_hash {
             changes.push(format!("{} access rules (were {})", new.rules, self.rules));

@@ -6,6 +6,7 @@ mod complaint;
 mod load;
 mod origin;
 pub(crate) mod report;
+mod tls;
 mod value;
 mod verify;
 mod web;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use complaint::Complaint;
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
+pub(crate) use tls::{Certificate, CertificateName, Tls, TlsVersion};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};
 
@@ -51,13 +53,14 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rooms: Vec<Room>,
     pub(crate) auth: Auth,
+    pub(crate) tls: Tls,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
     pub(crate) trace: Trace,
     pub(crate) otlp: Otlp,
 }
 
-/// One listener: exactly one of its fields is set.
+/// One listener: exactly one of `tcp` and `unix` is set.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Listen {
@@ -65,6 +68,9 @@ pub(crate) struct Listen {
     pub(crate) tcp: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unix: Option<PathBuf>,
+    /// Whether TCP takes nothing but TLS; without it, as `tls.plain` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<bool>,
 }
 
 /// What the server takes before it says no.
@@ -276,6 +282,11 @@ pub(crate) struct Auth {
     pub(crate) access_file: Option<PathBuf>,
     pub(crate) users: Vec<User>,
     pub(crate) tokens: Vec<Token>,
+    /// By which name of its certificate a client is a user.
+    pub(crate) certificate_name: CertificateName,
+    /// Certificates by their public keys, whatever their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificates: Vec<Certificate>,
 }
 
 /// From where one may connect without a name.
@@ -365,7 +376,8 @@ pub(crate) struct Otlp {
 impl Default for Config {
     fn default() -> Self {
         // Each of them takes every protocol.
-        let loopback = |port| Listen { tcp: Some(SocketAddr::from(([127, 0, 0, 1], port))), unix: None };
+        let loopback =
+            |port| Listen { tcp: Some(SocketAddr::from(([127, 0, 0, 1], port))), ..Listen::default() };
         Self {
             listen: vec![loopback(PORT), loopback(MQTT_PORT)],
             limits: Limits::default(),
@@ -380,6 +392,7 @@ impl Default for Config {
             history: vec![History::of_rooms()],
             rooms: Vec::new(),
             auth: Auth::default(),
+            tls: Tls::default(),
             drain: Drain::default(),
             log: Log::default(),
             trace: Trace::default(),
@@ -518,6 +531,8 @@ impl Default for Auth {
             access_file: None,
             users: Vec::new(),
             tokens: Vec::new(),
+            certificate_name: CertificateName::None,
+            certificates: Vec::new(),
         }
     }
 }

@@ -271,8 +271,8 @@ fn the_environment_lies_over_the_file() {
     assert_eq!(config.store.max_size.map(|size| size.0), Some(1 << 30));
     assert_eq!((config.auth.anonymous, config.auth.users.len()), (Anonymous::Never, 1));
     let listen = [
-        Listen { tcp: Some("0.0.0.0:7791".parse().unwrap()), unix: None },
-        Listen { tcp: None, unix: Some("/run/bowline.sock".into()) },
+        Listen { tcp: Some("0.0.0.0:7791".parse().unwrap()), ..Listen::default() },
+        Listen { unix: Some("/run/bowline.sock".into()), ..Listen::default() },
     ];
     assert_eq!(config.listen, listen);
     assert_eq!(loaded.origins.source("limits.frame").to_string(), "environment BOWLINE_LIMITS__FRAME");

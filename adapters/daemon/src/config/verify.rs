@@ -55,6 +55,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     otlp(&config.otlp, &mut check);
     users(config, &mut check);
     tokens(config, &mut check);
+    super::tls::verify(config, &mut check);
 }
 
 /// Origins as browsers send them (RFC 6454 §6.1): a scheme, a host, and no path.
@@ -129,18 +130,23 @@ fn otlp(otlp: &Otlp, check: &mut Check<'_>) {
 }
 
 /// Collects complaints with their places.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a Origins,
     complaints: &'a mut Vec<Complaint>,
 }
 
 impl Check<'_> {
-    fn complain(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn complain(&mut self, key: &str, message: impl Into<String>) {
         let origin = self.origins.nearest(key);
         self.complaints.push(Complaint { origin, key: key.to_owned(), message: message.into() });
     }
 
-    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: &T, range: &RangeInclusive<T>) {
+    pub(super) fn within<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: &T,
+        range: &RangeInclusive<T>,
+    ) {
         if !range.contains(value) {
             self.complain(key, format!("{value} is not allowed; use {} to {}", range.start(), range.end()));
         }

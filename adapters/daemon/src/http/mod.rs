@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, StatusCode};
+use bowline_tokio::tls::Server as Tls;
 use parking_lot::Mutex;
 
 use crate::cli::Endpoint;
@@ -49,6 +50,8 @@ pub(crate) struct Site {
     rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
     listeners: OnceLock<Vec<(Endpoint, Option<&'static str>)>>,
+    /// What secures them, if anything does.
+    tls: OnceLock<Tls>,
 }
 
 impl Site {
@@ -64,6 +67,7 @@ impl Site {
             failing: Mutex::new(None),
             rates: Watched::default(),
             listeners: OnceLock::new(),
+            tls: OnceLock::new(),
         }
     }
 
@@ -76,6 +80,12 @@ impl Site {
     pub(crate) fn listens(&self, listeners: Vec<(Endpoint, Option<&'static str>)>) {
         // Said once, at the start.
         let _ = self.listeners.set(listeners);
+    }
+
+    /// Says what secures listeners.
+    pub(crate) fn secures(&self, tls: Tls) {
+        // Said once, at the start.
+        let _ = self.tls.set(tls);
     }
 
     /// The store takes nothing, for this reason; or it does again.
@@ -91,7 +101,8 @@ impl Site {
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 let format = Format::of(request.header("accept"));
-                let text = metrics::text(format, &server.counters(), self.started, &self.spans);
+                let text =
+                    metrics::text(format, &server.counters(), self.started, &self.spans, self.tls.get());
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

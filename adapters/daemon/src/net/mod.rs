@@ -4,6 +4,7 @@ mod client;
 mod diagnose;
 mod outbound;
 mod server;
+mod tls;
 
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;
 pub(crate) type MqttSubscription = bowline_driver::mqtt::Subscription<Outbound>;
 
 pub(crate) use bowline_driver::client::RequestFields;
-pub(crate) use bowline_driver::{Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, WEB_PORT};
+pub(crate) use bowline_driver::{
+    Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
+};
 
 use crate::cli::Endpoint;
 use crate::config::Secret;

@@ -20,9 +20,10 @@ use bowline_core::trace::TraceContext;
 use bowline_tokio::server::StartError;
 use tracing::{Level, debug, info, warn};
 
+use super::tls;
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
+use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size, Tls};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::otlp::Exporter;
@@ -34,6 +35,9 @@ pub(crate) struct Server {
     inner: bowline_tokio::Server,
     stores: String,
     spans: Option<Arc<Exporter>>,
+    tls: Option<bowline_tokio::tls::Server>,
+    /// Looks whether certificates have changed.
+    _watch: Option<Arc<bowline_tokio::tls::Watch>>,
 }
 
 impl Server {
@@ -61,6 +65,12 @@ impl Server {
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
+        let tls = tls::load(&config.tls)?;
+        let watch = tls.as_ref().map(|tls| Arc::new(tls.watch(config.tls.reload.0)));
+        if let Some(tls) = &tls {
+            site.secures(tls.clone());
+            builder = builder.tls(tls.clone());
+        }
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
             let (held, site) = (Arc::clone(&loaded), Arc::clone(&site));
@@ -68,7 +78,7 @@ impl Server {
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
         for listen in &config.listen {
-            let endpoint = endpoint(listen);
+            let endpoint = endpoint(listen, &config.tls);
             if let Endpoint::Unix(path) = &endpoint {
                 remove_stale(path);
             }
@@ -77,7 +87,7 @@ impl Server {
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        let server = Self { inner, stores, spans };
+        let server = Self { inner, stores, spans, tls, _watch: watch };
         site.listens(server.listeners(config));
         Ok(server)
     }
@@ -85,7 +95,8 @@ impl Server {
     /// Where it listens, and where it was to listen and another program does.
     fn listeners(&self, config: &Config) -> Vec<(Endpoint, Option<&'static str>)> {
         let listening = self.addresses();
-        let missing = config.listen.iter().filter(|_| listening.len() < config.listen.len()).map(endpoint);
+        let missing = config.listen.iter().filter(|_| listening.len() < config.listen.len());
+        let missing = missing.map(|listen| endpoint(listen, &config.tls));
         let missing = missing.filter(|address| !listening.contains(address));
         let missing: Vec<_> =
             missing.map(|address| (address, Some("another program listens there"))).collect();
@@ -103,6 +114,13 @@ impl Server {
         match auth.rules {
             Some(rules) => self.inner.set_access(rules),
             None => self.inner.set_access(Decision::ALLOW),
+        }
+    }
+
+    /// Certificates are read anew, where there are any; what came of it is told.
+    pub(crate) fn reload_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            let _ = tls.reload();
         }
     }
 
@@ -132,8 +150,10 @@ impl Server {
     }
 }
 
-fn endpoint(listen: &Listen) -> Endpoint {
+fn endpoint(listen: &Listen, tls: &Tls) -> Endpoint {
+    let only = listen.tls.unwrap_or(!tls.plain);
     match (&listen.tcp, &listen.unix) {
+        (Some(tcp), _) if only => Endpoint::Tls { host: tcp.ip().to_string(), port: tcp.port() },
         (Some(tcp), _) => Endpoint::Tcp { host: tcp.ip().to_string(), port: tcp.port() },
         (None, path) => Endpoint::Unix(path.clone().unwrap_or_default()),
     }
@@ -158,7 +178,7 @@ fn not_started(error: &StartError) -> Failure {
         return Failure::new(format!("cannot start: {error}"));
     };
     let address = address.to_string();
-    let address = address.strip_prefix("bowline://").unwrap_or(&address);
+    let address = address.split_once("://").map_or(&*address, |(_, address)| address);
     let advice = match error.kind() {
         ErrorKind::AddrInUse if address.starts_with("unix:") => {
             "something is there already; stop the server that uses it, or remove it".to_owned()

@@ -55,11 +55,11 @@ pub(super) fn listeners(site: &Site, server: &Overview<'_>) -> Value {
         .map(|(endpoint, error)| {
             let (address, transport) = match endpoint {
                 Endpoint::Unix(path) => (path.display().to_string(), "unix"),
-                Endpoint::Tcp { .. } | Endpoint::WebSocket { .. } => (endpoint.to_string(), "tcp"),
+                _ => (endpoint.to_string(), "tcp"),
             };
             let count = |of: fn(&ServerCounters) -> u64| alone.as_ref().map(of);
             json!({
-                "address": address, "transport": transport, "tls": false,
+                "address": address, "transport": transport, "tls": endpoint.is_secured() || (transport == "tcp" && site.tls.get().is_some()),
                 "dialects": ["bowline", "mqtt", "prx1", "http"], "connections": count(|c| c.connections),
                 "accepted": count(|c| c.connections_accepted), "error": error,
             })

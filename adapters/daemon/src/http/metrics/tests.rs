@@ -22,7 +22,7 @@ fn counters() -> ServerCounters {
 }
 
 fn written(format: Format) -> String {
-    text(format, &counters(), UNIX_EPOCH + Duration::from_millis(1_700_000_000_250), &Counts::default())
+    text(format, &counters(), UNIX_EPOCH + Duration::from_millis(1_700_000_000_250), &Counts::default(), None)
 }
 
 /// Each family that is printed, and its type.
