@@ -83,6 +83,15 @@ impl Endpoint {
         text.split(',').map(|part| Self::parse(part.trim())).collect()
     }
 
+    /// The same place over TLS; a Unix socket does not leave the machine.
+    pub(super) fn secured(self) -> Self {
+        match self {
+            Self::Tcp { host, port } => Self::Tls { host, port },
+            Self::WebSocket { host, port, target } => Self::TlsWebSocket { host, port, target },
+            other => other,
+        }
+    }
+
     /// Whether TLS is spoken there.
     pub(crate) const fn is_secured(&self) -> bool {
         matches!(self, Self::Tls { .. } | Self::TlsWebSocket { .. })

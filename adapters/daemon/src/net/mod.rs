@@ -6,10 +6,12 @@ mod outbound;
 mod server;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_core::status::Status;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
@@ -32,6 +34,7 @@ pub(crate) use bowline_driver::{
 
 use crate::cli::Endpoint;
 use crate::config::Secret;
+use crate::failure::Failure;
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]
@@ -43,6 +46,26 @@ pub(crate) struct Target {
     pub(crate) keepalive: Option<Duration>,
     /// What a request for a WebSocket has beside.
     pub(crate) fields: RequestFields,
+    /// Whom to trust, where TLS is spoken.
+    pub(crate) tls: Option<bowline_tls::Client>,
+    /// What it came to.
+    pub(crate) faults: Faults,
+}
+
+/// Why there was no TLS, the last time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults(Arc<Mutex<Option<String>>>);
+
+impl Faults {
+    pub(crate) fn tell(&self, why: &str) {
+        *self.0.lock() = Some(why.to_owned());
+    }
+
+    /// Why there is no connection to one of these.
+    pub(crate) fn explain(&self, endpoints: &[String]) -> Option<Failure> {
+        let why = self.0.lock().take()?;
+        Some(Failure::new(format!("no TLS with {}: {why}", endpoints.join(", "))))
+    }
 }
 
 /// Who a client is.
