@@ -420,6 +420,9 @@ fn server(text: &str) -> Result<Endpoint, String> {
         Endpoint::WebSocket { host, port, .. } if bare => {
             Endpoint::WebSocket { host, port, target: WEB_PATH.to_owned() }
         }
+        Endpoint::TlsWebSocket { host, port, .. } if bare => {
+            Endpoint::TlsWebSocket { host, port, target: WEB_PATH.to_owned() }
+        }
         other => other,
     })
 }
@@ -477,9 +480,19 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
     own
 }
 
-/// Whether an argument is a server's address by its scheme, one that is not there yet included.
+/// Whether an argument is a server's address by its scheme.
 fn is_server(text: &str) -> bool {
-    const SCHEMES: [&str; 9] =
-        ["bowline", "bowline+ws", "bowline+wss", "mqtt", "mqtt+ws", "mqtt+wss", "mqtts", "ws", "wss"];
+    const SCHEMES: [&str; 10] = [
+        "bowline",
+        "bowline+ws",
+        "bowline+wss",
+        "bowlines",
+        "mqtt",
+        "mqtt+ws",
+        "mqtt+wss",
+        "mqtts",
+        "ws",
+        "wss",
+    ];
     text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
