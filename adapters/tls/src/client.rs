@@ -97,6 +97,12 @@ impl Builder {
         self
     }
 
+    /// The same, with the text instead of files.
+    pub fn identity_pem(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.identity = Some((Source::given(chain), Source::given(key)));
+        self
+    }
+
     /// The oldest version that is spoken. Default: 1.2.
     pub const fn min_version(mut self, least: Version) -> Self {
         self.least = least;

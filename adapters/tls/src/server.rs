@@ -99,6 +99,12 @@ impl Builder {
         self
     }
 
+    /// The same, with the text instead of a file.
+    pub fn client_authority_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.settings.authorities.push(Source::given(pem));
+        self
+    }
+
     /// Whether clients have to have one.
     pub fn client_certificate(mut self, clients: ClientCertificate) -> Self {
         self.settings.clients = clients;
