@@ -65,6 +65,12 @@ impl<T> Tls<T> {
         Self { transport, state: Box::new(state) }
     }
 
+    /// What it is around. Whoever reads or writes there by himself breaks the connection.
+    #[must_use]
+    pub const fn transport(&self) -> &T {
+        &self.transport
+    }
+
     /// What the handshake came to; nothing until it is done.
     #[must_use]
     pub fn handshake(&self) -> Option<Handshake> {

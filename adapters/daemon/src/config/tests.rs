@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain, log, trace and otlp"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, tls, drain, log, trace and otlp"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
@@ -168,7 +168,7 @@ fn values_out_of_range_say_the_range() {
         ),
         (
             "[tls]\ncert = \"c\"\nkey = \"k\"\nreload = \"1ms\"",
-            "4:1: tls.reload: 1ms is not allowed; use 100ms to 1day",
+            "4:1: tls.reload: 1ms is not allowed; use 100ms to 1d",
         ),
         (
             "[tls]\ncert = \"c\"\nkey = \"k\"\nmin_version = \"1.1\"",
