@@ -121,7 +121,7 @@ pub(super) fn verify(config: &Config, check: &mut Check<'_>) {
         match listen.tls {
             Some(_) if listen.unix.is_some() => check.complain(&key, "TLS is for TCP"),
             Some(true) if !tls.is_on() => {
-                check.complain(&key, "it needs a certificate: tls.cert and tls.key")
+                check.complain(&key, "it needs a certificate: tls.cert and tls.key");
             }
             _ => {}
         }
