@@ -12,11 +12,11 @@
 //! | floor | modules |
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, clients that stay connected |
-//! | hub | [`hub`] (feature `alloc`) |
+//! | hub | [`hub`] (feature `alloc`), with [`plugin`]: what is added to one |
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
+//! | layers | [`http`] 1.1, [`websocket`] and the [`proxy`] protocol: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -42,13 +42,15 @@ mod ground;
 pub mod hub;
 mod layers;
 mod parts;
+#[cfg(feature = "alloc")]
+pub mod plugin;
 pub mod stack;
 
 #[cfg(feature = "alloc")]
 pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
-pub use layers::{http, websocket};
+pub use layers::{http, proxy, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
     backoff, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,

@@ -270,7 +270,7 @@ impl Address {
 /// Removes a Unix socket that nobody listens on any more, as a server leaves behind that was
 /// killed. A runtime calls it before it listens there; whatever else is at `path` stays.
 #[cfg(unix)]
-pub fn remove_stale_socket(path: &std::path::Path) {
+pub(crate) fn remove_stale_socket(path: &std::path::Path) {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;

@@ -26,10 +26,9 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+mod socket;
 pub mod store;
 
-#[cfg(unix)]
-pub use address::remove_stale_socket;
 pub use address::{
     Address, AddressError, DEFAULT_PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
 };
@@ -39,3 +38,4 @@ pub use entropy::OsEntropy;
 pub use layer::{Acceptor, Connector};
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
+pub use socket::{ListeningSocket, SocketOptions};

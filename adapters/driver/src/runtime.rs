@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bowline_core::endpoint::server::Secured;
 use bowline_core::time::Instant;
 
-use crate::Address;
+use crate::{Address, ListeningSocket, SocketOptions};
 
 /// A stream of bytes to a peer: a socket, or a layer over one.
 ///
@@ -108,10 +108,20 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Nobody could be reached there.
     fn connect(&self, to: Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Listens.
+    /// Takes connections from a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let it.
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Self::Listener>;
+
+    /// Listens, as [`ListeningSocket::bind`] does.
     ///
     /// # Errors
     ///
     /// The address is taken, or not this machine's.
-    fn bind(&self, to: Address) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    fn bind(&self, to: &Address) -> io::Result<Self::Listener> {
+        let mut sockets = ListeningSocket::bind(to, &SocketOptions::default())?;
+        self.listen(sockets.pop().ok_or(io::ErrorKind::AddrNotAvailable)?)
+    }
 }

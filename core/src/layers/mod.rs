@@ -1,4 +1,5 @@
 //! What lies between a transport and a dialect.
 
 pub mod http;
+pub mod proxy;
 pub mod websocket;

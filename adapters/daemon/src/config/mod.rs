@@ -3,8 +3,10 @@
 //! Every complaint names where the value stands, its key, and what is allowed there.
 
 mod complaint;
+mod listen;
 mod load;
 mod origin;
+pub(crate) mod plugins;
 pub(crate) mod report;
 mod tls;
 mod value;
@@ -12,13 +14,13 @@ mod verify;
 mod web;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bowline_core::hub::HubOptions;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
+pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use tls::{Certificate, CertificateName, Tls, TlsVersion};
@@ -58,19 +60,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) trace: Trace,
     pub(crate) otlp: Otlp,
-}
-
-/// One listener: exactly one of `tcp` and `unix` is set.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Listen {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tcp: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) unix: Option<PathBuf>,
-    /// Whether TCP takes nothing but TLS; without it, as `tls.plain` says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tls: Option<bool>,
+    /// What is asked about clients and messages, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plugin: Vec<plugins::Plugin>,
+    pub(crate) webhook: plugins::Webhook,
 }
 
 /// What the server takes before it says no.
@@ -80,6 +73,11 @@ pub(crate) struct Limits {
     /// Connections at a time, and those from one address that is not this machine's.
     pub(crate) connections: usize,
     pub(crate) per_address: usize,
+    /// Connections a second from one such address in the long run, and at once; 0: as many as come.
+    pub(crate) connection_rate: u32,
+    pub(crate) connection_burst: u32,
+    /// Connections that have not shown yet what they want.
+    pub(crate) strangers: usize,
     /// The largest frame it takes, in octets.
     pub(crate) frame: Size,
     /// Reliable frames it takes before it has acknowledged them.
@@ -376,8 +374,7 @@ pub(crate) struct Otlp {
 impl Default for Config {
     fn default() -> Self {
         // Each of them takes every protocol.
-        let loopback =
-            |port| Listen { tcp: Some(SocketAddr::from(([127, 0, 0, 1], port))), ..Listen::default() };
+        let loopback = |port| Listen::tcp(([127, 0, 0, 1], port).into());
         Self {
             listen: vec![loopback(PORT), loopback(MQTT_PORT)],
             limits: Limits::default(),
@@ -397,6 +394,8 @@ impl Default for Config {
             log: Log::default(),
             trace: Trace::default(),
             otlp: Otlp::default(),
+            plugin: Vec::new(),
+            webhook: plugins::Webhook::default(),
         }
     }
 }
@@ -406,6 +405,9 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             per_address: 1_000,
+            connection_rate: 50,
+            connection_burst: 1_000,
+            strangers: 5_000,
             frame: Size(1 << 20),
             in_flight: 1_024,
             credit: Size(1 << 20),

@@ -16,14 +16,13 @@ use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, Sta
 use bowline_tokio::tls::Server as Tls;
 use parking_lot::Mutex;
 
-use crate::cli::Endpoint;
 use crate::config::{Config, Console};
 use crate::log::Tail;
 use crate::otlp::Counts;
 use api::Rates;
 use files::Of;
 use gate::Denied;
-use metrics::Format;
+use metrics::{Format, ListenerCounts};
 
 /// How often something is said.
 #[derive(Debug, Default)]
@@ -41,6 +40,8 @@ pub(crate) struct Site {
     tail: Arc<Tail>,
     /// What became of spans.
     spans: Arc<Counts>,
+    /// What became of alerts.
+    alerts: Arc<crate::plugins::Counts>,
     started: SystemTime,
     /// Where the store is, if there is one, and how much may wait for it.
     store: Option<(PathBuf, u64)>,
@@ -49,9 +50,18 @@ pub(crate) struct Site {
     /// What sessions and rooms had said when the console last looked.
     rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
-    listeners: OnceLock<Vec<(Endpoint, Option<&'static str>)>>,
+    listeners: Mutex<Vec<Listening>>,
     /// What secures them, if anything does.
     tls: OnceLock<Tls>,
+}
+
+/// A place where the server listens, or was to.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    /// Why it does not.
+    pub(crate) error: Option<&'static str>,
 }
 
 impl Site {
@@ -62,11 +72,12 @@ impl Site {
             hosts: config.http.hosts.clone(),
             tail,
             spans: Arc::default(),
+            alerts: Arc::default(),
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
             rates: Watched::default(),
-            listeners: OnceLock::new(),
+            listeners: Mutex::default(),
             tls: OnceLock::new(),
         }
     }
@@ -76,10 +87,24 @@ impl Site {
         Arc::clone(&self.spans)
     }
 
+    /// What becomes of alerts is counted here.
+    pub(crate) fn alerts(&self) -> Arc<crate::plugins::Counts> {
+        Arc::clone(&self.alerts)
+    }
+
     /// Says where the server listens; those with a reason are where it was to.
-    pub(crate) fn listens(&self, listeners: Vec<(Endpoint, Option<&'static str>)>) {
-        // Said once, at the start.
-        let _ = self.listeners.set(listeners);
+    pub(crate) fn listens(&self, listeners: Vec<Listening>) {
+        *self.listeners.lock() = listeners;
+    }
+
+    /// The server listens there too.
+    pub(crate) fn listens_too(&self, listener: Listening) {
+        self.listeners.lock().push(listener);
+    }
+
+    /// The server does not listen any more where it is called so.
+    pub(crate) fn listens_no_longer(&self, name: &str) {
+        self.listeners.lock().retain(|listener| listener.name != name);
     }
 
     /// Says what secures listeners.
@@ -101,8 +126,28 @@ impl Site {
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 let format = Format::of(request.header("accept"));
-                let text =
-                    metrics::text(format, &server.counters(), self.started, &self.spans, self.tls.get());
+                let beside = (&*self.spans, &*self.alerts);
+                let plugins = server.plugins().list();
+                let places = server.look(|machine| {
+                    let all =
+                        machine.listeners().filter(|info| !info.removed && !info.config.name.is_empty());
+                    let counts = all.map(|info| ListenerCounts {
+                        name: info.config.name.clone(),
+                        connections: info.connections,
+                        accepted: info.accepted,
+                        refused: info.refused,
+                    });
+                    counts.collect::<Vec<_>>()
+                });
+                let text = metrics::text(
+                    format,
+                    &server.counters(),
+                    &places,
+                    self.started,
+                    beside,
+                    &plugins,
+                    self.tls.get(),
+                );
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

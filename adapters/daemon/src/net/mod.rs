@@ -2,6 +2,8 @@
 
 mod client;
 mod diagnose;
+pub(crate) mod http;
+mod listen;
 mod outbound;
 mod server;
 mod tls;
@@ -16,6 +18,7 @@ use parking_lot::Mutex;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
 #[cfg(feature = "otlp")]

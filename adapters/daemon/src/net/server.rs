@@ -1,32 +1,34 @@
 //! The server.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    Compression, ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits,
-    ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
+    Compression, ConnectionKey, ConnectionRate, HttpConfig, JsonConfig, MqttConfig, Origins, Peer,
+    Prx1Config, QueueLimits, ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
+use bowline_core::plugin::Report;
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_core::trace::TraceContext;
 use bowline_tokio::server::StartError;
+use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
-use super::tls;
+use super::listen::{self, Activated};
+use super::{Address, tls};
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size, Tls};
 use crate::failure::Failure;
-use crate::http::Site;
+use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
+use crate::plugins::{self, AuditLog, Webhook};
 use crate::store;
 
 /// A running server; a handle.
@@ -38,6 +40,13 @@ pub(crate) struct Server {
     tls: Option<bowline_tokio::tls::Server>,
     /// Looks whether certificates have changed.
     _watch: Option<Arc<bowline_tokio::tls::Watch>>,
+    /// What the configuration says of it.
+    secured: Tls,
+    audit: Arc<AuditLog>,
+    /// The plugins of the configuration, as they are now.
+    configured: Arc<Mutex<Vec<config::plugins::Plugin>>>,
+    site: Arc<Site>,
+    activated: Activated,
 }
 
 impl Server {
@@ -48,11 +57,15 @@ impl Server {
         auth: auth::Loaded,
         if_free: bool,
         site: Site,
+        activated: Activated,
     ) -> Result<Self, Failure> {
         let site = Arc::new(site);
         let answering = Arc::clone(&site);
         let spans = Exporter::start(&config.otlp, site.spans())?.map(Arc::new);
         let told = spans.clone();
+        let audit = Arc::new(AuditLog::open(&config.plugin)?);
+        let hook = Webhook::start(&config.webhook, site.alerts())?;
+        let records = Arc::clone(&audit);
         let mut builder = bowline_tokio::Server::builder()
             .config(options(config, auth.users))
             .http(move |request, server| answering.answer(request, server))
@@ -60,7 +73,12 @@ impl Server {
                 if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
                     spans.offer(traced);
                 }
-                log(event);
+                match event {
+                    ServerEvent::Reported { plugin, report } => {
+                        reported(plugin, report, &records, hook.as_ref());
+                    }
+                    event => log(event),
+                }
             });
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
@@ -71,36 +89,100 @@ impl Server {
             site.secures(tls.clone());
             builder = builder.tls(tls.clone());
         }
+        for (name, plugin, placement) in made(&config.plugin)? {
+            builder = builder.plugin_at(&name, plugin, placement);
+        }
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
             let (held, site) = (Arc::clone(&loaded), Arc::clone(&site));
             let storage = store::open(&config.store)?;
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
-        for listen in &config.listen {
-            let endpoint = endpoint(listen, &config.tls);
-            if let Endpoint::Unix(path) = &endpoint {
-                remove_stale(path);
-            }
-            let address = endpoint.to_string();
-            builder = if if_free { builder.listen_if_free(&address) } else { builder.listen(&address) };
+        for given in &config.listen {
+            let listen = listen::of(given, &activated, &config.tls)?;
+            builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        let server = Self { inner, stores, spans, tls, _watch: watch };
-        site.listens(server.listeners(config));
+        let configured = Arc::new(Mutex::new(config.plugin.clone()));
+        let secured = config.tls.clone();
+        let server =
+            Self { inner, stores, spans, tls, _watch: watch, secured, audit, configured, site, activated };
+        server.site.listens(server.listeners(&config.listen));
         Ok(server)
     }
 
-    /// Where it listens, and where it was to listen and another program does.
-    fn listeners(&self, config: &Config) -> Vec<(Endpoint, Option<&'static str>)> {
-        let listening = self.addresses();
-        let missing = config.listen.iter().filter(|_| listening.len() < config.listen.len());
-        let missing = missing.map(|listen| endpoint(listen, &config.tls));
-        let missing = missing.filter(|address| !listening.contains(address));
-        let missing: Vec<_> =
-            missing.map(|address| (address, Some("another program listens there"))).collect();
-        listening.into_iter().map(|address| (address, None)).chain(missing).collect()
+    /// Where it listens, and where it was to listen and another program does; by the listeners' names.
+    fn listeners(&self, given: &[Listen]) -> Vec<Listening> {
+        let mut addresses = self.inner.addresses().iter();
+        let names = self.inner.listener_names();
+        let listening = given.iter().map(|listen| {
+            let name = listen.called();
+            if !names.contains(&name) {
+                return Listening {
+                    name,
+                    address: listen.address(),
+                    error: Some("another program listens there"),
+                };
+            }
+            let address = addresses.next().map_or_else(|| listen.address(), shown);
+            Listening { name, address, error: None }
+        });
+        listening.collect()
+    }
+
+    /// Listens where that was not so before, and no longer where it is not any more; what is allowed there
+    /// counts from now on. Who is connected stays. Says what has changed, and what cannot be as it should.
+    pub(crate) fn listen_anew(
+        &self,
+        before: &mut Vec<Listen>,
+        now: Vec<Listen>,
+    ) -> (Vec<String>, Vec<String>) {
+        let (mut changes, mut failures) = (Vec::new(), Vec::new());
+        let mut kept = Vec::new();
+        for old in before.drain(..) {
+            if now.iter().any(|new| new.called() == old.called()) {
+                kept.push(old);
+            } else if self.inner.close_listener(&old.called(), false) {
+                changes.push(format!("no longer listening on {}", old.called()));
+                remove_socket(old.unix.as_deref());
+                self.site.listens_no_longer(&old.called());
+            }
+        }
+        for new in now {
+            match self.listen_as(&new, &mut kept) {
+                Ok(change) => changes.extend(change),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        *before = kept;
+        (changes, failures)
+    }
+
+    /// Listens there, or changes what is allowed there; `listeners` are those that there are.
+    fn listen_as(&self, new: &Listen, listeners: &mut Vec<Listen>) -> Result<Option<String>, String> {
+        let name = new.called();
+        let failed = |failure: &Failure| failure.message().unwrap_or_default().to_owned();
+        let listen = listen::of(new, &self.activated, &self.secured).map_err(|failure| failed(&failure))?;
+        let Some(old) = listeners.iter_mut().find(|old| old.called() == name) else {
+            let address = self.inner.listen(listen).map_err(|error| failed(&not_started(&error)))?;
+            let address = shown(&address);
+            let change = format!("listening on {address}");
+            self.site.listens_too(Listening { name, address, error: None });
+            listeners.push(new.clone());
+            return Ok(Some(change));
+        };
+        if old == new {
+            return Ok(None);
+        }
+        if old.sockets() != new.sockets() {
+            let how = "its address, sockets and proxies count when it is removed and added again, under another name \
+                       or at the next start";
+            return Err(format!("listener {name} stays as it is: {how}"));
+        }
+        self.inner.set_listener(&name, listen);
+        *old = new.clone();
+        Ok(Some(format!("listener {name} has other settings")))
     }
 
     /// Where it keeps what outlives it, for people.
@@ -124,6 +206,22 @@ impl Server {
         }
     }
 
+    /// Other plugins count from now on. Where nothing of them has changed they stay as they are: what they
+    /// have counted, and whether somebody has switched them off. Says whether that was so.
+    pub(crate) fn reload_plugins(&self, plugins: &[config::plugins::Plugin]) -> Result<bool, Failure> {
+        let mut configured = self.configured.lock();
+        if *configured == plugins {
+            return Ok(false);
+        }
+        let made = made(plugins)?;
+        self.audit.reload(plugins)?;
+        let old: Vec<String> = configured.iter().map(|plugin| plugin.name.clone()).collect();
+        let done = self.inner.plugins().replace(|name| old.iter().any(|old| old == name), made);
+        done.map_err(|error| Failure::new(format!("plugins: {error}")))?;
+        *configured = plugins.to_vec();
+        Ok(true)
+    }
+
     /// Where it listens, with the ports that the system chose.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
         let listening = self.inner.addresses().iter().map(ToString::to_string);
@@ -140,34 +238,55 @@ impl Server {
         self.inner.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
         for endpoint in self.addresses() {
             if let Endpoint::Unix(path) = endpoint {
-                // It may have been removed or replaced by somebody else; that is theirs to decide.
-                let _ = std::fs::remove_file(path);
+                remove_socket(Some(&path));
             }
         }
+        let audit = Arc::clone(&self.audit);
+        // It only fails where it panics, which it tells itself.
+        let _ = tokio::task::spawn_blocking(move || audit.finish()).await;
         if let Some(spans) = &self.spans {
             spans.finish().await;
         }
     }
 }
 
-fn endpoint(listen: &Listen, tls: &Tls) -> Endpoint {
-    let only = listen.tls.unwrap_or(!tls.plain);
-    match (&listen.tcp, &listen.unix) {
-        (Some(tcp), _) if only => Endpoint::Tls { host: tcp.ip().to_string(), port: tcp.port() },
-        (Some(tcp), _) => Endpoint::Tcp { host: tcp.ip().to_string(), port: tcp.port() },
-        (None, path) => Endpoint::Unix(path.clone().unwrap_or_default()),
+/// The plugins that a configuration names, which was checked.
+fn made(plugins: &[config::plugins::Plugin]) -> Result<Vec<plugins::Made>, Failure> {
+    plugins::make(plugins).map_err(|wrong| {
+        let lines: Vec<String> = wrong.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
+        Failure::new(lines.join("; "))
+    })
+}
+
+/// What a plugin tells goes where it belongs.
+fn reported(plugin: &str, report: &Report, audit: &AuditLog, hook: Option<&Webhook>) {
+    match report {
+        Report::Audit(record) => audit.write(plugin, record),
+        Report::Alert(alert) => {
+            let (name, value, limit) = (&alert.name, alert.value, alert.limit);
+            if alert.raised {
+                warn!(plugin, alert = name, value, limit, "alert");
+            } else {
+                info!(plugin, alert = name, value, limit, "alert has ended");
+            }
+            if let Some(hook) = hook {
+                hook.offer(plugin, alert);
+            }
+        }
+        other => info!(plugin, report = ?other, "a plugin reports"),
     }
 }
 
-/// Removes a socket that a server left behind that was killed: nobody answers there.
-fn remove_stale(path: &Path) {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
-    if !is_socket {
-        return;
-    }
-    let answer = UnixStream::connect(path);
-    if answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-        // Where this fails, listening fails as well, and says why.
+/// An address as it is written in the configuration.
+fn shown(address: &Address) -> String {
+    let text = address.to_string();
+    text.strip_prefix("bowline://").map(str::to_owned).unwrap_or(text)
+}
+
+/// Removes the file of a Unix socket. It may have been removed or replaced by somebody else; that is theirs
+/// to decide.
+fn remove_socket(path: Option<&Path>) {
+    if let Some(path) = path {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -288,6 +407,9 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         },
         max_connections: limits.connections,
         max_per_address: limits.per_address,
+        connection_rate: (limits.connection_rate > 0)
+            .then_some(ConnectionRate { per_second: limits.connection_rate, burst: limits.connection_burst }),
+        max_strangers: limits.strangers,
         users,
     }
 }

@@ -3,7 +3,10 @@
 mod answer;
 mod connection;
 mod deadlines;
+mod listen;
 mod local;
+mod plugins;
+mod proxied;
 mod shared;
 mod storing;
 mod tasks;
@@ -23,16 +26,20 @@ pub use bowline_core::endpoint::server::{
     Security, ServerConfig, ServerEvent, SessionName, Users,
 };
 pub use bowline_core::endpoint::server::{
-    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
+    DialectCounters, HttpConfig, HttpRequest, HttpResponse, ListenerError, Origins, Pinger, ServerCounters,
+    Speaks,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
+use bowline_core::plugin::{BadPlugin, Placement, Plugin};
 use bowline_core::session::CLOSE_WAIT;
+pub use listen::Listen;
+pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::layer::Acceptor;
-use crate::runtime::{Listener, Runtime, Timer, Transport};
+use crate::runtime::{Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
 use crate::{Address, AddressError, Engine, OsEntropy, clock};
 use connection::Connection;
@@ -41,6 +48,15 @@ use local::{Route, Speaker, Voice};
 use shared::{OnEvent, OnRequest, Phase, Shared};
 
 use storing::OnStoreEvent;
+
+/// Plugins, those that are shipped, and what one of your own is made of.
+pub mod plugin {
+    pub use bowline_core::access::{Network, Who};
+    pub use bowline_core::hub::{Counters, Message, SessionKey};
+    pub use bowline_core::plugin::*;
+    pub use bowline_core::status::Status;
+    pub use bowline_core::time::Instant;
+}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +79,23 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// A plugin cannot be added.
+    #[error("plugin {name:?}: {error}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: BadPlugin,
+    },
     /// Only TLS is to be taken there, and [`Builder::tls`] was not called.
     #[error("{0} is for TLS, and there is no certificate; say which with Builder::tls")]
     NoTls(Address),
+    /// Sockets that were to be handed over, and were not.
+    #[error("no socket was handed over to listen on")]
+    NoSocket,
+    /// Another listener has its name.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
     /// What is stored cannot be taken up.
     #[error("{0}")]
     Store(StorageError),
@@ -86,8 +116,7 @@ pub struct Builder<R, S = ()> {
     runtime: R,
     state: S,
     config: ServerConfig,
-    /// Where to listen, and whether it starts without where somebody else listens.
-    listen: Vec<(Result<Address, AddressError>, bool)>,
+    listen: Vec<Listen>,
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
     on_request: Option<OnRequest>,
@@ -95,6 +124,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    plugins: Vec<(String, Box<dyn Plugin>, Placement)>,
     tls: Option<Arc<dyn Acceptor>>,
 }
 
@@ -109,7 +139,7 @@ impl<R: Runtime> Builder<R> {
     /// call, so put an [`Arc`] around what is large. Call it before handlers are added.
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
-        let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
+        let Self { runtime, config, listen, access, on_event, handlers, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
         let tls = self.tls;
         let with_state = |attached: Attached<()>| {
@@ -130,6 +160,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            plugins,
             tls,
         }
     }
@@ -138,16 +169,14 @@ impl<R: Runtime> Builder<R> {
 impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Listens there as well; see [`Address`]. Port 0: the system chooses.
     #[must_use]
-    pub fn listen(mut self, address: &str) -> Self {
-        self.listen.push((Address::to_listen(address), false));
-        self
+    pub fn listen(self, address: &str) -> Self {
+        self.listen_on(Listen::on(address))
     }
 
-    /// Listens there as well, unless somebody else does: then [`Server::addresses`] is without it. Where
-    /// nothing is left to listen on, that is an error.
+    /// Listens there as well, with settings of its own.
     #[must_use]
-    pub fn listen_if_free(mut self, address: &str) -> Self {
-        self.listen.push((Address::to_listen(address), true));
+    pub fn listen_on(mut self, listen: Listen) -> Self {
+        self.listen.push(listen);
         self
     }
 
@@ -223,6 +252,21 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         self
     }
 
+    /// Adds a plugin behind those before, about everybody; see [`plugin`]. The name is what it is switched
+    /// by ([`Server::plugins`]).
+    #[must_use]
+    pub fn plugin(self, name: &str, plugin: impl Plugin + 'static) -> Self {
+        self.plugin_at(name, plugin, Placement::default())
+    }
+
+    /// The same, at its place and about some clients only. Listeners are called by
+    /// their [names](Listen::named).
+    #[must_use]
+    pub fn plugin_at(mut self, name: &str, plugin: impl Plugin + 'static, placement: Placement) -> Self {
+        self.plugins.push((name.into(), Box::new(plugin), placement));
+        self
+    }
+
     /// Calls `handler` for each message whose topic matches `pattern`: a filter, in which `{name}`
     /// stands for `+` and gives that level a name ([`Params`](crate::handler::Params)). One at a
     /// time, in order; what waits meanwhile is bounded as for any session of the hub.
@@ -259,37 +303,17 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     ///
     /// See [`StartError`].
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        let mut taken = None;
-        for (address, if_free) in self.listen {
-            let address = address?;
-            let only = address.is_secured();
-            if only && self.tls.is_none() {
-                return Err(StartError::NoTls(address));
-            }
-            let tls = self.tls.as_ref().filter(|_| !matches!(address, Address::Unix(_)));
-            let failed = |error| StartError::Listen { address: address.clone(), error };
-            let listener = match self.runtime.bind(address.clone().transport()).await {
-                Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
-                    taken = Some(failed(error));
-                    continue;
-                }
-                bound => bound.map_err(failed)?,
-            };
-            let local = listener.local_address().map_err(failed)?;
-            addresses.push(if only { local.secured() } else { local });
-            listeners.push((listener, tls.map(|tls| (Arc::clone(tls), only))));
-        }
-        if let Some(error) = taken.filter(|_| listeners.is_empty()) {
-            return Err(error);
-        }
+        let opened = listen::open_all(&self.runtime, self.listen, self.tls.as_ref())?;
         let max_frame = self.config.session.limits.max_frame;
         self.config.hub.durable |= self.storage.is_some();
         self.config.http.handled = self.on_request.is_some();
         let mut machine = Machine::new(self.config, Box::new(OsEntropy));
         if let Some(access) = self.access {
             machine.set_access(access);
+        }
+        for (name, plugin, placement) in self.plugins {
+            let added = machine.add_plugin(clock::now(), &name, plugin, placement);
+            added.map_err(|error| StartError::Plugin { name, error })?;
         }
         let mut store = None;
         if let Some(storage) = self.storage {
@@ -311,14 +335,15 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         if let Some(store) = store {
             store.start(&shared)?;
         }
-        // From here on nothing fails.
+        // From here on nothing fails but a listener that has another's name.
         for (route, handler, limit) in routes {
             runtime.spawn(handler::serve(runtime.clone(), Arc::new(route), handler, limit));
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
-        let server = Server { runtime, shared, hub, addresses: addresses.into(), max_frame };
-        for (listener, tls) in listeners {
-            server.runtime.spawn(tasks::accept(server.clone(), listener, tls));
+        let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
+        let server = Server { runtime, shared, hub, addresses, tls: self.tls, max_frame };
+        for opened in opened {
+            server.enter(opened)?;
         }
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
@@ -331,6 +356,7 @@ pub struct Server<R> {
     shared: Arc<Shared>,
     hub: Hub,
     addresses: Arc<[Address]>,
+    tls: Option<Arc<dyn Acceptor>>,
     max_frame: u32,
 }
 
@@ -341,6 +367,7 @@ impl<R: Clone> Clone for Server<R> {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             addresses: Arc::clone(&self.addresses),
+            tls: self.tls.clone(),
             max_frame: self.max_frame,
         }
     }
@@ -376,11 +403,12 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            plugins: Vec::new(),
             tls: None,
         }
     }
 
-    /// Where it listens, in the order of the builder's calls.
+    /// Where it listened when it started, in the order of the builder's calls.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -410,6 +438,12 @@ impl<R: Runtime> Server<R> {
     pub fn set_users(&self, users: Users) {
         let old = self.shared.with(|core, _| core.machine.set_users(users));
         drop(old);
+    }
+
+    /// The plugins: to list, switch, add and remove while the server runs.
+    #[must_use]
+    pub fn plugins(&self) -> Plugins<'_> {
+        Plugins(&self.shared)
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its

@@ -1,6 +1,7 @@
 //! What is counted, as metrics.
 //!
-//! No label has values that a client can choose, so that the number of time series is that of this file.
+//! No label has values that a client can choose, so that the number of time series is that of this file
+//! and of the configuration.
 
 mod format;
 #[cfg(test)]
@@ -14,29 +15,66 @@ use bowline_tokio::tls::{Failure as TlsFailure, Server as Tls};
 pub(super) use format::Format;
 use format::{Metrics, Unit};
 
+use bowline_core::plugin::PluginInfo;
+
 use crate::otlp::Counts;
+use crate::plugins::Counts as Alerts;
+
+/// What a listener has had to do.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerCounts {
+    pub(super) name: String,
+    pub(super) connections: usize,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+}
 
 /// Every metric, with what it means, of a process that began then.
 pub(super) fn text(
     format: Format,
     counters: &ServerCounters,
+    places: &[ListenerCounts],
     started: SystemTime,
-    spans: &Counts,
+    (spans, alerts): (&Counts, &Alerts),
+    chain: &[PluginInfo],
     secured: Option<&Tls>,
 ) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
     connections(&mut out, counters);
+    listeners(&mut out, places);
     messages(&mut out, counters);
     hub(&mut out, counters);
     rooms(&mut out, counters);
     store(&mut out, counters);
     round_trips(&mut out, counters);
     traces(&mut out, counters, spans);
+    plugins(&mut out, chain, alerts);
     if let Some(secured) = secured {
         tls(&mut out, secured);
     }
     out.end()
+}
+
+/// Their names are the operator's, letters and digits.
+fn plugins(out: &mut Metrics, chain: &[PluginInfo], alerts: &Alerts) {
+    type Count = fn(&PluginInfo) -> u64;
+    let counts: [(&str, &str, Count); 4] = [
+        ("bowline_plugin_messages_total", "Messages that a plugin judged, on their way in and out.", |p| {
+            p.messages
+        }),
+        ("bowline_plugin_changed_total", "Messages that a plugin changed.", |p| p.changed),
+        ("bowline_plugin_dropped_total", "Messages that a plugin dropped.", |p| p.dropped),
+        ("bowline_plugin_refused_total", "Messages, clients and else that a plugin refused.", |p| p.refused),
+    ];
+    for (name, help, count) in counts {
+        out.head(name, "counter", help);
+        for plugin in chain {
+            out.value(name, format_args!("{{plugin=\"{}\"}}", plugin.name), count(plugin));
+        }
+    }
+    let help = "Alerts for the webhook, by what became of them.";
+    out.by("bowline_alerts_total", "counter", help, "outcome", &alerts.by_outcome());
 }
 
 fn process(out: &mut Metrics, started: SystemTime) {
@@ -104,6 +142,24 @@ fn connections(out: &mut Metrics, counters: &ServerCounters) {
         "Sessions that no client came back to.",
         counters.sessions_expired,
     );
+}
+
+/// The names are the operator's own.
+fn listeners(out: &mut Metrics, all: &[ListenerCounts]) {
+    let names: Vec<String> = all
+        .iter()
+        .map(|one| one.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
+        .collect();
+    let by = |of: fn(&ListenerCounts) -> u64| -> Vec<(&str, u64)> {
+        names.iter().map(String::as_str).zip(all.iter().map(of)).collect()
+    };
+    let help = "Connections that are open, by where they came in.";
+    let open = by(|one| one.connections as u64);
+    out.by("bowline_listener_connections", "gauge", help, "listener", &open);
+    let help = "Connections that were taken, by where they came in.";
+    out.by("bowline_listener_accepted_total", "counter", help, "listener", &by(|one| one.accepted));
+    let help = "Connections that were refused: too many or too fast, from elsewhere, without a PROXY header.";
+    out.by("bowline_listener_refused_total", "counter", help, "listener", &by(|one| one.refused));
 }
 
 fn messages(out: &mut Metrics, counters: &ServerCounters) {

@@ -95,6 +95,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.hub.is_none() && self.proving.is_none()
+    }
+
     /// A connection that was accepted at `since`.
     pub(super) fn new(since: Instant, config: &MqttConfig, peer: Peer) -> Self {
         Self {
@@ -133,6 +138,7 @@ impl Connection {
             let Some(event) = self.line.recv(turn.now, buf, &mut aliases) else { break false };
             turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
+            self.held |= self.hub.is_some_and(|hub| turn.server.hub.is_held(hub));
         };
         self.aliases = aliases;
         blocked
