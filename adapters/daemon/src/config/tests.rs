@@ -85,7 +85,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
-        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
+        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, tls, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
     );
 }
 
