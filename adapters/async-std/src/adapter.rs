@@ -19,6 +19,8 @@ pub use bowline_driver::client::{
 };
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
+#[cfg(feature = "tls")]
+pub use bowline_tls as tls;
 
 /// A server on async-std. See [`bowline_driver::server::Server`].
 pub type Server = server::Server<AsyncStd>;

@@ -1,16 +1,13 @@
-//! The story that all adapters tell, on async-std.
+//! The stories that all adapters tell, on async-std.
 
 use bowline_async_std::AsyncStd;
-use bowline_world::{DISPATCH_LOG, LOG, RELAY_LOG, dispatch_story, relay_story, story, story_over_websocket};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
 
 #[test]
-fn as_everywhere() {
-    assert_eq!(async_std::task::block_on(story(AsyncStd)), LOG);
-}
-
-#[test]
-fn over_websocket() {
-    assert_eq!(async_std::task::block_on(story_over_websocket(AsyncStd)), LOG);
+fn over_everything() {
+    for over in Over::ALL {
+        assert_eq!(async_std::task::block_on(story(AsyncStd, over)), LOG, "over {}", over.name());
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub use bowline_driver::client::{
 };
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{ServerConfig, ServerEvent, StartError};
+#[cfg(feature = "tls")]
+pub use bowline_tls as tls;
 pub use client::{Client, Events, Responses, Room, Subscription, Tunnel};
 pub use runtime::{Incoming, Stream, Threads};
 pub use server::{Builder, Server};

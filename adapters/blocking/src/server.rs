@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bowline_driver::Address;
 use bowline_driver::handler::{Call, IntoReply};
 use bowline_driver::server::{self, Access, ServerConfig, ServerEvent, StartError};
+use bowline_driver::{Acceptor, Address};
 
 use crate::runtime::Threads;
 use crate::thread::block_on;
@@ -45,6 +45,12 @@ impl<S: Clone + Send + Sync + 'static> Builder<S> {
     #[must_use]
     pub fn access(self, access: impl Access + Send + 'static) -> Self {
         Self(self.0.access(access))
+    }
+
+    /// Takes TLS on every port; see [`bowline_driver::server::Builder::tls`].
+    #[must_use]
+    pub fn tls(self, tls: impl Acceptor) -> Self {
+        Self(self.0.tls(tls))
     }
 
     /// Calls `tell` with what is worth a line in a log.

@@ -1,16 +1,13 @@
-//! The story that all adapters tell, on threads.
+//! The stories that all adapters tell, on threads.
 
 use bowline_blocking::{Threads, block_on};
-use bowline_world::{DISPATCH_LOG, LOG, RELAY_LOG, dispatch_story, relay_story, story, story_over_websocket};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
 
 #[test]
-fn as_everywhere() {
-    assert_eq!(block_on(story(Threads)), LOG);
-}
-
-#[test]
-fn over_websocket() {
-    assert_eq!(block_on(story_over_websocket(Threads)), LOG);
+fn over_everything() {
+    for over in Over::ALL {
+        assert_eq!(block_on(story(Threads, over)), LOG, "over {}", over.name());
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod auth;
 mod bench;
+mod cert;
 mod cli;
 mod client;
 mod config;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => cli::completions(args.shell),
         Command::Credentials(args) => client::credentials::run(&args),
+        Command::Cert(args) => cert::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Serve(args) => drive(wide()?, serve::run(args)),
         Command::Bench(args) => drive(wide()?, bench::run(args)),

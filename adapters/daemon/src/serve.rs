@@ -44,7 +44,10 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
             () = server.stopped() => {
                 return Err(Failure::new("the server stopped by itself; the lines above say why"));
             }
-            _ = signals.hangup.recv() => reloads.run(&server).await,
+            _ = signals.hangup.recv() => {
+                server.reload_certificates();
+                reloads.run(&server).await;
+            }
             name = next(&mut signals.terminate, &mut signals.interrupt) => {
                 let deadline = config.drain.deadline;
                 info!(signal = name, %deadline, "draining; a second signal ends at once");
@@ -203,15 +206,16 @@ fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<
 /// Where the console is, for a browser on this machine.
 fn console(addresses: &[Endpoint]) -> Option<String> {
     addresses.iter().find_map(|address| match address {
-        Endpoint::Unix(_) | Endpoint::WebSocket { .. } => None,
-        Endpoint::Tcp { host, port } => {
+        Endpoint::Unix(_) | Endpoint::WebSocket { .. } | Endpoint::TlsWebSocket { .. } => None,
+        Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
             let host = match host.as_str() {
                 "0.0.0.0" => "127.0.0.1".to_owned(),
                 "::" => "[::1]".to_owned(),
                 host if host.contains(':') => format!("[{host}]"),
                 host => host.to_owned(),
             };
-            Some(format!("http://{host}:{port}/"))
+            let scheme = if matches!(address, Endpoint::Tls { .. }) { "https" } else { "http" };
+            Some(format!("{scheme}://{host}:{port}/"))
         }
     })
 }
@@ -225,7 +229,9 @@ fn listed(addresses: &[Endpoint]) -> String {
 fn flags(address: &Endpoint) -> String {
     match address {
         Endpoint::Unix(path) => format!(" --unix {}", path.display()),
-        web @ Endpoint::WebSocket { .. } => format!(" {web}"),
+        web @ (Endpoint::WebSocket { .. } | Endpoint::Tls { .. } | Endpoint::TlsWebSocket { .. }) => {
+            format!(" {web}")
+        }
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "127.0.0.1" | "0.0.0.0" | "::" => String::new(),

@@ -1,16 +1,13 @@
-//! The story that all adapters tell, on smol.
+//! The stories that all adapters tell, on smol.
 
 use bowline_smol::Smol;
-use bowline_world::{DISPATCH_LOG, LOG, RELAY_LOG, dispatch_story, relay_story, story, story_over_websocket};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
 
 #[test]
-fn as_everywhere() {
-    assert_eq!(smol::block_on(story(Smol)), LOG);
-}
-
-#[test]
-fn over_websocket() {
-    assert_eq!(smol::block_on(story_over_websocket(Smol)), LOG);
+fn over_everything() {
+    for over in Over::ALL {
+        assert_eq!(smol::block_on(story(Smol, over)), LOG, "over {}", over.name());
+    }
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub use bowline_driver::client::{
 };
 pub use bowline_driver::handler;
 pub use bowline_driver::server::{self, ServerConfig};
+#[cfg(feature = "tls")]
+pub use bowline_tls as tls;
 
 /// A server on tokio. See [`bowline_driver::server::Server`].
 pub type Server = server::Server<Tokio>;

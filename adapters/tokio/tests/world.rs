@@ -1,21 +1,23 @@
-//! The story that all adapters tell, on tokio.
+//! The stories that all adapters tell, on tokio.
 
 use bowline_tokio::Tokio;
-use bowline_world::{DISPATCH_LOG, LOG, RELAY_LOG, dispatch_story, relay_story, story, story_over_websocket};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
 
 #[tokio::test]
 async fn on_one_thread() {
-    assert_eq!(story(Tokio).await, LOG);
+    assert_eq!(story(Tokio, Over::Tcp).await, LOG);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_many_threads() {
-    assert_eq!(story(Tokio).await, LOG);
+    assert_eq!(story(Tokio, Over::Tcp).await, LOG);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_websocket() {
-    assert_eq!(story_over_websocket(Tokio).await, LOG);
+async fn over_everything() {
+    for over in Over::ALL {
+        assert_eq!(story(Tokio, over).await, LOG, "over {}", over.name());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,24 +6,24 @@
 
 mod cut;
 mod dispatch;
+mod over;
 mod relay;
 
 use std::time::Duration;
 
 use bowline_driver::Runtime;
 use bowline_driver::client::{
-    Client, ClientConfig, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling,
-    Room, RoomEvent, SubscribeOptions, Subscription,
+    Client, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling, Room,
+    RoomEvent, SubscribeOptions, Subscription,
 };
-#[cfg(feature = "noise")]
-use bowline_driver::client::{NoiseConfig, NoiseKeys, ServerTrust};
-#[cfg(feature = "noise")]
-use bowline_driver::core::secure::SecretKey;
 use bowline_driver::handler::{Params, Text};
-use bowline_driver::server::{Server, ServerConfig};
+use bowline_driver::server::Server;
+
+use over::Line;
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
+pub use over::Over;
 pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.
@@ -31,10 +31,6 @@ pub const LOG: &str = include_str!("story.log");
 
 /// More than anything here takes; only a failure takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The server's key in the secure mode.
-#[cfg(feature = "noise")]
-const SERVER_KEY: [u8; 32] = [7; 32];
 
 struct Story(String);
 
@@ -98,60 +94,25 @@ fn failed(error: &Error) -> String {
     }
 }
 
-/// Runs the story on `runtime`, and returns its log.
+/// Runs the story on `runtime`, with all clients over `over`, and returns its log.
 ///
 /// # Panics
 ///
 /// Where a step fails that has no line of its own for that.
-pub async fn story<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, str::to_owned, false).await
-}
-
-/// The same, with all clients over WebSockets. The log is the same, too.
-///
-/// # Panics
-///
-/// As [`story`].
-pub async fn story_over_websocket<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, |address| address.replace("bowline://", "ws://"), false).await
-}
-
-/// The story again, in the secure mode of our own protocol and with keys that change all the time.
-///
-/// # Panics
-///
-/// As [`story`].
-#[cfg(feature = "noise")]
-pub async fn story_over_noise<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, str::to_owned, true).await
-}
-
-/// The story again, in the secure mode and that in WebSockets.
-///
-/// # Panics
-///
-/// As [`story`].
-#[cfg(feature = "noise")]
-pub async fn story_over_noise_in_websocket<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, |address| address.replace("bowline://", "ws://"), true).await
-}
-
-/// The story; `reach` makes of the server's address the one that clients connect to, who speak in the secure mode
-/// where that is said.
-async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String, secure: bool) -> String {
+pub async fn story<R: Runtime>(runtime: R, over: Over) -> String {
     let mut log = Story(String::new());
-    let server = Server::builder_on(runtime.clone())
-        .config(server_config(secure))
-        .listen("127.0.0.1:0")
+    let line = Line::new(over);
+    let server = line
+        .server(Server::builder_on(runtime.clone()))
         .serve("upper/{word}", |Params(p): Params, Text(mark): Text| async move {
             p["word"].to_uppercase() + &mark
         })
         .start()
         .await
         .expect("loopback has a free port");
-    let address = reach(&server.addresses()[0].to_string());
-    let a = Person::connect(&runtime, &address, secure).await;
-    let b = Person::connect(&runtime, &address, secure).await;
+    let address = line.reach(&server.addresses()[0].to_string());
+    let a = Person::connect(&runtime, &address, &line).await;
+    let b = Person::connect(&runtime, &address, &line).await;
     let mut heard = messages(&mut log, &a, &b).await;
     requests(&mut log, &a.client, &b.client).await;
     cuts(&mut log, &a, &b, &mut heard).await;
@@ -162,31 +123,6 @@ async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String, secure: boo
     log.0
 }
 
-#[cfg_attr(not(feature = "noise"), expect(unused_mut, unused_variables, reason = "all is in clear"))]
-fn server_config(secure: bool) -> ServerConfig {
-    let mut config = ServerConfig::default();
-    #[cfg(feature = "noise")]
-    if secure {
-        config.noise.keys.own = Some(SecretKey::from_octets(SERVER_KEY));
-        config.noise.plain = false;
-        config.noise.rekey.octets = 1000;
-    }
-    config
-}
-
-#[cfg_attr(not(feature = "noise"), expect(unused_mut, unused_variables, reason = "all is in clear"))]
-fn client_config(secure: bool) -> ClientConfig {
-    let mut config = ClientConfig::default();
-    #[cfg(feature = "noise")]
-    if secure {
-        let server = ServerTrust::Keys(vec![SecretKey::from_octets(SERVER_KEY).public()]);
-        let mut noise = NoiseConfig::new(NoiseKeys::Static { own: None, server });
-        noise.rekey.octets = 500;
-        config.noise = Some(noise);
-    }
-    config
-}
-
 /// A client whose line can be cut.
 struct Person<R: Runtime> {
     client: Client<Cuttable<R>>,
@@ -194,11 +130,10 @@ struct Person<R: Runtime> {
 }
 
 impl<R: Runtime> Person<R> {
-    async fn connect(runtime: &R, address: &str, secure: bool) -> Self {
+    async fn connect(runtime: &R, address: &str, line: &Line) -> Self {
         let runtime = Cuttable::new(runtime.clone());
         let cut = runtime.cut();
-        let builder =
-            Client::builder_on(runtime, address).config(client_config(secure)).connect_timeout(PATIENCE);
+        let builder = line.client(Client::builder_on(runtime, address)).connect_timeout(PATIENCE);
         Self { client: builder.connect().await.expect("the server is there"), cut }
     }
 }

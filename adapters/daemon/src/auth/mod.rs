@@ -13,11 +13,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bowline_core::access::Rules;
-use bowline_core::endpoint::server::{Anonymous, NoiseConfig, Users};
+use bowline_core::endpoint::server::{Anonymous, NameKind, NoiseConfig, Users};
 use bowline_core::scram::MIN_ITERATIONS;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Auth, Config, Scram};
+use crate::config::{self, Auth, CertificateName, Config, Scram};
 use crate::failure::Failure;
 use hash::{Checker, Stored};
 use rules::AccessFile;
@@ -50,6 +50,8 @@ pub(crate) struct Summary {
     keys: BTreeMap<String, [u8; 32]>,
     shared_keys: BTreeMap<String, [u8; 32]>,
     noise_key: Option<String>,
+    certificates: BTreeMap<String, [u8; 32]>,
+    certificate_name: String,
     rules: usize,
     rules_hash: [u8; 32],
 }
@@ -120,6 +122,21 @@ fn configured(auth: &Auth, users: &mut Users, summary: &mut Summary) -> Result<(
         users.add_token_hash(hash, &token.name);
         summary.tokens.insert(token.name.clone(), hash);
     }
+    let (kind, called) = match auth.certificate_name {
+        CertificateName::None => (None, "none"),
+        CertificateName::CommonName => (Some(NameKind::CommonName), "common-name"),
+        CertificateName::Email => (Some(NameKind::Email), "email"),
+        CertificateName::Uri => (Some(NameKind::Uri), "uri"),
+        CertificateName::Dns => (Some(NameKind::Dns), "dns"),
+    };
+    users.name_certificates_by(kind);
+    summary.certificate_name = called.to_owned();
+    for certificate in &auth.certificates {
+        users.add_public_key(certificate.public_key.0, &certificate.name);
+        // A user may have several.
+        let entry = format!("{} {:?}", certificate.name, certificate.public_key.0);
+        summary.certificates.insert(entry, certificate.public_key.0);
+    }
     Ok(())
 }
 
@@ -134,6 +151,7 @@ impl Summary {
         let all = [
             ("user", &self.users, &new.users),
             ("token", &self.tokens, &new.tokens),
+            ("certificate", &self.certificates, &new.certificates),
             ("key", &self.keys, &new.keys),
             ("pre-shared key", &self.shared_keys, &new.shared_keys),
         ];
@@ -147,6 +165,10 @@ impl Summary {
         }
         if self.anonymous != new.anonymous {
             changes.push(format!("anonymous: {} (was {})", new.anonymous, self.anonymous));
+        }
+        if self.certificate_name != new.certificate_name {
+            let (now, was) = (&new.certificate_name, &self.certificate_name);
+            changes.push(format!("certificate_name: {now} (was {was})"));
         }
         if self.noise_key != new.noise_key {
             let shown = |key: &Option<String>| key.clone().unwrap_or_else(|| "none".to_owned());

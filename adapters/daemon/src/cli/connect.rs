@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Endpoint, SecureArgs};
+use super::{Endpoint, SecureArgs, TlsArgs};
 use crate::config::{PORT, Secret};
 use crate::failure::Failure;
-use crate::net::{Credentials, RequestFields, Target};
+use crate::net::{Credentials, Faults, RequestFields, Target};
 use crate::text::parse_seconds;
 
 /// The flags of all tools that connect.
@@ -67,6 +67,9 @@ pub(crate) struct ConnectArgs {
     /// How often the server must be heard from; a number alone means seconds
     #[arg(short, long, value_name = "TIME", value_parser = parse_seconds, default_value = "30s")]
     pub(crate) keepalive: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// What the environment says for all tools.
@@ -98,12 +101,17 @@ impl ConnectArgs {
 
     pub(crate) fn target_in(&self, what: &str, environment: Environment) -> Result<Target, Failure> {
         let endpoints = self.endpoints(environment.server.as_deref())?;
+        let endpoints: Vec<_> = endpoints.into_iter().map(|endpoint| self.tls.apply(endpoint)).collect();
+        let faults = Faults::default();
+        let told = faults.clone();
+        let tls = self.tls.client(&endpoints, move |why| told.tell(why))?;
         let credentials = self.credentials(environment)?;
         let fields = fields(&self.headers)?;
         let secure = self.secure.secure(&endpoints)?;
         if (credentials.is_readable() && secure.is_none() || !self.headers.is_empty())
             && !self.insecure
-            && let Some(endpoint) = endpoints.iter().find(|endpoint| !endpoint.is_local())
+            && let Some(endpoint) =
+                endpoints.iter().find(|endpoint| !endpoint.is_local() && !endpoint.is_secured())
         {
             return Err(Failure::usage(format!(
                 "the connection to {endpoint} is not encrypted: whoever sees it could read your secret; \
@@ -117,6 +125,8 @@ impl ConnectArgs {
             keepalive: self.keepalive.filter(|keepalive| !keepalive.is_zero()),
             fields,
             secure,
+            tls,
+            faults,
         })
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::config::{MQTT_PORT, PORT};
-use crate::net::{Address, AddressError, WEB_PORT};
+use crate::net::{Address, AddressError, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT};
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(crate) enum Endpoint {
     Unix(PathBuf),
     /// A WebSocket: the path begins with `/`.
     WebSocket { host: String, port: u16, target: String },
+    /// A host and a port where TLS is spoken.
+    Tls { host: String, port: u16 },
+    /// A WebSocket in TLS.
+    TlsWebSocket { host: String, port: u16, target: String },
 }
 
 impl Endpoint {
@@ -28,8 +32,8 @@ impl Endpoint {
     pub(super) fn parse_with(text: &str, default: u16) -> Result<Self, String> {
         let complaint = |why: &str| {
             Err(format!(
-                "`{text}` is not a server ({why}); write bowline://host:port, host:port, ws://host:port/path \
-                 or unix:/path"
+                "`{text}` is not a server ({why}); write bowline://host:port, host:port, ws://host:port/path, \
+                 unix:/path, or with TLS bowlines, mqtts or wss"
             ))
         };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -43,7 +47,9 @@ impl Endpoint {
         let (address, default) = match text.split_once("://") {
             Some(("bowline", rest)) => (rest, default),
             Some(("mqtt", rest)) => (rest, MQTT_PORT),
-            Some((scheme, _)) if scheme.contains("ws") || scheme == "mqtts" => return web(text),
+            Some((scheme, _)) if scheme.contains("ws") => return web(text),
+            Some(("bowlines", rest)) => return secured(Self::parse_with(rest, TLS_PORT)?),
+            Some(("mqtts", rest)) => return secured(Self::parse_with(rest, MQTT_TLS_PORT)?),
             _ => (text, default),
         };
         let address = address.strip_suffix('/').unwrap_or(address);
@@ -77,11 +83,28 @@ impl Endpoint {
         text.split(',').map(|part| Self::parse(part.trim())).collect()
     }
 
+    /// The same place over TLS; a Unix socket does not leave the machine.
+    pub(super) fn secured(self) -> Self {
+        match self {
+            Self::Tcp { host, port } => Self::Tls { host, port },
+            Self::WebSocket { host, port, target } => Self::TlsWebSocket { host, port, target },
+            other => other,
+        }
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) const fn is_secured(&self) -> bool {
+        matches!(self, Self::Tls { .. } | Self::TlsWebSocket { .. })
+    }
+
     /// Whether nobody on a network can listen to what goes there.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, .. } | Self::WebSocket { host, .. } => {
+            Self::Tcp { host, .. }
+            | Self::Tls { host, .. }
+            | Self::WebSocket { host, .. }
+            | Self::TlsWebSocket { host, .. } => {
                 host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             }
         }
@@ -91,14 +114,26 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port } => write!(f, "{}:{port}", bracketed(host)),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::WebSocket { host, port, target } if host.contains(':') => {
-                write!(f, "ws://[{host}]:{port}{target}")
+            Self::WebSocket { host, port, target } => write!(f, "ws://{}:{port}{target}", bracketed(host)),
+            Self::Tls { host, port } => write!(f, "bowlines://{}:{port}", bracketed(host)),
+            Self::TlsWebSocket { host, port, target } => {
+                write!(f, "wss://{}:{port}{target}", bracketed(host))
             }
-            Self::WebSocket { host, port, target } => write!(f, "ws://{host}:{port}{target}"),
         }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The same place over TLS.
+fn secured(endpoint: Endpoint) -> Result<Endpoint, String> {
+    match endpoint {
+        Endpoint::Tcp { host, port } => Ok(Endpoint::Tls { host, port }),
+        other => Err(format!("`{other}` is not a host and a port")),
     }
 }
 
@@ -110,9 +145,10 @@ fn web(text: &str) -> Result<Endpoint, String> {
             Endpoint::Tcp { host, port } => Ok(Endpoint::WebSocket { host, port, target }),
             other => Ok(other),
         },
-        address if address.is_secured() => {
-            Err(format!("`{text}`: TLS is not there yet in these tools; take ws:// on a network you trust"))
-        }
+        Address::TlsWebSocket { to, target } => match Endpoint::parse_with(&to, WEB_TLS_PORT)? {
+            Endpoint::Tcp { host, port } => Ok(Endpoint::TlsWebSocket { host, port, target }),
+            other => Ok(other),
+        },
         other => Endpoint::parse(&other.to_string()),
     }
 }

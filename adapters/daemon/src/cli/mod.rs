@@ -14,6 +14,7 @@ mod room;
 mod serve;
 mod store;
 mod subscribe;
+mod tls;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -34,6 +35,7 @@ pub(crate) use room::RoomArgs;
 pub(crate) use serve::{CheckArgs, CheckWhat, ConfigArgs, ServeArgs};
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::{Format, SubArgs};
+pub(crate) use tls::{CertArgs, CertWhat, TlsArgs};
 
 use crate::failure::Failure;
 use crate::output;
@@ -119,6 +121,8 @@ pub(crate) enum Command {
     Sessions(SessionsArgs),
     /// Look at what a server keeps, save it, bring it back
     Store(StoreArgs),
+    /// Make certificates for TLS, and an authority of your own
+    Cert(CertArgs),
     /// Make an entry for a user or a token of the configuration
     Credentials(CredentialsArgs),
     /// Edit a file of users and their passwords

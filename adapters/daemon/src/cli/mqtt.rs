@@ -11,10 +11,10 @@ use std::time::Duration;
 use bowline_driver::mqtt::{Qos, Version};
 use clap::Args;
 
-use super::{Content, Endpoint};
+use super::{Content, Endpoint, TlsArgs};
 use crate::config::MQTT_PORT;
 use crate::failure::Failure;
-use crate::net::WEB_PORT;
+use crate::net::{MQTT_TLS_PORT, WEB_PORT, WEB_TLS_PORT};
 use crate::text::parse_seconds;
 
 /// Separates the parts of a property once they are one argument.
@@ -103,6 +103,9 @@ pub(crate) struct MqttArgs {
     #[arg(long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     pub(crate) headers: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
     /// The client identifier: the name of the session
     #[arg(short, long, value_name = "ID")]
     pub(crate) id: Option<String>,
@@ -172,13 +175,12 @@ const WEB_PATH: &str = "/mqtt";
 impl MqttUrl {
     /// Reads it as `mosquitto_pub` does.
     fn parse(text: &str) -> Result<Self, String> {
-        let (web, rest) = match text.split_once("://") {
-            Some(("mqtt", rest)) => (false, rest),
-            Some(("ws" | "mqtt+ws", rest)) => (true, rest),
-            Some(("mqtts" | "wss" | "mqtt+wss", _)) => {
-                return Err("TLS is not supported: use mqtt:// or ws://".to_owned());
-            }
-            _ => return Err("it must begin with mqtt:// or ws://".to_owned()),
+        let (web, secured, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, false, rest),
+            Some(("mqtts", rest)) => (false, true, rest),
+            Some(("ws" | "mqtt+ws", rest)) => (true, false, rest),
+            Some(("wss" | "mqtt+wss", rest)) => (true, true, rest),
+            _ => return Err("it must begin with mqtt://, mqtts://, ws:// or wss://".to_owned()),
         };
         let (server, topic) = rest.split_once('/').unwrap_or((rest, ""));
         if topic.is_empty() {
@@ -191,7 +193,12 @@ impl MqttUrl {
             None => (None, None),
             Some((user, password)) => (some(user), some(password)),
         };
-        let port = if web { WEB_PORT } else { MQTT_PORT };
+        let port = match (web, secured) {
+            (false, false) => MQTT_PORT,
+            (false, true) => MQTT_TLS_PORT,
+            (true, false) => WEB_PORT,
+            (true, true) => WEB_TLS_PORT,
+        };
         let Ok(Endpoint::Tcp { host, port }) = Endpoint::parse_with(host, port) else {
             return Err("it has no host, or the port is not a number from 1 to 65535".to_owned());
         };
@@ -200,6 +207,7 @@ impl MqttUrl {
         } else {
             Endpoint::Tcp { host, port }
         };
+        let server = if secured { server.secured() } else { server };
         Ok(Self { user, password, server, topic: topic.to_owned() })
     }
 }
@@ -412,6 +420,9 @@ fn server(text: &str) -> Result<Endpoint, String> {
         Endpoint::WebSocket { host, port, .. } if bare => {
             Endpoint::WebSocket { host, port, target: WEB_PATH.to_owned() }
         }
+        Endpoint::TlsWebSocket { host, port, .. } if bare => {
+            Endpoint::TlsWebSocket { host, port, target: WEB_PATH.to_owned() }
+        }
         other => other,
     })
 }
@@ -469,9 +480,19 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
     own
 }
 
-/// Whether an argument is a server's address by its scheme, one that is not there yet included.
+/// Whether an argument is a server's address by its scheme.
 fn is_server(text: &str) -> bool {
-    const SCHEMES: [&str; 9] =
-        ["bowline", "bowline+ws", "bowline+wss", "mqtt", "mqtt+ws", "mqtt+wss", "mqtts", "ws", "wss"];
+    const SCHEMES: [&str; 10] = [
+        "bowline",
+        "bowline+ws",
+        "bowline+wss",
+        "bowlines",
+        "mqtt",
+        "mqtt+ws",
+        "mqtt+wss",
+        "mqtts",
+        "ws",
+        "wss",
+    ];
     text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }

@@ -211,13 +211,17 @@ fn endpoints_are_read_as_they_are_shown() {
         "ws://",
         "ws://hub:0/",
         "ws://hub/#",
-        "wss://hub",
     ] {
         assert!(Endpoint::parse(text).is_err(), "{text}");
     }
-    for text in ["wss://hub/", "mqtts://hub", "mqtt+wss://hub"] {
-        let error = Endpoint::parse(text).unwrap_err();
-        assert!(error.contains("TLS is not there yet"), "{error}");
+    for (text, is) in [
+        ("wss://hub/", "wss://hub:443/"),
+        ("mqtts://hub", "bowlines://hub:8883"),
+        ("bowlines://[::1]", "bowlines://[::1]:7791"),
+        ("mqtt+wss://hub:1/x", "wss://hub:1/x"),
+    ] {
+        let endpoint = Endpoint::parse(text).unwrap();
+        assert_eq!((endpoint.to_string().as_str(), endpoint.is_secured()), (is, true));
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Listen {
     pub(crate) tcp: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unix: Option<PathBuf>,
+    /// Whether TCP takes nothing but TLS; without it, as `tls.plain` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<bool>,
     /// What a socket is called that systemd hands over (`FileDescriptorName=`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) systemd: Option<String>,

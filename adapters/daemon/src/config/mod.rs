@@ -9,6 +9,7 @@ mod origin;
 pub(crate) mod plugins;
 mod relay;
 pub(crate) mod report;
+mod tls;
 mod value;
 mod verify;
 mod web;
@@ -24,6 +25,7 @@ pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use relay::{Relay, Written};
+pub(crate) use tls::{Certificate, CertificateName, Tls, TlsVersion};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};
 
@@ -57,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) rooms: Vec<Room>,
     pub(crate) relay: Relay,
     pub(crate) auth: Auth,
+    pub(crate) tls: Tls,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
     pub(crate) compression: Compression,
@@ -301,6 +304,11 @@ pub(crate) struct Auth {
     pub(crate) access_file: Option<PathBuf>,
     pub(crate) users: Vec<User>,
     pub(crate) tokens: Vec<Token>,
+    /// By which name of its certificate a client is a user.
+    pub(crate) certificate_name: CertificateName,
+    /// Certificates by their public keys, whatever their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificates: Vec<Certificate>,
 }
 
 /// From where one may connect without a name.
@@ -423,6 +431,7 @@ impl Default for Config {
             rooms: Vec::new(),
             relay: Relay::default(),
             auth: Auth::default(),
+            tls: Tls::default(),
             drain: Drain::default(),
             log: Log::default(),
             compression: Compression::default(),
@@ -579,6 +588,8 @@ impl Default for Auth {
             access_file: None,
             users: Vec::new(),
             tokens: Vec::new(),
+            certificate_name: CertificateName::None,
+            certificates: Vec::new(),
         }
     }
 }

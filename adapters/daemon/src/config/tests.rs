@@ -58,7 +58,7 @@ fn what_the_example_has_in_comments_is_valid_too() {
         })
         .collect();
     let config = from_text(&uncommented).unwrap().config;
-    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (5, 2, 1));
+    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (6, 2, 1));
     assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
 }
 
@@ -81,11 +81,11 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, noise, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, drain, log, compression, trace, otlp, plugin and webhook"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, noise, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, tls, drain, log, compression, trace, otlp, plugin and webhook"
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
-        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
+        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, tls, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
     );
 }
 
@@ -152,6 +152,37 @@ fn values_out_of_range_say_the_range() {
         ("[prx1]\nhandshake = \"1ms\"", "2:1: prx1.handshake: 1ms is not allowed; use 100ms to 5m"),
         ("[trace]\nsample = 1.5", "2:1: trace.sample: 1.5 is not allowed; use 0 to 1"),
         ("[otlp]\nsample = -1", "2:1: otlp.sample: -1 is not allowed; use 0 to 1"),
+        ("[tls]\ncert = \"c.pem\"", "2:1: tls.cert: a certificate needs its key: tls.key"),
+        ("[tls]\nkey = \"c.key\"", "2:1: tls.key: a key needs its certificate: tls.cert"),
+        (
+            "[tls]\nclient_ca = \"ca.pem\"",
+            "2:1: tls.client_ca: there is no TLS without a certificate: tls.cert and tls.key",
+        ),
+        (
+            "[tls]\nplain = false",
+            "2:1: tls.plain: there is no TLS without a certificate: tls.cert and tls.key",
+        ),
+        (
+            "[tls]\ncert = \"c\"\nkey = \"k\"\nrequire_client_cert = true",
+            "4:1: tls.require_client_cert: nobody can have one: tls.client_ca names the authorities",
+        ),
+        (
+            "[tls]\ncert = \"c\"\nkey = \"k\"\nreload = \"1ms\"",
+            "4:1: tls.reload: 1ms is not allowed; use 100ms to 1d",
+        ),
+        (
+            "[tls]\ncert = \"c\"\nkey = \"k\"\nmin_version = \"1.1\"",
+            "4:1: tls.min_version: `1.1` is not allowed; use 1.2 or 1.3",
+        ),
+        (
+            "[auth]\ncertificate_name = \"common-name\"",
+            "2:1: auth.certificate_name: nobody vouches for names: tls.client_ca names the authorities",
+        ),
+        (
+            "[[listen]]\ntcp = \"127.0.0.1:1\"\ntls = true",
+            "3:1: listen[0].tls: it needs a certificate: tls.cert and tls.key",
+        ),
+        ("[[listen]]\nunix = \"/run/x\"\ntls = true", "3:1: listen[0].tls: TLS is for TCP"),
         (
             "[otlp]\nendpoint = \"https://collector.example\"",
             "2:1: otlp.endpoint: `https://collector.example` is no address of a collector; write it so: \

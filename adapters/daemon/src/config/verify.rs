@@ -58,6 +58,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     plugins(config, &mut check);
     users(config, &mut check);
     tokens(config, &mut check);
+    super::tls::verify(config, &mut check);
 }
 
 /// Origins as browsers send them (RFC 6454 §6.1): a scheme, a host, and no path.

@@ -9,10 +9,11 @@ mod gate;
 mod metrics;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, StatusCode};
+use bowline_tokio::tls::Server as Tls;
 use parking_lot::Mutex;
 
 use crate::config::{Config, Console};
@@ -50,6 +51,8 @@ pub(crate) struct Site {
     rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
     listeners: Mutex<Vec<Listening>>,
+    /// What secures them, if anything does.
+    tls: OnceLock<Tls>,
 }
 
 /// A place where the server listens, or was to.
@@ -75,6 +78,7 @@ impl Site {
             failing: Mutex::new(None),
             rates: Watched::default(),
             listeners: Mutex::default(),
+            tls: OnceLock::new(),
         }
     }
 
@@ -103,6 +107,12 @@ impl Site {
         self.listeners.lock().retain(|listener| listener.name != name);
     }
 
+    /// Says what secures listeners.
+    pub(crate) fn secures(&self, tls: Tls) {
+        // Said once, at the start.
+        let _ = self.tls.set(tls);
+    }
+
     /// The store takes nothing, for this reason; or it does again.
     pub(crate) fn set_failing(&self, why: Option<String>) {
         *self.failing.lock() = why;
@@ -129,7 +139,15 @@ impl Site {
                     });
                     counts.collect::<Vec<_>>()
                 });
-                let text = metrics::text(format, &server.counters(), &places, self.started, beside, &plugins);
+                let text = metrics::text(
+                    format,
+                    &server.counters(),
+                    &places,
+                    self.started,
+                    beside,
+                    &plugins,
+                    self.tls.get(),
+                );
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

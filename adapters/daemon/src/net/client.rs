@@ -51,8 +51,11 @@ impl Client {
     /// connection that stood once is made again.
     pub(crate) async fn connect(target: &Target) -> Result<Self, Failure> {
         let endpoints: Vec<String> = target.endpoints.iter().map(ToString::to_string).collect();
-        let builder =
+        let mut builder =
             bowline_tokio::Client::builder(&endpoints.join(",")).config(config(target)).follow(true);
+        if let Some(tls) = &target.tls {
+            builder = builder.tls(tls.clone());
+        }
         let inner = builder.start().map_err(|error| Failure::usage(error.to_string()))?;
         let client = Self { inner, room: Arc::new(Semaphore::new(WAITING as usize)) };
         let mut events = client.inner.events();
@@ -71,6 +74,9 @@ impl Client {
             failures += 1;
             if failures >= endpoints.len() {
                 client.inner.close().await;
+                if let Some(failure) = target.faults.explain(&endpoints) {
+                    return Err(failure);
+                }
                 return Err(match reason {
                     Reason::Unreachable => diagnose(&target.endpoints).await,
                     reason => refused(&endpoints, &reason),

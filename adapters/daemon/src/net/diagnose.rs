@@ -30,7 +30,10 @@ pub(crate) async fn diagnose(endpoints: &[Endpoint]) -> Failure {
 
 async fn reach(endpoint: &Endpoint) -> io::Result<()> {
     match endpoint {
-        Endpoint::Tcp { host, port } | Endpoint::WebSocket { host, port, .. } => {
+        Endpoint::Tcp { host, port }
+        | Endpoint::Tls { host, port }
+        | Endpoint::WebSocket { host, port, .. }
+        | Endpoint::TlsWebSocket { host, port, .. } => {
             TcpStream::connect((host.as_str(), *port)).await.map(drop)
         }
         Endpoint::Unix(path) => UnixStream::connect(path).await.map(drop),

@@ -71,10 +71,16 @@ fn listening(socket: &OwnedFd) -> std::io::Result<ListeningSocket> {
 
 /// A listener as the server takes it. What is wrong with it was said when the configuration was read, but for
 /// sockets that are to come from elsewhere.
-pub(super) fn of(listen: &config::Listen, activated: &Activated) -> Result<Listen, Failure> {
+pub(super) fn of(
+    listen: &config::Listen,
+    activated: &Activated,
+    tls: &config::Tls,
+) -> Result<Listen, Failure> {
+    let only = listen.tls.unwrap_or(!tls.plain);
     let base = match (&listen.systemd, &listen.unix) {
         (Some(name), _) => Listen::sockets(activated.named(name)?),
         (None, Some(path)) => Listen::on(&format!("unix:{}", path.display())),
+        (None, None) if only => Listen::on(&format!("bowlines://{}", listen.address())),
         (None, None) => Listen::on(&listen.address()),
     };
     let networks =

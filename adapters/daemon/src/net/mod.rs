@@ -7,11 +7,14 @@ mod known;
 mod listen;
 mod outbound;
 mod server;
+mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_core::status::Status;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
@@ -30,10 +33,13 @@ pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;
 pub(crate) type MqttSubscription = bowline_driver::mqtt::Subscription<Outbound>;
 
 pub(crate) use bowline_driver::client::RequestFields;
-pub(crate) use bowline_driver::{Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, WEB_PORT};
+pub(crate) use bowline_driver::{
+    Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
+};
 
 use crate::cli::Endpoint;
 use crate::config::Secret;
+use crate::failure::Failure;
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]
@@ -47,6 +53,26 @@ pub(crate) struct Target {
     pub(crate) fields: RequestFields,
     /// The secure mode, where that is wanted.
     pub(crate) secure: Option<Secure>,
+    /// Whom to trust, where TLS is spoken.
+    pub(crate) tls: Option<bowline_tls::Client>,
+    /// What it came to.
+    pub(crate) faults: Faults,
+}
+
+/// Why there was no TLS, the last time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults(Arc<Mutex<Option<String>>>);
+
+impl Faults {
+    pub(crate) fn tell(&self, why: &str) {
+        *self.0.lock() = Some(why.to_owned());
+    }
+
+    /// Why there is no connection to one of these.
+    pub(crate) fn explain(&self, endpoints: &[String]) -> Option<Failure> {
+        let why = self.0.lock().take()?;
+        Some(Failure::new(format!("no TLS with {}: {why}", endpoints.join(", "))))
+    }
 }
 
 /// Who a client is.

@@ -21,12 +21,12 @@ use bowline_tokio::server::StartError;
 use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
-use super::Address;
 use super::listen::{self, Activated};
+use super::{Address, tls};
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{
-    self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size,
+    self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls,
 };
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
@@ -40,6 +40,11 @@ pub(crate) struct Server {
     inner: bowline_tokio::Server,
     stores: String,
     spans: Option<Arc<Exporter>>,
+    tls: Option<bowline_tokio::tls::Server>,
+    /// Looks whether certificates have changed.
+    _watch: Option<Arc<bowline_tokio::tls::Watch>>,
+    /// What the configuration says of it.
+    secured: Tls,
     audit: Arc<AuditLog>,
     /// The plugins of the configuration, as they are now.
     configured: Arc<Mutex<Vec<config::plugins::Plugin>>>,
@@ -81,6 +86,12 @@ impl Server {
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
         }
+        let tls = tls::load(&config.tls)?;
+        let watch = tls.as_ref().map(|tls| Arc::new(tls.watch(config.tls.reload.0)));
+        if let Some(tls) = &tls {
+            site.secures(tls.clone());
+            builder = builder.tls(tls.clone());
+        }
         for (name, plugin, placement) in made(&config.plugin)? {
             builder = builder.plugin_at(&name, plugin, placement);
         }
@@ -91,13 +102,15 @@ impl Server {
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
         for given in &config.listen {
-            let listen = listen::of(given, &activated)?;
+            let listen = listen::of(given, &activated, &config.tls)?;
             builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
         let configured = Arc::new(Mutex::new(config.plugin.clone()));
-        let server = Self { inner, stores, spans, audit, configured, site, activated };
+        let secured = config.tls.clone();
+        let server =
+            Self { inner, stores, spans, tls, _watch: watch, secured, audit, configured, site, activated };
         server.site.listens(server.listeners(&config.listen));
         Ok(server)
     }
@@ -153,7 +166,7 @@ impl Server {
     fn listen_as(&self, new: &Listen, listeners: &mut Vec<Listen>) -> Result<Option<String>, String> {
         let name = new.called();
         let failed = |failure: &Failure| failure.message().unwrap_or_default().to_owned();
-        let listen = listen::of(new, &self.activated).map_err(|failure| failed(&failure))?;
+        let listen = listen::of(new, &self.activated, &self.secured).map_err(|failure| failed(&failure))?;
         let Some(old) = listeners.iter_mut().find(|old| old.called() == name) else {
             let address = self.inner.listen(listen).map_err(|error| failed(&not_started(&error)))?;
             let address = shown(&address);
@@ -188,6 +201,13 @@ impl Server {
         match auth.rules {
             Some(rules) => self.inner.set_access(rules),
             None => self.inner.set_access(Decision::ALLOW),
+        }
+    }
+
+    /// Certificates are read anew, where there are any; what came of it is told.
+    pub(crate) fn reload_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            let _ = tls.reload();
         }
     }
 
@@ -282,7 +302,7 @@ fn not_started(error: &StartError) -> Failure {
         return Failure::new(format!("cannot start: {error}"));
     };
     let address = address.to_string();
-    let address = address.strip_prefix("bowline://").unwrap_or(&address);
+    let address = address.split_once("://").map_or(&*address, |(_, address)| address);
     let advice = match error.kind() {
         ErrorKind::AddrInUse if address.starts_with("unix:") => {
             "something is there already; stop the server that uses it, or remove it".to_owned()

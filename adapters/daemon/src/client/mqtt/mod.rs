@@ -14,7 +14,7 @@ pub(crate) use run::{publish, request, subscribe};
 use super::after;
 use crate::cli::{Endpoint, MqttArgs, fields};
 use crate::failure::Failure;
-use crate::net::{MqttClient as Client, Outbound, diagnose, is_ours};
+use crate::net::{Faults, MqttClient as Client, Outbound, diagnose, is_ours};
 use crate::output;
 use crate::text::format_duration;
 use properties::{Command, Given};
@@ -42,15 +42,23 @@ impl Connection {
             (None, Some(server)) => server.clone(),
             (None, None) => Endpoint::Tcp { host: args.host.clone(), port: args.port },
         };
+        let endpoint = args.tls.apply(endpoint);
+        let faults = Faults::default();
+        let told = faults.clone();
+        let tls = args.tls.client(std::slice::from_ref(&endpoint), move |why| told.tell(why))?;
         if let Some(address) = args.bind.filter(|address| !is_ours(*address)) {
             return Err(Failure::usage(format!("-A {address}: this machine has no such address")));
         }
         let config = config(args, &given, what, &endpoint)?;
         let debug = args.debug;
-        let builder = Client::builder_on(Outbound { from: args.bind }, &endpoint.to_string()).config(config);
+        let mut builder =
+            Client::builder_on(Outbound { from: args.bind }, &endpoint.to_string()).config(config);
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        }
         let client = builder.start().map_err(|error| Failure::usage(error.to_string()))?;
         let client = tokio::select! {
-            done = welcomed(&client, &endpoint, debug) => done.map(|()| client)?,
+            done = welcomed(&client, &endpoint, debug, &faults) => done.map(|()| client)?,
             limit = after(limit) => {
                 let within = format_duration(limit);
                 return Err(Failure::mqtt_timeout(format!("no connection to {endpoint} within {within}")));
@@ -78,7 +86,7 @@ impl Connection {
     }
 }
 
-async fn welcomed(client: &Client, endpoint: &Endpoint, debug: bool) -> Result<(), Failure> {
+async fn welcomed(client: &Client, endpoint: &Endpoint, debug: bool, faults: &Faults) -> Result<(), Failure> {
     let mut events = client.events();
     while !client.is_connected() {
         let reason = match events.next().await {
@@ -87,6 +95,9 @@ async fn welcomed(client: &Client, endpoint: &Endpoint, debug: bool) -> Result<(
             None => client.closed().await,
         };
         client.disconnect().await;
+        if let Some(failure) = faults.explain(&[endpoint.to_string()]) {
+            return Err(failure);
+        }
         return Err(match reason {
             Reason::Unreachable => diagnose(std::slice::from_ref(endpoint)).await,
             Reason::Refused {
@@ -133,7 +144,7 @@ fn config(args: &MqttArgs, given: &Given, what: &str, endpoint: &Endpoint) -> Re
         .cloned()
         .or_else(|| user.as_ref().and_then(|_| read("BOWLINE_PASSWORD")));
     let secret = password.is_some() || !args.headers.is_empty();
-    if secret && !args.insecure && !endpoint.is_local() {
+    if secret && !args.insecure && !endpoint.is_local() && !endpoint.is_secured() {
         return Err(Failure::usage(format!(
             "the connection to {endpoint} is not encrypted: whoever sees it could read your password; \
              use --insecure if you trust the network"

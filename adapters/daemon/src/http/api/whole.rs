@@ -56,7 +56,7 @@ pub(super) fn listeners(site: &Site, server: &Overview<'_>) -> Value {
             let speaks = info.as_ref().map_or(Speaks::ALL, |info| info.config.speaks).to_string();
             json!({
                 "name": name, "address": address.strip_prefix("unix:").unwrap_or(address), "transport": transport,
-                "tls": false, "dialects": speaks.split(", ").collect::<Vec<_>>(),
+                "tls": transport == "tcp" && site.tls.get().is_some(), "dialects": speaks.split(", ").collect::<Vec<_>>(),
                 "connections": info.as_ref().map(|info| info.connections),
                 "accepted": info.as_ref().map(|info| info.accepted),
                 "refused": info.as_ref().map(|info| info.refused), "error": error,

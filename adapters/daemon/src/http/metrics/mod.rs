@@ -10,6 +10,7 @@ mod tests;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bowline_tokio::server::{DialectCounters, ServerCounters, TunnelCounters};
+use bowline_tokio::tls::{Failure as TlsFailure, Server as Tls};
 
 pub(super) use format::Format;
 use format::{Metrics, Unit};
@@ -36,6 +37,7 @@ pub(super) fn text(
     started: SystemTime,
     (spans, alerts): (&Counts, &Alerts),
     chain: &[PluginInfo],
+    secured: Option<&Tls>,
 ) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
@@ -49,6 +51,9 @@ pub(super) fn text(
     tunnels(&mut out, &counters.tunnels);
     traces(&mut out, counters, spans);
     plugins(&mut out, chain, alerts);
+    if let Some(secured) = secured {
+        tls(&mut out, secured);
+    }
     out.end()
 }
 
@@ -83,6 +88,30 @@ fn process(out: &mut Metrics, started: SystemTime) {
         "When the process began, in seconds since 1970-01-01 UTC.",
         since,
     );
+}
+
+fn tls(out: &mut Metrics, tls: &Tls) {
+    let counters = tls.counters();
+    out.head("bowline_tls_handshakes_total", "counter", "Handshakes of TLS that were done.");
+    let whole = counters.handshakes - counters.resumed;
+    for (label, count) in [("false", whole), ("true", counters.resumed)] {
+        out.value("bowline_tls_handshakes_total", format_args!("{{resumed=\"{label}\"}}"), count);
+    }
+    let help = "Connections without TLS where it was begun, or that lost it, by why.";
+    out.head("bowline_tls_failures_total", "counter", help);
+    for (failure, count) in TlsFailure::ALL.into_iter().zip(counters.failures) {
+        let labels = format_args!("{{reason=\"{}\"}}", failure.label());
+        out.value("bowline_tls_failures_total", labels, count);
+    }
+    out.counter("bowline_tls_reloads_total", "Certificates read anew.", counters.reloads);
+    let help = "Certificates that changed and could not be taken over, so that the old ones stay.";
+    out.counter("bowline_tls_reload_failures_total", help, counters.reload_failures);
+    let name = "bowline_tls_certificate_expiry_timestamp_seconds";
+    out.head(name, "gauge", "Until when a certificate is valid, in seconds since 1970-01-01 UTC.");
+    for certificate in tls.certificates() {
+        let file = certificate.file.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        out.value(name, format_args!("{{file=\"{}\"}}", file.replace('\n', "\\n")), certificate.not_after);
+    }
 }
 
 fn connections(out: &mut Metrics, counters: &ServerCounters) {

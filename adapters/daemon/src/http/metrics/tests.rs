@@ -31,7 +31,7 @@ fn written(format: Format) -> String {
     let beside = (&Counts::default(), &Alerts::default());
     let place = ListenerCounts { name: "a \"b\"".into(), connections: 1, accepted: 3, refused: 2 };
     let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
-    text(format, &counters(), &[place], started, beside, &[])
+    text(format, &counters(), &[place], started, beside, &[], None)
 }
 
 /// Each family that is printed, and its type.

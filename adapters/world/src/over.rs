@@ -1,0 +1,137 @@
+//! What the story is told over.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bowline_driver::Runtime;
+use bowline_driver::client::{self, ClientConfig, NoiseConfig, NoiseKeys, ServerTrust};
+use bowline_driver::core::secure::SecretKey;
+use bowline_driver::server::{self, ServerConfig};
+use bowline_tls::make::Authority;
+
+/// What the story is told over: a transport, and the layers on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Over {
+    /// TCP alone.
+    Tcp,
+    /// A Unix socket.
+    Unix,
+    /// WebSockets.
+    WebSocket,
+    /// TLS, on the port that takes all else too.
+    Tls,
+    /// WebSockets in TLS.
+    WebSocketInTls,
+    /// The secure mode of our own protocol, with keys that change all the time.
+    Noise,
+    /// The same in WebSockets.
+    NoiseInWebSocket,
+}
+
+impl Over {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Tcp,
+        Self::Unix,
+        Self::WebSocket,
+        Self::Tls,
+        Self::WebSocketInTls,
+        Self::Noise,
+        Self::NoiseInWebSocket,
+    ];
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Unix => "Unix socket",
+            Self::WebSocket => "WebSocket",
+            Self::Tls => "TLS",
+            Self::WebSocketInTls => "WebSocket in TLS",
+            Self::Noise => "Noise",
+            Self::NoiseInWebSocket => "Noise in WebSocket",
+        }
+    }
+
+    const fn is_noise(self) -> bool {
+        matches!(self, Self::Noise | Self::NoiseInWebSocket)
+    }
+}
+
+/// The server's key in the secure mode.
+const SERVER_KEY: [u8; 32] = [7; 32];
+
+/// What server and clients of one story have in common.
+pub(crate) struct Line {
+    over: Over,
+    tls: Option<(bowline_tls::Server, bowline_tls::Client)>,
+}
+
+impl Line {
+    pub(crate) fn new(over: Over) -> Self {
+        let is_tls = matches!(over, Over::Tls | Over::WebSocketInTls);
+        Self { over, tls: is_tls.then(tls) }
+    }
+
+    /// A server that listens there.
+    pub(crate) fn server<R: Runtime>(&self, builder: server::Builder<R>) -> server::Builder<R> {
+        let mut config = ServerConfig::default();
+        if self.over.is_noise() {
+            config.noise.keys.own = Some(SecretKey::from_octets(SERVER_KEY));
+            config.noise.plain = false;
+            config.noise.rekey.octets = 1000;
+        }
+        let builder = builder.config(config);
+        let builder = match &self.tls {
+            Some((tls, _)) => builder.tls(tls.clone()),
+            None => builder,
+        };
+        match self.over {
+            Over::Unix => builder.listen(&unix()),
+            _ => builder.listen("127.0.0.1:0"),
+        }
+    }
+
+    /// A client that speaks so.
+    pub(crate) fn client<R: Runtime>(&self, builder: client::Builder<R>) -> client::Builder<R> {
+        let mut config = ClientConfig::default();
+        if self.over.is_noise() {
+            let server = ServerTrust::Keys(vec![SecretKey::from_octets(SERVER_KEY).public()]);
+            let mut noise = NoiseConfig::new(NoiseKeys::Static { own: None, server });
+            noise.rekey.octets = 500;
+            config.noise = Some(noise);
+        }
+        let builder = builder.config(config);
+        match &self.tls {
+            Some((_, tls)) => builder.tls(tls.clone()),
+            None => builder,
+        }
+    }
+
+    /// What clients connect to of a server that listens there.
+    pub(crate) fn reach(&self, address: &str) -> String {
+        let scheme = match self.over {
+            Over::Tcp | Over::Unix | Over::Noise => return address.to_owned(),
+            Over::WebSocket | Over::NoiseInWebSocket => "ws://",
+            Over::Tls => "bowlines://",
+            Over::WebSocketInTls => "wss://",
+        };
+        address.replace("bowline://", scheme)
+    }
+}
+
+/// A path that no other story has.
+fn unix() -> String {
+    static STORIES: AtomicU32 = AtomicU32::new(0);
+    let name = format!("bowline-story-{}-{}", std::process::id(), STORIES.fetch_add(1, Ordering::Relaxed));
+    format!("unix:{}", std::env::temp_dir().join(name).display())
+}
+
+fn tls() -> (bowline_tls::Server, bowline_tls::Client) {
+    let authority = Authority::new("the world", 1).expect("there is randomness");
+    let made = authority.server(&["127.0.0.1"], 1).expect("it is an address");
+    let server = bowline_tls::Server::builder().certificate_pem(&made.chain, made.key.as_bytes());
+    let client = bowline_tls::Client::builder().authority_pem(authority.to_pem().chain);
+    (server.build().expect("they fit"), client.build().expect("it is one"))
+}
