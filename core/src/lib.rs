@@ -16,7 +16,7 @@
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1 and [`websocket`]: what lies between a transport and a dialect |
+//! | layers | [`http`] 1.1, [`websocket`] and [`datagram`] sessions (feature `alloc`): what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -48,6 +48,8 @@ pub mod stack;
 pub use dialects::json;
 pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
+#[cfg(feature = "alloc")]
+pub use layers::datagram;
 pub use layers::{http, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{

@@ -1,4 +1,6 @@
 //! What lies between a transport and a dialect.
 
+#[cfg(feature = "alloc")]
+pub mod datagram;
 pub mod http;
 pub mod websocket;
