@@ -59,7 +59,8 @@ fn house() -> Rules {
 }
 
 fn measure(what: &str, rules: &Rules, action: Action, subject: &str) {
-    let who = Who { user: "user77", client_id: "phone77", address: Some([192, 0, 2, 7].into()) };
+    let who =
+        Who { user: "user77", client_id: "phone77", address: Some([192, 0, 2, 7].into()), ..Who::default() };
     let allowed = rules.decide(&who, action, subject).allowed;
     let rounds = 2_000_000u32;
     let begin = Clock::now();

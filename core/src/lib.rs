@@ -16,14 +16,15 @@
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1, [`websocket`] and [`datagram`] sessions (feature `alloc`): what lies between a transport and a dialect |
-//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
+//! | layers | [`http`] 1.1 and [`websocket`], [`datagram`] sessions (feature `alloc`), `secure` (feature `noise`): what lies between a transport and a dialect |
+//! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`replay`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
 //! # Features
 //!
 //! `alloc` adds growing and shared buffers and all that needs them; `std` adds nothing but what
-//! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, which needs `std`.
+//! dependencies do with it; `deflate` adds WebSocket's permessage-deflate, which needs `std`;
+//! `noise` adds the secure mode of our own protocol, which needs `alloc`, and is several times as fast with `std`.
 //! Features only ever add.
 
 #![no_std]
@@ -50,8 +51,11 @@ pub use dialects::{mqtt, prx1, session};
 pub use ground::{buf, entropy, error, time};
 #[cfg(feature = "alloc")]
 pub use layers::datagram;
+#[cfg(feature = "noise")]
+pub use layers::secure;
 pub use layers::{http, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
-    backoff, flow, frame, histogram, keepalive, lifecycle, retain, scram, status, topic, trace, varint,
+    backoff, flow, frame, histogram, keepalive, lifecycle, replay, retain, scram, status, topic, trace,
+    varint,
 };

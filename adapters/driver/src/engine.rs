@@ -70,6 +70,8 @@ struct State {
     /// Something waits that the transport did not take.
     stalled: bool,
     gone: bool,
+    /// Octets have come, and the machine knows what the transport has proved.
+    came: bool,
 }
 
 enum Step {
@@ -97,6 +99,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
             shut: false,
             stalled: false,
             gone: false,
+            came: false,
         };
         Self {
             transport,
@@ -128,7 +131,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         if self.ends(cx) {
             return Step::End;
         }
-        progress |= self.read(cx);
+        progress |= self.read(cx, now);
         if self.state.write_broken && !progress && !self.state.work {
             return Step::End;
         }
@@ -212,7 +215,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     }
 
     /// One read. Says whether something came.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if !self.state.reads || self.state.read_closed {
             return false;
         }
@@ -230,6 +233,11 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
                 self.state.write_broken |= end.is_err();
                 (self.state.eof, self.state.read_closed) = (true, true);
             }
+        }
+        if !std::mem::replace(&mut self.state.came, true)
+            && let Some(secured) = self.transport.secured()
+        {
+            self.machine.handle_secured(now, secured);
         }
         self.state.work = true;
         true

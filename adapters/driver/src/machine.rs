@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
+use bowline_core::endpoint::server::Secured;
 use bowline_core::session::{MAX_FRAME_CEILING, Transport};
 use bowline_core::time::{Deadline, Instant};
 use bytes::Bytes;
@@ -94,6 +95,11 @@ pub trait Machine: Send + Unpin {
 
     /// Whether it was woken since the last turn, by anything but its transport and its timer.
     fn is_woken(&self) -> bool;
+
+    /// What the transport has proved, once and before the first octets. Nobody but a server asks.
+    fn handle_secured(&mut self, now: Instant, secured: Secured) {
+        let _ = (now, secured);
+    }
 
     /// Takes in what happened, in this order: time, octets, the end; then puts out what is owed.
     fn turn(&mut self, now: Instant, turn: Turn<'_>) -> Next;

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
+use bowline_core::endpoint::server::Secured;
 use bowline_core::time::Instant;
 
 use crate::Address;
@@ -34,6 +35,12 @@ pub trait Transport: Send + Unpin {
     ///
     /// The connection is broken.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// What this layer has proved of the peer, once its handshake is done. Asked when the first octets
+    /// come, and given away: a second call says nothing.
+    fn secured(&mut self) -> Option<Secured> {
+        None
+    }
 }
 
 /// Where connections come in.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bowline_driver::core::buf::{RecvBuf, SendBuf};
+use bowline_driver::core::endpoint::server::{Secured, Security};
 use bowline_driver::core::session::Transport as Owed;
 use bowline_driver::core::time::{Deadline, Instant, Why};
 use bowline_driver::{Engine, Machine, Next, Output, Timer, Transport, Turn, clock};
@@ -22,6 +23,7 @@ struct Script {
     writes: VecDeque<Option<usize>>,
     written: Vec<u8>,
     shut: usize,
+    secured: Option<Secured>,
 }
 
 #[derive(Clone, Default)]
@@ -53,6 +55,10 @@ impl Transport for Line {
         self.0.lock().unwrap().shut += 1;
         Poll::Ready(Ok(()))
     }
+
+    fn secured(&mut self) -> Option<Secured> {
+        self.0.lock().unwrap().secured.take()
+    }
 }
 
 /// What the machine does, and what was done to it.
@@ -81,6 +87,10 @@ impl Machine for Scripted {
 
     fn is_woken(&self) -> bool {
         false
+    }
+
+    fn handle_secured(&mut self, _: Instant, secured: Secured) {
+        self.0.lock().unwrap().log.push(format!("secured by {}", secured.by));
     }
 
     fn turn(&mut self, _: Instant, turn: Turn<'_>) -> Next {
@@ -315,6 +325,26 @@ fn a_peer_that_never_stops_does_not_keep_others_waiting() {
     assert!(w.poll().is_pending());
     assert_eq!(w.wakes(), 1, "it wakes itself to go on later");
     assert!(w.line.0.lock().unwrap().reads.len() > 50);
+}
+
+#[test]
+fn what_the_transport_has_proved_is_told_once_before_the_first_octets() {
+    let mut w = World::new();
+    assert!(w.poll().is_pending());
+    {
+        let mut script = w.line.0.lock().unwrap();
+        script.secured = Some(Secured::new(Security::Tls));
+        script.reads.extend([Ok(vec![1; 5]), Ok(vec![1; 3])]);
+    }
+    assert!(w.poll().is_pending());
+    let log = w.machine.0.lock().unwrap().log.clone();
+    let octets = log.iter().position(|line| line.ends_with("octets=5")).unwrap();
+    assert_eq!(log.iter().position(|line| line == "secured by TLS"), Some(octets - 1), "{log:?}");
+    w.line.0.lock().unwrap().secured = Some(Secured::new(Security::Tls));
+    w.line.0.lock().unwrap().reads.push_back(Ok(vec![1; 2]));
+    assert!(w.poll().is_pending());
+    let told = w.machine.0.lock().unwrap().log.iter().filter(|line| line.starts_with("secured")).count();
+    assert_eq!(told, 1);
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl World {
         };
         let mut sides = [side(None, "192.0.2.1:1000"), side(Some(server), "198.51.100.1:7790")];
         let to = sides[1].address;
-        sides[0].connection = Some(sides[0].endpoint.connect(base, client, to, "simulated").expect("it tries"));
+        sides[0].connection =
+            Some(sides[0].endpoint.connect(base, client, to, "simulated").expect("it tries"));
         let links = [Link::new(path, seed ^ 0xc11e), Link::new(path, seed ^ 0x5e4e)];
         Self { base, now: 0, sides, links }
     }
@@ -190,7 +191,8 @@ fn ours(seed: u64, path: Path, total: usize) -> f64 {
 /// The mean of `seeds` transfers each: ours and quinn's.
 fn compare(name: &str, path: Path, total: usize, seeds: u64) -> f64 {
     let mean = |of: &dyn Fn(u64) -> f64| (1..=seeds).map(of).sum::<f64>() / seeds as f64;
-    let (us, them) = (mean(&|seed| ours(seed, path, total)), mean(&|seed| World::new(seed, path).bulk(total)));
+    let (us, them) =
+        (mean(&|seed| ours(seed, path, total)), mean(&|seed| World::new(seed, path).bulk(total)));
     println!("{name}: ours {:.0} kB/s, quinn-proto {:.0} kB/s, {:.2} of it", us / 1e3, them / 1e3, us / them);
     us / them
 }

@@ -8,7 +8,8 @@
 //! # Rules
 //!
 //! The first [`Rule`] that matches decides, and the default where none does. A rule matches where
-//! all holds that it says of the action, the user, the client id, the address and the topic.
+//! all holds that it says of the action, the user, the client id, the address, what secures the
+//! connection, and the topic.
 //!
 //! Connecting has no topic, and is allowed where no rule decides: who asks has proved who it is, or
 //! come in where nobody has to. To keep others out, end the list with a rule that denies it.
@@ -57,6 +58,25 @@ pub use pattern::BadPattern;
 #[cfg(feature = "alloc")]
 pub use rules::{Effect, Group, Problem, Rule, RuleError, Rules, Step, Verdict};
 
+/// What keeps others from reading and changing what a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Security {
+    /// TLS.
+    Tls,
+    /// Noise.
+    Noise,
+}
+
+impl core::fmt::Display for Security {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "TLS",
+            Self::Noise => "Noise",
+        })
+    }
+}
+
 /// Who wants to do something: what rules can tell one client from another by.
 ///
 /// ```
@@ -72,6 +92,8 @@ pub struct Who<'a> {
     pub client_id: &'a str,
     /// Where it connects from; nothing for a Unix socket or a line in memory.
     pub address: Option<IpAddr>,
+    /// What secures its connection; nothing: whoever is in between can read it.
+    pub secured: Option<Security>,
 }
 
 impl Who<'_> {

@@ -40,6 +40,8 @@ pub struct Rule {
     pub client_ids: Vec<String>,
     /// From these addresses.
     pub addresses: Vec<Network>,
+    /// Over connections that TLS or Noise secures; `Some(false)`: over all others.
+    pub secured: Option<bool>,
     /// On these topics. Without one it is about every topic, those that begin with `$` too, and
     /// about what has none.
     pub topics: Vec<String>,
@@ -112,6 +114,8 @@ pub enum Verdict {
     ClientId,
     /// It is about other addresses.
     Address,
+    /// It is about secured connections, or about those that are not.
+    Secured,
     /// It is about other topics. To allow a filter, one of its patterns would have to cover it.
     Topic,
     /// The client's own name would have to stand in its topics, and is missing or cannot.
@@ -139,6 +143,7 @@ struct Compiled {
     anonymous: Option<bool>,
     client_ids: BTreeSet<Box<str>>,
     addresses: Box<[Network]>,
+    secured: Option<bool>,
     topics: Option<Box<[Pattern]>>,
     line: u32,
 }
@@ -349,6 +354,7 @@ impl Compiled {
             anonymous,
             client_ids,
             addresses,
+            secured,
             topics,
             line,
         } = given;
@@ -376,6 +382,7 @@ impl Compiled {
             anonymous,
             client_ids: client_ids.into_iter().map(Into::into).collect(),
             addresses: addresses.into(),
+            secured,
             topics: Some(patterns).filter(|patterns| !patterns.is_empty()),
             line,
         })
@@ -388,6 +395,10 @@ impl Compiled {
     fn is_from(&self, address: Option<IpAddr>) -> bool {
         self.addresses.is_empty()
             || address.is_some_and(|address| self.addresses.iter().any(|network| network.contains(address)))
+    }
+
+    fn is_over(&self, who: &Who<'_>) -> bool {
+        self.secured.is_none_or(|secured| secured == who.secured.is_some())
     }
 
     fn is_about(&self, who: &Who<'_>, action: Action, subject: &str) -> bool {
@@ -407,7 +418,10 @@ impl Compiled {
     /// Whether all holds that is said of something else than the user.
     #[inline]
     fn is_met(&self, who: &Who<'_>, action: Action, subject: &str) -> bool {
-        self.names(who.client_id) && self.is_from(who.address) && self.is_about(who, action, subject)
+        self.names(who.client_id)
+            && self.is_from(who.address)
+            && self.is_over(who)
+            && self.is_about(who, action, subject)
     }
 
     /// The same with a reason.
@@ -417,6 +431,9 @@ impl Compiled {
         }
         if !self.is_from(who.address) {
             return Verdict::Address;
+        }
+        if !self.is_over(who) {
+            return Verdict::Secured;
         }
         if self.is_about(who, action, subject) {
             return Verdict::Decides(self.effect);

@@ -12,7 +12,7 @@ use super::pattern::{Pattern, Relation};
 use super::*;
 use crate::topic;
 
-const ANN: Who<'_> = Who { user: "ann", client_id: "phone", address: None };
+const ANN: Who<'_> = Who { user: "ann", client_id: "phone", address: None, secured: None };
 
 fn rule(effect: Effect, actions: &[Action], topics: &[&str]) -> Rule {
     let topics = topics.iter().map(ToString::to_string).collect();
@@ -108,7 +108,7 @@ fn a_rule_is_about_whom_it_names() {
         Rules::new(Deny, &groups, vec![rule]).unwrap()
     };
     let may = |rules: &Rules, user, client_id, address: Option<[u8; 4]>| {
-        let who = Who { user, client_id, address: address.map(Into::into) };
+        let who = Who { user, client_id, address: address.map(Into::into), secured: None };
         let decision = rules.decide(&who, Publish, "t");
         let told = rules.explain(&who, Publish, "t").last().unwrap().verdict;
         assert_eq!(decision.allowed, told == Verdict::Decides(Allow));
@@ -145,13 +145,33 @@ fn a_rule_is_about_whom_it_names() {
 }
 
 #[test]
+fn a_rule_is_about_connections_that_are_secured_or_those_that_are_not() {
+    let with = |secured| {
+        let rule = Rule { secured, ..rule(Allow, &[Publish], &[]) };
+        Rules::new(Deny, &[], vec![rule]).unwrap()
+    };
+    let plain = Who::default();
+    let [tls, noise] = [Security::Tls, Security::Noise].map(|by| Who { secured: Some(by), ..plain });
+    for (secured, want) in
+        [(None, [true; 3]), (Some(true), [false, true, true]), (Some(false), [true, false, false])]
+    {
+        let rules = with(secured);
+        let may = [plain, tls, noise].map(|who| rules.decide(&who, Publish, "t").allowed);
+        assert_eq!(may, want, "{secured:?}");
+        let told = [plain, tls, noise].map(|who| rules.explain(&who, Publish, "t").last().unwrap().verdict);
+        let verdict = |allowed| if allowed { Verdict::Decides(Allow) } else { Verdict::Secured };
+        assert_eq!(told, want.map(verdict), "{secured:?}");
+    }
+}
+
+#[test]
 fn own_names_stand_in_topics_and_widen_none() {
     let rules = rules(
         Deny,
         vec![rule(Allow, &[Publish, Subscribe], &["home/%u/#", "%c/x-%u-%c", "100%%/+", "%u-%c"])],
     );
     let may = |user: &str, client_id: &str, action, subject: &str| {
-        rules.decide(&Who { user, client_id, address: None }, action, subject).allowed
+        rules.decide(&Who { user, client_id, ..Who::default() }, action, subject).allowed
     };
     assert!(may("ann", "", Publish, "home/ann/door") && may("ann", "", Publish, "home/ann"));
     assert!(may("ann", "", Subscribe, "home/ann/#") && may("ann", "", Subscribe, "home/ann/+/x"));
@@ -261,9 +281,10 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let actions = prop::collection::vec(action(), 1..5);
     let topics = prop::collection::vec(pattern(), 0..3);
     let anonymous = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
-    let names = (users, groups, client_ids, networks, anonymous);
+    let secured = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
+    let names = (users, groups, client_ids, networks, anonymous, secured);
     (any::<bool>(), actions, topics, names, 0u32..100).prop_map(|(allow, actions, topics, names, line)| {
-        let (users, groups, client_ids, networks, anonymous) = names;
+        let (users, groups, client_ids, networks, anonymous, secured) = names;
         let owned = |names: Vec<&str>| names.iter().map(ToString::to_string).collect();
         let mut actions = Actions::from_iter(actions);
         if !topics.is_empty() && actions.contains(Connect) {
@@ -277,6 +298,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             anonymous,
             client_ids: owned(client_ids),
             addresses: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            secured,
             topics,
             line,
         }
@@ -286,11 +308,15 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 fn who() -> impl Strategy<Value = Who<'static>> {
     let names = || prop::sample::select(vec!["", "a", "b", "c", "+", "#", "a/b", "$s"]);
     let addresses = vec![None, Some([10, 1, 2, 3]), Some([10, 2, 0, 1]), Some([192, 0, 2, 1])];
-    (names(), names(), prop::sample::select(addresses)).prop_map(|(user, client_id, address)| Who {
-        user,
-        client_id,
-        address: address.map(Into::into),
-    })
+    let secured = prop::sample::select(vec![None, Some(Security::Tls), Some(Security::Noise)]);
+    (names(), names(), prop::sample::select(addresses), secured).prop_map(
+        |(user, client_id, address, secured)| Who {
+            user,
+            client_id,
+            address: address.map(Into::into),
+            secured,
+        },
+    )
 }
 
 proptest! {

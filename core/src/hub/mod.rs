@@ -81,7 +81,6 @@ mod will;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use ahash::RandomState;
@@ -358,21 +357,16 @@ impl Hub {
         self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.who())
     }
 
-    /// A connection goes on with the session whose client calls itself this, and is there: access
-    /// rules judge by that from now on.
+    /// A connection goes on with the session whose client calls itself this, is there, and is secured so:
+    /// access rules judge by that from now on. Its user stays, whatever `who` says.
     ///
     /// # Errors
     ///
     /// There is no such session.
-    pub fn set_client(
-        &mut self,
-        key: SessionKey,
-        client_id: &str,
-        address: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
+    pub fn set_client(&mut self, key: SessionKey, who: &Who<'_>) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
         let s = &mut self.sessions.all[index];
-        s.aside.owner.set_client(client_id, address);
+        s.aside.owner.set_client(who);
         s.passed.forget();
         Ok(())
     }

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::history::HistoryOptions;
 use super::rooms::RoomOptions;
+use crate::access::Security;
 pub use crate::retain::RetainHandling;
 
 /// The largest subscription or request id: what a varint of nine octets can say.
@@ -151,6 +152,8 @@ pub struct SessionOptions<'a> {
     pub client_id: &'a str,
     /// Where its client connects from; for access rules.
     pub address: Option<IpAddr>,
+    /// What secures its client's connection; for access rules.
+    pub secured: Option<Security>,
     /// It belongs to the program itself: no access rules are asked.
     pub trusted: bool,
     /// How long it outlives its connection; zero: not at all.
@@ -176,6 +179,7 @@ impl Default for SessionOptions<'_> {
             name: "",
             client_id: "",
             address: None,
+            secured: None,
             trusted: false,
             expiry: Duration::ZERO,
             max_messages: 16_384,

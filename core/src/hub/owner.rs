@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::net::IpAddr;
 
 use super::options::SessionOptions;
-use crate::access::Who;
+use crate::access::{Security, Who};
 
 /// Who a session belongs to, in one allocation at most: there may be a million of them.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub(super) struct Owner {
     /// Octets of the user.
     user: u32,
     address: Option<IpAddr>,
+    secured: Option<Security>,
     /// No rules are asked.
     pub(super) trusted: bool,
 }
@@ -43,20 +44,21 @@ fn joined(user: &str, client_id: &str) -> Option<Box<str>> {
 
 impl Owner {
     /// Nobody.
-    pub(super) const NONE: Owner = Owner { text: None, user: 0, address: None, trusted: false };
+    pub(super) const NONE: Owner =
+        Owner { text: None, user: 0, address: None, secured: None, trusted: false };
 
     pub(super) fn new(options: &SessionOptions<'_>) -> Self {
-        let SessionOptions { identity, client_id, address, trusted, .. } = *options;
+        let SessionOptions { identity, client_id, address, secured, trusted, .. } = *options;
         let (text, user) = (joined(identity, client_id), identity.len() as u32);
-        Self { text, user, address, trusted }
+        Self { text, user, address, secured, trusted }
     }
 
-    /// Another connection of the same user.
-    pub(super) fn set_client(&mut self, client_id: &str, address: Option<IpAddr>) {
-        if self.who().client_id != client_id {
-            self.text = joined(self.user(), client_id);
+    /// Another connection of the same user, whatever `who` says of that.
+    pub(super) fn set_client(&mut self, who: &Who<'_>) {
+        if self.who().client_id != who.client_id {
+            self.text = joined(self.user(), who.client_id);
         }
-        self.address = address;
+        (self.address, self.secured) = (who.address, who.secured);
     }
 
     pub(super) fn user(&self) -> &str {
@@ -65,7 +67,7 @@ impl Owner {
 
     pub(super) fn who(&self) -> Who<'_> {
         let (user, client_id) = self.text.as_deref().unwrap_or_default().split_at(self.user as usize);
-        Who { user, client_id, address: self.address }
+        Who { user, client_id, address: self.address, secured: self.secured }
     }
 }
 

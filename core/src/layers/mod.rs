@@ -3,4 +3,6 @@
 #[cfg(feature = "alloc")]
 pub mod datagram;
 pub mod http;
+#[cfg(feature = "noise")]
+pub mod secure;
 pub mod websocket;

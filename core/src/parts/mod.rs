@@ -7,6 +7,7 @@ pub mod frame;
 pub mod histogram;
 pub mod keepalive;
 pub mod lifecycle;
+pub mod replay;
 pub mod retain;
 pub mod scram;
 pub mod status;

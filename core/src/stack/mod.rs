@@ -8,6 +8,8 @@
 //! assert_eq!(detect(b"SSH-2.0-"), Detection::Unknown);
 //! ```
 
+mod alpn;
 mod detect;
 
+pub use alpn::Alpn;
 pub use detect::{Detection, Dialect, OPENING_MAX, detect};

@@ -265,7 +265,7 @@ impl World {
         let addresses = [None, Some(Ipv4Addr::LOCALHOST), Some(Ipv4Addr::new(10, 0, 0, 1))];
         let address = addresses[usize::from(address) % 3].map(IpAddr::from);
         let open = self.lines.iter().filter(|l| !l.gone).count();
-        let accepted = self.server.accept(self.now, Peer { address, port: 0 });
+        let accepted = self.server.accept(self.now, Peer { address, ..Peer::default() });
         assert!(accepted.is_err() || (open < CONNECTIONS && !self.draining));
         let Ok(key) = accepted else { return };
         // Some that are gone stay, so that their keys are tried.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use bowline_core::access::{Access, Action, Decision, Effect, Rule, Rules, Step, Verdict, Who};
+use bowline_core::access::{Access, Action, Decision, Effect, Rule, Rules, Security, Step, Verdict, Who};
 use bowline_core::topic;
 use serde_json::{Value, json};
 
@@ -29,7 +29,8 @@ pub(crate) fn access(args: &CheckAccessArgs, config: &ConfigArgs, json: bool) ->
     let file = AccessFile::read(&path)?;
     let action = args.action.action();
     let subject = subject(action, args.topic.as_deref())?;
-    let who = Who { user: &args.user, client_id: &args.client_id, address: args.address };
+    let secured = args.secured.then_some(Security::Tls);
+    let who = Who { user: &args.user, client_id: &args.client_id, address: args.address, secured };
     let rules = file.with_member(who.user, &args.group)?;
     let answer = Answer { file: &file, rules: &rules, who, action, subject };
     let text = if json { answer.to_json()? } else { answer.to_text() };
@@ -135,6 +136,7 @@ impl Answer<'_> {
             "user": self.who.user,
             "client_id": self.who.client_id,
             "address": self.who.address.map(|address| address.to_string()),
+            "secured": self.who.secured.is_some(),
             "action": format!("{:?}", self.action).to_lowercase(),
             "topic": self.subject,
             "file": self.file.name,
@@ -167,6 +169,8 @@ fn reason(verdict: Verdict, rule: &Rule, action: Action) -> String {
             let addresses: Vec<String> = rule.addresses.iter().map(ToString::to_string).collect();
             named("addresses in", &addresses)
         }
+        Verdict::Secured if rule.secured == Some(true) => "is about connections that are secured".to_owned(),
+        Verdict::Secured => "is about connections that nothing secures".to_owned(),
         Verdict::Topic if rule.effect == Effect::Allow && action == Action::Subscribe => {
             format!("does not cover all of the filter: {}", rule.topics.join(", "))
         }

@@ -57,6 +57,7 @@ struct Entry {
     client_id: OneOrMany<String>,
     address: OneOrMany<Place>,
     anonymous: Option<bool>,
+    secured: Option<bool>,
     topic: OneOrMany<String>,
 }
 
@@ -201,7 +202,7 @@ fn groups(table: &toml::Table, complaints: &mut Complaints<'_>) -> Vec<Group> {
 
 fn rule(number: usize, entry: Entry, complaints: &mut Complaints<'_>) -> access::Rule {
     let key = format!("rule[{number}]");
-    let Entry { allow, deny, user, group, client_id, address, anonymous, topic } = entry;
+    let Entry { allow, deny, user, group, client_id, address, anonymous, secured, topic } = entry;
     let (effect, verbs) = if deny.0.is_empty() { (Effect::Allow, &allow.0) } else { (Effect::Deny, &deny.0) };
     if allow.0.is_empty() == deny.0.is_empty() {
         complaints.add(key.clone(), "it must have either `allow` or `deny`, with at least one action");
@@ -229,6 +230,7 @@ fn rule(number: usize, entry: Entry, complaints: &mut Complaints<'_>) -> access:
         anonymous,
         client_ids: client_id.0,
         addresses: address.0.into_iter().map(|place| place.0).collect(),
+        secured,
         topics: topic.0,
         line,
     }
@@ -283,7 +285,7 @@ user = "root"
         )
         .unwrap();
         assert_eq!(file.given.iter().map(|rule| rule.line).collect::<Vec<_>>(), [7, 11, 17]);
-        let ann = Who { user: "ann", client_id: "", address: Some([192, 0, 2, 1].into()) };
+        let ann = Who { user: "ann", client_id: "", address: Some([192, 0, 2, 1].into()), ..Who::default() };
         let may = |who, action, topic| file.rules.decide(who, action, topic).rule;
         assert_eq!(may(&ann, Action::Publish, "home/safe/x"), Some(0));
         assert_eq!(may(&ann, Action::Publish, "home/ann/x"), Some(1));
@@ -300,7 +302,7 @@ user = "root"
     fn the_example_does_what_its_comments_say() {
         let file = AccessFile::parse("access.toml", include_str!("../../access.example.toml")).unwrap();
         let may = |user, client_id, action, topic| {
-            let who = Who { user, client_id, address: Some([127, 0, 0, 1].into()) };
+            let who = Who { user, client_id, address: Some([127, 0, 0, 1].into()), ..Who::default() };
             file.rules.decide(&who, action, topic).allowed
         };
         use Action::{Connect, Publish, Queue, Serve, Subscribe};
@@ -321,6 +323,17 @@ user = "root"
                 && !may("", "", Publish, "chat/x")
                 && may("", "", Connect, "")
         );
+    }
+
+    #[test]
+    fn a_rule_can_want_a_secured_connection() {
+        let text = "[[rule]]\ndeny = \"all\"\nsecured = false\n[[rule]]\nallow = \"all\"";
+        let file = AccessFile::parse("access.toml", text).unwrap();
+        let may = |secured| {
+            let who = Who { secured, ..Who::default() };
+            file.rules.decide(&who, Action::Connect, "").allowed
+        };
+        assert!(!may(None) && may(Some(access::Security::Tls)));
     }
 
     #[test]
@@ -372,7 +385,7 @@ group = "admins"
             (
                 "[[rule]]\nallow = \"publish\"\ntopics = \"a\"",
                 "3:1: rule[0].topics: unknown key; did you mean `topic`?; allowed here: allow, deny, user, group, \
-                 client_id, address, anonymous and topic",
+                 client_id, address, anonymous, secured and topic",
             ),
             (
                 "[[rule]]\ntopic = \"a\"",

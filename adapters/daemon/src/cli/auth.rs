@@ -87,6 +87,10 @@ pub(crate) struct CheckAccessArgs {
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
 
+    /// As if TLS secured the connection
+    #[arg(long)]
+    pub(crate) secured: bool,
+
     /// As if the user were in this group too; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Vec<String>,

@@ -46,7 +46,7 @@ pub(super) fn check(
         return Ok(());
     }
     let user = identity.unwrap_or_default();
-    let who = Who { user, client_id: "", address: request.peer.address };
+    let who = Who { user, client_id: "", address: request.peer.address, secured: request.peer.secured };
     if !user.is_empty() && server.look(|s| s.hub().decide(&who, Action::Subscribe, FIGURES).allowed) {
         return Ok(());
     }

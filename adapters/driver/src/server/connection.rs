@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bowline_core::buf::RecvBuf;
-use bowline_core::endpoint::server::ConnectionKey;
+use bowline_core::endpoint::server::{ConnectionKey, Secured};
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant};
 
@@ -33,6 +33,10 @@ impl Machine for Connection {
     #[inline]
     fn is_woken(&self) -> bool {
         self.woken.of(self.key).load(Ordering::Acquire)
+    }
+
+    fn handle_secured(&mut self, now: Instant, secured: Secured) {
+        self.shared.with(|core, _| core.machine.handle_secured(now, self.key, secured));
     }
 
     /// One critical section: what came, and what is owed for it.

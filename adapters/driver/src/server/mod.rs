@@ -19,8 +19,8 @@ pub use answer::HttpAnswer;
 pub use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::endpoint::server::Server as Machine;
 pub use bowline_core::endpoint::server::{
-    Anonymous, Dialect, PasswordCheck, Peer, QueueLimits, Refused, ServerConfig, ServerEvent, SessionName,
-    Users,
+    Anonymous, Certificate, Dialect, Identity, NameKind, PasswordCheck, Peer, QueueLimits, Refused, Secured,
+    Security, ServerConfig, ServerEvent, SessionName, Users,
 };
 pub use bowline_core::endpoint::server::{
     DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::secured::{Identities, Security};
+use crate::access::Who;
 use crate::scram::{Credential, MIN_ITERATIONS};
 use crate::session::Auth;
 
@@ -22,17 +24,19 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Its port; 0 where there is none, or nobody knows it.
     pub port: u16,
+    /// What secures the connection; nothing until that is known, and where nothing does.
+    pub secured: Option<Security>,
 }
 
 impl From<SocketAddr> for Peer {
     fn from(socket: SocketAddr) -> Self {
-        Self { address: Some(socket.ip()), port: socket.port() }
+        Self { address: Some(socket.ip()), port: socket.port(), secured: None }
     }
 }
 
 impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
-        Self { address: Some(address), port: 0 }
+        Self { address: Some(address), ..Self::default() }
     }
 }
 
@@ -41,7 +45,7 @@ impl Peer {
     ///
     /// ```
     /// use bowline_core::endpoint::server::Peer;
-    /// let peer = Peer { address: Some("::ffff:192.0.2.1".parse()?), port: 5000 };
+    /// let peer = Peer { address: Some("::ffff:192.0.2.1".parse()?), port: 5000, ..Peer::default() };
     /// assert_eq!(peer.socket().map(|s| s.to_string()).as_deref(), Some("192.0.2.1:5000"));
     /// # Ok::<(), core::net::AddrParseError>(())
     /// ```
@@ -54,6 +58,11 @@ impl Peer {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.address.is_none_or(|a| a.to_canonical().is_loopback())
+    }
+
+    /// Who it is for access rules, as this user.
+    pub(super) const fn who<'a>(&self, user: &'a str, client_id: &'a str) -> Who<'a> {
+        Who { user, client_id, address: self.address, secured: self.secured }
     }
 }
 
@@ -104,6 +113,7 @@ pub struct Users {
     costs: HashMap<String, usize>,
     /// One of those of which there are most: what an unknown user's password is checked against.
     typical: Option<(Password, usize)>,
+    pub(super) identities: Identities,
 }
 
 /// What is known of a password.
@@ -269,7 +279,16 @@ impl Users {
         }
     }
 
-    pub(super) fn decide(&self, peer: &Peer, auth: &Auth<'_>) -> Decision {
+    /// What is decided about a peer, of whom the layer below may have proved that it is this user. Then
+    /// it needs to say nothing, or its name alone (AUT-8); what it says beyond decides.
+    pub(super) fn decide(&self, peer: &Peer, proved: Option<&str>, auth: &Auth<'_>) -> Decision {
+        match (proved, *auth) {
+            (Some(user), Auth::None) => return Decision::Accept(user.into()),
+            (Some(proved), Auth::Password { user, password: b"" }) if user == proved => {
+                return Decision::Accept(user.into());
+            }
+            _ => {}
+        }
         match *auth {
             Auth::None => {
                 let welcome = match self.anonymous {
@@ -318,7 +337,7 @@ mod tests {
     }
 
     fn comes_in(users: &Users, user: &str, password: &[u8]) -> Option<String> {
-        match users.decide(&Peer::default(), &Auth::Password { user, password }) {
+        match users.decide(&Peer::default(), None, &Auth::Password { user, password }) {
             Decision::Verify(work) => work.run().identity,
             _ => unreachable!("a password is always checked"),
         }

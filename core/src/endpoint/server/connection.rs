@@ -3,16 +3,17 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::auth::{Verification, Verified};
+use super::auth::{Decision, Verification, Verified};
 use super::http::{self, Awaited, HttpRequest, HttpResponse, Switched};
 use super::inspect::{BY_ADMINISTRATOR, Carrier};
+use super::secured::Security;
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
 use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
-use crate::session::Code;
-use crate::stack::{self, Detection, Dialect};
+use crate::session::{Auth, Code};
+use crate::stack::{self, Alpn, Detection, Dialect};
 use crate::time::{Deadline, Instant, Why};
 
 /// What a call on one connection works with, while that connection is lent out: the rest of the
@@ -34,6 +35,23 @@ impl<'s> Turn<'s> {
     pub(super) fn tell_closed(&mut self, code: Option<Code>, event: ServerEvent) {
         self.ended = Some(code.unwrap_or(Code::Normal));
         self.server.events.push_back(event);
+    }
+
+    /// What is decided about what this connection's peer says of itself, and what the layer below has
+    /// proved.
+    pub(super) fn decide(&self, peer: &Peer, auth: &Auth<'_>) -> Decision {
+        self.server.config.users.decide(peer, self.proved(), auth)
+    }
+
+    /// The user that this connection's peer has proved to be to the layer below.
+    fn proved(&self) -> Option<&str> {
+        let identity = self.server.secured(self.key)?.identity.as_ref()?;
+        self.server.config.users.identify(identity)
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved().is_some()
     }
 }
 
@@ -84,6 +102,17 @@ impl Connection {
             Dialect::Http => Self::Http(Box::new(http::Connection::new(since, &config.http, peer))),
             _ => Self::Spoken(Spoken::new(dialect, since, config, peer)),
         };
+    }
+
+    /// The layer below is secured, and may have agreed upon what is spoken. Says whether that came in
+    /// time: before anything else.
+    pub(super) fn secured(&mut self, by: Security, alpn: Option<Alpn>, config: &ServerConfig) -> bool {
+        let Self::Detecting(detecting) = self else { return false };
+        detecting.peer.secured = Some(by);
+        if let Some(alpn) = alpn {
+            self.speak(alpn.dialect(), config);
+        }
+        true
     }
 
     pub(super) fn peer(&self) -> &Peer {

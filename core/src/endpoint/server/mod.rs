@@ -52,6 +52,7 @@ mod mqtt;
 mod owed;
 mod prx1;
 mod registry;
+mod secured;
 mod spoken;
 mod store;
 mod sys;
@@ -82,6 +83,7 @@ pub use json::JsonConfig;
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
+pub use secured::{Certificate, Identity, NameKind, Secured, Security};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
 use connection::{Connection, Turn};
@@ -231,6 +233,8 @@ pub struct Server {
     compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
+    /// What the layers below connections have proved, where there are such.
+    secured: HashMap<ConnectionKey, Box<Secured>>,
 }
 
 /// A drain that is under way.
@@ -285,6 +289,7 @@ impl Server {
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
+            secured: HashMap::new(),
         }
     }
 
@@ -323,6 +328,25 @@ impl Server {
         self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
         Ok(self.connections.insert(connection, now))
+    }
+
+    /// Says what the layer below this connection has proved, once its handshake is done and before any of
+    /// its octets is given to [`recv`](Self::recv): later it changes nothing.
+    ///
+    /// Who the peer is by [`Users::identify`] needs no password from then on, in any dialect; rules can
+    /// ask whether it is [secured](crate::access::Who::secured). Where a protocol was agreed upon, nothing
+    /// else is detected.
+    pub fn handle_secured(&mut self, now: Instant, key: ConnectionKey, secured: Secured) {
+        let (by, alpn) = (secured.by, secured.alpn);
+        if self.on(now, key, |c, turn| c.secured(by, alpn, &turn.server.config)).unwrap_or_default() {
+            self.secured.insert(key, Box::new(secured));
+        }
+    }
+
+    /// What the layer below this connection has proved.
+    #[must_use]
+    pub fn secured(&self, key: ConnectionKey) -> Option<&Secured> {
+        self.secured.get(&key).map(|secured| &**secured)
     }
 
     /// Whether there is room for a connection from there; it is counted where there is.
@@ -404,6 +428,7 @@ impl Server {
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
+        self.secured.remove(&key);
         let peer = c.peer();
         if let Some(address) = peer.address.filter(|_| !peer.is_local())
             && let Some(count) = self.by_address.get_mut(&address)

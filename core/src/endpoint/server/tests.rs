@@ -13,6 +13,7 @@ mod json_rooms;
 mod mqtt;
 mod over_websocket;
 mod prx1;
+mod secured;
 mod store;
 mod tracing;
 mod web;

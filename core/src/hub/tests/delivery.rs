@@ -1,7 +1,7 @@
 //! Who gets what.
 
 use super::*;
-use crate::access::{Access, Action, Decision, Who};
+use crate::access::{Access, Action, Decision, Security, Who};
 
 #[test]
 fn matching_subscriptions_each_get_it() {
@@ -168,14 +168,15 @@ fn rules_know_who_a_session_belongs_to() {
     let options =
         SessionOptions { identity: "ann", client_id: "phone", address, ..SessionOptions::default() };
     let a = s.session_with(options);
-    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "phone", address }));
+    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "phone", address, secured: None }));
     let b = s.session_with(SessionOptions { client_id: "é", ..SessionOptions::default() });
     assert_eq!(s.hub.who(b), Some(Who { client_id: "é", ..Who::default() }));
-    s.hub.set_client(a, "tablet", None).unwrap();
-    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "tablet", address: None }));
+    let tablet = Who { user: "eve", client_id: "tablet", address: None, secured: Some(Security::Tls) };
+    s.hub.set_client(a, &tablet).unwrap();
+    assert_eq!(s.hub.who(a), Some(Who { user: "ann", ..tablet }), "nobody becomes another user");
     s.hub.remove(s.now, a).unwrap();
     assert_eq!(s.hub.who(a), None);
-    assert_eq!(s.hub.set_client(a, "", None), Err(Refusal::NoSession));
+    assert_eq!(s.hub.set_client(a, &Who::default()), Err(Refusal::NoSession));
 }
 
 /// Who publishes to a topic again is not judged again, until the rules or its address change.
@@ -215,7 +216,7 @@ fn what_was_allowed_is_remembered_while_it_holds() {
     ] {
         assert_eq!(publish(&mut s.hub, key, topic), want, "{topic}");
     }
-    s.hub.set_client(a, "", Some([192, 0, 2, 1].into())).unwrap();
+    s.hub.set_client(a, &Who { address: Some([192, 0, 2, 1].into()), ..Who::default() }).unwrap();
     assert_eq!(publish(&mut s.hub, a, "t"), (false, 1), "judged by where it is");
     s.hub.set_access(Box::new(Counted(Arc::clone(&asked), false)));
     assert_eq!(publish(&mut s.hub, b, "t"), (false, 1), "judged by the new rules");

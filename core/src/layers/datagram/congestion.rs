@@ -174,13 +174,21 @@ pub(super) struct NewReno {
 impl NewReno {
     pub(super) const fn new(packet: u16) -> Self {
         let start = Cubic::new(packet);
-        Self { packet: start.packet, window: start.window, threshold: u64::MAX, recovering_since: None, counted: 0 }
+        Self {
+            packet: start.packet,
+            window: start.window,
+            threshold: u64::MAX,
+            recovering_since: None,
+            counted: 0,
+        }
     }
 }
 
 impl Congestion for NewReno {
     fn on_acked(&mut self, _: Instant, sent_at: Instant, size: u64, in_flight: u64) {
-        if self.recovering_since.is_some_and(|since| sent_at <= since) || in_flight + 2 * self.packet < self.window {
+        if self.recovering_since.is_some_and(|since| sent_at <= since)
+            || in_flight + 2 * self.packet < self.window
+        {
             return;
         }
         if self.window < self.threshold {
@@ -271,7 +279,14 @@ impl Pacer {
     }
 
     /// How long until `size` octets may go; nothing: now. The rate is 5/4 of the window a round trip.
-    pub(super) fn wait(&mut self, now: Instant, size: u64, window: u64, packet: u64, rtt: Duration) -> Option<Instant> {
+    pub(super) fn wait(
+        &mut self,
+        now: Instant,
+        size: u64,
+        window: u64,
+        packet: u64,
+        rtt: Duration,
+    ) -> Option<Instant> {
         let rtt = (rtt.as_nanos() as u64).max(1);
         let rate = |nanos: u64| (u128::from(window) * 5 * u128::from(nanos) / (4 * u128::from(rtt))) as u64;
         let burst = rate(BURST.as_nanos() as u64).clamp(MIN_BURST * packet, MAX_BURST * packet);

@@ -150,7 +150,7 @@ mod tests {
         let address: SocketAddr = "[2001:db8::1]:7".parse().unwrap();
         let me = ConnectionId([1; 8]);
         let first = cookies.make(Instant::ZERO, address, me, &mut entropy);
-        let last = Instant::ZERO + BUCKET * BUCKETS_A_KEY - Duration::from_millis(1);
+        let last = Instant::ZERO + (BUCKET * BUCKETS_A_KEY - Duration::from_millis(1));
         let before = cookies.make(last, address, me, &mut entropy);
         let later = last + Duration::from_millis(2);
         assert!(cookies.is_good(later, &before, address, me, &mut entropy));

@@ -80,6 +80,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 pub use cipher::Security;
+#[cfg(feature = "noise")]
+pub use cipher::{NoiseKeys, Proved};
 pub use endpoint::{Endpoint, Event};
 pub use messages::Delivery;
 pub use packet::{ConnectionId, Refusal, VERSION};

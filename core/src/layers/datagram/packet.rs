@@ -79,9 +79,9 @@ impl fmt::Display for Refusal {
 pub(super) enum Packet<'a> {
     Hello { version: u8, from: ConnectionId, cookie: &'a [u8], message: &'a [u8] },
     Retry { to: ConnectionId, cookie: &'a [u8] },
-    Handshake { to: ConnectionId, from: ConnectionId, index: u8, message: &'a [u8] },
+    Handshake { to: ConnectionId, index: u8, message: &'a [u8] },
     Refused { to: ConnectionId, why: Refusal },
-    Data { to: ConnectionId, number_len: usize, truncated: u32, sealed: &'a [u8] },
+    Data { to: ConnectionId, number_len: usize, truncated: u32, head: &'a [u8], sealed: &'a [u8] },
 }
 
 fn id(datagram: &[u8]) -> Option<(ConnectionId, &[u8])> {
@@ -94,10 +94,34 @@ fn short(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(len))
 }
 
-/// Messages of a handshake have their length before them: behind them is what fills up the datagram.
-fn message(datagram: &[u8]) -> Option<&[u8]> {
-    let (len, rest) = datagram.split_first_chunk()?;
-    rest.get(..usize::from(u16::from_be_bytes(*len)))
+/// A message of a handshake, with which `rest` of a datagram begins: its length, itself, a check of all up to
+/// there against accidents (some patterns do not forgive a message that was changed by one). Behind it is what
+/// fills up the datagram.
+fn message<'a>(datagram: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
+    let before = datagram.len() - rest.len();
+    let (len, rest) = rest.split_first_chunk()?;
+    let len = usize::from(u16::from_be_bytes(*len));
+    let (message, rest) = rest.split_at_checked(len)?;
+    let check = u64::from_be_bytes(*rest.first_chunk()?);
+    (check == checksum(0, datagram.get(..before + 2 + len)?)).then_some(message)
+}
+
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// Finds accidents, and nothing that was meant: a keyed sum.
+pub(super) fn checksum(key: u64, octets: &[u8]) -> u64 {
+    let start = fold(key ^ 0x9e37_79b9_7f4a_7c15, 0x94d0_49bb_1331_11eb);
+    let (chunks, rest) = octets.as_chunks::<8>();
+    let mut sum = start ^ octets.len() as u64;
+    for chunk in chunks {
+        sum = fold(sum ^ u64::from_le_bytes(*chunk), 0xa076_1d64_78bd_642f);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    fold(sum ^ u64::from_le_bytes(last), start | 1)
 }
 
 impl<'a> Packet<'a> {
@@ -113,7 +137,7 @@ impl<'a> Packet<'a> {
                     return Some(Self::Hello { version, from, cookie: &[], message: &[] });
                 }
                 let (cookie, rest) = short(rest)?;
-                Some(Self::Hello { version, from, cookie, message: message(rest)? })
+                Some(Self::Hello { version, from, cookie, message: message(datagram, rest)? })
             }
             RETRY => {
                 let (to, rest) = id(rest)?;
@@ -122,9 +146,8 @@ impl<'a> Packet<'a> {
             }
             HANDSHAKE => {
                 let (to, rest) = id(rest)?;
-                let (from, rest) = id(rest)?;
                 let (&index, rest) = rest.split_first()?;
-                Some(Self::Handshake { to, from, index, message: message(rest)? })
+                Some(Self::Handshake { to, index, message: message(datagram, rest)? })
             }
             REFUSED => {
                 let (to, rest) = id(rest)?;
@@ -136,7 +159,8 @@ impl<'a> Packet<'a> {
                 let (to, rest) = id(rest)?;
                 let (number, sealed) = rest.split_at_checked(number_len)?;
                 let truncated = number.iter().fold(0, |n, octet| n << 8 | u32::from(*octet));
-                Some(Self::Data { to, number_len, truncated, sealed })
+                let head = &datagram[..DATA_HEAD + number_len];
+                Some(Self::Data { to, number_len, truncated, head, sealed })
             }
             _ => None,
         }
@@ -151,9 +175,12 @@ pub(super) fn put_hello(out: &mut Vec<u8>, from: ConnectionId, cookie: &[u8], me
     put_message(out, message);
 }
 
+/// `out` has what is before it in the datagram, and nothing else.
 fn put_message(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(&(message.len() as u16).to_be_bytes());
     out.extend_from_slice(message);
+    let check = checksum(0, out);
+    out.extend_from_slice(&check.to_be_bytes());
 }
 
 pub(super) fn put_retry(out: &mut Vec<u8>, to: ConnectionId, cookie: &[u8]) {
@@ -169,10 +196,9 @@ pub(super) fn put_refused(out: &mut Vec<u8>, to: ConnectionId, why: Refusal) {
     out.push(why.code());
 }
 
-pub(super) fn put_handshake(out: &mut Vec<u8>, to: ConnectionId, from: ConnectionId, index: u8, message: &[u8]) {
+pub(super) fn put_handshake(out: &mut Vec<u8>, to: ConnectionId, index: u8, message: &[u8]) {
     out.push(HANDSHAKE);
     out.extend_from_slice(&to.0);
-    out.extend_from_slice(&from.0);
     out.push(index);
     put_message(out, message);
 }
@@ -205,8 +231,8 @@ mod tests {
         assert_eq!(Packet::read(&out), Some(Packet::Retry { to, cookie: b"cookie" }));
 
         out.clear();
-        put_handshake(&mut out, to, from, 1, b"message");
-        assert_eq!(Packet::read(&out), Some(Packet::Handshake { to, from, index: 1, message: b"message" }));
+        put_handshake(&mut out, to, 1, b"message");
+        assert_eq!(Packet::read(&out), Some(Packet::Handshake { to, index: 1, message: b"message" }));
 
         out.clear();
         put_refused(&mut out, to, Refusal::Full);
@@ -215,7 +241,8 @@ mod tests {
         out.clear();
         put_data_head(&mut out, to, 0x01_0203, 0x01_0100);
         out.extend_from_slice(b"sealed");
-        let data = Packet::Data { to, number_len: 2, truncated: 0x0203, sealed: b"sealed" };
+        let head = &out[..11];
+        let data = Packet::Data { to, number_len: 2, truncated: 0x0203, head, sealed: b"sealed" };
         assert_eq!(Packet::read(&out), Some(data));
         for cut in 0..11 {
             assert_eq!(Packet::read(&out[..cut]), None, "cut at {cut}");

@@ -132,7 +132,6 @@ impl Ranges {
     pub(super) fn pop_first(&mut self) -> Option<Range<u64>> {
         self.ranges.pop_front()
     }
-
 }
 
 #[cfg(test)]

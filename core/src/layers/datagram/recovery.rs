@@ -186,7 +186,6 @@ impl Recovery {
         self.sent.len() >= MAX_SENT
     }
 
-
     pub(super) fn on_sent(&mut self, sent: Sent) {
         if self.outstanding == 0 {
             // What waits for nothing is forgotten.

@@ -142,7 +142,9 @@ impl SendStream {
         }
         self.lost.remove(range.clone());
         self.acked.insert(range);
-        let Some(first) = self.acked.first().cloned().filter(|first| first.start <= self.base) else { return };
+        let Some(first) = self.acked.first().cloned().filter(|first| first.start <= self.base) else {
+            return;
+        };
         self.acked.pop_first();
         let n = ((first.end - self.base) as usize).min(self.data.len());
         self.data.drain(..n);

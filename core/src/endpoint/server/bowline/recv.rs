@@ -189,7 +189,7 @@ impl Connection {
         if turn.server.draining.is_some() {
             return self.refuse(turn, out, Code::GoingAway, "the server is going away");
         }
-        match turn.server.config.users.decide(&self.peer, auth) {
+        match turn.decide(&self.peer, auth) {
             Decision::Accept(identity) => self.establish(turn, &identity, &[], out),
             Decision::Verify(work) => {
                 if let Some(opening) = &mut self.opening {

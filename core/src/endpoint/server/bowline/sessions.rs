@@ -38,7 +38,7 @@ impl Connection {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
-        let who = Who { user: identity, client_id: &opening.name, address: self.peer.address };
+        let who = self.peer.who(identity, &opening.name);
         if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
             return self.refuse(turn, out, Code::NotAuthorized, "the access rules do not let you in");
         }
@@ -84,6 +84,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            secured: who.secured,
             name: &text,
             expiry,
             in_flight: u32::from(self.session.send_in_flight()),
@@ -139,7 +140,7 @@ impl Connection {
         if server.hub.reattach(*now, hub, in_flight, counts.map(|_| received)).is_err() {
             return Err(told(Fault::BadResume { received, acked, sent }));
         }
-        let _ = server.hub.set_client(hub, who.client_id, who.address);
+        let _ = server.hub.set_client(hub, who);
         self.hub = Some(hub);
         self.id = Some(id);
         Ok(counts)

@@ -557,7 +557,7 @@ fn every_connection_says_once_that_it_has_ended() {
 
 #[test]
 fn strangers_are_bounded() {
-    let stranger = Peer { address: Some("192.0.2.1".parse().unwrap()), port: 0 };
+    let stranger = Peer { address: Some("192.0.2.1".parse().unwrap()), ..Peer::default() };
     let config = ServerConfig { max_connections: 3, max_per_address: 2, ..ServerConfig::default() };
     let mut server = Server::new(config, Box::new(Seeded::new(1)));
     let now = Instant::from_millis(1);
@@ -661,10 +661,10 @@ fn a_resumed_session_has_its_new_address() {
     let connect = Connect { resume: Some(resume), expiry: Duration::from_secs(60), ..Connect::default() };
     let address = Some(IpAddr::from([192, 0, 2, 1]));
     w.server.set_access(Box::new(Door));
-    let b = w.connect_from(Peer { address, port: 0 }, &Config::default(), &connect);
+    let b = w.connect_from(Peer { address, ..Peer::default() }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["closed Remote NOT_AUTHORIZED"]);
     w.server.set_access(Box::new(ReadOnly));
-    let b = w.connect_from(Peer { address, port: 0 }, &Config::default(), &connect);
+    let b = w.connect_from(Peer { address, ..Peer::default() }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["welcome back"]);
     let hub = w.server.registry.find(super::super::registry::Sought::Bowline(id)).unwrap();
     assert_eq!(w.server.hub().who(hub).unwrap().address, address);

@@ -70,7 +70,7 @@ impl Connection {
         };
         let authorization = request.authorization.take().map(Zeroizing::new);
         if let Some(auth) = json::body_auth(&request) {
-            let decision = turn.server.config.users.decide(&self.peer, &auth.proof());
+            let decision = turn.decide(&self.peer, &auth.proof());
             return match decision {
                 Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
                 Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
@@ -81,16 +81,24 @@ impl Connection {
             return self.identified(turn, request, None);
         };
         let is_anonymous = matches!(credentials, Credentials::None);
-        if is_anonymous && !is_own_name(&self.peer, &request.host) {
+        if is_anonymous && !self.is_meant(turn, &request) {
             return self.ask(turn, request);
         }
-        match turn.server.config.users.decide(&self.peer, &credentials.auth()) {
+        match turn.decide(&self.peer, &credentials.auth()) {
             Decision::Accept(identity) => self.identified(turn, request, Some(identity)),
             Decision::Verify(work) => self.exchange = Exchange::Checked(request, Some(work)),
             // Whoever says nothing may still be told something.
             _ if is_anonymous => self.ask(turn, request),
             _ => self.identified(turn, request, None),
         }
+    }
+
+    /// Whether whoever asks without credentials means what the connection alone says of him: that he is on
+    /// this machine, or has a certificate. A browser lends both to any page.
+    fn is_meant(&self, turn: &Turn<'_>, request: &HttpRequest) -> bool {
+        let (origins, origin) = (&turn.server.config.http.origins, request.header("origin"));
+        is_own_name(&self.peer, &request.host)
+            && (!turn.is_proved() || origins.allow(&self.peer, origin, &request.host))
     }
 
     /// It is known who asks; nothing: what it says of itself is wrong.

@@ -12,7 +12,7 @@ use super::super::http::Credentials as Authorization;
 use super::super::registry::{Name, Sought};
 use super::sink::Sink;
 use super::talk::{State, Talk};
-use crate::access::{Action, Who};
+use crate::access::Action;
 use crate::hub::{SessionKey, SessionOptions};
 use crate::json::server::{self, About, Welcome};
 use crate::json::{Auth, Credentials, ErrorCode, Resume};
@@ -50,7 +50,7 @@ impl Talk {
         }
         self.state = State::Unknown;
         let Some(authorization) = self.authorization.take() else {
-            return match turn.server.config.users.decide(&self.peer, &Proof::None) {
+            return match turn.decide(&self.peer, &Proof::None) {
                 Decision::Accept(identity) => self.known(turn, &identity, &Wish::default(), out),
                 _ => self.answer(turn, None, out, server::challenge),
             };
@@ -95,7 +95,7 @@ impl Talk {
     }
 
     fn prove(&mut self, turn: &mut Turn<'_>, proof: &Proof<'_>, wish: Wish, out: &mut impl Sink) {
-        match turn.server.config.users.decide(&self.peer, proof) {
+        match turn.decide(&self.peer, proof) {
             Decision::Accept(identity) => self.known(turn, &identity, &wish, out),
             Decision::Verify(work) => {
                 self.state = State::Checked(Box::new(Opening { wish, verification: Some(work) }));
@@ -144,7 +144,7 @@ impl Talk {
     /// It is known who the client is.
     fn known(&mut self, turn: &mut Turn<'_>, identity: &str, wish: &Wish, out: &mut impl Sink) {
         let about = About { reference: wish.reference.as_deref(), room: None };
-        let who = Who { user: identity, client_id: "", address: self.peer.address };
+        let who = self.peer.who(identity, "");
         if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
             return self.refuse(turn, about, ErrorCode::Denied, "the access rules do not let you in", out);
         }
@@ -190,7 +190,7 @@ impl Talk {
         if turn.server.hub.reattach(turn.now, hub, in_flight, None).is_err() {
             return self.begin(turn, identity, wish, out);
         }
-        let _ = turn.server.hub.set_client(hub, "", self.peer.address);
+        let _ = turn.server.hub.set_client(hub, &self.peer.who(identity, ""));
         self.opened(turn, hub, identity, wish, true, out);
     }
 
@@ -225,6 +225,7 @@ impl Talk {
         let options = SessionOptions {
             identity,
             address: self.peer.address,
+            secured: self.peer.secured,
             name: &text,
             expiry: server.config.json.expiry,
             in_flight: server.config.json.in_flight,

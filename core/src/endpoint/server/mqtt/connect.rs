@@ -11,7 +11,7 @@ use super::super::event::{Dialect, ServerEvent};
 use super::auth::METHOD;
 use super::deliver::Answer;
 use super::{Connection, Line, expiry_of};
-use crate::access::{Action, Who};
+use crate::access::Action;
 use crate::buf::SendBuf;
 use crate::endpoint::bridge::{self, Flags};
 use crate::hub::{self, Quality};
@@ -92,7 +92,7 @@ impl Connection {
             (None, Some(token)) => Auth::Token(token),
             (None, None) => Auth::None,
         };
-        match turn.server.config.users.decide(&self.peer, &auth) {
+        match turn.decide(&self.peer, &auth) {
             Decision::Accept(identity) => self.establish(turn, &identity, wish, &[], out),
             Decision::Verify(work) => {
                 let proving = Proving { wish: Some(wish), verification: Some(work), scram: None };
@@ -118,7 +118,7 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = Who { user: identity, client_id: &wish.client_id, address: self.peer.address };
+        let who = self.peer.who(identity, &wish.client_id);
         if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
             return self.refuse(turn, (ReasonCode::NotAuthorized, "the access rules do not let you in"));
         }

@@ -56,7 +56,7 @@ impl Connection {
         let server = &mut *turn.server;
         let done = server.hub.reattach(turn.now, hub, in_flight, None);
         done.and_then(|()| server.hub.set_expiry(hub, wish.expiry)).map_err(refused)?;
-        let _ = server.hub.set_client(hub, who.client_id, who.address);
+        let _ = server.hub.set_client(hub, who);
         Ok(hub)
     }
 
@@ -69,6 +69,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            secured: who.secured,
             name: &text,
             expiry: wish.expiry,
             in_flight,

@@ -24,7 +24,7 @@ impl Connection {
             (None, None) => Auth::None,
         };
         let client_id = connect.client_id.unwrap_or_default();
-        match turn.server.config.users.decide(&self.peer, &auth) {
+        match turn.decide(&self.peer, &auth) {
             Decision::Accept(identity) => self.establish(turn, &identity, client_id, connect.clean, out),
             Decision::Verify(work) => {
                 let opening =
@@ -48,7 +48,7 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = Who { user: identity, client_id, address: self.peer.address };
+        let who = self.peer.who(identity, client_id);
         if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
             return self.refuse(turn, out, Answer::Refused);
         }
@@ -89,7 +89,7 @@ impl Connection {
         if turn.server.hub.reattach(turn.now, hub, in_flight, None).is_err() {
             return false;
         }
-        let _ = turn.server.hub.set_client(hub, who.client_id, who.address);
+        let _ = turn.server.hub.set_client(hub, who);
         turn.server.registry.serve(hub, turn.key);
         self.hub = Some(hub);
         true
@@ -103,6 +103,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            secured: who.secured,
             name: &text,
             expiry: if name.is_some() { server.config.prx1.expiry } else { Default::default() },
             in_flight: u32::from(server.config.prx1.in_flight),

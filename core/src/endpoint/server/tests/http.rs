@@ -288,8 +288,8 @@ fn pages_of_listed_origins_may_connect() {
 /// A page whose own name leads to this machine is of the host that it asks, and yet a stranger.
 #[test]
 fn names_of_others_for_this_machine_are_strangers() {
-    let here = Peer { address: Some("127.0.0.1".parse().unwrap()), port: 0 };
-    let away = Peer { address: Some("192.0.2.1".parse().unwrap()), port: 0 };
+    let here = Peer { address: Some("127.0.0.1".parse().unwrap()), ..Peer::default() };
+    let away = Peer { address: Some("192.0.2.1".parse().unwrap()), ..Peer::default() };
     let same = |peer: &Peer, host: &str| Origins::SameHost.allow(peer, Some(&format!("http://{host}")), host);
     for host in ["localhost:7790", "LOCALHOST", "127.0.0.1:7790", "[::1]:7790", "192.0.2.7"] {
         assert!(same(&here, host), "{host}");

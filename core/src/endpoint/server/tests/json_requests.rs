@@ -423,7 +423,7 @@ fn jsn_32_a_drain_and_too_many() {
     let mut config = ServerConfig { users: Users::new(Anonymous::Always), ..ServerConfig::default() };
     config.max_per_address = 2;
     let mut w = World::new(config);
-    let peer = Peer { address: Some([192, 0, 2, 1].into()), port: 0 };
+    let peer = Peer { address: Some([192, 0, 2, 1].into()), ..Peer::default() };
     let i = w.open(peer, Tongue::Http);
     w.begin(i, "POST", "/ws/session", "", "");
     assert_eq!(w.answered(i).unwrap().status, 201);

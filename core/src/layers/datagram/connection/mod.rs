@@ -54,9 +54,15 @@ enum State {
     Opening(Box<Opening>),
     Open,
     /// This side has ended it, and says so to whoever still sends.
-    Closing { until: Instant, owed: bool, heard: u32 },
+    Closing {
+        until: Instant,
+        owed: bool,
+        heard: u32,
+    },
     /// The peer has, or it is over otherwise: nothing is sent any more.
-    Draining { until: Instant },
+    Draining {
+        until: Instant,
+    },
     Gone,
 }
 
@@ -199,6 +205,11 @@ impl Connection {
         )
     }
 
+    #[cfg(feature = "noise")]
+    pub(super) fn proved(&self) -> Option<&super::Proved> {
+        self.cipher.as_ref()?.proved()
+    }
+
     /// Why it is over.
     pub(super) const fn ended(&self) -> Option<&Ended> {
         self.why.as_ref()
@@ -259,7 +270,12 @@ impl Connection {
     }
 
     /// Takes a message to send once. Returns how many were dropped for it, or nothing where it is too large.
-    pub(super) fn send_message(&mut self, delivery: Delivery, message: &[u8], config: &Config) -> Option<u64> {
+    pub(super) fn send_message(
+        &mut self,
+        delivery: Delivery,
+        message: &[u8],
+        config: &Config,
+    ) -> Option<u64> {
         if message.len() > self.max_message() || self.cipher.is_none() || self.why.is_some() {
             return None;
         }

@@ -5,15 +5,15 @@ use core::time::Duration;
 
 use super::super::cids::Route;
 use super::super::cipher::{Handshake, Refused};
-use super::super::packet::{self, ConnectionId, Refusal};
 use super::super::frame::put_varint;
+use super::super::packet::{self, ConnectionId, Refusal};
 use super::super::{Config, Ended, Transmit, mtu};
 use super::{Connection, State, Surroundings};
 use crate::time::Instant;
 use crate::varint::leb128;
 
-/// A message is sent again after this time at first, then after twice as long.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// A message is sent again after this time at first, then after twice as long, up to four times.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// A client follows so many cookies.
 const COOKIES: u8 = 3;
 /// A server shows its last message again so often at most.
@@ -45,19 +45,16 @@ impl Params {
     }
 
     /// Reads what [`put`](Self::put) wrote. What is behind it is of a later version.
-    fn read(payload: &[u8], name: ConnectionId) -> Option<Self> {
-        let (given, mut rest) = payload.split_first_chunk()?;
+    fn read(payload: &[u8]) -> Option<(ConnectionId, Self)> {
+        let (name, mut rest) = payload.split_first_chunk()?;
         let mut numbers = [0; 3];
         for n in &mut numbers {
             let (value, len) = leb128::decode(rest).ok()??;
             (*n, rest) = (value, &rest[len..]);
         }
         let [window, idle_ms, max_datagram] = numbers;
-        (*given == name.0 && max_datagram >= u64::from(mtu::BASE)).then_some(Self {
-            window,
-            idle_ms,
-            max_datagram,
-        })
+        let params = Self { window, idle_ms, max_datagram };
+        (max_datagram >= u64::from(mtu::BASE)).then_some((ConnectionId(*name), params))
     }
 }
 
@@ -80,6 +77,7 @@ pub(in super::super) struct Opening {
     expects: u8,
     cookie: Vec<u8>,
     cookies: u8,
+    refused: bool,
     flight: Option<Flight>,
     /// When a client sends its message again.
     pub(super) retry_at: Option<Instant>,
@@ -104,6 +102,7 @@ impl Opening {
             expects: 1,
             cookie: Vec::new(),
             cookies: 0,
+            refused: false,
             flight: Some(flight),
             retry_at: None,
             until: now + config.handshake,
@@ -118,6 +117,7 @@ impl Opening {
             expects: 0,
             cookie: Vec::new(),
             cookies: 0,
+            refused: false,
             flight: None,
             retry_at: None,
             until: now + config.handshake,
@@ -145,20 +145,26 @@ impl Connection {
     }
 
     /// A server has no connection for this client. Only who saw its first packet can know its name.
-    pub(in super::super) fn handle_refused(&mut self, now: Instant, from: core::net::SocketAddr, why: Refusal) -> bool {
-        let fits = self.client && self.is_opening() && from == self.path.address;
-        if fits {
+    pub(in super::super) fn handle_refused(
+        &mut self,
+        now: Instant,
+        from: core::net::SocketAddr,
+        why: Refusal,
+    ) -> bool {
+        let State::Opening(opening) = &mut self.state else { return false };
+        let fits = self.client && from == self.path.address;
+        if fits && (why != Refusal::Version || core::mem::replace(&mut opening.refused, true)) {
+            // Of a version it is told twice: once can be a question that was changed on the way.
             self.end(now, Ended::Refused(why), true);
         }
         fits
     }
 
-    /// A message of the handshake, `from` whom the peer calls itself. Says whether it was of use.
+    /// A message of the handshake. Says whether it was of use.
     pub(in super::super) fn handle_handshake(
         &mut self,
         now: Instant,
         address: core::net::SocketAddr,
-        from: ConnectionId,
         index: u8,
         message: &[u8],
         around: &mut Surroundings<'_>,
@@ -185,16 +191,12 @@ impl Connection {
         if index != opening.expects {
             return false;
         }
-        match self.read_message(now, from, index, message, around) {
-            Ok(()) => true,
-            Err(Refused) => false,
-        }
+        self.read_message(now, index, message, around).is_ok()
     }
 
     fn read_message(
         &mut self,
         now: Instant,
-        from: ConnectionId,
         index: u8,
         message: &[u8],
         around: &mut Surroundings<'_>,
@@ -203,15 +205,15 @@ impl Connection {
         let mut payload = Vec::new();
         opening.handshake.read(message, &mut payload)?;
         if index < 2 {
-            let Some(peer) = Params::read(&payload, from) else {
-                // It was meant so: nobody else can have written it, or else the handshake fails at its end.
+            let known =
+                Params::read(&payload).filter(|(name, _)| self.client || *name == self.remote.active());
+            let Some((name, peer)) = known else {
+                // Nobody but the peer can have written it, or else the handshake fails at its end.
                 self.end(now, Ended::Handshake, true);
                 return Err(Refused);
             };
             self.peer = peer;
-            if self.client {
-                self.remote = super::Remote::new(from);
-            }
+            self.remote = super::Remote::new(name);
         }
         opening.expects = index + 2;
         (opening.flight, opening.retry_at) = (None, None);
@@ -235,7 +237,8 @@ impl Connection {
         let State::Opening(opening) = core::mem::replace(&mut self.state, State::Open) else {
             return Err(Refused);
         };
-        let (mine, theirs) = (self.local.get(0).map(|(_, cid)| cid).unwrap_or_default(), self.remote.active());
+        let (mine, theirs) =
+            (self.local.get(0).map(|(_, cid)| cid).unwrap_or_default(), self.remote.active());
         let names = if self.client { [mine, theirs] } else { [theirs, mine] };
         match opening.handshake.into_cipher(names) {
             Ok(cipher) => self.cipher = Some(cipher),
@@ -270,7 +273,7 @@ impl Connection {
             State::Opening(opening) => {
                 let due = opening.retry_at.is_some_and(|at| at <= now);
                 let flight = opening.flight.as_mut().filter(|f| f.owed || (self.client && due))?;
-                let tries = u32::from(flight.sent).min(5);
+                let tries = u32::from(flight.sent).min(2);
                 opening.retry_at = self.client.then(|| now + FIRST_RETRY * (1 << tries));
                 (flight, &opening.cookie)
             }
@@ -282,7 +285,7 @@ impl Connection {
             packet::put_hello(out, name, cookie, &flight.message);
             out.resize(out.len().max(usize::from(mtu::BASE)), 0);
         } else {
-            packet::put_handshake(out, to, name, flight.index, &flight.message);
+            packet::put_handshake(out, to, flight.index, &flight.message);
         }
         Some(Transmit { to: self.path.address, segment: out.len() })
     }

@@ -25,6 +25,8 @@ pub(in super::super) struct Arrived<'a> {
     pub(in super::super) to: ConnectionId,
     pub(in super::super) number_len: usize,
     pub(in super::super) truncated: u32,
+    /// What is in front of the sealed content.
+    pub(in super::super) head: &'a [u8],
     pub(in super::super) sealed: &'a [u8],
     /// The whole datagram's size.
     pub(in super::super) size: usize,
@@ -57,7 +59,7 @@ impl Connection {
         }
         content.clear();
         let cipher = self.cipher.as_mut().ok_or(DropReason::Unexpected)?;
-        cipher.open(number, arrived.sealed, content).map_err(|_| DropReason::Forged)?;
+        cipher.open(number, arrived.head, arrived.sealed, content).map_err(|_| DropReason::Forged)?;
         // All is read before anything is done, so that a packet counts whole or not at all.
         let (mut eliciting, mut probing) = (false, true);
         for frame in Frames::new(content) {
@@ -157,7 +159,8 @@ impl Connection {
         }
         // A channel is not a key here: what has come is in order, and none replaces another.
         let config = around.config;
-        around.counters.overflowed += self.incoming.append(delivery, message, config.messages, config.message_octets);
+        around.counters.overflowed +=
+            self.incoming.append(delivery, message, config.messages, config.message_octets);
         self.news.message = true;
     }
 
@@ -172,7 +175,8 @@ impl Connection {
         let delay = Duration::from_micros(delay_us.min(1 << 24));
         let Self { recovery, congestion, .. } = self;
         let mut told = alloc::vec::Vec::new();
-        let taken = recovery.on_ack(now, largest, delay, ranges, congestion, |fate| told.push(Fate::of(fate)));
+        let taken =
+            recovery.on_ack(now, largest, delay, ranges, congestion, |fate| told.push(Fate::of(fate)));
         if taken.is_err() {
             around.counters.dropped[DropReason::Malformed as usize] += 1;
             return;

@@ -125,7 +125,9 @@ impl Connection {
         let Some(overhead) = self.cipher.as_ref().map(Cipher::overhead) else { return false };
         let acked = self.recovery.acked_end();
         let number_len = number::encoded_len(self.recovery.next(), acked);
-        let Some(room) = size.checked_sub(packet::DATA_HEAD + number_len + overhead).filter(|room| *room > 16) else {
+        let Some(room) =
+            size.checked_sub(packet::DATA_HEAD + number_len + overhead).filter(|room| *room > 16)
+        else {
             return false;
         };
         scratch.clear();
@@ -269,7 +271,7 @@ impl Connection {
         let (number, acked, start) = (self.recovery.next(), self.recovery.acked_end(), out.len());
         packet::put_data_head(out, self.remote.active(), number, acked);
         let Some(cipher) = self.cipher.as_mut() else { return false };
-        if cipher.seal(number, content, out).is_err() {
+        if cipher.seal(number, start, content, out).is_err() {
             out.truncate(start);
             return false;
         }
@@ -301,7 +303,7 @@ impl Connection {
         scratch.clear();
         scratch.push(frame::PING);
         scratch.resize(usize::from(size) - out.len() - cipher.overhead(), frame::PADDING);
-        cipher.seal(number, scratch, out).ok()?;
+        cipher.seal(number, 0, scratch, out).ok()?;
         self.mtu.on_probe_sent(size);
         let content = Content { probe: true, ..Content::default() };
         self.recovery.on_sent(Sent::new(now, size, true, content));
@@ -322,7 +324,7 @@ impl Connection {
             return None;
         }
         packet::put_data_head(out, self.remote.active(), number, acked);
-        cipher.seal(number, scratch, out).ok()?;
+        cipher.seal(number, 0, scratch, out).ok()?;
         self.path.on_sent(out.len());
         self.recovery.on_sent(Sent::new(now, out.len() as u16, false, Content::default()));
         Some(Transmit { to: self.path.address, segment: out.len() })

@@ -26,7 +26,10 @@ impl Connection {
             }
             State::Open => [
                 of(Some(self.last_received + self.idle), Why::PeerSilent),
-                of(self.keep_alive.filter(|_| !self.owed.ping).map(|interval| self.last_sent + interval), Why::Keepalive),
+                of(
+                    self.keep_alive.filter(|_| !self.owed.ping).map(|interval| self.last_sent + interval),
+                    Why::Keepalive,
+                ),
                 of(self.recovery.deadline(), Why::Retransmit),
                 of(self.received.ack_at.filter(|_| self.path.budget() > ACK_ROOM), Why::Acknowledge),
                 of(self.paced_until, Why::Rate),

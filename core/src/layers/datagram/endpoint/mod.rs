@@ -56,6 +56,8 @@ struct Slot {
     /// Where and by what name a client has begun it, and whether its handshake counts as under way.
     begun: Option<(SocketAddr, ConnectionId)>,
     opening: bool,
+    /// Of the first message that began it.
+    hello: u64,
 }
 
 /// One socket's sessions: those that this side opens and those that others do.
@@ -168,7 +170,8 @@ impl Endpoint {
         let mut name = ConnectionId::default();
         self.entropy.wire(&mut name.0);
         let refused = |_| ConnectError::Security;
-        let handshake = Handshake::new(&self.config.security, true, name).map_err(refused)?;
+        let handshake =
+            Handshake::client(&self.config.security, name, &mut *self.entropy).map_err(refused)?;
         let opening = Opening::client(now, &self.config, handshake, name).map_err(refused)?;
         // Until the server says its id, the client's own stands for it: nothing is sent there before.
         let connection = Connection::new(now, &self.config, opening, [name, ConnectionId::default()], to);
@@ -183,7 +186,7 @@ impl Endpoint {
         self.next_key += 1;
         let opening = begun.is_some();
         self.handshakes += usize::from(opening);
-        let slot = Slot { connection, armed: None, queued: false, told: false, begun, opening };
+        let slot = Slot { connection, armed: None, queued: false, told: false, begun, opening, hello: 0 };
         self.slots.insert(key, Box::new(slot));
         key
     }
@@ -195,7 +198,11 @@ impl Endpoint {
     }
 
     /// Calls `work` on a connection, then tells what came of it.
-    fn with<T>(&mut self, key: u64, work: impl FnOnce(&mut Connection, &mut Surroundings<'_>) -> T) -> Option<T> {
+    fn with<T>(
+        &mut self,
+        key: u64,
+        work: impl FnOnce(&mut Connection, &mut Surroundings<'_>) -> T,
+    ) -> Option<T> {
         let slot = self.slots.get_mut(&key)?;
         let mut around = Surroundings {
             config: &self.config,
@@ -261,6 +268,14 @@ impl Endpoint {
         self.arm(key);
     }
 
+    /// Forgets a connection that nobody was told of.
+    fn remove(&mut self, key: u64) {
+        if let Some(slot) = self.slots.get(&key) {
+            self.handshakes -= usize::from(slot.opening);
+        }
+        self.gone(key);
+    }
+
     /// A connection that needs nothing more is removed once its owner has left it, or never knew it.
     fn gone(&mut self, key: u64) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
@@ -303,6 +318,13 @@ impl Endpoint {
     #[must_use]
     pub fn ended(&self, key: SessionKey) -> Option<&Ended> {
         self.slots.get(&key.0)?.connection.ended()
+    }
+
+    /// What the session's handshake has proved of its peer; nothing where it is not open, or not secured.
+    #[cfg(feature = "noise")]
+    #[must_use]
+    pub fn proved(&self, key: SessionKey) -> Option<&super::Proved> {
+        self.slots.get(&key.0)?.connection.proved()
     }
 
     /// How many octets of the stream can be read now.
@@ -354,7 +376,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// It fits in no datagram, or the session is not open.
-    pub fn send_message(&mut self, key: SessionKey, delivery: Delivery, message: &[u8]) -> Result<(), SendError> {
+    pub fn send_message(
+        &mut self,
+        key: SessionKey,
+        delivery: Delivery,
+        message: &[u8],
+    ) -> Result<(), SendError> {
         let max = self.max_message(key);
         let sent = self.with(key.0, |connection, around| {
             let config = around.config;

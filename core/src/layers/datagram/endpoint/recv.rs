@@ -1,6 +1,7 @@
 //! Datagrams as they come in: nothing is kept for who has not shown where it is.
 
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::net::SocketAddr;
 
 use super::super::cipher::Handshake;
@@ -28,14 +29,13 @@ impl Endpoint {
             Some(Packet::Refused { to, why }) => {
                 self.of_use(to, |connection, _| connection.handle_refused(now, from, why))
             }
-            Some(Packet::Handshake { to, from: name, index, message }) if index > 0 => {
-                self.of_use(to, |connection, around| {
-                    connection.handle_handshake(now, from, name, index, message, around)
-                })
-            }
+            Some(Packet::Handshake { to, index, message }) if index > 0 => self
+                .of_use(to, |connection, around| {
+                    connection.handle_handshake(now, from, index, message, around)
+                }),
             Some(Packet::Handshake { .. }) => Err(DropReason::Unexpected),
-            Some(Packet::Data { to, number_len, truncated, sealed }) => {
-                let arrived = Arrived { from, to, number_len, truncated, sealed, size: datagram.len() };
+            Some(Packet::Data { to, number_len, truncated, head, sealed }) => {
+                let arrived = Arrived { from, to, number_len, truncated, head, sealed, size: datagram.len() };
                 self.handle_data(now, &arrived)
             }
         };
@@ -86,11 +86,11 @@ impl Endpoint {
             self.answer(from, |out| packet::put_refused(out, name, Refusal::Version));
             return Err(DropReason::Malformed);
         }
-        if let Some(key) = self.begun.get(&(from, name)).copied() {
+        let before = self.begun.get(&(from, name)).copied();
+        if let Some(key) = before.filter(|key| !self.is_spoilt(*key, message)) {
             // It has come before: nothing more is kept, however often it comes.
-            let of_use = self.with(key, |connection, around| {
-                connection.handle_handshake(now, from, name, 0, message, around)
-            });
+            let of_use = self
+                .with(key, |connection, around| connection.handle_handshake(now, from, 0, message, around));
             return if of_use == Some(true) { Ok(()) } else { Err(DropReason::Unexpected) };
         }
         if !self.cookies.is_good(now, cookie, from, name, &mut *self.entropy) {
@@ -99,12 +99,22 @@ impl Endpoint {
             self.answer(from, |out| packet::put_retry(out, name, &cookie));
             return Ok(());
         }
+        if let Some(key) = before {
+            self.remove(key);
+        }
         if self.handshakes >= self.config.handshakes || self.slots.len() >= self.config.sessions {
             self.counters.refused += 1;
             self.answer(from, |out| packet::put_refused(out, name, Refusal::Full));
             return Err(DropReason::Full);
         }
         self.accept(now, from, name, message)
+    }
+
+    /// Whether a session that is not open began with another message than its client now says: what came first
+    /// was changed on the way, where the pattern does not show that at once.
+    fn is_spoilt(&self, key: u64, message: &[u8]) -> bool {
+        let Some(slot) = self.slots.get(&key) else { return false };
+        slot.connection.is_opening() && slot.hello != self.slots.hasher().hash_one(message)
     }
 
     fn accept(
@@ -116,7 +126,8 @@ impl Endpoint {
     ) -> Result<(), DropReason> {
         let mut mine = ConnectionId::default();
         self.entropy.wire(&mut mine.0);
-        let handshake = Handshake::new(&self.config.security, false, name).map_err(|_| DropReason::Forged)?;
+        let handshake = Handshake::server(&self.config.security, name, message, &mut *self.entropy);
+        let handshake = handshake.map_err(|_| DropReason::Forged)?;
         let opening = Opening::server(now, &self.config, handshake);
         let mut connection = Connection::new(now, &self.config, opening, [mine, name], from);
         let mut around = Surroundings {
@@ -125,11 +136,15 @@ impl Endpoint {
             counters: &mut self.counters,
             routes: &mut self.changed,
         };
-        if !connection.handle_handshake(now, from, name, 0, message, &mut around) {
+        if !connection.handle_handshake(now, from, 0, message, &mut around) {
             self.changed.clear();
             return Err(DropReason::Forged);
         }
         let key = self.insert(connection, Some((from, name)));
+        let hello = self.slots.hasher().hash_one(message);
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.hello = hello;
+        }
         self.routes.insert(mine, key);
         self.begun.insert((from, name), key);
         self.settle(key);

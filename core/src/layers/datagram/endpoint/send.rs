@@ -44,7 +44,8 @@ impl Endpoint {
     }
 
     const fn count(&mut self, transmit: Transmit, octets: usize) -> Transmit {
-        self.counters.sent += if transmit.segment == 0 { 0 } else { octets.div_ceil(transmit.segment) as u64 };
+        self.counters.sent +=
+            if transmit.segment == 0 { 0 } else { octets.div_ceil(transmit.segment) as u64 };
         self.counters.sent_octets += octets as u64;
         transmit
     }
