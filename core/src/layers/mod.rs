@@ -3,6 +3,7 @@
 #[cfg(feature = "alloc")]
 pub mod datagram;
 pub mod http;
+pub mod proxy;
 #[cfg(feature = "noise")]
 pub mod secure;
 pub mod websocket;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::listeners::ListenerKey;
 use super::secured::{Identities, Security};
 use crate::access::Who;
 use crate::scram::{Credential, MIN_ITERATIONS};
@@ -24,13 +25,15 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Its port; 0 where there is none, or nobody knows it.
     pub port: u16,
+    /// Where it came in.
+    pub listener: ListenerKey,
     /// What secures the connection; nothing until that is known, and where nothing does.
     pub secured: Option<Security>,
 }
 
 impl From<SocketAddr> for Peer {
     fn from(socket: SocketAddr) -> Self {
-        Self { address: Some(socket.ip()), port: socket.port(), secured: None }
+        Self { port: socket.port(), ..socket.ip().into() }
     }
 }
 
@@ -281,7 +284,14 @@ impl Users {
 
     /// What is decided about a peer, of whom the layer below may have proved that it is this user. Then
     /// it needs to say nothing, or its name alone (AUT-8); what it says beyond decides.
-    pub(super) fn decide(&self, peer: &Peer, proved: Option<&str>, auth: &Auth<'_>) -> Decision {
+    /// `anonymous` is that of its listener, where that has one of its own.
+    pub(super) fn decide(
+        &self,
+        peer: &Peer,
+        proved: Option<&str>,
+        auth: &Auth<'_>,
+        anonymous: Option<Anonymous>,
+    ) -> Decision {
         match (proved, *auth) {
             (Some(user), Auth::None) => return Decision::Accept(user.into()),
             (Some(proved), Auth::Password { user, password: b"" }) if user == proved => {
@@ -291,7 +301,7 @@ impl Users {
         }
         match *auth {
             Auth::None => {
-                let welcome = match self.anonymous {
+                let welcome = match anonymous.unwrap_or(self.anonymous) {
                     Anonymous::Never => false,
                     Anonymous::Local => peer.is_local(),
                     Anonymous::Always => true,
@@ -337,7 +347,7 @@ mod tests {
     }
 
     fn comes_in(users: &Users, user: &str, password: &[u8]) -> Option<String> {
-        match users.decide(&Peer::default(), None, &Auth::Password { user, password }) {
+        match users.decide(&Peer::default(), None, &Auth::Password { user, password }, None) {
             Decision::Verify(work) => work.run().identity,
             _ => unreachable!("a password is always checked"),
         }

@@ -16,6 +16,9 @@ use crate::session::{Auth, Code};
 use crate::stack::{self, Alpn, Detection, Dialect};
 use crate::time::{Deadline, Instant, Why};
 
+/// Why a connection ends that began with what is not spoken where it came in.
+pub(super) const NOT_SPOKEN: &str = "this is not spoken at this listener";
+
 /// What a call on one connection works with, while that connection is lent out: the rest of the
 /// server, the time, and whose call it is.
 pub(super) struct Turn<'s> {
@@ -40,7 +43,8 @@ impl<'s> Turn<'s> {
     /// What is decided about what this connection's peer says of itself, and what the layer below has
     /// proved.
     pub(super) fn decide(&self, peer: &Peer, auth: &Auth<'_>) -> Decision {
-        self.server.config.users.decide(peer, self.proved(), auth)
+        let anonymous = self.server.listeners.anonymous(peer);
+        self.server.config.users.decide(peer, self.proved(), auth, anonymous)
     }
 
     /// The user that this connection's peer has proved to be to the layer below.
@@ -106,17 +110,38 @@ impl Connection {
 
     /// The layer below is secured, and may have agreed upon what is spoken. Says whether that came in
     /// time: before anything else.
-    pub(super) fn secured(&mut self, by: Security, alpn: Option<Alpn>, config: &ServerConfig) -> bool {
+    pub(super) fn secured(&mut self, turn: &mut Turn<'_>, by: Security, alpn: Option<Alpn>) -> bool {
         let Self::Detecting(detecting) = self else { return false };
         detecting.peer.secured = Some(by);
         if let Some(alpn) = alpn {
-            self.speak(alpn.dialect(), config);
+            self.begin(turn, alpn.dialect());
         }
         true
     }
 
+    /// It begins with this: may it, where it came in? Says so.
+    fn begin(&mut self, turn: &mut Turn<'_>, dialect: Dialect) -> bool {
+        let allowed = turn.server.listeners.begins(self.peer(), dialect);
+        self.speak(dialect, &turn.server.config);
+        if !allowed {
+            self.close(turn, Code::Unsupported, NOT_SPOKEN);
+        }
+        allowed
+    }
+
     pub(super) fn peer(&self) -> &Peer {
         each!(self, c => c.peer(), d => &d.peer)
+    }
+
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        match self {
+            Self::Detecting(_) => true,
+            Self::Http(c) => c.is_stranger(),
+            Self::Spoken(c) => c.is_stranger(),
+            Self::WebSocket(c) => c.is_stranger(),
+            Self::Poller(_) => false,
+        }
     }
 
     pub(super) fn recv(
@@ -128,7 +153,12 @@ impl Connection {
         if matches!(self, Self::Detecting(_)) {
             match stack::detect(buf.filled()) {
                 Detection::NeedMore => return false,
-                Detection::Known(dialect) => self.speak(dialect, &turn.server.config),
+                Detection::Known(dialect) if !self.begin(turn, dialect) => {
+                    let all = buf.filled().len();
+                    buf.take(all);
+                    return false;
+                }
+                Detection::Known(_) => {}
                 Detection::Unknown => self.speak(Dialect::Bowline, &turn.server.config),
             }
         }

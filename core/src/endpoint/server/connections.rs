@@ -22,6 +22,11 @@ impl ConnectionKey {
         (self.generation as u64) << 32 | self.index as u64
     }
 
+    #[cfg(test)]
+    pub(super) const fn of_index(index: u32) -> Self {
+        Self { index, generation: 0 }
+    }
+
     /// Its place: small, and used again by later connections. For tables beside the server's own.
     #[must_use]
     pub const fn index(self) -> usize {

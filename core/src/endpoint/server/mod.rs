@@ -37,6 +37,7 @@
 //! # Ok::<(), bowline_core::endpoint::server::Refused>(())
 //! ```
 
+mod admission;
 mod auth;
 mod bowline;
 mod compression;
@@ -47,6 +48,7 @@ mod event;
 mod http;
 mod inspect;
 mod json;
+mod listeners;
 mod local;
 mod mqtt;
 mod owed;
@@ -71,6 +73,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+pub use admission::ConnectionRate;
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 #[cfg(feature = "deflate")]
 pub use compression::Compression;
@@ -80,15 +83,18 @@ pub use event::{Dialect, ServerEvent, SessionName};
 pub use http::{Awaited, HttpConfig, HttpRequest, HttpResponse, Origins, PROTOCOLS, PartError};
 pub use inspect::{Carrier, ClientInfo, ConnectionInfo};
 pub use json::JsonConfig;
+pub use listeners::{ListenerConfig, ListenerError, ListenerInfo, ListenerKey, Speaks, UnknownSpeech};
 pub use local::{LocalEvent, LocalKey};
 pub use mqtt::MqttConfig;
 pub use prx1::Prx1Config;
 pub use secured::{Certificate, Identity, NameKind, Secured, Security};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
+use admission::{Admission, Limits as AdmissionLimits};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
+use listeners::Listeners;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
@@ -109,6 +115,9 @@ const REPLY_ROOM: usize = 2048;
 
 /// Nothing more is read of a connection that is owed so many answers.
 const MAX_OWED: usize = 1024;
+
+/// What a connection is told that has shown nothing, when there are too many of those.
+const GIVES_WAY: &str = "too many connections have not said yet what they want, and this was the first";
 
 /// How much may wait for a session, and what happens beyond.
 ///
@@ -153,9 +162,14 @@ pub struct ServerConfig {
     pub queue: QueueLimits,
     /// Connections at most.
     pub max_connections: usize,
-    /// Connections at most from one address that is not on this machine: so that one stranger
-    /// does not take them all.
+    /// Connections at most from one address that is not on this machine, or of IPv6 from one network of 64
+    /// bits: so that one stranger does not take them all.
     pub max_per_address: usize,
+    /// How fast they may come from there; nothing: as fast as they do.
+    pub connection_rate: Option<ConnectionRate>,
+    /// Connections at most that have not shown yet what they want: about so many; beyond, who came first
+    /// and shows nothing gives way to who comes. So a flood of them keeps nobody out who is quick.
+    pub max_strangers: usize,
     /// Who may connect.
     pub users: Users,
     /// How often `$SYS/` topics are published; zero: never. They say what brokers say of themselves,
@@ -183,6 +197,8 @@ impl Default for ServerConfig {
             queue: QueueLimits::default(),
             max_connections: 10_000,
             max_per_address: 1000,
+            connection_rate: Some(ConnectionRate::default()),
+            max_strangers: 5000,
             users: Users::default(),
             sys_interval: Duration::from_secs(10),
             retry_spread: Duration::from_secs(5),
@@ -200,6 +216,20 @@ pub enum Refused {
     /// As many as are allowed from one address.
     #[error("{0} has {1} connections, as many as one address may; raise max_per_address to take more")]
     Address(IpAddr, usize),
+    /// More a second than one address may make.
+    #[error("{0} makes more than {1} connections a second; raise connection_rate to take more")]
+    Rate(IpAddr, u32),
+    /// There is no such listener, or not any more.
+    #[error("nobody listens there any more")]
+    Listener,
+    /// As many as are allowed at its listener.
+    #[error(
+        "there are {0} connections at this listener, as many as are allowed there; raise its connections to take more"
+    )]
+    ListenerFull(usize),
+    /// Its listener does not take connections from its network.
+    #[error("this listener takes no connections from there; add the network to its list to do so")]
+    Network,
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
@@ -213,7 +243,8 @@ pub struct Server {
     /// Makes up the same credential for the same unknown user each time (AUT-4).
     decoy: Decoy,
     connections: Connections,
-    by_address: HashMap<IpAddr, usize>,
+    admission: Admission,
+    listeners: Listeners,
     registry: Registry,
     /// Where clients of MQTT answer.
     replies: ReplyTopics,
@@ -276,7 +307,8 @@ impl Server {
             entropy,
             decoy,
             connections: Connections::default(),
-            by_address: HashMap::new(),
+            admission: Admission::default(),
+            listeners: Listeners::default(),
             registry: Registry::new(!seed),
             replies,
             locals: local::Locals::default(),
@@ -321,13 +353,22 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
-        if let Err(reason) = self.admit(&peer) {
+        let admitted = self.admit(now, &peer);
+        self.listeners.count(peer.listener, admitted.is_ok());
+        if let Err(reason) = admitted {
             self.events.push_back(ServerEvent::Refused { peer, reason });
             return Err(reason);
         }
         self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
-        Ok(self.connections.insert(connection, now))
+        let key = self.connections.insert(connection, now);
+        let connections = &self.connections;
+        let shows = |key| connections.get(key).is_none_or(|c| !c.is_stranger());
+        if let Some(late) = self.admission.await_word(key, self.config.max_strangers, shows) {
+            self.on(now, late, |c, turn| c.close(turn, Code::Quota, GIVES_WAY));
+            self.ready.push_back(late);
+        }
+        Ok(key)
     }
 
     /// Says what the layer below this connection has proved, once its handshake is done and before any of
@@ -338,7 +379,7 @@ impl Server {
     /// else is detected.
     pub fn handle_secured(&mut self, now: Instant, key: ConnectionKey, secured: Secured) {
         let (by, alpn) = (secured.by, secured.alpn);
-        if self.on(now, key, |c, turn| c.secured(by, alpn, &turn.server.config)).unwrap_or_default() {
+        if self.on(now, key, |c, turn| c.secured(turn, by, alpn)).unwrap_or_default() {
             self.secured.insert(key, Box::new(secured));
         }
     }
@@ -350,21 +391,16 @@ impl Server {
     }
 
     /// Whether there is room for a connection from there; it is counted where there is.
-    fn admit(&mut self, peer: &Peer) -> Result<(), Refused> {
+    fn admit(&mut self, now: Instant, peer: &Peer) -> Result<(), Refused> {
         if self.draining.is_some() {
             return Err(Refused::Draining);
         }
         if self.connections.len() >= self.config.max_connections {
             return Err(Refused::Connections(self.connections.len()));
         }
-        if let Some(address) = peer.address.filter(|_| !peer.is_local()) {
-            let count = self.by_address.entry(address).or_default();
-            if *count >= self.config.max_per_address {
-                return Err(Refused::Address(address, *count));
-            }
-            *count += 1;
-        }
-        Ok(())
+        self.listeners.check(peer)?;
+        let ServerConfig { max_per_address: per_network, connection_rate: rate, .. } = self.config;
+        self.admission.admit(now, peer, AdmissionLimits { per_network, rate })
     }
 
     /// Lends one connection out to work on it beside the rest of the server, then carries out what
@@ -429,15 +465,10 @@ impl Server {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
         self.secured.remove(&key);
-        let peer = c.peer();
-        if let Some(address) = peer.address.filter(|_| !peer.is_local())
-            && let Some(count) = self.by_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
+        if !c.is_poller() {
+            self.listeners.leave(c.peer().listener);
         }
+        self.admission.leave(c.peer());
         self.after_commands();
     }
 

@@ -53,6 +53,17 @@ impl Spoken {
         }
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        match self {
+            Self::Bowline(c) => c.is_stranger(),
+            Self::Mqtt(c) => c.is_stranger(),
+            Self::Prx1(c) => c.is_stranger(),
+            // Who got as far has a session.
+            Self::Json(_) => false,
+        }
+    }
+
     pub(super) fn recv(
         &mut self,
         turn: &mut Turn<'_>,

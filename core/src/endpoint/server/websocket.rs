@@ -48,6 +48,11 @@ impl WebSocket {
         self.layer.smoothed_rtt().or_else(|| self.spoken.round_trip())
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.spoken.is_stranger()
+    }
+
     pub(super) fn spoken(&mut self) -> &mut Spoken {
         &mut self.spoken
     }

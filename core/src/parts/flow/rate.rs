@@ -88,6 +88,12 @@ impl Rate {
         (then.level.max(0) / TOKEN).min(self.burst.into()) as u32
     }
 
+    /// Whether nothing is missing at `now`: a new bucket would give no more.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.available(now) == self.burst
+    }
+
     /// Nobody waits any longer for what was refused: [`poll_timeout`](Self::poll_timeout) is `None`.
     pub fn give_up(&mut self) {
         self.refused_until = None;
@@ -191,7 +197,9 @@ mod tests {
         r.try_take(at(0), 10).unwrap();
         r.set(at(4000), 1000, 10);
         assert_eq!((r.available(at(4000)), r.available(at(4001))), (4, 5));
+        assert!(!r.is_full(at(4001)));
         r.set(at(4001), 1, 2);
+        assert!(r.is_full(at(4001)));
         assert_eq!((r.available(at(4001)), r.available(at(9000))), (2, 2));
     }
 

@@ -79,6 +79,11 @@ impl Connection {
         }
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.hub.is_none() && self.opening.is_none()
+    }
+
     pub(super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         // One that was closed here says so only now, where its peer did not answer.
         self.handle_eof(turn);

@@ -571,6 +571,27 @@ fn strangers_are_bounded() {
     assert_eq!(server.connections(), 3);
 }
 
+/// Who says nothing gives way to who comes, is told why, and who has said something stays.
+#[test]
+fn a_flood_of_silence_keeps_nobody_out() {
+    let mut w = World::new(ServerConfig { max_strangers: 4, ..ServerConfig::default() });
+    w.connect();
+    let silent: Vec<_> = (0..4).map(|_| w.server.accept(w.now, Peer::default()).unwrap()).collect();
+    while w.server.poll_ready().is_some() {}
+    w.events();
+    w.server.accept(w.now, Peer::default()).unwrap();
+    assert_eq!(w.server.poll_ready(), Some(silent[0]), "and not the client, who came before");
+    let mut out = SharedSendBuf::new(1 << 20);
+    assert_eq!(w.server.poll_transmit(w.now, silent[0], &mut out), Transport::Shut);
+    assert!(!out.is_empty(), "CLOSE says why");
+    w.server.disconnect(w.now, silent[0]);
+    let told = w.events();
+    let [ServerEvent::Closed { code: Some(Code::Quota), reason, .. }] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(reason, GIVES_WAY);
+}
+
 #[test]
 fn garbage_and_silence_are_closed_with_a_reason() {
     let mut w = World::new(ServerConfig::default());

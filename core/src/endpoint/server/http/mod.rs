@@ -116,6 +116,11 @@ enum Exchange {
 }
 
 impl Connection {
+    /// Whether its client asks for nothing, or has not said yet what for.
+    pub(in super::super) const fn is_stranger(&self) -> bool {
+        matches!(self.exchange, Exchange::None | Exchange::Coming(_))
+    }
+
     /// A connection that was accepted at `since`.
     pub(in super::super) fn new(since: Instant, config: &HttpConfig, peer: Peer) -> Self {
         let line = Line::accept(since, &config.line);

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use super::super::Peer;
-use super::super::connection::Turn;
+use super::super::connection::{NOT_SPOKEN, Turn};
 use super::{Connection, HttpResponse, Switched};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
@@ -124,6 +124,9 @@ impl Connection {
             return self.answer(HttpResponse::text(StatusCode::BAD_REQUEST, &why));
         };
         let dialect = SPOKEN.iter().find(|(known, _)| *known == name).map(|(_, dialect)| *dialect);
+        if dialect.is_some_and(|dialect| !turn.server.listeners.carries(&self.peer, dialect)) {
+            return self.answer(HttpResponse::text(StatusCode::FORBIDDEN, NOT_SPOKEN));
+        }
         // WSO-10: what carries octets takes no extension.
         let compressors = turn.server.compressors.as_ref().filter(|_| dialect == Some(Dialect::Json));
         let compression = compressors.and_then(|compressors| compressors.accept(&offer));

@@ -9,13 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::super::auth::Decision;
-use super::super::connection::Turn;
+use super::super::connection::{NOT_SPOKEN, Turn};
 use super::super::json;
 use super::open::{WEBSOCKETS, is_own_name};
 use super::{Connection, Exchange, HttpRequest, HttpResponse};
 use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
 use crate::session::Auth;
+use crate::stack::Dialect;
 use crate::websocket::handshake;
 
 /// What a request that is no upgrade is answered by.
@@ -47,7 +48,12 @@ impl Connection {
         if handshake::is_asked(head) {
             return self.open(turn, head, out);
         }
-        match Route::of(head.path) {
+        let route = Route::of(head.path);
+        let asks = if route == Route::Json { Dialect::Json } else { Dialect::Http };
+        match route {
+            Route::Json | Route::Adapter if !turn.server.listeners.answers(&self.peer, asks) => {
+                self.answer(HttpResponse::text(StatusCode::FORBIDDEN, NOT_SPOKEN));
+            }
             Route::WebSocket => {
                 let why = "here only WebSockets are; ask with Upgrade: websocket";
                 let answer = HttpResponse::text(StatusCode::UPGRADE_REQUIRED, why);

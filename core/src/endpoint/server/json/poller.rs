@@ -232,7 +232,7 @@ impl Server {
         now: Instant,
         peer: Peer,
     ) -> Result<ConnectionKey, super::super::Refused> {
-        self.admit(&peer)?;
+        self.admit(now, &peer)?;
         let key = self.connections.insert(Connection::Poller(Box::new(Poller::new(now, peer))), now);
         self.pollers.insert((now + self.config.json.poll_idle, key));
         Ok(key)

@@ -95,6 +95,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.hub.is_none() && self.proving.is_none()
+    }
+
     /// A connection that was accepted at `since`.
     pub(super) fn new(since: Instant, config: &MqttConfig, peer: Peer) -> Self {
         Self {

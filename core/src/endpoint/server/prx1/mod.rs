@@ -98,6 +98,11 @@ impl Connection {
         }
     }
 
+    /// Whether its client has not said yet what it wants.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.hub.is_none() && self.opening.is_none()
+    }
+
     pub(super) fn disconnected(&mut self, turn: &mut Turn<'_>) {
         self.blocked = false;
         self.handle_eof(turn);

@@ -72,7 +72,7 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let wait = Duration::from_secs(5);
         match refused {
-            Refused::Address(..) => {
+            Refused::Address(..) | Refused::Rate(..) => {
                 Self::later(StatusCode::TOO_MANY_REQUESTS, "too many sessions from your address", wait)
             }
             _ => Self::later(StatusCode::SERVICE_UNAVAILABLE, "too many sessions, or the server goes", wait),
