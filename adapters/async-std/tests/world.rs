@@ -12,3 +12,12 @@ fn as_everywhere() {
 fn over_websocket() {
     assert_eq!(async_std::task::block_on(story_over_websocket(AsyncStd)), LOG);
 }
+
+#[cfg(all(feature = "noise", feature = "udp"))]
+#[test]
+fn over_udp() {
+    assert_eq!(
+        async_std::task::block_on(bowline_world::story_over_udp(AsyncStd, bowline_world::secured())),
+        LOG
+    );
+}

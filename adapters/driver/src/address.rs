@@ -18,7 +18,7 @@ pub const WEB_PORT: u16 = 80;
 /// Where to listen, or to connect to.
 ///
 /// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883),
-/// `ws://host:port/path` (port 80, path `/`) or `unix:/path`; an IPv6 address in brackets. What is spoken
+/// `ws://host:port/path` (port 80, path `/`), `bowline+udp://host:port` (port 7790) or `unix:/path`; an IPv6 address in brackets. What is spoken
 /// there is not part of it: `mqtt+ws` and `bowline+ws` are other names of `ws`.
 ///
 /// ```
@@ -37,6 +37,8 @@ pub enum Address {
     Tcp(String),
     /// A Unix socket.
     Unix(PathBuf),
+    /// Datagram sessions over UDP: `host:port`.
+    Udp(String),
     /// A WebSocket on TCP, to connect to. A server listens on TCP, and knows both from their first octets.
     WebSocket {
         /// `host:port`.
@@ -48,7 +50,9 @@ pub enum Address {
 
 /// Why a text is no [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path or unix:/path")]
+#[error(
+    "address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path, bowline+udp://host:port or unix:/path"
+)]
 pub struct AddressError {
     /// The text.
     pub entry: String,
@@ -84,6 +88,10 @@ impl Address {
         let (rest, default) = match entry.split_once("://") {
             Some(("bowline" | "tcp", rest)) => (rest.strip_suffix('/').unwrap_or(rest), port),
             Some(("mqtt", rest)) => (rest.strip_suffix('/').unwrap_or(rest), MQTT_PORT),
+            Some(("bowline+udp", rest)) => {
+                let rest = rest.strip_suffix('/').unwrap_or(rest);
+                return host_and_port(entry, rest, DEFAULT_PORT).map(Self::Udp);
+            }
             Some(("ws" | "mqtt+ws" | "bowline+ws", rest)) => return Self::web(entry, rest),
             Some(("wss" | "mqtt+wss" | "bowline+wss" | "mqtts" | "bowlines", _)) => {
                 return Err(wrong(
@@ -139,7 +147,7 @@ impl Address {
                 let host = to.strip_suffix(":80").unwrap_or(to).into();
                 Carrier::WebSocket { host, target: target.clone() }
             }
-            Self::Tcp(_) | Self::Unix(_) => Carrier::Transport,
+            Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => Carrier::Transport,
         }
     }
 }
@@ -171,6 +179,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(to) => write!(f, "bowline://{to}"),
+            Self::Udp(to) => write!(f, "bowline+udp://{to}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket { to, target } => write!(f, "ws://{to}{target}"),
         }
@@ -260,12 +269,19 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c", "ws://h:1/", "ws://[::1]:2/a/b?c=d"]
-        {
+        for text in [
+            "bowline://h:1",
+            "bowline+udp://[::1]:2",
+            "bowline://[::1]:2",
+            "unix:/a b/c",
+            "ws://h:1/",
+            "ws://[::1]:2/a/b?c=d",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
         assert_eq!("mqtt://h/".parse(), Ok(Address::Tcp("h:1883".into())));
+        assert_eq!("bowline+udp://h/".parse(), Ok(Address::Udp("h:7790".into())));
         assert_eq!(Address::parse("h", 1), Ok(Address::Tcp("h:1".into())));
         for (text, full) in [
             ("ws://h", "ws://h:80/"),

@@ -12,3 +12,9 @@ fn as_everywhere() {
 fn over_websocket() {
     assert_eq!(smol::block_on(story_over_websocket(Smol)), LOG);
 }
+
+#[cfg(all(feature = "noise", feature = "udp"))]
+#[test]
+fn over_udp() {
+    assert_eq!(smol::block_on(bowline_world::story_over_udp(Smol, bowline_world::secured())), LOG);
+}

@@ -17,3 +17,9 @@ async fn on_many_threads() {
 async fn over_websocket() {
     assert_eq!(story_over_websocket(Tokio).await, LOG);
 }
+
+#[cfg(all(feature = "noise", feature = "udp"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_udp() {
+    assert_eq!(bowline_world::story_over_udp(Tokio, bowline_world::secured()).await, LOG);
+}

@@ -8,13 +8,13 @@ mod cut;
 
 use std::time::Duration;
 
-use bowline_driver::Runtime;
 use bowline_driver::client::{
     Client, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling, Room,
     RoomEvent, SubscribeOptions, Subscription,
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
+use bowline_driver::{Runtime, datagram};
 
 pub use cut::{Cut, Cuttable};
 
@@ -23,6 +23,18 @@ pub const LOG: &str = include_str!("story.log");
 
 /// More than anything here takes; only a failure takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Settings for [`story_over_udp`], a client's and a server's: secured by Noise, each side with a key of its own.
+#[cfg(feature = "udp")]
+#[must_use]
+pub fn secured() -> [datagram::Config; 2] {
+    use bowline_driver::OsEntropy;
+    use bowline_driver::core::secure::SecretKey;
+    use bowline_driver::datagram::{NoiseKeys, Security};
+    let server = SecretKey::generate(&mut OsEntropy);
+    let client = NoiseKeys::new().own(SecretKey::generate(&mut OsEntropy)).server(server.public());
+    [client, NoiseKeys::new().own(server)].map(|keys| datagram::Config::new(Security::Noise(keys.into())))
+}
 
 struct Story(String);
 
@@ -92,7 +104,7 @@ fn failed(error: &Error) -> String {
 ///
 /// Where a step fails that has no line of its own for that.
 pub async fn story<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, str::to_owned).await
+    story_at(runtime, "127.0.0.1:0", None, str::to_owned).await
 }
 
 /// The same, with all clients over WebSockets. The log is the same, too.
@@ -101,14 +113,34 @@ pub async fn story<R: Runtime>(runtime: R) -> String {
 ///
 /// As [`story`].
 pub async fn story_over_websocket<R: Runtime>(runtime: R) -> String {
-    story_at(runtime, |address| address.replace("bowline://", "ws://")).await
+    story_at(runtime, "127.0.0.1:0", None, |address| address.replace("bowline://", "ws://")).await
 }
 
-/// The story; `reach` makes of the server's address the one that clients connect to.
-async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
+/// The same, with all clients over UDP, secured as `secured` says. The log is the same, too.
+///
+/// # Panics
+///
+/// As [`story`].
+pub async fn story_over_udp<R: Runtime>(runtime: R, secured: [datagram::Config; 2]) -> String {
+    story_at(runtime, "bowline+udp://127.0.0.1:0", Some(secured), str::to_owned).await
+}
+
+/// The story; `reach` makes of the server's address the one that clients connect to. Over UDP `secured` is the
+/// clients' and the server's settings.
+async fn story_at<R: Runtime>(
+    runtime: R,
+    listen: &str,
+    secured: Option<[datagram::Config; 2]>,
+    reach: fn(&str) -> String,
+) -> String {
     let mut log = Story(String::new());
-    let server = Server::builder_on(runtime.clone())
-        .listen("127.0.0.1:0")
+    let mut builder = Server::builder_on(runtime.clone()).listen(listen);
+    let mut secured_client = None;
+    if let Some([client, server]) = secured {
+        builder = builder.datagrams(server);
+        secured_client = Some(client);
+    }
+    let server = builder
         .serve("upper/{word}", |Params(p): Params, Text(mark): Text| async move {
             p["word"].to_uppercase() + &mark
         })
@@ -116,8 +148,8 @@ async fn story_at<R: Runtime>(runtime: R, reach: fn(&str) -> String) -> String {
         .await
         .expect("loopback has a free port");
     let address = reach(&server.addresses()[0].to_string());
-    let a = Person::connect(&runtime, &address).await;
-    let b = Person::connect(&runtime, &address).await;
+    let a = Person::connect(&runtime, &address, secured_client.clone()).await;
+    let b = Person::connect(&runtime, &address, secured_client).await;
     let mut heard = messages(&mut log, &a, &b).await;
     requests(&mut log, &a.client, &b.client).await;
     cuts(&mut log, &a, &b, &mut heard).await;
@@ -135,10 +167,13 @@ struct Person<R: Runtime> {
 }
 
 impl<R: Runtime> Person<R> {
-    async fn connect(runtime: &R, address: &str) -> Self {
+    async fn connect(runtime: &R, address: &str, secured: Option<datagram::Config>) -> Self {
         let runtime = Cuttable::new(runtime.clone());
         let cut = runtime.cut();
-        let builder = Client::builder_on(runtime, address).connect_timeout(PATIENCE);
+        let mut builder = Client::builder_on(runtime, address).connect_timeout(PATIENCE);
+        if let Some(secured) = secured {
+            builder = builder.datagrams(secured);
+        }
         Self { client: builder.connect().await.expect("the server is there"), cut }
     }
 }

@@ -36,7 +36,7 @@ use crate::handler::{self, Handler, Pattern, PatternError};
 use crate::link::{self, Endpoints, Slot};
 use crate::runtime::Runtime;
 use crate::server::CONCURRENCY;
-use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock};
+use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock, datagram};
 use shared::{Core, NoAnswer, Shared};
 
 /// How long opening a transport may take before the next endpoint is tried: as long as the
@@ -92,6 +92,7 @@ pub struct Builder<R> {
     config: ClientConfig,
     connect_timeout: Duration,
     follow: bool,
+    datagrams: Option<datagram::Config>,
 }
 
 impl<R: Runtime> Builder<R> {
@@ -138,6 +139,13 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// How sessions over UDP are secured, and their limits: needed where an address is `bowline+udp://`.
+    #[must_use]
+    pub fn datagrams(mut self, config: datagram::Config) -> Self {
+        self.datagrams = Some(config);
+        self
+    }
+
     /// Begins to connect, and goes on for as long as the client lives. What is published until
     /// then waits, within limits.
     ///
@@ -146,12 +154,18 @@ impl<R: Runtime> Builder<R> {
     /// [`Error::Address`].
     pub fn start(mut self) -> Result<Client<R>, Error> {
         let addresses = self.addresses.map_err(Error::Address)?;
+        if let Some(udp) = addresses.iter().find(|a| matches!(a, Address::Udp(_)) && self.datagrams.is_none())
+        {
+            let what = "nothing says how UDP is secured there: give the builder `datagrams` with keys";
+            return Err(Error::Address(vec![AddressError { entry: udp.to_string(), what }]));
+        }
         self.config.endpoints = addresses.len();
         let max_frame = self.config.session.limits.max_frame;
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
         let shared = Arc::new(Shared::new(Core::new(machine)));
-        let (connect_timeout, follow) = (self.connect_timeout, self.follow);
-        let endpoints = Endpoints { addresses, connect_timeout, follow, port: DEFAULT_PORT, max_frame };
+        let (connect_timeout, follow, datagrams) = (self.connect_timeout, self.follow, self.datagrams);
+        let endpoints =
+            Endpoints { addresses, connect_timeout, follow, port: DEFAULT_PORT, max_frame, datagrams };
         self.runtime.spawn(link::run(self.runtime.clone(), Arc::clone(&shared), endpoints));
         Ok(Client(Arc::new(Handle { runtime: self.runtime, shared })))
     }
@@ -245,7 +259,7 @@ impl<R: Runtime> Client<R> {
     pub fn builder_on(runtime: R, addresses: &str) -> Builder<R> {
         let addresses = Address::list(addresses);
         let (config, connect_timeout) = (ClientConfig::default(), CONNECT_TIMEOUT);
-        Builder { runtime, addresses, config, connect_timeout, follow: false }
+        Builder { runtime, addresses, config, connect_timeout, follow: false, datagrams: None }
     }
 
     /// Publishes. At most once: ready when it is queued. At least once (`reliable`): ready when the

@@ -4,6 +4,7 @@
 mod shared;
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +14,14 @@ use std::time::Duration;
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
 use bowline_core::endpoint::client::{self, Carrier, Dial};
 use bowline_core::endpoint::mqtt_client;
-use bowline_core::lifecycle::Transport;
+use bowline_core::lifecycle::Transport as Owed;
 use bowline_core::time::{Deadline, Instant};
 
 pub(crate) use shared::{Core, Shared, Slot};
 
 use crate::machine::{Machine, Next, Output, Turn};
-use crate::runtime::{Runtime, Timer};
-use crate::{Address, Engine, clock};
+use crate::runtime::{Runtime, Timer, Transport};
+use crate::{Address, Engine, clock, datagram};
 
 /// A machine over one connection after another.
 pub(crate) trait Dialing: Send + 'static {
@@ -29,7 +30,7 @@ pub(crate) trait Dialing: Send + 'static {
     fn handle_connect_failed(&mut self, now: Instant);
     fn recv(&mut self, now: Instant, buf: &mut GrowingRecvBuf);
     fn wants_read(&self) -> bool;
-    fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Transport;
+    fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Owed;
     fn handle_written(&mut self, now: Instant, written: usize, waiting: usize);
     fn handle_eof(&mut self, now: Instant);
     fn handle_transport_gone(&mut self, now: Instant);
@@ -56,7 +57,7 @@ macro_rules! dialing {
             fn wants_read(&self) -> bool {
                 self.wants_read()
             }
-            fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Transport {
+            fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Owed {
                 self.poll_transmit(now, out)
             }
             fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) {
@@ -93,6 +94,8 @@ pub(crate) struct Endpoints {
     /// The port of an address that names none.
     pub(crate) port: u16,
     pub(crate) max_frame: u32,
+    /// How sessions over UDP are secured.
+    pub(crate) datagrams: Option<datagram::Config>,
 }
 
 impl Endpoints {
@@ -110,32 +113,53 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
         let Some(dial) = poll_fn(|cx| idle.poll_dial(cx)).await else { return };
         let address = endpoints.resolve(&dial);
         let carrier = address.as_ref().map(Address::carrier).unwrap_or_default();
-        let stream = match address.map(Address::transport) {
-            Some(address) => connect(&runtime, address, endpoints.connect_timeout, &mut idle).await,
-            None => None,
-        };
-        let now = clock::now();
-        let Some(stream) = stream else {
-            shared.work(|held, wake| {
-                held.core.machine().handle_connect_failed(now);
-                held.core.route(wake);
-            });
-            continue;
-        };
-        shared.work(|held, _| held.core.machine().handle_connected(now, &carrier));
-        let link = Link(Arc::clone(&shared));
-        Engine::new(stream, link, runtime.timer(), endpoints.max_frame).await;
+        let patience = endpoints.connect_timeout;
+        match address.map(Address::transport) {
+            Some(Address::Udp(to)) => {
+                let config = endpoints.datagrams.clone();
+                let connecting =
+                    async { datagram::connect(&runtime, &to, config.ok_or_else(datagram::unsaid)?).await };
+                let stream = connect(&runtime, connecting, patience, &mut idle).await;
+                over(&runtime, &shared, &endpoints, &carrier, stream).await;
+            }
+            Some(address) => {
+                let stream = connect(&runtime, runtime.connect(address), patience, &mut idle).await;
+                over(&runtime, &shared, &endpoints, &carrier, stream).await;
+            }
+            None => over(&runtime, &shared, &endpoints, &carrier, None::<R::Stream>).await,
+        }
     }
 }
 
-/// Nothing if it failed, took too long, or the client was closed meanwhile.
-async fn connect<R: Runtime, C: Core>(
+/// Runs over one connection to its end, or says that there is none.
+async fn over<R: Runtime, C: Core, T: Transport>(
     runtime: &R,
-    address: Address,
+    shared: &Arc<Shared<C>>,
+    endpoints: &Endpoints,
+    carrier: &Carrier,
+    stream: Option<T>,
+) {
+    let now = clock::now();
+    let Some(stream) = stream else {
+        shared.work(|held, wake| {
+            held.core.machine().handle_connect_failed(now);
+            held.core.route(wake);
+        });
+        return;
+    };
+    shared.work(|held, _| held.core.machine().handle_connected(now, carrier));
+    let link = Link(Arc::clone(shared));
+    Engine::new(stream, link, runtime.timer(), endpoints.max_frame).await;
+}
+
+/// Nothing if it failed, took too long, or the client was closed meanwhile.
+async fn connect<R: Runtime, C: Core, T>(
+    runtime: &R,
+    connecting: impl Future<Output = io::Result<T>>,
     patience: Duration,
     idle: &mut Idle<C, R::Timer>,
-) -> Option<R::Stream> {
-    let mut connecting = pin!(runtime.connect(address));
+) -> Option<T> {
+    let mut connecting = pin!(connecting);
     let mut limit = runtime.timer();
     limit.reset(clock::now() + patience);
     poll_fn(|cx| {

@@ -144,7 +144,8 @@ impl<R: Runtime> Builder<R> {
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
         let shared = Arc::new(Shared::new(Core::new(machine)));
         let (connect_timeout, follow) = (self.connect_timeout, self.follow);
-        let endpoints = Endpoints { addresses, connect_timeout, follow, port: MQTT_PORT, max_frame };
+        let endpoints =
+            Endpoints { addresses, connect_timeout, follow, port: MQTT_PORT, max_frame, datagrams: None };
         self.runtime.spawn(link::run(self.runtime.clone(), Arc::clone(&shared), endpoints));
         Ok(Client(Arc::new(Handle { runtime: self.runtime, shared })))
     }

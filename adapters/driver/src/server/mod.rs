@@ -33,7 +33,7 @@ pub use shared::{Handle, Overview};
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
 use crate::runtime::{Listener, Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
-use crate::{Address, AddressError, Engine, OsEntropy, clock};
+use crate::{Address, AddressError, Engine, OsEntropy, clock, datagram};
 use connection::Connection;
 use deadlines::ConnectionTimer;
 use local::{Route, Speaker, Voice};
@@ -91,6 +91,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    datagrams: Option<datagram::Config>,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -106,6 +107,7 @@ impl<R: Runtime> Builder<R> {
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
+        let datagrams = self.datagrams;
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
             let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
@@ -124,6 +126,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            datagrams,
         }
     }
 }
@@ -148,6 +151,13 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn config(mut self, config: ServerConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// How sessions over UDP are secured, and their limits: needed to listen at `bowline+udp://`.
+    #[must_use]
+    pub fn datagrams(mut self, config: datagram::Config) -> Self {
+        self.datagrams = Some(config);
         self
     }
 
@@ -244,12 +254,26 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     ///
     /// See [`StartError`].
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
-        let mut listeners = Vec::new();
+        let (mut listeners, mut udp) = (Vec::new(), Vec::new());
         let mut addresses = Vec::new();
         let mut taken = None;
         for (address, if_free) in self.listen {
             let address = address?;
             let failed = |error| StartError::Listen { address: address.clone(), error };
+            if let Address::Udp(to) = &address {
+                let config = self.datagrams.clone().ok_or_else(|| failed(datagram::unsaid()))?;
+                match datagram::bind(&self.runtime, to, config).await {
+                    Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
+                        taken = Some(failed(error));
+                    }
+                    bound => {
+                        let listener = bound.map_err(failed)?;
+                        addresses.push(listener.local_address().map_err(failed)?);
+                        udp.push(listener);
+                    }
+                }
+                continue;
+            }
             let listener = match self.runtime.bind(address.clone()).await {
                 Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
                     taken = Some(failed(error));
@@ -260,7 +284,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
             addresses.push(listener.local_address().map_err(failed)?);
             listeners.push(listener);
         }
-        if let Some(error) = taken.filter(|_| listeners.is_empty()) {
+        if let Some(error) = taken.filter(|_| listeners.is_empty() && udp.is_empty()) {
             return Err(error);
         }
         let max_frame = self.config.session.limits.max_frame;
@@ -295,8 +319,12 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
             runtime.spawn(handler::serve(runtime.clone(), Arc::new(route), handler, limit));
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
-        let server = Server { runtime, shared, hub, addresses: addresses.into(), max_frame };
+        let gauges = udp.iter().map(datagram::UdpListener::gauge).collect();
+        let server = Server { runtime, shared, hub, addresses: addresses.into(), gauges, max_frame };
         for listener in listeners {
+            server.runtime.spawn(tasks::accept(server.clone(), listener));
+        }
+        for listener in udp {
             server.runtime.spawn(tasks::accept(server.clone(), listener));
         }
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
@@ -310,6 +338,8 @@ pub struct Server<R> {
     shared: Arc<Shared>,
     hub: Hub,
     addresses: Arc<[Address]>,
+    /// Of the sockets for datagrams.
+    gauges: Arc<[datagram::Gauge]>,
     max_frame: u32,
 }
 
@@ -320,6 +350,7 @@ impl<R: Clone> Clone for Server<R> {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             addresses: Arc::clone(&self.addresses),
+            gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
     }
@@ -355,6 +386,7 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            datagrams: None,
         }
     }
 
@@ -362,6 +394,12 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// What its sockets for datagrams have counted, in the order of their addresses.
+    #[must_use]
+    pub fn datagrams(&self) -> &[datagram::Gauge] {
+        &self.gauges
     }
 
     /// To publish and request with, from within the program.

@@ -259,6 +259,10 @@ impl Connection {
         Ok(n)
     }
 
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     pub(super) fn finish(&mut self) {
         self.send.finish();
     }

@@ -360,6 +360,12 @@ impl Endpoint {
         written.unwrap_or(Err(Ended::Local))
     }
 
+    /// Whether the last [`write`](Self::write) did not take all, so that [`Event::Writable`] follows.
+    #[must_use]
+    pub fn is_blocked(&self, key: SessionKey) -> bool {
+        self.slots.get(&key.0).is_some_and(|slot| slot.connection.is_blocked())
+    }
+
     /// Ends this side's direction of the stream, behind all that was written.
     pub fn finish(&mut self, key: SessionKey) {
         self.with(key.0, |connection, _| connection.finish());

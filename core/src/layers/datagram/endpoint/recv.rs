@@ -1,7 +1,6 @@
 //! Datagrams as they come in: nothing is kept for who has not shown where it is.
 
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
 use core::net::SocketAddr;
 
 use super::super::cipher::Handshake;
