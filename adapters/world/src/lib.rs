@@ -9,8 +9,8 @@ mod cut;
 use std::time::Duration;
 
 use bowline_driver::client::{
-    Client, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling, Room,
-    RoomEvent, SubscribeOptions, Subscription,
+    Client, ClientEvent, DatagramMode, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling,
+    Room, RoomEvent, SubscribeOptions, Subscription,
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
@@ -185,6 +185,7 @@ const RELIABLE: SubscribeOptions = SubscribeOptions {
     retain_as_published: false,
     credit: None,
     auto_grant: true,
+    datagrams: DatagramMode::Stream,
 };
 
 async fn messages<R: Runtime>(log: &mut Story, a: &Person<R>, b: &Person<R>) -> Subscription<Cuttable<R>> {

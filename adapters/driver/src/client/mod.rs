@@ -23,6 +23,7 @@ pub use bowline_core::endpoint::client::{
     RequestId, RoomEvent, RoomMessage, RoomPlace, RoomPublish, SubscribeOptions, WebSocketError, WhenFull,
 };
 pub use bowline_core::retain::RetainHandling;
+pub use bowline_core::session::DatagramMode;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use futures_core::Stream;
@@ -294,6 +295,17 @@ impl<R: Runtime> Client<R> {
             done.map_or(Poll::Pending, Poll::Ready)
         });
         done.await.ok_or_else(|| self.0.closed())?
+    }
+
+    /// Publishes at most once, in a datagram where the transport has them (UDP) and the message fits: it is not
+    /// sent again, and waits for nothing; a sequenced one never comes behind a later one of its topic. Over any
+    /// other transport it goes as [`try_publish`](Self::try_publish) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub fn publish_datagram(&self, publish: Publish<'_>, mode: DatagramMode) -> Result<(), ClientError> {
+        self.0.shared.call(|core| core.machine.publish_datagram(clock::now(), publish, mode))
     }
 
     /// Publishes without waiting: it is queued, or refused. What comes of it is not told.

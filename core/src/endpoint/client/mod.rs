@@ -104,6 +104,7 @@
 
 mod calls;
 mod config;
+mod datagrams;
 mod event;
 mod inbox;
 mod link;
@@ -135,6 +136,7 @@ pub use rooms::{JoinOptions, Presence, RoomEvent, RoomId, RoomMessage, RoomPlace
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use super::carrier::Web;
+use datagrams::Datagrams;
 use inbox::Inbox;
 use outbox::{Budget, Outbox};
 use requests::{Requests, Serving};
@@ -255,6 +257,8 @@ pub struct Client {
     next_publish: u64,
     next_subscription: u64,
     next_request: u64,
+    /// Messages for datagrams beside the stream, where the transport has them.
+    datagrams: Datagrams,
 }
 
 impl Client {
@@ -298,6 +302,7 @@ impl Client {
             next_publish: 1,
             next_subscription: 1,
             next_request: 1,
+            datagrams: Datagrams::default(),
             config,
         };
         client.try_again(Reason::Unreachable);

@@ -1,5 +1,6 @@
 //! Our own protocol on the hub.
 
+mod datagrams;
 mod held;
 mod history;
 mod recv;
@@ -15,6 +16,7 @@ use core::time::Duration;
 
 pub(super) use held::{Held, Progress, parse_hex};
 
+use datagrams::Datagrams;
 use history::Asked;
 use rooms::Batch;
 use sessions::Opening;
@@ -34,6 +36,8 @@ struct Later {
     asked: VecDeque<Asked>,
     /// Who is in a room.
     presence: Batch,
+    /// Where the transport has datagrams.
+    datagrams: Option<Box<Datagrams>>,
 }
 
 /// One connection that speaks our own protocol.
