@@ -7,8 +7,9 @@ use crate::time::Instant;
 
 /// Decides how many octets may be on the way (RFC 9002 §7).
 pub(super) trait Congestion: Debug {
-    /// `size` octets that were sent at `sent_at` have arrived. `in_flight`: how many were on the way before.
-    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, in_flight: u64);
+    /// `size` octets that were sent at `sent_at` have arrived. `limited`: the window, or pacing by it, was what
+    /// held the sender back; otherwise it says nothing of more (RFC 9002 §7.8).
+    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, limited: bool);
 
     /// A packet that was sent at `sent_at` was lost; `persistent`: and all for a long time.
     fn on_lost(&mut self, now: Instant, sent_at: Instant, persistent: bool);
@@ -117,12 +118,12 @@ fn cube_root(of: u128) -> u64 {
 }
 
 impl Congestion for Cubic {
-    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, in_flight: u64) {
+    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, limited: bool) {
         if self.recovering_since.is_some_and(|since| sent_at <= since) {
             return;
         }
-        if in_flight + 2 * self.packet < self.window {
-            return; // The window was not what held it back (RFC 9002 §7.8).
+        if !limited {
+            return;
         }
         if self.window < self.threshold {
             self.window = (self.window + size).min(MAX_WINDOW);
@@ -185,10 +186,8 @@ impl NewReno {
 }
 
 impl Congestion for NewReno {
-    fn on_acked(&mut self, _: Instant, sent_at: Instant, size: u64, in_flight: u64) {
-        if self.recovering_since.is_some_and(|since| sent_at <= since)
-            || in_flight + 2 * self.packet < self.window
-        {
+    fn on_acked(&mut self, _: Instant, sent_at: Instant, size: u64, limited: bool) {
+        if !limited || self.recovering_since.is_some_and(|since| sent_at <= since) {
             return;
         }
         if self.window < self.threshold {
@@ -244,8 +243,8 @@ macro_rules! either {
 }
 
 impl Congestion for Controller {
-    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, in_flight: u64) {
-        either!(self, inner => inner.on_acked(now, sent_at, size, in_flight));
+    fn on_acked(&mut self, now: Instant, sent_at: Instant, size: u64, limited: bool) {
+        either!(self, inner => inner.on_acked(now, sent_at, size, limited));
     }
     fn on_lost(&mut self, now: Instant, sent_at: Instant, persistent: bool) {
         either!(self, inner => inner.on_lost(now, sent_at, persistent));

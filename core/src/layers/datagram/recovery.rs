@@ -19,6 +19,8 @@ pub(super) const INITIAL_RTT: Duration = Duration::from_millis(333);
 const PERSISTENT: u32 = 3;
 /// A probe timeout doubles so often at most.
 const MAX_BACKOFF: u32 = 8;
+/// A window with less than twice as much left is as good as full.
+const NEARLY: u64 = super::mtu::BASE as u64;
 /// At most so many packets are on the way.
 pub(super) const MAX_SENT: usize = 16_384;
 
@@ -141,6 +143,8 @@ pub(super) struct Recovery {
     last_eliciting: Instant,
     outstanding: u32,
     pub(super) in_flight: u64,
+    /// Nothing more was to be sent the last time that something could be.
+    pub(super) idle: bool,
     /// Probe timeouts since something was acknowledged.
     pub(super) probes: u32,
     /// When the round-trip time was first measured: what was sent before does not tell of persistent congestion.
@@ -166,6 +170,7 @@ impl Recovery {
             last_eliciting: now,
             outstanding: 0,
             in_flight: 0,
+            idle: true,
             probes: 0,
             measured_at: None,
         }
@@ -213,7 +218,7 @@ impl Recovery {
         if largest >= self.next() {
             return Err(NeverSent);
         }
-        let before = self.in_flight;
+        let limited = !self.idle || self.in_flight + 2 * NEARLY >= congestion.window();
         let (mut any, mut sample) = (false, None);
         for range in ranges {
             if range.end <= self.base {
@@ -233,7 +238,7 @@ impl Recovery {
                 if sent.eliciting {
                     self.outstanding -= 1;
                     self.in_flight -= u64::from(sent.size);
-                    congestion.on_acked(now, sent.at, u64::from(sent.size), before);
+                    congestion.on_acked(now, sent.at, u64::from(sent.size), limited);
                 }
                 tell(Told::Acknowledged(sent));
             }

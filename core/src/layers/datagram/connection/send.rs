@@ -76,6 +76,7 @@ impl Connection {
                 break;
             }
         }
+        self.recovery.idle = !self.has_work();
         (count > 0).then_some(Transmit { to: self.path.address, segment })
     }
 
