@@ -12,7 +12,7 @@ use async_std::io::{Read, Write};
 use async_std::net::{TcpListener, TcpStream};
 use async_std::os::unix::net::{UnixListener, UnixStream};
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
 
 pub use bowline_driver::client::{
     self, ClientConfig, JoinOptions, Presence, PresenceMode, Publish, Request, RoomEvent, SubscribeOptions,
@@ -87,20 +87,20 @@ impl Runtime for AsyncStd {
         }
     }
 
-    async fn bind(&self, to: Address) -> io::Result<Incoming> {
-        match to {
-            Address::Tcp(to) => {
-                let listener = TcpListener::bind(to).await?;
-                let address = Address::Tcp(listener.local_addr()?.to_string());
-                Ok(Incoming::new(Sockets::Tcp(listener), address))
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
+        let address = socket.local_address()?;
+        let sockets = match socket {
+            ListeningSocket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Sockets::Tcp(socket.into())
             }
-            Address::Unix(path) => {
-                remove_stale_socket(&path);
-                let listener = UnixListener::bind(&path).await?;
-                Ok(Incoming::new(Sockets::Unix(listener), Address::Unix(path)))
+            ListeningSocket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Sockets::Unix(socket.into())
             }
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(Incoming::new(sockets, address))
     }
 
     #[cfg(feature = "udp")]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use bowline_driver::client::CONNECT_TIMEOUT;
-use bowline_driver::{Address, Listener, Runtime, Transport, remove_stale_socket};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Transport};
 use rustix::event::PollFlags;
 
 use crate::thread::{Socket, ThreadTimer, attempt, block_on, wait_for};
@@ -60,18 +60,15 @@ impl Runtime for Threads {
         }
     }
 
-    async fn bind(&self, to: Address) -> io::Result<Incoming> {
-        match to {
-            Address::Tcp(to) => {
-                let listener = TcpListener::bind(to)?;
-                listener.set_nonblocking(true)?;
-                Ok(Incoming(Listening::Tcp(Arc::new(listener))))
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
+        match socket {
+            ListeningSocket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Incoming(Listening::Tcp(Arc::new(socket))))
             }
-            Address::Unix(path) => {
-                remove_stale_socket(&path);
-                let listener = UnixListener::bind(path)?;
-                listener.set_nonblocking(true)?;
-                Ok(Incoming(Listening::Unix(Arc::new(listener))))
+            ListeningSocket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Incoming(Listening::Unix(Arc::new(socket))))
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -6,11 +6,11 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Origin, PORT};
+use crate::config::{self, Auth, Config, Console, Listen, Origin, PORT};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
-use crate::net::Server;
+use crate::net::{Activated, Server};
 use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
@@ -18,6 +18,7 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let activated = Activated::take()?;
     let config::Loaded { config, origins } = config::load_with_flags(&args)?;
     let tail = log::start(&config.log)?;
     let auth = auth::load(&config.auth)?;
@@ -27,7 +28,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut reloads = Reloads::new(args, &config, &auth);
     // What nobody has asked for is no reason not to start.
     let if_free = matches!(origins.source("listen[0].tcp"), Origin::Default);
-    let server = Server::bind(&config, auth, if_free, Site::new(&config, tail)).await?;
+    activated.warn_of_unused(&config.listen);
+    let server = Server::bind(&config, auth, if_free, Site::new(&config, tail), activated).await?;
     let addresses = server.addresses();
     warn_of_missing(&config, &addresses);
     announce(&config, &addresses, &server)?;
@@ -70,11 +72,13 @@ fn warn_of_missing(config: &Config, addresses: &[Endpoint]) {
     }
 }
 
-/// Reads users and rules again while the server runs.
+/// Reads users, rules and listeners again while the server runs.
 struct Reloads {
     args: ServeArgs,
-    /// The configuration without its part about users and rules, which a reload does not change.
+    /// The configuration without what a reload changes.
     fixed: Config,
+    /// Where it listens.
+    listen: Vec<Listen>,
     summary: auth::Summary,
 }
 
@@ -83,7 +87,7 @@ impl Reloads {
         for warning in &auth.warnings {
             warn!("{warning}");
         }
-        Self { args, fixed: fixed(config), summary: auth.summary.clone() }
+        Self { args, fixed: fixed(config), listen: config.listen.clone(), summary: auth.summary.clone() }
     }
 
     /// Takes over what is written now; what is wrong changes nothing.
@@ -114,6 +118,13 @@ impl Reloads {
         server.reload(auth);
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         info!(changes, "SIGHUP: users and access rules reloaded");
+        let (changes, failures) = server.listen_anew(&mut self.listen, config.listen.clone());
+        for change in changes {
+            info!("SIGHUP: {change}");
+        }
+        for reason in failures {
+            error!(reason, "SIGHUP: a listener is not as the configuration says");
+        }
         if format!("{:?}", fixed(&config)) != format!("{:?}", self.fixed) {
             warn!("other settings are different too; they count when the server is started again");
         }
@@ -121,7 +132,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), ..config.clone() }
+    Config { auth: Auth::default(), listen: Vec::new(), ..config.clone() }
 }
 
 /// The signals that are taken.

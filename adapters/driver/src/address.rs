@@ -15,11 +15,22 @@ pub const MQTT_PORT: u16 = 1883;
 /// The port of `ws://host`, as RFC 6455 §3 has it.
 pub const WEB_PORT: u16 = 80;
 
+/// The port of `bowlines://host`; the IANA has assigned it to nobody.
+pub const TLS_PORT: u16 = 7791;
+
+/// The port of `mqtts://host`.
+pub const MQTT_TLS_PORT: u16 = 8883;
+
+/// The port of `wss://host`, as RFC 6455 §3 has it.
+pub const WEB_TLS_PORT: u16 = 443;
+
 /// Where to listen, or to connect to.
 ///
 /// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883),
-/// `ws://host:port/path` (port 80, path `/`), `bowline+udp://host:port` (port 7790) or `unix:/path`; an IPv6 address in brackets. What is spoken
-/// there is not part of it: `mqtt+ws` and `bowline+ws` are other names of `ws`.
+/// `ws://host:port/path` (port 80, path `/`), `bowline+udp://host:port` (port 7790) or `unix:/path`; an IPv6
+/// address in brackets. Over TLS:
+/// `bowlines://host` (port 7791), `mqtts://host` (port 8883), `wss://host:port/path` (port 443). What is
+/// spoken there is not part of it: `mqtt+ws` and `bowline+ws` are other names of `ws`, and so on.
 ///
 /// ```
 /// use bowline_driver::Address;
@@ -46,12 +57,21 @@ pub enum Address {
         /// The path, and the query where there is one; begins with `/`.
         target: String,
     },
+    /// TLS on TCP: `host:port`. A server that listens there takes nothing else.
+    Tls(String),
+    /// A WebSocket in TLS, to connect to.
+    TlsWebSocket {
+        /// `host:port`.
+        to: String,
+        /// The path, and the query where there is one; begins with `/`.
+        target: String,
+    },
 }
 
 /// Why a text is no [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path, bowline+udp://host:port or unix:/path"
+    "address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path, bowline+udp://host:port or unix:/path; with TLS bowlines, mqtts or wss"
 )]
 pub struct AddressError {
     /// The text.
@@ -85,44 +105,60 @@ impl Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        let (rest, default) = match entry.split_once("://") {
-            Some(("bowline" | "tcp", rest)) => (rest.strip_suffix('/').unwrap_or(rest), port),
-            Some(("mqtt", rest)) => (rest.strip_suffix('/').unwrap_or(rest), MQTT_PORT),
-            Some(("bowline+udp", rest)) => {
-                let rest = rest.strip_suffix('/').unwrap_or(rest);
-                return host_and_port(entry, rest, DEFAULT_PORT).map(Self::Udp);
+        let (scheme, rest) = entry.split_once("://").unwrap_or(("bowline", entry));
+        let host = |default| host_and_port(entry, rest.strip_suffix('/').unwrap_or(rest), default);
+        match scheme {
+            "bowline" | "tcp" => host(port).map(Self::Tcp),
+            "mqtt" => host(MQTT_PORT).map(Self::Tcp),
+            "bowline+udp" => host(DEFAULT_PORT).map(Self::Udp),
+            "bowlines" => host(TLS_PORT).map(Self::Tls),
+            "mqtts" => host(MQTT_TLS_PORT).map(Self::Tls),
+            "ws" | "mqtt+ws" | "bowline+ws" => {
+                web(entry, rest, WEB_PORT).map(|(to, target)| Self::WebSocket { to, target })
             }
-            Some(("ws" | "mqtt+ws" | "bowline+ws", rest)) => return Self::web(entry, rest),
-            Some(("wss" | "mqtt+wss" | "bowline+wss" | "mqtts" | "bowlines", _)) => {
-                return Err(wrong(
-                    "TLS is not there yet, so this scheme is not; take ws:// on a network you trust",
-                ));
+            "wss" | "mqtt+wss" | "bowline+wss" => {
+                web(entry, rest, WEB_TLS_PORT).map(|(to, target)| Self::TlsWebSocket { to, target })
             }
-            Some(_) => return Err(wrong("the scheme is not known here")),
-            None => (entry, port),
-        };
-        host_and_port(entry, rest, default).map(Self::Tcp)
+            _ => Err(wrong("the scheme is not known here")),
+        }
     }
 
-    /// What follows `ws://`.
-    fn web(entry: &str, rest: &str) -> Result<Self, AddressError> {
-        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let target = if target.starts_with('/') { target.into() } else { format!("/{target}") };
-        if target.contains('#') {
-            let what = "a WebSocket has no fragment (RFC 6455 §3); write %23 for #";
-            return Err(AddressError { entry: entry.into(), what });
+    /// Whether TLS is spoken there.
+    ///
+    /// ```
+    /// use bowline_driver::Address;
+    /// assert!("mqtts://h".parse::<Address>()?.is_secured() && !"mqtt://h".parse::<Address>()?.is_secured());
+    /// # Ok::<(), bowline_driver::AddressError>(())
+    /// ```
+    #[must_use]
+    pub const fn is_secured(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::TlsWebSocket { .. })
+    }
+
+    /// The same place over TLS, where it can be. A Unix socket does not leave the machine.
+    pub(crate) fn secured(self) -> Self {
+        match self {
+            Self::Tcp(to) => Self::Tls(to),
+            Self::WebSocket { to, target } => Self::TlsWebSocket { to, target },
+            other => other,
         }
-        if !target.bytes().all(|b| b.is_ascii_graphic()) {
-            let what = "the path has other than visible ASCII characters; write them with %";
-            return Err(AddressError { entry: entry.into(), what });
+    }
+
+    /// The host without its port and brackets: what a certificate must name.
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            Self::Unix(_) => "localhost",
+            Self::Tcp(to) | Self::Tls(to) | Self::Udp(to) | Self::WebSocket { to, .. } | Self::TlsWebSocket { to, .. } => {
+                let host = to.rsplit_once(':').map_or(to.as_str(), |(host, _)| host);
+                host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+            }
         }
-        Ok(Self::WebSocket { to: host_and_port(entry, host, WEB_PORT)?, target })
     }
 
     /// Reads where a server is to listen.
     pub(crate) fn to_listen(text: &str) -> Result<Self, AddressError> {
         let address: Self = text.parse()?;
-        if let Self::WebSocket { .. } = address {
+        if let Self::WebSocket { .. } | Self::TlsWebSocket { .. } = address {
             let what =
                 "a server listens on TCP, where it takes WebSockets as well: leave out the scheme and path";
             return Err(AddressError { entry: text.into(), what });
@@ -134,7 +170,7 @@ impl Address {
     #[must_use]
     pub fn transport(self) -> Self {
         match self {
-            Self::WebSocket { to, .. } => Self::Tcp(to),
+            Self::WebSocket { to, .. } | Self::Tls(to) | Self::TlsWebSocket { to, .. } => Self::Tcp(to),
             other => other,
         }
     }
@@ -147,9 +183,28 @@ impl Address {
                 let host = to.strip_suffix(":80").unwrap_or(to).into();
                 Carrier::WebSocket { host, target: target.clone() }
             }
-            Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => Carrier::Transport,
+            Self::TlsWebSocket { to, target } => {
+                let host = to.strip_suffix(":443").unwrap_or(to).into();
+                Carrier::WebSocket { host, target: target.clone() }
+            }
+            Self::Tcp(_) | Self::Tls(_) | Self::Udp(_) | Self::Unix(_) => Carrier::Transport,
         }
     }
+}
+
+/// What follows `ws://`: the host with its port, and the target.
+fn web(entry: &str, rest: &str, port: u16) -> Result<(String, String), AddressError> {
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = if target.starts_with('/') { target.into() } else { format!("/{target}") };
+    if target.contains('#') {
+        let what = "a WebSocket has no fragment (RFC 6455 §3); write %23 for #";
+        return Err(AddressError { entry: entry.into(), what });
+    }
+    if !target.bytes().all(|b| b.is_ascii_graphic()) {
+        let what = "the path has other than visible ASCII characters; write them with %";
+        return Err(AddressError { entry: entry.into(), what });
+    }
+    Ok((host_and_port(entry, host, port)?, target))
 }
 
 /// Reads `host` or `host:port`, and writes it with a port.
@@ -182,6 +237,8 @@ impl fmt::Display for Address {
             Self::Udp(to) => write!(f, "bowline+udp://{to}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket { to, target } => write!(f, "ws://{to}{target}"),
+            Self::Tls(to) => write!(f, "bowlines://{to}"),
+            Self::TlsWebSocket { to, target } => write!(f, "wss://{to}{target}"),
         }
     }
 }
@@ -218,7 +275,7 @@ impl Address {
 /// Removes a Unix socket that nobody listens on any more, as a server leaves behind that was
 /// killed. A runtime calls it before it listens there; whatever else is at `path` stays.
 #[cfg(unix)]
-pub fn remove_stale_socket(path: &std::path::Path) {
+pub(crate) fn remove_stale_socket(path: &std::path::Path) {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
@@ -242,8 +299,9 @@ mod tests {
         assert_eq!(what("::1"), "an IPv6 address belongs in brackets");
         assert_eq!(what("h:1/path"), "nothing but a host and a port is allowed");
         assert_eq!(what("unix:"), "the path is empty");
-        assert!(what("wss://h").starts_with("TLS is not there yet"));
-        assert!(what("mqtt+wss://h").starts_with("TLS is not there yet"));
+        assert_eq!(what("https://h"), "the scheme is not known here");
+        assert_eq!(what("wss://"), "the host is missing");
+        assert_eq!(what("mqtts://h/x"), "nothing but a host and a port is allowed");
         assert_eq!(what("ws://"), "the host is missing");
         assert_eq!(what("ws:///mqtt"), "the host is missing");
         assert_eq!(what("ws://u:p@h/"), "nothing but a host and a port is allowed");
@@ -269,27 +327,37 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for text in [
-            "bowline://h:1",
-            "bowline+udp://[::1]:2",
-            "bowline://[::1]:2",
-            "unix:/a b/c",
-            "ws://h:1/",
-            "ws://[::1]:2/a/b?c=d",
-        ] {
+        for text in ["bowline://h:1", "bowline://[::1]:2", "unix:/a b/c", "ws://h:1/", "ws://[::1]:2/a/b?c=d"]
+        {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]".parse(), Ok(Address::Tcp("[::1]:7790".into())));
         assert_eq!("mqtt://h/".parse(), Ok(Address::Tcp("h:1883".into())));
-        assert_eq!("bowline+udp://h/".parse(), Ok(Address::Udp("h:7790".into())));
         assert_eq!(Address::parse("h", 1), Ok(Address::Tcp("h:1".into())));
         for (text, full) in [
             ("ws://h", "ws://h:80/"),
             ("ws://h?a", "ws://h:80/?a"),
             ("mqtt+ws://h:1/mqtt", "ws://h:1/mqtt"),
             ("bowline+ws://[::1]", "ws://[::1]:80/"),
+            ("bowlines://h", "bowlines://h:7791"),
+            ("mqtts://h/", "bowlines://h:8883"),
+            ("mqtts://[::1]:1", "bowlines://[::1]:1"),
+            ("wss://h", "wss://h:443/"),
+            ("mqtt+wss://h:1/mqtt?a", "wss://h:1/mqtt?a"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_certificate_must_name_the_host() {
+        for (text, host) in [
+            ("mqtts://h.example", "h.example"),
+            ("wss://[::1]:1/x", "::1"),
+            ("bowlines://192.0.2.1:1", "192.0.2.1"),
+            ("h", "h"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().host(), host);
         }
     }
 
@@ -302,6 +370,11 @@ mod tests {
             (address.carrier(), address.transport().to_string())
         };
         let web = |host: &str, target: &str| Carrier::WebSocket { host: host.into(), target: target.into() };
+        assert!(Address::to_listen("wss://h/").unwrap_err().what.contains("listens on TCP"));
+        assert_eq!(Address::to_listen("mqtts://h"), Ok(Address::Tls("h:8883".into())));
+        assert_eq!(carried("wss://h/x"), (web("h", "/x"), "bowline://h:443".into()));
+        assert_eq!(carried("wss://h:80/x"), (web("h:80", "/x"), "bowline://h:80".into()));
+        assert_eq!(carried("mqtts://h"), (Carrier::Transport, "bowline://h:8883".into()));
         assert_eq!(carried("ws://h/x"), (web("h", "/x"), "bowline://h:80".into()));
         assert_eq!(carried("ws://h:8080"), (web("h:8080", "/"), "bowline://h:8080".into()));
         assert_eq!(carried("h:80"), (Carrier::Transport, "bowline://h:80".into()));

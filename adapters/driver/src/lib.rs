@@ -20,6 +20,7 @@ pub mod datagram;
 mod engine;
 mod entropy;
 pub mod handler;
+mod layer;
 mod link;
 mod machine;
 pub mod mqtt;
@@ -27,13 +28,16 @@ mod pool;
 mod runtime;
 pub mod server;
 pub mod session;
+mod socket;
 pub mod store;
 
-#[cfg(unix)]
-pub use address::remove_stale_socket;
-pub use address::{Address, AddressError, DEFAULT_PORT, MQTT_PORT, WEB_PORT};
+pub use address::{
+    Address, AddressError, DEFAULT_PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
+};
 pub use bowline_core as core;
 pub use engine::Engine;
 pub use entropy::OsEntropy;
+pub use layer::{Acceptor, Connector};
 pub use machine::{Machine, Next, Output, Turn};
 pub use runtime::{Listener, Runtime, Timer, Transport};
+pub use socket::{ListeningSocket, SocketOptions};

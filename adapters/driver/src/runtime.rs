@@ -9,14 +9,25 @@ use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::server::Secured;
 use bowline_core::time::Instant;
 
-use crate::Address;
 use crate::datagram::DatagramSocket;
+use crate::{Address, ListeningSocket, SocketOptions};
 
 /// A stream of bytes to a peer: a socket, or a layer over one.
 ///
 /// All methods are as those of the runtimes' own traits: on `Pending` the task is woken when it is
 /// worth calling again. Reading and writing do not disturb each other.
 pub trait Transport: Send + Unpin {
+    /// Ready once it can be read and written: a layer's handshake is done. Nobody has to ask; reading and
+    /// writing do the same first.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken, or the handshake failed.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads into `to`, which is not empty. Zero bytes: the peer has ended its direction.
     ///
     /// # Errors
@@ -117,12 +128,22 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Nobody could be reached there.
     fn connect(&self, to: Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Listens.
+    /// Takes connections from a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let it.
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Self::Listener>;
+
+    /// Listens, as [`ListeningSocket::bind`] does.
     ///
     /// # Errors
     ///
     /// The address is taken, or not this machine's.
-    fn bind(&self, to: Address) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    fn bind(&self, to: &Address) -> io::Result<Self::Listener> {
+        let mut sockets = ListeningSocket::bind(to, &SocketOptions::default())?;
+        self.listen(sockets.pop().ok_or(io::ErrorKind::AddrNotAvailable)?)
+    }
 
     /// A socket for datagrams at `at`; port 0: the system chooses. Default: there are none.
     ///

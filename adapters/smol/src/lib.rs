@@ -41,7 +41,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -126,16 +126,10 @@ impl Runtime for Smol {
         }
     }
 
-    async fn bind(&self, to: Address) -> io::Result<Incoming> {
-        match to {
-            Address::Tcp(to) => {
-                let addresses = smol::net::resolve(to).await?;
-                Ok(Incoming::Tcp(Async::new(TcpListener::bind(&addresses[..])?)?))
-            }
-            Address::Unix(path) => {
-                remove_stale_socket(&path);
-                Ok(Incoming::Unix(Async::<UnixListener>::bind(path)?))
-            }
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
+        match socket {
+            ListeningSocket::Tcp(socket) => Ok(Incoming::Tcp(Async::new(socket)?)),
+            ListeningSocket::Unix(socket) => Ok(Incoming::Unix(Async::new(socket)?)),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -43,7 +43,7 @@ impl Application for Echo {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::args().nth(1).unwrap_or("7790".into());
-    let mut listener = Tokio.bind(format!("127.0.0.1:{port}").parse()?).await?;
+    let mut listener = Tokio.bind(&format!("127.0.0.1:{port}").parse()?)?;
     println!("listening on {}", listener.local_address()?);
     loop {
         let (stream, _) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await?;

@@ -37,7 +37,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bowline_driver::core::time::Instant;
-use bowline_driver::{Address, Listener, Runtime, Timer, Transport, clock, remove_stale_socket};
+use bowline_driver::{Address, Listener, ListeningSocket, Runtime, Timer, Transport, clock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Sleep;
@@ -116,12 +116,15 @@ impl Runtime for Tokio {
         }
     }
 
-    async fn bind(&self, to: Address) -> io::Result<Incoming> {
-        match to {
-            Address::Tcp(to) => Ok(Incoming::Tcp(TcpListener::bind(to).await?)),
-            Address::Unix(path) => {
-                remove_stale_socket(&path);
-                Ok(Incoming::Unix(UnixListener::bind(path)?))
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
+        match socket {
+            ListeningSocket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Incoming::Tcp(TcpListener::from_std(socket)?))
+            }
+            ListeningSocket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Incoming::Unix(UnixListener::from_std(socket)?))
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -8,6 +8,7 @@ use bowline_driver::core::buf::{GrowingRecvBuf, SharedSendBuf};
 use bowline_driver::core::session::{Code, Config, Connect, Event, Message, Session, Subscribe};
 use bowline_driver::core::time::Instant;
 use bowline_tokio::Server;
+use bowline_tokio::server::Listen;
 
 /// A session over a blocking socket, its time standing still.
 struct Peer {
@@ -92,15 +93,16 @@ async fn messages_cross_and_connections_end() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_left_out_where_that_is_allowed() {
+    let free = |address: &str| Listen::on(address).if_free();
     let first = Server::builder().listen("127.0.0.1:0").start().await.unwrap();
     let taken = first.addresses()[0].to_string();
     let second =
-        Server::builder().listen_if_free(&taken).listen_if_free("127.0.0.1:0").start().await.unwrap();
+        Server::builder().listen_on(free(&taken)).listen_on(free("127.0.0.1:0")).start().await.unwrap();
     assert_eq!(second.addresses().len(), 1);
     assert_ne!(second.addresses()[0].to_string(), taken);
     // One that was asked for, and one that was the last, is an error.
     for builder in
-        [Server::builder().listen("127.0.0.1:0").listen(&taken), Server::builder().listen_if_free(&taken)]
+        [Server::builder().listen("127.0.0.1:0").listen(&taken), Server::builder().listen_on(free(&taken))]
     {
         let refused = builder.start().await.unwrap_err();
         assert!(refused.to_string().contains("cannot listen on"), "{refused}");

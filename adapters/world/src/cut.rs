@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bowline_driver::datagram::{Batch, DatagramSocket, Transmit};
-use bowline_driver::{Address, Runtime, Transport};
+use bowline_driver::{Address, ListeningSocket, Runtime, Transport};
 use parking_lot::Mutex;
 
 #[derive(Debug, Default)]
@@ -102,8 +102,8 @@ impl<R: Runtime> Runtime for Cuttable<R> {
         Ok(Line { stream, cut: self.cut.clone(), generation })
     }
 
-    fn bind(&self, to: Address) -> impl Future<Output = io::Result<Self::Listener>> + Send {
-        self.runtime.bind(to)
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Self::Listener> {
+        self.runtime.listen(socket)
     }
 
     /// While the line is cut there is none.

@@ -74,6 +74,9 @@ pub enum Fault {
     /// What follows the addresses is not a list of types, lengths and values.
     #[error("a field of the PROXY header reaches beyond its end (section 2.2)")]
     Field,
+    /// It did not come in time.
+    #[error("the PROXY header did not come in time")]
+    Late,
     /// The checksum is another.
     #[error("the PROXY header's CRC-32C does not fit its octets (section 2.2.4)")]
     Checksum,

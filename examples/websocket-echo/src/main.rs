@@ -39,7 +39,7 @@ fn main() -> Result<()> {
 
 fn serve(port: &str) -> Result<()> {
     let address = format!("127.0.0.1:{port}").parse()?;
-    Ok(server::run(address, |at| println!("listening on ws://{at}"))?)
+    Ok(server::run(&address, |at| println!("listening on ws://{at}"))?)
 }
 
 fn client(url: &str) -> Result<()> {

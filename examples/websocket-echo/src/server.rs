@@ -28,8 +28,8 @@ const PROTOCOL: &str = "echo";
 ///
 /// The address is taken, or none of this machine's.
 #[tokio::main(flavor = "current_thread")]
-pub async fn run(address: Address, ready: impl FnOnce(&str)) -> io::Result<()> {
-    let mut listener = Tokio.bind(address).await?;
+pub async fn run(address: &Address, ready: impl FnOnce(&str)) -> io::Result<()> {
+    let mut listener = Tokio.bind(address)?;
     if let Address::Tcp(at) = listener.local_address()? {
         ready(&at);
     }

@@ -277,7 +277,7 @@ mod tungstenite_on_our_server {
         URL.get_or_init(|| {
             let (ready, address) = mpsc::channel();
             thread::spawn(move || {
-                server::run("127.0.0.1:0".parse().unwrap(), |at| ready.send(format!("ws://{at}")).unwrap())
+                server::run(&"127.0.0.1:0".parse().unwrap(), |at| ready.send(format!("ws://{at}")).unwrap())
             });
             address.recv().expect("it listens")
         })

@@ -110,6 +110,9 @@ fn web(text: &str) -> Result<Endpoint, String> {
             Endpoint::Tcp { host, port } => Ok(Endpoint::WebSocket { host, port, target }),
             other => Ok(other),
         },
+        address if address.is_secured() => {
+            Err(format!("`{text}`: TLS is not there yet in these tools; take ws:// on a network you trust"))
+        }
         other => Endpoint::parse(&other.to_string()),
     }
 }

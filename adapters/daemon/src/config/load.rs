@@ -58,8 +58,8 @@ pub(crate) fn load_with_flags(args: &ServeArgs) -> Result<Loaded, Failure> {
     }
     let listen = args.listen.iter().map(|address| match address.strip_prefix("unix:") {
         Some("") => Err(Failure::usage("--listen unix: needs a path behind it")),
-        Some(path) => Ok(Listen { tcp: None, unix: Some(path.into()) }),
-        None => address.parse().map(|tcp| Listen { tcp: Some(tcp), unix: None }).map_err(|_| {
+        Some(path) => Ok(Listen::unix(path.into())),
+        None => address.parse().map(Listen::tcp).map_err(|_| {
             Failure::usage(format!(
                 "--listen {address}: it must be an address with a port, such as 127.0.0.1:7790 or [::]:7790, or unix:PATH"
             ))

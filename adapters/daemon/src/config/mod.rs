@@ -3,6 +3,7 @@
 //! Every complaint names where the value stands, its key, and what is allowed there.
 
 mod complaint;
+mod listen;
 mod load;
 mod origin;
 pub(crate) mod report;
@@ -11,13 +12,13 @@ mod verify;
 mod web;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bowline_core::hub::HubOptions;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
+pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
@@ -57,16 +58,6 @@ pub(crate) struct Config {
     pub(crate) otlp: Otlp,
 }
 
-/// One listener: exactly one of its fields is set.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Listen {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tcp: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) unix: Option<PathBuf>,
-}
-
 /// What the server takes before it says no.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,6 +65,11 @@ pub(crate) struct Limits {
     /// Connections at a time, and those from one address that is not this machine's.
     pub(crate) connections: usize,
     pub(crate) per_address: usize,
+    /// Connections a second from one such address in the long run, and at once; 0: as many as come.
+    pub(crate) connection_rate: u32,
+    pub(crate) connection_burst: u32,
+    /// Connections that have not shown yet what they want.
+    pub(crate) strangers: usize,
     /// The largest frame it takes, in octets.
     pub(crate) frame: Size,
     /// Reliable frames it takes before it has acknowledged them.
@@ -365,7 +361,7 @@ pub(crate) struct Otlp {
 impl Default for Config {
     fn default() -> Self {
         // Each of them takes every protocol.
-        let loopback = |port| Listen { tcp: Some(SocketAddr::from(([127, 0, 0, 1], port))), unix: None };
+        let loopback = |port| Listen::tcp(([127, 0, 0, 1], port).into());
         Self {
             listen: vec![loopback(PORT), loopback(MQTT_PORT)],
             limits: Limits::default(),
@@ -393,6 +389,9 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             per_address: 1_000,
+            connection_rate: 50,
+            connection_burst: 1_000,
+            strangers: 5_000,
             frame: Size(1 << 20),
             in_flight: 1_024,
             credit: Size(1 << 20),

@@ -58,7 +58,7 @@ fn what_the_example_has_in_comments_is_valid_too() {
         })
         .collect();
     let config = from_text(&uncommented).unwrap().config;
-    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (3, 2, 1));
+    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (5, 2, 1));
     assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
 }
 
@@ -77,7 +77,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     assert_eq!(
         complaint("[limits]\n\n  conections = 5\n"),
         "bowline.toml:3:3: limits.conections: unknown key; did you mean `connections`?; allowed here: connections, \
-         per_address, frame, in_flight, credit, queue_messages, queue_bytes, queue_policy, subscriptions and requests"
+         per_address, connection_rate, connection_burst, strangers, frame, in_flight, credit, queue_messages, queue_bytes, queue_policy, subscriptions and requests"
     );
     assert_eq!(
         complaint("[colour]\n"),
@@ -85,7 +85,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
-        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp and unix"
+        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
     );
 }
 
@@ -188,8 +188,37 @@ fn values_out_of_range_say_the_range() {
         ("listen = []", "1:1: listen: there must be at least one listener"),
         (
             "[[listen]]\ntcp = \"[::]:1\"\nunix = \"/a\"",
-            "1:1: listen[0]: it must have either `tcp` (an address with a port) or `unix` (a path)",
+            "1:1: listen[0]: it must have one of `tcp` (an address with a port), `unix` (a path) and `systemd` (a socket's name)",
         ),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nspeaks = [\"smtp\"]",
+            "3:1: listen[0].speaks: `smtp` is not spoken here; write one of bowline, mqtt, prx1, json, http, websocket",
+        ),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nspeaks = []",
+            "3:1: listen[0].speaks: nothing could be spoken there; leave it out for everything",
+        ),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nproxies = [\"unix\", \"10.0.0.1/8\"]",
+            "3:1: listen[0].proxies: `10.0.0.1/8`: the address has bits set beyond the 8 that count; write 10.0.0.0/8, or a longer prefix",
+        ),
+        (
+            "[[listen]]\nunix = \"/a\"\nmode = \"rw\"",
+            "3:1: listen[0].mode: it must be a mode in octal, such as \"660\"",
+        ),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nmode = \"660\"",
+            "3:1: listen[0].mode: only Unix sockets that are made here have one; leave it out",
+        ),
+        (
+            "[[listen]]\nunix = \"/a\"\nworkers = 2",
+            "3:1: listen[0].workers: only TCP ports have one; leave it out",
+        ),
+        (
+            "[[listen]]\ntcp = \"[::]:1\"\nbacklog = 0",
+            "3:1: listen[0].backlog: 0 is not allowed; use 1 to 1048576",
+        ),
+        ("[limits]\nstrangers = 0", "2:1: limits.strangers: 0 is not allowed; use 1 to 1000000"),
         (
             "[[auth.users]]\nname = \"a\"",
             "1:1: auth.users[0]: it must have either `scram` or `plain_password`",
@@ -210,6 +239,8 @@ fn names_come_once() {
     assert_eq!(complaint(&user.repeat(2)), "bowline.toml:5:1: auth.users[1].name: `a` is listed twice");
     let listen = "[[listen]]\ntcp = \"[::]:1\"\n";
     assert_eq!(complaint(&listen.repeat(2)), "bowline.toml:3:1: listen[1]: [::]:1 is listed twice");
+    let two = "[[listen]]\ntcp = \"[::]:1\"\nname = \"a\"\n[[listen]]\ntcp = \"[::]:2\"\nname = \"a\"";
+    assert_eq!(complaint(two), "bowline.toml:6:1: listen[1].name: another listener is called a");
 }
 
 #[test]
@@ -270,10 +301,7 @@ fn the_environment_lies_over_the_file() {
     assert_eq!((config.websocket.compression, config.json.poll_wait), (false, Span::from_secs(10)));
     assert_eq!(config.store.max_size.map(|size| size.0), Some(1 << 30));
     assert_eq!((config.auth.anonymous, config.auth.users.len()), (Anonymous::Never, 1));
-    let listen = [
-        Listen { tcp: Some("0.0.0.0:7791".parse().unwrap()), unix: None },
-        Listen { tcp: None, unix: Some("/run/bowline.sock".into()) },
-    ];
+    let listen = [Listen::tcp("0.0.0.0:7791".parse().unwrap()), Listen::unix("/run/bowline.sock".into())];
     assert_eq!(config.listen, listen);
     assert_eq!(loaded.origins.source("limits.frame").to_string(), "environment BOWLINE_LIMITS__FRAME");
     assert_eq!(loaded.origins.source("listen[1].unix").to_string(), "environment BOWLINE_LISTEN");

@@ -11,6 +11,7 @@ use bowline_core::websocket::extensions::{MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::complaint::Complaint;
+use super::listen;
 use super::origin::Origins;
 use super::{Config, Json, Limits, Mqtt, Otlp, Size, Span, Store, WebSocket};
 
@@ -20,7 +21,7 @@ const DAY: Span = Span::from_secs(86_400);
 /// Complains about everything that is out of its range or contradicts another setting.
 pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Complaint>) {
     let mut check = Check { origins, complaints };
-    listeners(config, &mut check);
+    listen::verify(&config.listen, &mut check);
     limits(&config.limits, &mut check);
     let session = &config.session;
     check.within("session.keepalive", &session.keepalive, &(Span::from_millis(100)..=DAY));
@@ -129,18 +130,23 @@ fn otlp(otlp: &Otlp, check: &mut Check<'_>) {
 }
 
 /// Collects complaints with their places.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a Origins,
     complaints: &'a mut Vec<Complaint>,
 }
 
 impl Check<'_> {
-    fn complain(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn complain(&mut self, key: &str, message: impl Into<String>) {
         let origin = self.origins.nearest(key);
         self.complaints.push(Complaint { origin, key: key.to_owned(), message: message.into() });
     }
 
-    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: &T, range: &RangeInclusive<T>) {
+    pub(super) fn within<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: &T,
+        range: &RangeInclusive<T>,
+    ) {
         if !range.contains(value) {
             self.complain(key, format!("{value} is not allowed; use {} to {}", range.start(), range.end()));
         }
@@ -152,31 +158,6 @@ impl Check<'_> {
 fn is_level_list(text: &str) -> bool {
     let mut parts = text.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level));
     parts.all(|level| level.trim().parse::<LevelFilter>().is_ok()) && text.parse::<Targets>().is_ok()
-}
-
-fn listeners(config: &Config, check: &mut Check<'_>) {
-    if config.listen.is_empty() {
-        check.complain("listen", "there must be at least one listener");
-    }
-    let mut seen = BTreeSet::new();
-    for (index, listen) in config.listen.iter().enumerate() {
-        let key = format!("listen[{index}]");
-        let address = match (&listen.tcp, &listen.unix) {
-            (Some(tcp), None) => tcp.to_string(),
-            (None, Some(unix)) => unix.display().to_string(),
-            _ => {
-                check.complain(&key, "it must have either `tcp` (an address with a port) or `unix` (a path)");
-                continue;
-            }
-        };
-        if listen.unix.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-            check.complain(&format!("{key}.unix"), "the path is empty");
-        }
-        let any_port = listen.tcp.is_some_and(|tcp| tcp.port() == 0);
-        if !seen.insert(address.clone()) && !any_port {
-            check.complain(&key, format!("{address} is listed twice"));
-        }
-    }
 }
 
 fn mqtt(mqtt: &Mqtt, limits: &Limits, check: &mut Check<'_>) {
@@ -250,6 +231,9 @@ fn rooms(config: &Config, check: &mut Check<'_>) {
 fn limits(limits: &Limits, check: &mut Check<'_>) {
     check.within("limits.connections", &limits.connections, &(1..=1_000_000));
     check.within("limits.per_address", &limits.per_address, &(1..=1_000_000));
+    check.within("limits.connection_rate", &limits.connection_rate, &(0..=1_000_000));
+    check.within("limits.connection_burst", &limits.connection_burst, &(1..=1_000_000));
+    check.within("limits.strangers", &limits.strangers, &(1..=1_000_000));
     let frames = Size(u64::from(MAX_FRAME_FLOOR))..=Size(u64::from(MAX_FRAME_CEILING));
     check.within("limits.frame", &limits.frame, &frames);
     check.within("limits.in_flight", &limits.in_flight, &(1..=u16::MAX));

@@ -9,20 +9,19 @@ mod gate;
 mod metrics;
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bowline_tokio::server::{HttpAnswer, HttpRequest, HttpResponse, Overview, StatusCode};
 use parking_lot::Mutex;
 
-use crate::cli::Endpoint;
 use crate::config::{Config, Console};
 use crate::log::Tail;
 use crate::otlp::Counts;
 use api::Rates;
 use files::Of;
 use gate::Denied;
-use metrics::Format;
+use metrics::{Format, ListenerCounts};
 
 /// How often something is said.
 #[derive(Debug, Default)]
@@ -48,7 +47,16 @@ pub(crate) struct Site {
     /// What sessions and rooms had said when the console last looked.
     rates: Watched,
     /// Where the server listens, once it does, and where it was to listen and does not.
-    listeners: OnceLock<Vec<(Endpoint, Option<&'static str>)>>,
+    listeners: Mutex<Vec<Listening>>,
+}
+
+/// A place where the server listens, or was to.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    /// Why it does not.
+    pub(crate) error: Option<&'static str>,
 }
 
 impl Site {
@@ -63,7 +71,7 @@ impl Site {
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
             rates: Watched::default(),
-            listeners: OnceLock::new(),
+            listeners: Mutex::default(),
         }
     }
 
@@ -73,9 +81,18 @@ impl Site {
     }
 
     /// Says where the server listens; those with a reason are where it was to.
-    pub(crate) fn listens(&self, listeners: Vec<(Endpoint, Option<&'static str>)>) {
-        // Said once, at the start.
-        let _ = self.listeners.set(listeners);
+    pub(crate) fn listens(&self, listeners: Vec<Listening>) {
+        *self.listeners.lock() = listeners;
+    }
+
+    /// The server listens there too.
+    pub(crate) fn listens_too(&self, listener: Listening) {
+        self.listeners.lock().push(listener);
+    }
+
+    /// The server does not listen any more where it is called so.
+    pub(crate) fn listens_no_longer(&self, name: &str) {
+        self.listeners.lock().retain(|listener| listener.name != name);
     }
 
     /// The store takes nothing, for this reason; or it does again.
@@ -91,7 +108,18 @@ impl Site {
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 let format = Format::of(request.header("accept"));
-                let text = metrics::text(format, &server.counters(), self.started, &self.spans);
+                let places = server.look(|machine| {
+                    let all =
+                        machine.listeners().filter(|info| !info.removed && !info.config.name.is_empty());
+                    let counts = all.map(|info| ListenerCounts {
+                        name: info.config.name.clone(),
+                        connections: info.connections,
+                        accepted: info.accepted,
+                        refused: info.refused,
+                    });
+                    counts.collect::<Vec<_>>()
+                });
+                let text = metrics::text(format, &server.counters(), &places, self.started, &self.spans);
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

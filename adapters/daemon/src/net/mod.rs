@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod listen;
 mod outbound;
 mod server;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};
 pub(crate) use server::Server;
 #[cfg(feature = "otlp")]

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use bowline_driver::{Address, Runtime};
+use bowline_driver::{Address, ListeningSocket, Runtime};
 use bowline_tokio::{Incoming, SleepTimer, Stream, Tokio};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
@@ -38,8 +38,8 @@ impl Runtime for Outbound {
         }
     }
 
-    async fn bind(&self, to: Address) -> io::Result<Incoming> {
-        Tokio.bind(to).await
+    fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
+        Tokio.listen(socket)
     }
 }
 

@@ -1,16 +1,14 @@
 //! The server.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bowline_core::access::Decision;
 use bowline_core::endpoint::server::{
-    Compression, ConnectionKey, HttpConfig, JsonConfig, MqttConfig, Origins, Peer, Prx1Config, QueueLimits,
-    ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
+    Compression, ConnectionKey, ConnectionRate, HttpConfig, JsonConfig, MqttConfig, Origins, Peer,
+    Prx1Config, QueueLimits, ServerConfig, ServerEvent, SessionName, TraceConfig, Traced, Users,
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
@@ -20,11 +18,13 @@ use bowline_core::trace::TraceContext;
 use bowline_tokio::server::StartError;
 use tracing::{Level, debug, info, warn};
 
+use super::Address;
+use super::listen::{self, Activated};
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Room, Size};
 use crate::failure::Failure;
-use crate::http::Site;
+use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
 use crate::store;
 
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     inner: bowline_tokio::Server,
     stores: String,
     spans: Option<Arc<Exporter>>,
+    site: Arc<Site>,
+    activated: Activated,
 }
 
 impl Server {
@@ -44,6 +46,7 @@ impl Server {
         auth: auth::Loaded,
         if_free: bool,
         site: Site,
+        activated: Activated,
     ) -> Result<Self, Failure> {
         let site = Arc::new(site);
         let answering = Arc::clone(&site);
@@ -67,29 +70,88 @@ impl Server {
             let storage = store::open(&config.store)?;
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
-        for listen in &config.listen {
-            let endpoint = endpoint(listen);
-            if let Endpoint::Unix(path) = &endpoint {
-                remove_stale(path);
-            }
-            let address = endpoint.to_string();
-            builder = if if_free { builder.listen_if_free(&address) } else { builder.listen(&address) };
+        for given in &config.listen {
+            let listen = listen::of(given, &activated)?;
+            builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        let server = Self { inner, stores, spans };
-        site.listens(server.listeners(config));
+        let server = Self { inner, stores, spans, site, activated };
+        server.site.listens(server.listeners(&config.listen));
         Ok(server)
     }
 
-    /// Where it listens, and where it was to listen and another program does.
-    fn listeners(&self, config: &Config) -> Vec<(Endpoint, Option<&'static str>)> {
-        let listening = self.addresses();
-        let missing = config.listen.iter().filter(|_| listening.len() < config.listen.len()).map(endpoint);
-        let missing = missing.filter(|address| !listening.contains(address));
-        let missing: Vec<_> =
-            missing.map(|address| (address, Some("another program listens there"))).collect();
-        listening.into_iter().map(|address| (address, None)).chain(missing).collect()
+    /// Where it listens, and where it was to listen and another program does; by the listeners' names.
+    fn listeners(&self, given: &[Listen]) -> Vec<Listening> {
+        let mut addresses = self.inner.addresses().iter();
+        let names = self.inner.listener_names();
+        let listening = given.iter().map(|listen| {
+            let name = listen.called();
+            if !names.contains(&name) {
+                return Listening {
+                    name,
+                    address: listen.address(),
+                    error: Some("another program listens there"),
+                };
+            }
+            let address = addresses.next().map_or_else(|| listen.address(), shown);
+            Listening { name, address, error: None }
+        });
+        listening.collect()
+    }
+
+    /// Listens where that was not so before, and no longer where it is not any more; what is allowed there
+    /// counts from now on. Who is connected stays. Says what has changed, and what cannot be as it should.
+    pub(crate) fn listen_anew(
+        &self,
+        before: &mut Vec<Listen>,
+        now: Vec<Listen>,
+    ) -> (Vec<String>, Vec<String>) {
+        let (mut changes, mut failures) = (Vec::new(), Vec::new());
+        let mut kept = Vec::new();
+        for old in before.drain(..) {
+            if now.iter().any(|new| new.called() == old.called()) {
+                kept.push(old);
+            } else if self.inner.close_listener(&old.called(), false) {
+                changes.push(format!("no longer listening on {}", old.called()));
+                remove_socket(old.unix.as_deref());
+                self.site.listens_no_longer(&old.called());
+            }
+        }
+        for new in now {
+            match self.listen_as(&new, &mut kept) {
+                Ok(change) => changes.extend(change),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        *before = kept;
+        (changes, failures)
+    }
+
+    /// Listens there, or changes what is allowed there; `listeners` are those that there are.
+    fn listen_as(&self, new: &Listen, listeners: &mut Vec<Listen>) -> Result<Option<String>, String> {
+        let name = new.called();
+        let failed = |failure: &Failure| failure.message().unwrap_or_default().to_owned();
+        let listen = listen::of(new, &self.activated).map_err(|failure| failed(&failure))?;
+        let Some(old) = listeners.iter_mut().find(|old| old.called() == name) else {
+            let address = self.inner.listen(listen).map_err(|error| failed(&not_started(&error)))?;
+            let address = shown(&address);
+            let change = format!("listening on {address}");
+            self.site.listens_too(Listening { name, address, error: None });
+            listeners.push(new.clone());
+            return Ok(Some(change));
+        };
+        if old == new {
+            return Ok(None);
+        }
+        if old.sockets() != new.sockets() {
+            let how = "its address, sockets and proxies count when it is removed and added again, under another name \
+                       or at the next start";
+            return Err(format!("listener {name} stays as it is: {how}"));
+        }
+        self.inner.set_listener(&name, listen);
+        *old = new.clone();
+        Ok(Some(format!("listener {name} has other settings")))
     }
 
     /// Where it keeps what outlives it, for people.
@@ -122,8 +184,7 @@ impl Server {
         self.inner.drain_to(drain.deadline.0, drain.retry_after.0, &drain.endpoint).await;
         for endpoint in self.addresses() {
             if let Endpoint::Unix(path) = endpoint {
-                // It may have been removed or replaced by somebody else; that is theirs to decide.
-                let _ = std::fs::remove_file(path);
+                remove_socket(Some(&path));
             }
         }
         if let Some(spans) = &self.spans {
@@ -132,22 +193,16 @@ impl Server {
     }
 }
 
-fn endpoint(listen: &Listen) -> Endpoint {
-    match (&listen.tcp, &listen.unix) {
-        (Some(tcp), _) => Endpoint::Tcp { host: tcp.ip().to_string(), port: tcp.port() },
-        (None, path) => Endpoint::Unix(path.clone().unwrap_or_default()),
-    }
+/// An address as it is written in the configuration.
+fn shown(address: &Address) -> String {
+    let text = address.to_string();
+    text.strip_prefix("bowline://").map(str::to_owned).unwrap_or(text)
 }
 
-/// Removes a socket that a server left behind that was killed: nobody answers there.
-fn remove_stale(path: &Path) {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
-    if !is_socket {
-        return;
-    }
-    let answer = UnixStream::connect(path);
-    if answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-        // Where this fails, listening fails as well, and says why.
+/// Removes the file of a Unix socket. It may have been removed or replaced by somebody else; that is theirs
+/// to decide.
+fn remove_socket(path: Option<&Path>) {
+    if let Some(path) = path {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -268,6 +323,9 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         },
         max_connections: limits.connections,
         max_per_address: limits.per_address,
+        connection_rate: (limits.connection_rate > 0)
+            .then_some(ConnectionRate { per_second: limits.connection_rate, burst: limits.connection_burst }),
+        max_strangers: limits.strangers,
         users,
     }
 }

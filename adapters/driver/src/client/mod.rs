@@ -11,6 +11,7 @@ mod subscription;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,6 +25,7 @@ pub use bowline_core::endpoint::client::{
 };
 pub use bowline_core::retain::RetainHandling;
 pub use bowline_core::session::DatagramMode;
+use bowline_core::stack::Alpn;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
 use futures_core::Stream;
@@ -34,7 +36,8 @@ pub use room::Room;
 pub use subscription::Subscription;
 
 use crate::handler::{self, Handler, Pattern, PatternError};
-use crate::link::{self, Endpoints, Slot};
+use crate::layer::Connector;
+use crate::link::{self, Endpoints, How, Slot};
 use crate::runtime::Runtime;
 use crate::server::CONCURRENCY;
 use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock, datagram};
@@ -93,7 +96,7 @@ pub struct Builder<R> {
     config: ClientConfig,
     connect_timeout: Duration,
     follow: bool,
-    datagrams: Option<datagram::Config>,
+    how: How,
 }
 
 impl<R: Runtime> Builder<R> {
@@ -140,10 +143,24 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Whom to trust where an address is for TLS, and who this is.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Connector) -> Self {
+        self.how.tls = Some(Arc::new(tls));
+        self
+    }
+
+    /// Calls `tell` with each attempt to connect that failed: where, and why. It should not take long.
+    #[must_use]
+    pub fn on_connect_failed(mut self, tell: impl Fn(&Address, &io::Error) + Send + Sync + 'static) -> Self {
+        self.how.on_failure = Some(Arc::new(tell));
+        self
+    }
+
     /// How sessions over UDP are secured, and their limits: needed where an address is `bowline+udp://`.
     #[must_use]
     pub fn datagrams(mut self, config: datagram::Config) -> Self {
-        self.datagrams = Some(config);
+        self.how.datagrams = Some(config);
         self
     }
 
@@ -155,8 +172,8 @@ impl<R: Runtime> Builder<R> {
     /// [`Error::Address`].
     pub fn start(mut self) -> Result<Client<R>, Error> {
         let addresses = self.addresses.map_err(Error::Address)?;
-        if let Some(udp) = addresses.iter().find(|a| matches!(a, Address::Udp(_)) && self.datagrams.is_none())
-        {
+        let unsaid = self.how.datagrams.is_none();
+        if let Some(udp) = addresses.iter().find(|address| unsaid && matches!(address, Address::Udp(_))) {
             let what = "nothing says how UDP is secured there: give the builder `datagrams` with keys";
             return Err(Error::Address(vec![AddressError { entry: udp.to_string(), what }]));
         }
@@ -164,9 +181,15 @@ impl<R: Runtime> Builder<R> {
         let max_frame = self.config.session.limits.max_frame;
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
         let shared = Arc::new(Shared::new(Core::new(machine)));
-        let (connect_timeout, follow, datagrams) = (self.connect_timeout, self.follow, self.datagrams);
-        let endpoints =
-            Endpoints { addresses, connect_timeout, follow, port: DEFAULT_PORT, max_frame, datagrams };
+        let endpoints = Endpoints {
+            addresses,
+            connect_timeout: self.connect_timeout,
+            follow: self.follow,
+            port: DEFAULT_PORT,
+            max_frame,
+            alpn: Alpn::Bowline,
+            how: self.how,
+        };
         self.runtime.spawn(link::run(self.runtime.clone(), Arc::clone(&shared), endpoints));
         Ok(Client(Arc::new(Handle { runtime: self.runtime, shared })))
     }
@@ -260,7 +283,7 @@ impl<R: Runtime> Client<R> {
     pub fn builder_on(runtime: R, addresses: &str) -> Builder<R> {
         let addresses = Address::list(addresses);
         let (config, connect_timeout) = (ClientConfig::default(), CONNECT_TIMEOUT);
-        Builder { runtime, addresses, config, connect_timeout, follow: false, datagrams: None }
+        Builder { runtime, addresses, config, connect_timeout, follow: false, how: How::default() }
     }
 
     /// Publishes. At most once: ready when it is queued. At least once (`reliable`): ready when the

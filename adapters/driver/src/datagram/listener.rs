@@ -76,9 +76,9 @@ impl Drop for UdpListener {
 /// # Errors
 ///
 /// The address is taken, or not this machine's, or the runtime has no sockets for datagrams.
-pub async fn bind<R: Runtime>(runtime: &R, to: &str, config: Config) -> io::Result<UdpListener> {
+pub fn bind<R: Runtime>(runtime: &R, to: &str, config: Config) -> io::Result<UdpListener> {
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
-    for address in resolve(runtime, to).await? {
+    for address in to.to_socket_addrs()? {
         match runtime.datagram_socket(address) {
             Ok(socket) => {
                 let local = socket.local_address()?;

@@ -3,6 +3,7 @@
 
 mod shared;
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -15,13 +16,15 @@ use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
 use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::client::{self, Carrier, Dial};
 use bowline_core::endpoint::mqtt_client;
-use bowline_core::lifecycle::Transport as Owed;
+use bowline_core::lifecycle::Transport;
+use bowline_core::stack::Alpn;
 use bowline_core::time::{Deadline, Instant};
 
 pub(crate) use shared::{Core, Shared, Slot};
 
+use crate::layer::{Connector, Layered};
 use crate::machine::{Machine, Next, Output, Turn};
-use crate::runtime::{Runtime, Timer, Transport};
+use crate::runtime::{Runtime, Timer, Transport as _};
 use crate::{Address, Engine, clock, datagram};
 
 /// A machine over one connection after another.
@@ -31,7 +34,7 @@ pub(crate) trait Dialing: Send + 'static {
     fn handle_connect_failed(&mut self, now: Instant);
     fn recv(&mut self, now: Instant, buf: &mut GrowingRecvBuf);
     fn wants_read(&self) -> bool;
-    fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Owed;
+    fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Transport;
     fn handle_written(&mut self, now: Instant, written: usize, waiting: usize);
     fn handle_eof(&mut self, now: Instant);
     fn handle_transport_gone(&mut self, now: Instant);
@@ -70,7 +73,7 @@ macro_rules! dialing {
             fn wants_read(&self) -> bool {
                 self.wants_read()
             }
-            fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Owed {
+            fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> Transport {
                 self.poll_transmit(now, out)
             }
             fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) {
@@ -114,8 +117,10 @@ dialing!(
     mqtt_client::Client {}
 );
 
+/// Is told of each attempt that failed: where, and why.
+pub(crate) type OnFailure = Arc<dyn Fn(&Address, &io::Error) + Send + Sync>;
+
 /// Where to connect, and for how long to try.
-#[derive(Debug)]
 pub(crate) struct Endpoints {
     pub(crate) addresses: Vec<Address>,
     pub(crate) connect_timeout: Duration,
@@ -124,14 +129,33 @@ pub(crate) struct Endpoints {
     /// The port of an address that names none.
     pub(crate) port: u16,
     pub(crate) max_frame: u32,
+    /// What is spoken, where there is no WebSocket.
+    pub(crate) alpn: Alpn,
+    pub(crate) how: How,
+}
+
+/// What a client's builder says of how to connect.
+#[derive(Clone, Default)]
+pub(crate) struct How {
+    pub(crate) tls: Option<Arc<dyn Connector>>,
+    pub(crate) on_failure: Option<OnFailure>,
     /// How sessions over UDP are secured.
     pub(crate) datagrams: Option<datagram::Config>,
+}
+
+impl fmt::Debug for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("How").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoints {
     fn resolve(&self, dial: &Dial) -> Option<Address> {
         let told =
             dial.address.as_deref().filter(|_| self.follow).and_then(|a| Address::parse(a, self.port).ok());
+        // Whoever was given secured addresses alone is not led out of TLS.
+        let all = self.addresses.iter().all(Address::is_secured);
+        let told = told.map(|told| if all { told.secured() } else { told });
         told.or_else(|| self.addresses.get(dial.endpoint).cloned())
     }
 }
@@ -143,66 +167,79 @@ pub(crate) async fn run<R: Runtime, C: Core>(runtime: R, shared: Arc<Shared<C>>,
         let Some(dial) = poll_fn(|cx| idle.poll_dial(cx)).await else { return };
         let address = endpoints.resolve(&dial);
         let carrier = address.as_ref().map(Address::carrier).unwrap_or_default();
-        let patience = endpoints.connect_timeout;
-        match address.map(Address::transport) {
-            Some(Address::Udp(to)) => {
-                let config = endpoints.datagrams.clone();
-                let connecting =
-                    async { datagram::connect(&runtime, &to, config.ok_or_else(datagram::unsaid)?).await };
-                let stream = connect(&runtime, connecting, patience, &mut idle).await;
-                over(&runtime, &shared, &endpoints, &carrier, stream).await;
-            }
-            Some(address) => {
-                let stream = connect(&runtime, runtime.connect(address), patience, &mut idle).await;
-                over(&runtime, &shared, &endpoints, &carrier, stream).await;
-            }
-            None => over(&runtime, &shared, &endpoints, &carrier, None::<R::Stream>).await,
-        }
+        let stream = match &address {
+            Some(address) => connect(&runtime, address, &endpoints, &mut idle).await,
+            None => None,
+        };
+        let now = clock::now();
+        let Some(stream) = stream else {
+            shared.work(|held, wake| {
+                held.core.machine().handle_connect_failed(now);
+                held.core.route(wake);
+            });
+            continue;
+        };
+        shared.work(|held, _| held.core.machine().handle_connected(now, &carrier));
+        let link = Link(Arc::clone(&shared));
+        Engine::new(stream, link, runtime.timer(), endpoints.max_frame).await;
     }
 }
 
-/// Runs over one connection to its end, or says that there is none.
-async fn over<R: Runtime, C: Core, T: Transport>(
-    runtime: &R,
-    shared: &Arc<Shared<C>>,
-    endpoints: &Endpoints,
-    carrier: &Carrier,
-    stream: Option<T>,
-) {
-    let now = clock::now();
-    let Some(stream) = stream else {
-        shared.work(|held, wake| {
-            held.core.machine().handle_connect_failed(now);
-            held.core.route(wake);
-        });
-        return;
-    };
-    shared.work(|held, _| held.core.machine().handle_connected(now, carrier));
-    let link = Link(Arc::clone(shared));
-    Engine::new(stream, link, runtime.timer(), endpoints.max_frame).await;
-}
-
 /// Nothing if it failed, took too long, or the client was closed meanwhile.
-async fn connect<R: Runtime, C: Core, T>(
+async fn connect<R: Runtime, C: Core>(
     runtime: &R,
-    connecting: impl Future<Output = io::Result<T>>,
-    patience: Duration,
+    address: &Address,
+    endpoints: &Endpoints,
     idle: &mut Idle<C, R::Timer>,
-) -> Option<T> {
-    let mut connecting = pin!(connecting);
+) -> Option<Layered<R::Stream>> {
+    let mut connecting = pin!(open(runtime, address, endpoints));
     let mut limit = runtime.timer();
-    limit.reset(clock::now() + patience);
+    limit.reset(clock::now() + endpoints.connect_timeout);
+    let tell = |error: &io::Error| {
+        if let Some(tell) = &endpoints.how.on_failure {
+            tell(address, error);
+        }
+    };
     poll_fn(|cx| {
         if let Poll::Ready(done) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(done.ok());
+            return Poll::Ready(done.inspect_err(tell).ok());
         }
-        if limit.poll(cx).is_ready() || idle.poll_over(cx) {
+        if limit.poll(cx).is_ready() {
+            tell(&io::ErrorKind::TimedOut.into());
             return Poll::Ready(None);
         }
-        Poll::Pending
+        if idle.poll_over(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }
+
+/// A connection, and what secures it.
+async fn open<R: Runtime>(
+    runtime: &R,
+    address: &Address,
+    endpoints: &Endpoints,
+) -> io::Result<Layered<R::Stream>> {
+    if let Address::Udp(to) = address {
+        let config = endpoints.how.datagrams.clone().ok_or_else(datagram::unsaid)?;
+        return Ok(Layered::Secured(Box::new(datagram::connect(runtime, to, config).await?)));
+    }
+    let tls = match &endpoints.how.tls {
+        _ if !address.is_secured() => None,
+        None => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_TLS)),
+        tls => tls.as_ref(),
+    };
+    let stream = runtime.connect(address.clone().transport()).await?;
+    let Some(tls) = tls else { return Ok(Layered::Plain(stream)) };
+    let alpn = match address.carrier() {
+        Carrier::WebSocket { .. } => Alpn::Http,
+        _ => endpoints.alpn,
+    };
+    let mut stream = tls.connect(Box::new(stream), address.host(), alpn)?;
+    poll_fn(|cx| stream.poll_open(cx)).await?;
+    Ok(Layered::Secured(stream))
+}
+
+const NO_TLS: &str = "the address is for TLS, and nothing says whom to trust; say it with Builder::tls";
 
 /// Gives the machine its time while no connection does.
 struct Idle<C, T> {

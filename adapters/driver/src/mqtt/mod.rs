@@ -14,6 +14,7 @@ mod subscription;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,6 +30,7 @@ pub use bowline_core::mqtt::{
     Version,
 };
 use bowline_core::session::MAX_FRAME_CEILING;
+use bowline_core::stack::Alpn;
 use bowline_core::time::Instant;
 use futures_core::Stream;
 
@@ -36,7 +38,8 @@ pub use shared::WAITING;
 pub use subscription::Subscription;
 
 use crate::client::{CONNECT_TIMEOUT, LINGER};
-use crate::link::{self, Endpoints, Slot};
+use crate::layer::Connector;
+use crate::link::{self, Endpoints, How, Slot};
 use crate::runtime::Runtime;
 use crate::{Address, AddressError, MQTT_PORT, OsEntropy, clock};
 use shared::{Core, Shared, Subscriber};
@@ -75,6 +78,7 @@ pub struct Builder<R> {
     config: ClientConfig,
     connect_timeout: Duration,
     follow: bool,
+    how: How,
 }
 
 impl<R: Runtime> Builder<R> {
@@ -129,6 +133,20 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Whom to trust where an address is for TLS, and who this is.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Connector) -> Self {
+        self.how.tls = Some(Arc::new(tls));
+        self
+    }
+
+    /// Calls `tell` with each attempt to connect that failed: where, and why. It should not take long.
+    #[must_use]
+    pub fn on_connect_failed(mut self, tell: impl Fn(&Address, &io::Error) + Send + Sync + 'static) -> Self {
+        self.how.on_failure = Some(Arc::new(tell));
+        self
+    }
+
     /// Begins to connect, and goes on for as long as the client lives. What is published until then
     /// waits, within limits.
     ///
@@ -143,9 +161,15 @@ impl<R: Runtime> Builder<R> {
         let max_frame = self.config.max_packet;
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
         let shared = Arc::new(Shared::new(Core::new(machine)));
-        let (connect_timeout, follow) = (self.connect_timeout, self.follow);
-        let endpoints =
-            Endpoints { addresses, connect_timeout, follow, port: MQTT_PORT, max_frame, datagrams: None };
+        let endpoints = Endpoints {
+            addresses,
+            connect_timeout: self.connect_timeout,
+            follow: self.follow,
+            port: MQTT_PORT,
+            max_frame,
+            alpn: Alpn::Mqtt,
+            how: self.how,
+        };
         self.runtime.spawn(link::run(self.runtime.clone(), Arc::clone(&shared), endpoints));
         Ok(Client(Arc::new(Handle { runtime: self.runtime, shared })))
     }
@@ -237,7 +261,7 @@ impl<R: Runtime> Client<R> {
     pub fn builder_on(runtime: R, addresses: &str) -> Builder<R> {
         let addresses = Address::list_with(addresses, MQTT_PORT);
         let (config, connect_timeout) = (ClientConfig::default(), CONNECT_TIMEOUT);
-        Builder { runtime, addresses, config, connect_timeout, follow: false }
+        Builder { runtime, addresses, config, connect_timeout, follow: false, how: How::default() }
     }
 
     /// Publishes. QoS 0: ready when it is queued. QoS 1 and 2: ready when the server has it (PUBACK,

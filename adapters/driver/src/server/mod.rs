@@ -3,7 +3,9 @@
 mod answer;
 mod connection;
 mod deadlines;
+mod listen;
 mod local;
+mod proxied;
 mod shared;
 mod storing;
 mod tasks;
@@ -23,15 +25,20 @@ pub use bowline_core::endpoint::server::{
     Security, ServerConfig, ServerEvent, SessionName, Users,
 };
 pub use bowline_core::endpoint::server::{
-    DialectCounters, HttpConfig, HttpRequest, HttpResponse, Origins, Pinger, ServerCounters,
+    DialectCounters, HttpConfig, HttpRequest, HttpResponse, ListenerError, Origins, Pinger, ServerCounters,
+    Speaks,
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
 use bowline_core::session::CLOSE_WAIT;
+pub use listen::Listen;
+use listen::Secures;
+use parking_lot::Mutex;
 pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
-use crate::runtime::{Listener, Runtime, Timer, Transport};
+use crate::layer::Acceptor;
+use crate::runtime::{Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
 use crate::{Address, AddressError, Engine, OsEntropy, clock, datagram};
 use connection::Connection;
@@ -62,6 +69,15 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// Only TLS is to be taken there, and [`Builder::tls`] was not called.
+    #[error("{0} is for TLS, and there is no certificate; say which with Builder::tls")]
+    NoTls(Address),
+    /// Sockets that were to be handed over, and were not.
+    #[error("no socket was handed over to listen on")]
+    NoSocket,
+    /// Another listener has its name.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
     /// What is stored cannot be taken up.
     #[error("{0}")]
     Store(StorageError),
@@ -82,8 +98,7 @@ pub struct Builder<R, S = ()> {
     runtime: R,
     state: S,
     config: ServerConfig,
-    /// Where to listen, and whether it starts without where somebody else listens.
-    listen: Vec<(Result<Address, AddressError>, bool)>,
+    listen: Vec<Listen>,
     access: Option<Box<dyn Access + Send>>,
     on_event: Option<OnEvent>,
     on_request: Option<OnRequest>,
@@ -91,6 +106,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    tls: Option<Arc<dyn Acceptor>>,
     datagrams: Option<datagram::Config>,
 }
 
@@ -107,7 +123,7 @@ impl<R: Runtime> Builder<R> {
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
-        let datagrams = self.datagrams;
+        let (tls, datagrams) = (self.tls, self.datagrams);
         let with_state = |attached: Attached<()>| {
             let Attached { pattern, serves, handler } = attached;
             let handler: Erased<S> = Arc::new(move |call| handler(call.with_state(())));
@@ -126,6 +142,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            tls,
             datagrams,
         }
     }
@@ -134,16 +151,14 @@ impl<R: Runtime> Builder<R> {
 impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     /// Listens there as well; see [`Address`]. Port 0: the system chooses.
     #[must_use]
-    pub fn listen(mut self, address: &str) -> Self {
-        self.listen.push((Address::to_listen(address), false));
-        self
+    pub fn listen(self, address: &str) -> Self {
+        self.listen_on(Listen::on(address))
     }
 
-    /// Listens there as well, unless somebody else does: then [`Server::addresses`] is without it. Where
-    /// nothing is left to listen on, that is an error.
+    /// Listens there as well, with settings of its own.
     #[must_use]
-    pub fn listen_if_free(mut self, address: &str) -> Self {
-        self.listen.push((Address::to_listen(address), true));
+    pub fn listen_on(mut self, listen: Listen) -> Self {
+        self.listen.push(listen);
         self
     }
 
@@ -165,6 +180,14 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn access(mut self, access: impl Access + Send + 'static) -> Self {
         self.access = Some(Box::new(access));
+        self
+    }
+
+    /// Takes TLS on every port: there too where something else is spoken, told apart by the first octets.
+    /// On a port that is written `bowlines://` or `mqtts://`, nothing else. Unix sockets stay as they are.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Acceptor) -> Self {
+        self.tls = Some(Arc::new(tls));
         self
     }
 
@@ -254,39 +277,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     ///
     /// See [`StartError`].
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
-        let (mut listeners, mut udp) = (Vec::new(), Vec::new());
-        let mut addresses = Vec::new();
-        let mut taken = None;
-        for (address, if_free) in self.listen {
-            let address = address?;
-            let failed = |error| StartError::Listen { address: address.clone(), error };
-            if let Address::Udp(to) = &address {
-                let config = self.datagrams.clone().ok_or_else(|| failed(datagram::unsaid()))?;
-                match datagram::bind(&self.runtime, to, config).await {
-                    Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
-                        taken = Some(failed(error));
-                    }
-                    bound => {
-                        let listener = bound.map_err(failed)?;
-                        addresses.push(listener.local_address().map_err(failed)?);
-                        udp.push(listener);
-                    }
-                }
-                continue;
-            }
-            let listener = match self.runtime.bind(address.clone()).await {
-                Err(error) if if_free && error.kind() == io::ErrorKind::AddrInUse => {
-                    taken = Some(failed(error));
-                    continue;
-                }
-                bound => bound.map_err(failed)?,
-            };
-            addresses.push(listener.local_address().map_err(failed)?);
-            listeners.push(listener);
-        }
-        if let Some(error) = taken.filter(|_| listeners.is_empty() && udp.is_empty()) {
-            return Err(error);
-        }
+        let secures = Secures { tls: self.tls, datagrams: self.datagrams };
+        let opened = listen::open_all(&self.runtime, self.listen, &secures)?;
         let max_frame = self.config.session.limits.max_frame;
         self.config.hub.durable |= self.storage.is_some();
         self.config.http.handled = self.on_request.is_some();
@@ -314,18 +306,15 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         if let Some(store) = store {
             store.start(&shared)?;
         }
-        // From here on nothing fails.
+        // From here on nothing fails but a listener that has another's name.
         for (route, handler, limit) in routes {
             runtime.spawn(handler::serve(runtime.clone(), Arc::new(route), handler, limit));
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
-        let gauges = udp.iter().map(datagram::UdpListener::gauge).collect();
-        let server = Server { runtime, shared, hub, addresses: addresses.into(), gauges, max_frame };
-        for listener in listeners {
-            server.runtime.spawn(tasks::accept(server.clone(), listener));
-        }
-        for listener in udp {
-            server.runtime.spawn(tasks::accept(server.clone(), listener));
+        let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
+        let server = Server { runtime, shared, hub, addresses, secures, gauges: Arc::default(), max_frame };
+        for opened in opened {
+            server.enter(opened)?;
         }
         server.runtime.spawn(tasks::timer(Arc::clone(&server.shared), server.runtime.timer()));
         Ok(server)
@@ -338,8 +327,9 @@ pub struct Server<R> {
     shared: Arc<Shared>,
     hub: Hub,
     addresses: Arc<[Address]>,
+    secures: Secures,
     /// Of the sockets for datagrams.
-    gauges: Arc<[datagram::Gauge]>,
+    gauges: Arc<Mutex<Vec<datagram::Gauge>>>,
     max_frame: u32,
 }
 
@@ -350,6 +340,7 @@ impl<R: Clone> Clone for Server<R> {
             shared: Arc::clone(&self.shared),
             hub: self.hub.clone(),
             addresses: Arc::clone(&self.addresses),
+            secures: self.secures.clone(),
             gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
@@ -386,20 +377,22 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            tls: None,
             datagrams: None,
         }
     }
 
-    /// Where it listens, in the order of the builder's calls.
+    /// Where it listened when it started, in the order of the builder's calls.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// What its sockets for datagrams have counted, in the order of their addresses.
+    /// What its sockets for datagrams have counted, those that are closed included, in the order in which it
+    /// listened there.
     #[must_use]
-    pub fn datagrams(&self) -> &[datagram::Gauge] {
-        &self.gauges
+    pub fn datagrams(&self) -> Vec<datagram::Gauge> {
+        self.gauges.lock().clone()
     }
 
     /// To publish and request with, from within the program.
@@ -435,10 +428,19 @@ impl<R: Runtime> Server<R> {
     ///
     /// There are too many connections, or the server drains; `transport` was dropped.
     pub fn attach<T: Transport + 'static>(&self, transport: T, peer: Peer) -> Result<(), Refused> {
+        self.attach_with(peer, || transport)
+    }
+
+    /// The same; the transport is made where there is room for it.
+    fn attach_with<T: Transport + 'static>(
+        &self,
+        peer: Peer,
+        transport: impl FnOnce() -> T,
+    ) -> Result<(), Refused> {
         let (key, woken) = self.shared.accept(peer)?;
         let connection = Connection::new(Arc::clone(&self.shared), key, woken);
         let timer = ConnectionTimer::new(Arc::clone(&self.shared), key);
-        self.runtime.spawn(Engine::new(transport, connection, timer, self.max_frame));
+        self.runtime.spawn(Engine::new(transport(), connection, timer, self.max_frame));
         Ok(())
     }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bowline_core::endpoint::server::Peer;
+use bowline_core::endpoint::server::{ListenerKey, Peer};
 use bowline_core::time::Instant;
 
 use super::Server;
+use super::listen::Entrance;
+use super::proxied::introduce;
 use super::shared::{Phase, Shared};
 use crate::clock;
-use crate::runtime::{Listener, Runtime, Timer};
+use crate::runtime::{Listener, Runtime, Timer, Transport};
 use crate::store::Calendar;
 
 /// How long accepting rests when the system has no more descriptors or memory: doubled each time,
@@ -25,15 +27,19 @@ const WOKEN: usize = 256;
 /// So many turns of the timer, then others get theirs.
 const TURNS: u32 = 16;
 
-/// Lets in whoever comes, until the server drains.
-pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L) {
+/// Lets in whoever comes, until the server drains or the listener is closed.
+pub(super) async fn accept<R: Runtime, L: Listener>(server: Server<R>, mut listener: L, entrance: Entrance) {
     let mut rest = REST.0;
-    while let Some(accepted) = poll_fn(|cx| next(&server, &mut listener, cx)).await {
+    while let Some(accepted) = poll_fn(|cx| next(&server, entrance.key, &mut listener, cx)).await {
         match accepted {
             Ok((stream, from)) => {
                 rest = REST.0;
-                // One too many is dropped, which is all that can be said to who has said nothing.
-                let _ = server.attach(stream, from.map(Peer::from).unwrap_or_default());
+                let peer = Peer { listener: entrance.key, ..from.map(Peer::from).unwrap_or_default() };
+                if entrance.proxies.contain(peer.address) {
+                    server.runtime.spawn(pass_on(server.clone(), stream, peer, entrance.clone()));
+                } else {
+                    let_in(&server, stream, peer, &entrance);
+                }
             }
             // That connection was gone before it was taken.
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
@@ -52,14 +58,47 @@ type Accepted<S> = io::Result<(S, Option<SocketAddr>)>;
 
 fn next<R: Runtime, L: Listener>(
     server: &Server<R>,
+    key: ListenerKey,
     listener: &mut L,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Accepted<L::Stream>>> {
-    let draining = server.shared.with(|core, _| {
+    let over = server.shared.with(|core, _| {
         core.watch(cx.waker());
-        core.phase > Phase::Running
+        core.phase > Phase::Running || !core.machine.is_listening(key)
     });
-    if draining { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
+    if over { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
+}
+
+/// One too many is dropped, which is all that can be said to who has said nothing.
+fn let_in<R: Runtime, T: Transport + 'static>(
+    server: &Server<R>,
+    stream: T,
+    peer: Peer,
+    entrance: &Entrance,
+) {
+    let _ = match &entrance.tls {
+        None => server.attach(stream, peer),
+        Some((layer, only)) => server.attach_with(peer, || layer.accept(Box::new(stream), &peer, *only)),
+    };
+}
+
+/// Lets a connection in once its balancer has said whose it is.
+async fn pass_on<R: Runtime, T: Transport + 'static>(
+    server: Server<R>,
+    stream: T,
+    balancer: Peer,
+    entrance: Entrance,
+) {
+    let (now, timer) = (clock::now(), server.runtime.timer());
+    let patience = server.shared.with(|core, _| core.machine.config().session.handshake_deadline);
+    match introduce(stream, timer, now + patience).await {
+        Ok((stream, from)) => {
+            let client = from.map_or(balancer, |from| Peer { listener: balancer.listener, ..from.into() });
+            let_in(&server, stream, client, &entrance);
+        }
+        Err(Some(fault)) => server.shared.with(|core, _| core.machine.refuse(balancer, fault.into())),
+        Err(None) => {}
+    }
 }
 
 /// Does what is due in the hub, and wakes the connections that are due, until the server is stopped.

@@ -243,13 +243,16 @@ impl Listeners {
         Ok(())
     }
 
-    /// A connection came there, and was taken or not.
-    pub(super) fn count(&mut self, key: ListenerKey, taken: bool) {
+    /// A connection came there, and was taken.
+    pub(super) fn enter(&mut self, key: ListenerKey) {
         let Some(listener) = self.get_mut(key) else { return };
-        if taken {
-            listener.connections += 1;
-            listener.accepted += 1;
-        } else {
+        listener.connections += 1;
+        listener.accepted += 1;
+    }
+
+    /// A connection came there, and was not taken.
+    pub(super) fn refuse(&mut self, key: ListenerKey) {
+        if let Some(listener) = self.get_mut(key) {
             listener.refused += 1;
         }
     }
@@ -373,6 +376,12 @@ impl Server {
             refused: l.refused,
             removed: l.removed,
         })
+    }
+
+    /// Whether connections may come in there.
+    #[must_use]
+    pub fn is_listening(&self, key: ListenerKey) -> bool {
+        self.listeners.get(key).is_some_and(|listener| !listener.removed)
     }
 
     /// What a listener is called; empty: it has no name, or is gone.

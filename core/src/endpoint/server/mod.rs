@@ -106,6 +106,7 @@ use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
+use crate::proxy;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
@@ -231,6 +232,9 @@ pub enum Refused {
     /// Its listener does not take connections from its network.
     #[error("this listener takes no connections from there; add the network to its list to do so")]
     Network,
+    /// The balancer that passes it on does not say whose it is.
+    #[error(transparent)]
+    Proxy(#[from] proxy::Fault),
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
@@ -354,12 +358,11 @@ impl Server {
     ///
     /// It is one too many, or the server drains: drop the transport.
     pub fn accept(&mut self, now: Instant, peer: Peer) -> Result<ConnectionKey, Refused> {
-        let admitted = self.admit(now, &peer);
-        self.listeners.count(peer.listener, admitted.is_ok());
-        if let Err(reason) = admitted {
-            self.events.push_back(ServerEvent::Refused { peer, reason });
+        if let Err(reason) = self.admit(now, &peer) {
+            self.refuse(peer, reason);
             return Err(reason);
         }
+        self.listeners.enter(peer.listener);
         self.traffic.sockets += 1;
         let connection = Connection::new(now, peer);
         let key = self.connections.insert(connection, now);
@@ -370,6 +373,12 @@ impl Server {
             self.ready.push_back(late);
         }
         Ok(key)
+    }
+
+    /// Tells that the adapter does not even ask for a connection from there to be taken.
+    pub fn refuse(&mut self, peer: Peer, reason: Refused) {
+        self.listeners.refuse(peer.listener);
+        self.events.push_back(ServerEvent::Refused { peer, reason });
     }
 
     /// Says what the layer below this connection has proved, once its handshake is done and before any of

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bowline_core::endpoint::server::Dialect;
-use bowline_tokio::server::{Overview, ServerCounters};
+use bowline_tokio::server::{Overview, Speaks};
 use serde_json::{Value, json};
 
-use crate::cli::Endpoint;
+use crate::http::Listening;
 use crate::http::Site;
 
 /// `GET /api/info`
@@ -47,24 +47,23 @@ fn memory() -> Option<u64> {
 
 /// `GET /api/listeners`
 pub(super) fn listeners(site: &Site, server: &Overview<'_>) -> Value {
-    let listeners = site.listeners.get().map(Vec::as_slice).unwrap_or_default();
-    // Which listener a connection came by is not kept: it is known where there is but one.
-    let alone = (listeners.len() == 1).then(|| server.counters());
-    let rows: Vec<Value> = listeners
-        .iter()
-        .map(|(endpoint, error)| {
-            let (address, transport) = match endpoint {
-                Endpoint::Unix(path) => (path.display().to_string(), "unix"),
-                Endpoint::Tcp { .. } | Endpoint::WebSocket { .. } => (endpoint.to_string(), "tcp"),
-            };
-            let count = |of: fn(&ServerCounters) -> u64| alone.as_ref().map(of);
+    let rows: Vec<Value> = server.look(|machine| {
+        let known = site.listeners.lock().clone();
+        let row = |listening: &Listening| {
+            let Listening { name, address, error } = listening;
+            let info = machine.listeners().find(|info| info.config.name == *name && !info.removed);
+            let transport = if address.starts_with("unix:") { "unix" } else { "tcp" };
+            let speaks = info.as_ref().map_or(Speaks::ALL, |info| info.config.speaks).to_string();
             json!({
-                "address": address, "transport": transport, "tls": false,
-                "dialects": ["bowline", "mqtt", "prx1", "http"], "connections": count(|c| c.connections),
-                "accepted": count(|c| c.connections_accepted), "error": error,
+                "name": name, "address": address.strip_prefix("unix:").unwrap_or(address), "transport": transport,
+                "tls": false, "dialects": speaks.split(", ").collect::<Vec<_>>(),
+                "connections": info.as_ref().map(|info| info.connections),
+                "accepted": info.as_ref().map(|info| info.accepted),
+                "refused": info.as_ref().map(|info| info.refused), "error": error,
             })
-        })
-        .collect();
+        };
+        known.iter().map(row).collect()
+    });
     json!({ "listeners": rows, "next": null, "total": rows.len() })
 }
 

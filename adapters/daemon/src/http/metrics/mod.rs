@@ -1,6 +1,7 @@
 //! What is counted, as metrics.
 //!
-//! No label has values that a client can choose, so that the number of time series is that of this file.
+//! No label has values that a client can choose, so that the number of time series is that of this file
+//! and of the configuration.
 
 mod format;
 #[cfg(test)]
@@ -15,11 +16,27 @@ use format::{Metrics, Unit};
 
 use crate::otlp::Counts;
 
+/// What a listener has had to do.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerCounts {
+    pub(super) name: String,
+    pub(super) connections: usize,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+}
+
 /// Every metric, with what it means, of a process that began then.
-pub(super) fn text(format: Format, counters: &ServerCounters, started: SystemTime, spans: &Counts) -> String {
+pub(super) fn text(
+    format: Format,
+    counters: &ServerCounters,
+    places: &[ListenerCounts],
+    started: SystemTime,
+    spans: &Counts,
+) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
     connections(&mut out, counters);
+    listeners(&mut out, places);
     messages(&mut out, counters);
     hub(&mut out, counters);
     rooms(&mut out, counters);
@@ -70,6 +87,24 @@ fn connections(out: &mut Metrics, counters: &ServerCounters) {
         "Sessions that no client came back to.",
         counters.sessions_expired,
     );
+}
+
+/// The names are the operator's own.
+fn listeners(out: &mut Metrics, all: &[ListenerCounts]) {
+    let names: Vec<String> = all
+        .iter()
+        .map(|one| one.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
+        .collect();
+    let by = |of: fn(&ListenerCounts) -> u64| -> Vec<(&str, u64)> {
+        names.iter().map(String::as_str).zip(all.iter().map(of)).collect()
+    };
+    let help = "Connections that are open, by where they came in.";
+    let open = by(|one| one.connections as u64);
+    out.by("bowline_listener_connections", "gauge", help, "listener", &open);
+    let help = "Connections that were taken, by where they came in.";
+    out.by("bowline_listener_accepted_total", "counter", help, "listener", &by(|one| one.accepted));
+    let help = "Connections that were refused: too many or too fast, from elsewhere, without a PROXY header.";
+    out.by("bowline_listener_refused_total", "counter", help, "listener", &by(|one| one.refused));
 }
 
 fn messages(out: &mut Metrics, counters: &ServerCounters) {

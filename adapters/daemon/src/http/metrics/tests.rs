@@ -22,7 +22,9 @@ fn counters() -> ServerCounters {
 }
 
 fn written(format: Format) -> String {
-    text(format, &counters(), UNIX_EPOCH + Duration::from_millis(1_700_000_000_250), &Counts::default())
+    let place = ListenerCounts { name: "a \"b\"".into(), connections: 1, accepted: 3, refused: 2 };
+    let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+    text(format, &counters(), &[place], started, &Counts::default())
 }
 
 /// Each family that is printed, and its type.
@@ -63,6 +65,7 @@ fn the_text_is_as_prometheus_wants_it() {
     assert!(announced.len() > 45, "{}", announced.len());
     assert!(text.contains("bowline_messages_in_total{dialect=\"mqtt5\"} 0\n"));
     assert!(text.contains("bowline_connections_active{dialect=\"mqtt311\",layer=\"websocket\"} 0\n"));
+    assert!(text.contains("bowline_listener_accepted_total{listener=\"a \\\"b\\\"\"} 3\n"), "{text}");
     assert!(text.contains("\nprocess_start_time_seconds 1700000000.250\n"));
     assert!(text.ends_with('\n') && !text.contains("EOF"));
 }
