@@ -148,7 +148,11 @@ impl Address {
     pub(crate) fn host(&self) -> &str {
         match self {
             Self::Unix(_) => "localhost",
-            Self::Tcp(to) | Self::Tls(to) | Self::Udp(to) | Self::WebSocket { to, .. } | Self::TlsWebSocket { to, .. } => {
+            Self::Tcp(to)
+            | Self::Tls(to)
+            | Self::Udp(to)
+            | Self::WebSocket { to, .. }
+            | Self::TlsWebSocket { to, .. } => {
                 let host = to.rsplit_once(':').map_or(to.as_str(), |(host, _)| host);
                 host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
             }

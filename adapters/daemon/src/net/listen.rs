@@ -75,7 +75,7 @@ pub(super) fn of(listen: &config::Listen, activated: &Activated) -> Result<Liste
     let base = match (&listen.systemd, &listen.unix) {
         (Some(name), _) => Listen::sockets(activated.named(name)?),
         (None, Some(path)) => Listen::on(&format!("unix:{}", path.display())),
-        (None, None) => Listen::on(&listen.address()),
+        (None, None) => Listen::on(&listen.address()), // also `bowline+udp://`
     };
     let networks =
         |texts: &[String]| -> Vec<Network> { texts.iter().filter_map(|text| text.parse().ok()).collect() };

@@ -5,6 +5,7 @@ mod diagnose;
 mod listen;
 mod outbound;
 mod server;
+mod udp;
 
 use std::time::Duration;
 

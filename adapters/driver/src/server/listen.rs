@@ -10,9 +10,9 @@ use bowline_core::endpoint::server::{ListenerConfig, ListenerKey, Speaks};
 
 use super::tasks;
 use super::{Anonymous, Server, StartError};
+use crate::datagram::{self, UdpListener};
 use crate::layer::Acceptor;
 use crate::runtime::{Listener, Runtime};
-use crate::datagram::{self, UdpListener};
 use crate::{Address, AddressError, ListeningSocket, SocketOptions, clock};
 
 /// Where a server listens, and what it allows there.
