@@ -100,7 +100,7 @@ impl Story {
                     }
                     None => continue,
                 },
-                Event::Ended(key) => self.endpoint.ended(key).map_or_else(String::new, |why| why.to_string()),
+                Event::Ended(key) => self.endpoint.ended(key).map(ToString::to_string).unwrap_or_default(),
                 other => format!("{other:?}"),
             };
             self.events.push_back(told);
@@ -185,7 +185,6 @@ fn the_endpoint_lives_the_stories() {
         let mut story = Story::new(vector);
         let steps = vector["steps"].as_array().expect("steps");
         for (at, step) in steps.iter().enumerate() {
-            println!("{name}, step {at}: {step}");
             println!(
                 "  out {:?}, events {:?}",
                 story.out.iter().map(|o| written(o)).collect::<Vec<_>>(),

@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, n: usize, flying: Flying) {
+    fn arrive(&mut self, n: usize, flying: &Flying) {
         let now = self.at();
         let side = &mut self.sides[n];
         let mut answer = Vec::new();
@@ -108,7 +108,7 @@ impl World {
         self.now = self.now.max(next);
         for n in 0..2 {
             while let Some(flying) = self.links[n].arrive(self.now) {
-                self.arrive(1 - n, flying);
+                self.arrive(1 - n, &flying);
             }
         }
         let now = self.at();

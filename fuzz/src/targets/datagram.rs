@@ -24,17 +24,39 @@ enum Step {
     /// Puts the oldest behind the others.
     Overtake(bool),
     /// Changes an octet of the oldest: on a way without security only the check finds it.
-    Corrupt { to_server: bool, at: u16, xor: u8 },
-    Write { by_server: bool, octets: u16 },
-    Read { by_server: bool, octets: u16 },
-    Message { by_server: bool, key: Option<u8>, octets: u16 },
+    Corrupt {
+        to_server: bool,
+        at: u16,
+        xor: u8,
+    },
+    Write {
+        by_server: bool,
+        octets: u16,
+    },
+    Read {
+        by_server: bool,
+        octets: u16,
+    },
+    Message {
+        by_server: bool,
+        key: Option<u8>,
+        octets: u16,
+    },
     Wait(u16),
     /// The client is seen at another address from now on.
     Move(u8),
     /// Octets of the third's own; `first` is what a packet could begin with.
-    Hostile { to_server: bool, first: u8, octets: Vec<u8>, spoofed: bool },
+    Hostile {
+        to_server: bool,
+        first: u8,
+        octets: Vec<u8>,
+        spoofed: bool,
+    },
     /// A datagram that was on the way before, from the third.
-    Replay { to_server: bool, which: u8 },
+    Replay {
+        to_server: bool,
+        which: u8,
+    },
     Finish(bool),
 }
 
@@ -97,7 +119,9 @@ impl World {
             let from = self.addresses[n];
             let to = self.addresses[1 - n];
             for _ in 0..256 {
-                let Some(transmit) = self.sides[n].endpoint.poll_transmit(self.now, &mut buffer, 4) else { break };
+                let Some(transmit) = self.sides[n].endpoint.poll_transmit(self.now, &mut buffer, 4) else {
+                    break;
+                };
                 assert!(transmit.segment > 0 && buffer.len() <= 4 * transmit.segment);
                 for packet in buffer.chunks(transmit.segment) {
                     if self.seen.len() < 32 {
@@ -181,7 +205,8 @@ impl World {
             Step::Move(port) => self.addresses[0].set_port(1 + u16::from(port)),
             Step::Hostile { to_server, first, mut octets, spoofed } => {
                 let to = side(to_server);
-                let from = if spoofed { self.addresses[1 - to] } else { SocketAddr::from(([203, 0, 113, 9], 9)) };
+                let from =
+                    if spoofed { self.addresses[1 - to] } else { SocketAddr::from(([203, 0, 113, 9], 9)) };
                 octets.insert(0, [0x40, 0x41, 0xc0, 0xc1, 0xc2, 0xc3][usize::from(first) % 6]);
                 // The ids of others are not known to it: what it guesses is another's.
                 octets.iter_mut().skip(1).take(1).for_each(|octet| *octet |= 1);
@@ -192,7 +217,9 @@ impl World {
             }
             Step::Replay { to_server, which } => {
                 let from = SocketAddr::from(([203, 0, 113, 9], 9));
-                if let Some((to, octets)) = self.seen.get(usize::from(which)).filter(|(to, _)| *to == side(to_server)) {
+                if let Some((to, octets)) =
+                    self.seen.get(usize::from(which)).filter(|(to, _)| *to == side(to_server))
+                {
                     self.sides[*to].endpoint.handle_datagram(self.now, from, octets);
                 }
             }

@@ -118,7 +118,7 @@ impl Sent {
 }
 
 /// What fate a packet had.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Told<'a> {
     Acknowledged(&'a Sent),
     Lost(&'a Sent),
