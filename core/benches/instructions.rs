@@ -7,7 +7,9 @@ use std::hint::black_box;
 
 use bowline_core::buf::{SliceRecvBuf, SliceSendBuf};
 use bowline_core::flow::credit::UNLIMITED;
+use bowline_core::hub::{self, Delivery, Hub, HubOptions, SessionOptions, SubscribeOptions};
 use bowline_core::mqtt;
+use bowline_core::plugin::{Client, Context, Interest, Placement, Plugin, Verdict};
 use bowline_core::session::{Config, Connect, Event, Forward, Limits, Message, Session, Welcome};
 use bowline_core::time::Instant;
 
@@ -17,12 +19,15 @@ const MESSAGE: Message<'_> = Message::new("home/kitchen", &[7; 64]);
 /// An operation, done so many times.
 type Operation = fn(usize);
 
-const OPERATIONS: [(&str, Operation); 5] = [
+const OPERATIONS: [(&str, Operation); 8] = [
     ("handle_publish", handle_publish),
     ("publish", publish),
     ("forward", forward),
     ("mqtt_handle_publish", mqtt_handle_publish),
     ("mqtt_publish", mqtt_publish),
+    ("hub", hub),
+    ("hub_six_idle_plugins", hub_six_idle_plugins),
+    ("hub_six_asked_plugins", hub_six_asked_plugins),
 ];
 
 /// A client and a server in an open session, without limits that would stop them.
@@ -126,6 +131,72 @@ fn mqtt_publish(times: usize) {
         server.publish(NOW, &mut out, black_box(&message)).expect("room");
         black_box(out.pending());
         out.sent(usize::MAX);
+    }
+}
+
+/// One publisher and ten subscribers.
+fn exchange(mut hub: Hub, times: usize) {
+    let session = |hub: &mut Hub| hub.attach(NOW, &SessionOptions::default()).expect("there is room");
+    let publisher = session(&mut hub);
+    for _ in 0..10 {
+        let key = session(&mut hub);
+        hub.subscribe(NOW, key, 1, "home/+", SubscribeOptions::default()).expect("valid");
+    }
+    let message = hub::Message::new("home/kitchen", &[7; 64]).expect("valid");
+    for _ in 0..times {
+        let done = hub.publish(NOW, publisher, black_box(message.clone()), None);
+        assert_eq!(done.map(|outcome| outcome.queued), Ok(10));
+        while let Some(key) = hub.poll_ready() {
+            hub.drain(NOW, key, |delivery| matches!(black_box(delivery), Delivery::Message { .. }))
+                .expect("attached");
+        }
+        while let Some(notice) = hub.poll_notice() {
+            black_box(notice);
+        }
+    }
+}
+
+/// Sends a message of 64 octets from one to ten.
+fn hub(times: usize) {
+    exchange(Hub::new(HubOptions::default(), 1), times);
+}
+
+/// The same with a chain of six plugins that have nothing to do with it.
+fn hub_six_idle_plugins(times: usize) {
+    exchange(with_six(|| Box::new(Idle)), times);
+}
+
+/// The same with six that are asked about each message on its way in, and let it pass.
+fn hub_six_asked_plugins(times: usize) {
+    exchange(with_six(|| Box::new(Asked(0))), times);
+}
+
+fn with_six(make: impl Fn() -> Box<dyn Plugin>) -> Hub {
+    let mut hub = Hub::new(HubOptions::default(), 1);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        hub.add_plugin(NOW, name, make(), Placement::default()).expect("there is room");
+    }
+    hub
+}
+
+struct Idle;
+
+impl Plugin for Idle {
+    fn interest(&self) -> Interest {
+        Interest::CONNECT | Interest::OPENED | Interest::TIMER
+    }
+}
+
+struct Asked(u64);
+
+impl Plugin for Asked {
+    fn interest(&self) -> Interest {
+        Interest::MESSAGE_IN
+    }
+
+    fn message_in(&mut self, _: &mut Context<'_>, _: &Client<'_>, message: &hub::Message) -> Verdict {
+        self.0 += message.payload().len() as u64;
+        Verdict::Pass
     }
 }
 

@@ -12,7 +12,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | endpoints | [`endpoint`] (feature `alloc`): a server with its hub, clients that stay connected |
-//! | hub | [`hub`] (feature `alloc`) |
+//! | hub | [`hub`] (feature `alloc`), with [`plugin`]: what is added to one |
 //! | access | [`access`]: who may do what |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
@@ -43,6 +43,8 @@ mod ground;
 pub mod hub;
 mod layers;
 mod parts;
+#[cfg(feature = "alloc")]
+pub mod plugin;
 pub mod stack;
 
 #[cfg(feature = "alloc")]

@@ -13,6 +13,7 @@ mod log;
 mod net;
 mod otlp;
 mod output;
+mod plugins;
 mod serve;
 mod store;
 mod text;
@@ -61,6 +62,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::MqttPub(args) => drive(narrow()?, client::mqtt::publish(*args)),
         Command::MqttSub(args) => drive(narrow()?, client::mqtt::subscribe(*args)),
         Command::MqttReq(args) => drive(narrow()?, client::mqtt::request(*args)),
+        Command::Plugins(args) => drive(narrow()?, client::admin::plugins(args)),
+        Command::Sessions(args) => drive(narrow()?, client::admin::sessions(args)),
         Command::Ping(args) => drive(narrow()?, client::ping::run(args)),
     }
 }

@@ -116,6 +116,14 @@ impl Reloads {
         let changes = self.summary.changes(&auth.summary);
         self.summary = auth.summary.clone();
         server.reload(auth);
+        match server.reload_plugins(&config.plugin) {
+            Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
+            Ok(false) => {}
+            Err(failure) => {
+                let reason = failure.message().unwrap_or_default();
+                error!(reason, "SIGHUP: the plugins were not reloaded");
+            }
+        }
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         info!(changes, "SIGHUP: users and access rules reloaded");
         let (changes, failures) = server.listen_anew(&mut self.listen, config.listen.clone());
@@ -132,7 +140,7 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
-    Config { auth: Auth::default(), listen: Vec::new(), ..config.clone() }
+    Config { auth: Auth::default(), listen: Vec::new(), plugin: Vec::new(), ..config.clone() }
 }
 
 /// The signals that are taken.

@@ -80,7 +80,7 @@ pub struct Drops {
     pub unsubscribed: u64,
     /// The session ended before they were handed out or acknowledged.
     pub ended: u64,
-    /// The peer can never take them: they are larger than it allows.
+    /// The peer can never take them: they are larger than it allows; or a plugin kept them from it.
     pub refused: u64,
 }
 

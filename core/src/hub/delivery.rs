@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::message::{Message, Place};
 use super::options::Quality;
 use super::rooms::{Joined, Members, PresenceChange, PresenceMode};
+use crate::plugin::Rejection;
 use crate::status::Status;
 use crate::topic::TopicError;
 use crate::trace::TraceContext;
@@ -194,6 +195,8 @@ pub enum Notice {
 pub enum DisconnectReason {
     /// It takes less than it gets, and its policy is [`Policy::Disconnect`](super::Policy).
     SlowConsumer,
+    /// A plugin wants it.
+    Plugin(Rejection),
 }
 
 /// Why the hub did not do what it was asked. Nothing was changed.
@@ -233,6 +236,9 @@ pub enum Refusal {
         /// When to try again.
         retry_after: Duration,
     },
+    /// A plugin does not let it through.
+    #[error("{}", .0.reason)]
+    Plugin(Rejection),
     /// The store takes nothing at present.
     #[error("what must be stored cannot be at present; try again later")]
     Store,
@@ -256,6 +262,7 @@ impl Refusal {
             Self::NotAuthorized => Status::NotAuthorized,
             Self::Topic(_) | Self::Invalid(_) | Self::InUse | Self::BadAck { .. } => Status::Invalid,
             Self::Quota(_) => Status::Quota,
+            Self::Plugin(why) => why.status,
             Self::Store | Self::RateLimited { .. } => Status::Busy,
             Self::NoSession | Self::Detached | Self::NotFound | Self::NotMember => Status::NotFound,
         }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::publish::NOTICES;
 use super::{Hub, Message, Refusal, SessionKey, rooms};
 use crate::access::Action;
 use crate::json;
@@ -44,6 +45,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let topic = message.topic_octets();
         let is_own = topic.starts_with(b"$SYS/")
+            || topic.starts_with(NOTICES)
             || (!event
                 && rooms::is_topic(topic)
                 && message.payload().starts_with(json::OWN_PREFIX.as_bytes()));
@@ -88,9 +90,10 @@ impl Hub {
             s.aside.denied |= bit;
             let session = SessionKey { index, generation: s.generation };
             let end = (0..=SUBJECT_MAX.min(subject.len())).rfind(|at| subject.is_char_boundary(*at));
-            let subject = subject[..end.unwrap_or(0)].into();
-            self.denials.push_back(Denial { session, action, subject, trace });
+            let told = subject[..end.unwrap_or(0)].into();
+            self.denials.push_back(Denial { session, action, subject: told, trace });
         }
+        self.tell_denied_by_rules(index, action, subject);
         Refusal::NotAuthorized
     }
 }

@@ -1,5 +1,7 @@
 //! A message as the hub keeps it: the bytes that a PUBLISH carried, shared, with offsets.
 
+mod change;
+
 use alloc::vec::Vec;
 use core::ops::Range;
 

@@ -60,6 +60,7 @@ mod operation;
 mod options;
 mod outbox;
 mod owner;
+mod plugins;
 mod publish;
 mod queue;
 mod reply;
@@ -79,7 +80,7 @@ mod trie;
 mod will;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -103,11 +104,13 @@ pub use rooms::{
 };
 pub use will::Will;
 
+pub(crate) use publish::NOTICE;
 pub use restore::BadOperation;
 pub use subscribe::identifier_of;
 
 use crate::access::{Access, Action, Decision, Who};
 use crate::histogram::{Sizes, Times};
+use crate::plugin::{Chain, Rejection};
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
 use history::{Calendar, Histories};
@@ -122,7 +125,7 @@ use session::{Entry, Kind, Session, Wake};
 use slab::NONE;
 pub(crate) use slab::reserve;
 use subscriptions::{Subscriptions, Target};
-use timers::{Alarm, Timers};
+use timers::{Alarm, Timer, Timers};
 
 /// How many timers one call of [`Hub::handle_timeout`] handles; the others stay due. Few, because
 /// the end of a session costs as much as it has subscriptions and deliveries.
@@ -148,6 +151,11 @@ pub struct Hub {
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
     denials: VecDeque<Denial>,
+    plugins: Chain,
+    /// Sessions from which plugins have nothing taken for a while.
+    held: BTreeMap<u32, (Instant, Timer)>,
+    /// Sessions whose connections plugins want closed.
+    expelled: VecDeque<(SessionKey, Rejection)>,
 }
 
 impl core::fmt::Debug for Hub {
@@ -194,6 +202,9 @@ impl Hub {
             overlap: Vec::new(),
             restoring: None,
             access: None,
+            plugins: Chain::default(),
+            held: BTreeMap::new(),
+            expelled: VecDeque::new(),
         }
     }
 
@@ -235,6 +246,7 @@ impl Hub {
             let (name, identity) = (options.name.into(), options.identity.into());
             self.sessions.pool.log.push(Operation::SessionCreated { session, name, identity, expiry });
         }
+        self.enroll(index);
         Ok(key)
     }
 
@@ -315,6 +327,11 @@ impl Hub {
         s.attached = true;
         s.window = in_flight.max(1);
         s.restart();
+        if s.held_by > 0 {
+            // This connection does not know it yet.
+            s.told_held = false;
+            self.sessions.notice(index);
+        }
         self.sessions.counters.attached += 1;
         for i in 0..self.sessions.all[index].aside.subs.len() {
             self.subs.set_attached(self.sessions.all[index].aside.subs[i].1, true);
@@ -368,6 +385,7 @@ impl Hub {
         let s = &mut self.sessions.all[index];
         s.aside.owner.set_client(who);
         s.passed.forget();
+        self.enroll(index);
         Ok(())
     }
 
@@ -434,9 +452,17 @@ impl Hub {
     ) -> Result<Drained, Refusal> {
         let now = self.tick(now);
         let index = self.attached(key)?;
-        let Self { retained, rooms, histories, .. } = self;
+        let Self { retained, rooms, histories, plugins, .. } = self;
         let tables = Tables { retained, rooms, histories };
-        let drained = self.sessions.drain(now, index, &mut self.calls, &tables, &mut |d| take(d).into());
+        let drained = match plugins.receiver(key) {
+            None => self.sessions.drain(now, index, &mut self.calls, &tables, &mut |d| take(d).into()),
+            Some(receiver) => {
+                let mut take = |d: &Delivery<'_>| take(d).into();
+                let take: &mut dyn FnMut(&Delivery<'_>) -> Take = &mut take;
+                let mut judged = |d: &Delivery<'_>| receiver.judge(now, d, take);
+                self.sessions.drain(now, index, &mut self.calls, &tables, &mut judged)
+            }
+        };
         while let Some((index, sid)) = self.sessions.caught_up.pop() {
             self.set_catching(index, sid, false);
         }
@@ -450,12 +476,14 @@ impl Hub {
     /// connection, which drains it. Each comes once, until it was drained to the end.
     pub fn poll_ready(&mut self) -> Option<SessionKey> {
         self.publish_owed();
+        self.settle_plugins();
         self.sessions.poll_ready()
     }
 
     /// The next thing that an adapter has to do or to know.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.sessions.poll_notice()
+        self.settle_plugins();
+        self.sessions.poll_notice().or_else(|| self.poll_expelled())
     }
 
     /// The next thing for the store to do; never anything unless [`HubOptions::durable`].
@@ -470,7 +498,10 @@ impl Hub {
         let history = self.histories.next_age().map(|millis| self.calendar.instant(millis));
         let expires = retained.into_iter().chain(history).min();
         let expires = expires.map(|at| Deadline::new(at, Why::Expiry));
-        [self.timers.next(), expires].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        [self.timers.next(), expires, self.plugins_timeout()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due, at most 128 things a call: while
@@ -498,9 +529,11 @@ impl Hub {
                 }
                 Some(Alarm::Grace(index)) => self.end_grace(now, index),
                 Some(Alarm::Presence(room)) => self.tell_presence(now, room),
+                Some(Alarm::Hold(index)) => self.let_go(index),
                 Some(Alarm::Free) => {}
             }
         }
+        self.expire_plugins(now);
     }
 
     /// What was counted up to now.
@@ -556,7 +589,7 @@ impl Hub {
         let of_rooms = |s: &&Session| s.rare().rooms.as_ref().is_some_and(|rooms| rooms.grace.is_some());
         let of_rooms = self.rooms.timers() + sessions().filter(of_rooms).count();
         let waiting = wills + sessions().filter(|s| s.aside.timer.is_some()).count() + of_rooms;
-        if waiting + self.calls.len() != self.timers.len() {
+        if waiting + self.calls.len() + self.held.len() != self.timers.len() {
             return Err("timers: lost count");
         }
         Ok(())
@@ -639,6 +672,7 @@ impl Hub {
         for (_, sub) in core::mem::take(&mut self.sessions.all[index].aside.subs) {
             self.subs.remove(sub);
         }
+        self.dismiss(self.sessions.key(index));
         let old = self.sessions.all.remove(index);
         if let Some(timer) = old.aside.timer {
             self.timers.cancel(timer);

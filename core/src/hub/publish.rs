@@ -6,6 +6,7 @@ use super::Hub;
 use super::delivery::{PublishOutcome, Refusal, SessionKey};
 use super::message::Message;
 use super::operation::Operation;
+use super::options::Quality;
 use super::outbox::{Offer, Sessions};
 use super::queue;
 use super::rooms;
@@ -13,6 +14,7 @@ use super::session::{Dedup, Entry};
 use super::slab::NONE;
 use super::subscribe::is_of_filter;
 use super::subscriptions::{FilterEntry, Target};
+use crate::plugin::Interest;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::TopicError;
@@ -31,20 +33,30 @@ impl Hub {
         &mut self,
         now: Instant,
         key: SessionKey,
-        message: Message,
+        mut message: Message,
         dedup: Option<&[u8]>,
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
-        let index = self.check_publish(key, &message, false)?;
-        if let Some(id) = dedup {
-            let hash = self.hasher.hash_one(id);
+        let dedup = dedup.map(|id| self.hasher.hash_one(id));
+        // What is known was judged, and goes no further.
+        let is_new = dedup.is_none_or(|hash| !self.has_published(key, hash));
+        let (index, goes) = self.check_publish(key, &mut message, false, is_new)?;
+        if let Some(hash) = dedup {
             let remembered = &mut self.sessions.all[index].rare_mut().dedup;
             let remembered = remembered.get_or_insert_with(|| Dedup::new(self.hasher.clone()));
             if !remembered.is_new(hash, self.options.dedup_window) {
                 return Ok(self.duplicate());
             }
         }
-        Ok(self.accept(now, Way::of(index), message))
+        Ok(self.accept(now, Way::of(index), message, goes))
+    }
+
+    /// Whether a session has published something with this de-duplication id; where nobody judges what it
+    /// publishes, that need not be known yet.
+    fn has_published(&self, key: SessionKey, hash: u64) -> bool {
+        let Ok(index) = self.sessions.find(key) else { return false };
+        self.plugins.wants(Interest::MESSAGE_IN)
+            && self.sessions.all[index].rare().dedup.as_ref().is_some_and(|dedup| dedup.knows(hash))
     }
 
     /// Sends a message that its publisher names by `id`, exactly once: until
@@ -59,16 +71,16 @@ impl Hub {
         now: Instant,
         key: SessionKey,
         id: u16,
-        message: Message,
+        mut message: Message,
     ) -> Result<PublishOutcome, Refusal> {
         let now = self.tick(now);
         let index = self.sessions.find(key)?;
         let Err(at) = self.sessions.all[index].rare().received.binary_search(&id) else {
             return Ok(self.duplicate());
         };
-        let index = self.check_publish(key, &message, false)?;
+        let (index, goes) = self.check_publish(key, &mut message, false, true)?;
         let issued = self.sessions.pool.log.issued();
-        let mut outcome = self.accept(now, Way::of(index), message);
+        let mut outcome = self.accept(now, Way::of(index), message, goes);
         self.sessions.all[index].rare_mut().received.insert(at, id);
         if let Some(session) = self.stored(index) {
             self.sessions.pool.log.push(Operation::Received { session, id });
@@ -108,15 +120,18 @@ impl Hub {
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
         }
-        Ok(self.accept(now, Way::OWN, message))
+        Ok(self.accept(now, Way::OWN, message, true))
     }
 
+    /// Whether a session may send a message, and what plugins make of it: who sends it, and whether it goes
+    /// on. They are not asked unless `judge`.
     pub(super) fn check_publish(
         &mut self,
         key: SessionKey,
-        message: &Message,
+        message: &mut Message,
         event: bool,
-    ) -> Result<u32, Refusal> {
+        judge: bool,
+    ) -> Result<(u32, bool), Refusal> {
         let index = self.attached(key)?;
         if message.topic_octets().is_empty() {
             return Err(Refusal::Topic(TopicError::Empty));
@@ -126,6 +141,22 @@ impl Hub {
             self.check_offer(index, message, name)?;
         } else {
             self.allow_publish(index, message, event)?;
+        }
+        let goes = !judge || self.judge(index, message)?;
+        if goes && let Err(refusal) = self.check_room_for(index, message) {
+            self.plugins.withdraw();
+            return Err(refusal);
+        }
+        let counters = &mut self.sessions.counters;
+        counters.messages_in += 1;
+        counters.bytes_in += u64::from(message.size());
+        self.sessions.sizes.record(message.size().into());
+        Ok((index, goes))
+    }
+
+    /// Whether there is room for a message, wherever it is to be kept.
+    fn check_room_for(&mut self, index: u32, message: &Message) -> Result<(), Refusal> {
+        if !queue::is_topic(message.topic_octets()) {
             self.check_keep(self.now, message)?;
         }
         if self.sessions.pool.log.stalled && self.needs_store(message) {
@@ -134,11 +165,7 @@ impl Hub {
         if rooms::is_topic(message.topic_octets()) {
             self.check_rate(index, message.topic())?;
         }
-        let counters = &mut self.sessions.counters;
-        counters.messages_in += 1;
-        counters.bytes_in += u64::from(message.size());
-        self.sessions.sizes.record(message.size().into());
-        Ok(index)
+        Ok(())
     }
 
     /// Whether the store would have to keep this message.
@@ -169,7 +196,11 @@ impl Hub {
         (now > issued).then_some(now)
     }
 
-    pub(super) fn accept(&mut self, now: Instant, way: Way, message: Message) -> PublishOutcome {
+    /// Sends on a message that was checked, unless a plugin has dropped it.
+    pub(super) fn accept(&mut self, now: Instant, way: Way, message: Message, goes: bool) -> PublishOutcome {
+        if !goes {
+            return PublishOutcome::default();
+        }
         let issued = self.sessions.pool.log.issued();
         let asks = way.publisher.and_then(|p| Some((p, self.asks(p, &message)?, message.clone())));
         let mut outcome = self.route(now, way, message);
@@ -178,6 +209,8 @@ impl Hub {
         {
             (outcome.matched, outcome.queued) = (outcome.matched + 1, outcome.queued + 1);
         }
+        // What plugins send beside it is accepted with it.
+        self.settle_plugins();
         outcome.commit = self.commit_since(issued);
         if let Some(commit) = outcome.commit {
             self.sessions.pool.log.take(now, commit);
@@ -286,6 +319,70 @@ impl Hub {
             self.settle_lost(Status::Busy);
         }
         outcome
+    }
+}
+
+/// A message that a session gets whatever it has subscribed to is delivered with this id, which no
+/// subscription has.
+pub(crate) const NOTICE: u64 = 0;
+
+/// What the topics of such messages begin with: nobody else publishes there.
+pub(super) const NOTICES: &[u8] = b"$notice";
+
+impl Hub {
+    /// Hands a message to a session whatever it has subscribed to: at most once, through its queue and past
+    /// its plugins as any other ([`Delivery::Message`](super::Delivery::Message) with id 0). Says whether the
+    /// queue took it. Topics that begin with `$notice` are meant for that: no session may publish there.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, it is detached, or the message has no topic.
+    pub fn notify(&mut self, now: Instant, key: SessionKey, message: Message) -> Result<bool, Refusal> {
+        self.tick(now);
+        let index = self.attached(key)?;
+        if message.topic_octets().is_empty() {
+            return Err(Refusal::Topic(TopicError::Empty));
+        }
+        let message = self.sessions.pool.insert(message);
+        let taken = self.offer_notice(index, message);
+        self.sessions.pool.release(message);
+        self.settle_lost(Status::Busy);
+        Ok(taken)
+    }
+
+    /// The same for all sessions with a tag that are attached: it is encoded once. Says how many there were,
+    /// and how many queues took it. It goes through all sessions.
+    ///
+    /// # Errors
+    ///
+    /// The message has no topic.
+    pub fn notify_tagged(
+        &mut self,
+        now: Instant,
+        tag: &str,
+        message: Message,
+    ) -> Result<PublishOutcome, Refusal> {
+        self.tick(now);
+        if message.topic_octets().is_empty() {
+            return Err(Refusal::Topic(TopicError::Empty));
+        }
+        let mut outcome = PublishOutcome::default();
+        let message = self.sessions.pool.insert(message);
+        for key in self.plugins.tagged(tag) {
+            if let Ok(index) = self.attached(key) {
+                outcome.matched += 1;
+                outcome.queued += u32::from(self.offer_notice(index, message));
+            }
+        }
+        self.sessions.pool.release(message);
+        self.settle_lost(Status::Busy);
+        Ok(outcome)
+    }
+
+    fn offer_notice(&mut self, index: u32, message: u32) -> bool {
+        let size = self.sessions.pool.get(message).size();
+        let entry = Entry::new(NOTICE, message, Quality::AtMostOnce);
+        self.sessions.offer(index, NONE, entry, size) != Offer::Dropped
     }
 }
 

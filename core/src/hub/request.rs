@@ -17,6 +17,7 @@ use super::slab::{NONE, Slab};
 use super::subscriptions::Target;
 use super::timers::{Alarm, Timer};
 use crate::access::Action;
+use crate::plugin::Rejection;
 use crate::status::Status;
 use crate::time::Instant;
 
@@ -152,11 +153,16 @@ impl Hub {
         now: Instant,
         key: SessionKey,
         id: u64,
-        message: Message,
+        mut message: Message,
         options: RequestOptions,
     ) -> Result<(), Refusal> {
         let now = self.tick(now);
         let requester = self.check_request(key, id, &message)?;
+        if !self.judge(requester, &mut message)? {
+            // Who asks is to be told something.
+            let dropped = Rejection { status: Status::Rejected, reason: "it was dropped", retry_after: None };
+            return Err(Refusal::Plugin(dropped));
+        }
         let number = self.begin_request(now, requester, id, options, None);
         let found = self.subs.matcher.find(message.topic_octets()).to_vec();
         let size = message.size();

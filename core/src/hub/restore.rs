@@ -68,6 +68,7 @@ impl Hub {
         let Some(r) = self.restoring.take() else { return };
         self.sessions.pool.log.resume(r.on);
         self.histories.restored(&mut self.sessions.pool);
+        self.enroll_all();
         for index in r.attached {
             self.wait(now, index);
         }

@@ -287,6 +287,11 @@ impl Dedup {
         Self { order: VecDeque::new(), known: HashSet::with_hasher(hasher) }
     }
 
+    /// Whether `id` is remembered.
+    pub(super) fn knows(&self, id: u64) -> bool {
+        self.known.contains(&id)
+    }
+
     /// Remembers `id`, and says whether it is new.
     pub(super) fn is_new(&mut self, id: u64, window: usize) -> bool {
         if !self.known.insert(id) {

@@ -9,6 +9,7 @@ use super::session::{Entry, Kind};
 use super::slab::NONE;
 use super::subscriptions::Holder;
 use crate::access::Action;
+use crate::plugin::Ask;
 use crate::status::Status;
 use crate::time::Instant;
 use crate::topic::Filter;
@@ -210,6 +211,8 @@ impl Hub {
         }
         let action = if options.serve { Action::Serve } else { Action::Subscribe };
         self.allow(index, action, || parsed.filter)?;
+        let ask = if options.serve { Ask::Serve(parsed.filter) } else { Ask::Subscribe(parsed.filter) };
+        self.ask_plugins(index, &ask)?;
         let s = &self.sessions.all[index];
         let old = s.sub(sid);
         let new = usize::from(old.is_none());

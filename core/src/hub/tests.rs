@@ -13,6 +13,7 @@ mod delivery;
 mod history;
 mod inspect;
 mod once;
+mod plugins;
 mod queues;
 mod requests;
 mod retained;

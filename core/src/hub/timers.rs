@@ -19,6 +19,8 @@ pub(super) enum Alarm {
     Grace(u32),
     /// Members of the room at this index are told who is there.
     Presence(u32),
+    /// Something is taken again from the session at this index.
+    Hold(u32),
     /// A freed place.
     #[default]
     Free,
@@ -84,6 +86,7 @@ impl Timers {
             Alarm::Request(_) => Why::Request,
             Alarm::Expiry(_) | Alarm::Will(_) | Alarm::Grace(_) | Alarm::Free => Why::Expiry,
             Alarm::Presence(_) => Why::Report,
+            Alarm::Hold(_) => Why::Rate,
         };
         Some(Deadline::new(*at, why))
     }

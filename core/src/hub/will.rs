@@ -77,7 +77,10 @@ impl Hub {
             None => message,
         };
         self.sessions.counters.wills += 1;
-        self.route(now, Way::OWN, message);
+        let mut message = message;
+        if self.judge(index, &mut message) == Ok(true) {
+            self.route(now, Way::OWN, message);
+        }
         self.forget_will(index, &will);
     }
 

@@ -28,6 +28,8 @@ export class Admin {
         return this.#list("rooms", this.#rooms(), searchParams, (row) => String(row.name));
       case "/api/topics":
         return this.#list("topics", this.#topics(), searchParams, (row) => String(row.topic));
+      case "/api/plugins":
+        return json(200, { plugins: [{ name: "limits", enabled: true, only: { tags: ["guest"] }, messages: hub.counters.messages_in, changed: 0, dropped: 0, refused: 0, overruns: 0 }] });
       case "/api/store": {
         const messages = [...hub.store.rooms.values()].flatMap((room) => room.messages);
         return json(200, {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod auth;
 mod bench;
 mod connect;
@@ -17,6 +18,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use admin::{PluginsArgs, PluginsCommand, SessionsArgs, SessionsCommand};
 pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::{ConnectArgs, fields};
@@ -101,6 +103,10 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Check a configuration, and show what is in effect
     Check(CheckArgs),
+    /// List plugins, switch them on and off
+    Plugins(PluginsArgs),
+    /// List sessions, look at them, disconnect them, tell them something
+    Sessions(SessionsArgs),
     /// Look at what a server keeps, save it, bring it back
     Store(StoreArgs),
     /// Make an entry for a user or a token of the configuration

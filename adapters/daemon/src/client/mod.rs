@@ -1,5 +1,6 @@
 //! The tools that talk to a server.
 
+pub(crate) mod admin;
 pub(crate) mod credentials;
 mod format;
 pub(crate) mod mqtt;

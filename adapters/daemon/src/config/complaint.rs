@@ -108,6 +108,7 @@ fn plain_type(expected: &str) -> &str {
         "a sequence" => "a list: [[...]] sections, or [ ... ]",
         "usize" | "u64" => "a whole number, 0 or more",
         "u32" => "a whole number from 0 to 4294967295",
+        "f64" => "a number",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
         "socket address" => "an address with a port, such as \"127.0.0.1:7790\" or \"[::]:7790\"",

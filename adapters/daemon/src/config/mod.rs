@@ -6,6 +6,7 @@ mod complaint;
 mod listen;
 mod load;
 mod origin;
+pub(crate) mod plugins;
 pub(crate) mod report;
 mod value;
 mod verify;
@@ -57,6 +58,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) trace: Trace,
     pub(crate) otlp: Otlp,
+    /// What is asked about clients and messages, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plugin: Vec<plugins::Plugin>,
+    pub(crate) webhook: plugins::Webhook,
 }
 
 /// Sessions over UDP.
@@ -405,6 +410,8 @@ impl Default for Config {
             log: Log::default(),
             trace: Trace::default(),
             otlp: Otlp::default(),
+            plugin: Vec::new(),
+            webhook: plugins::Webhook::default(),
         }
     }
 }

@@ -81,7 +81,7 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, udp, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain, log, trace and otlp"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, udp, limits, session, mqtt, prx1, http, websocket, json, sys, store, history, rooms, auth, drain, log, trace, otlp, plugin and webhook"
     );
     assert_eq!(
         complaint("[[listen]]\nquic = \"[::1]:1\"\n"),
@@ -398,4 +398,69 @@ fn udp_is_secured_or_said_not_to_be() {
     assert!(complaint(&both).contains("there are keys as well"), "{}", complaint(&both));
     let trusted = format!("{listen}[udp]\nkey = \"/k\"\ntrusted = [\"x\"]\n");
     assert!(complaint(&trusted).contains("udp.trusted"), "{}", complaint(&trusted));
+}
+
+#[test]
+fn what_is_wrong_with_a_plugin_names_its_key() {
+    let plugin = |rest: &str| complaint(&format!("[[plugin]]\nname = \"it\"\n{rest}"));
+    for (rest, why) in [
+        (
+            "",
+            "bowline.toml:1:1: plugin[0]: it must have exactly one of tag, rate, overload, intercept, heartbeat, audit and alert",
+        ),
+        ("heartbeat = {}\naudit = {}\n", "bowline.toml:1:1: plugin[0]: it must have exactly one of"),
+        (
+            "only = { networks = [\"x\"] }\naudit = {}\n",
+            "bowline.toml:3:10: plugin[0].only.networks: `x`: it is no address",
+        ),
+        (
+            "only = { dialects = [\"http\"] }\naudit = {}\n",
+            "plugin[0].only.dialects[0]: `http` is not allowed; use bowline, ",
+        ),
+        (
+            "[[plugin.tag]]\nadd = [\"a b\"]\n",
+            "bowline.toml:4:1: plugin[0].tag[0].add: a tag has 1 to 64 octets",
+        ),
+        ("[[plugin.rate]]\n", "plugin[0].rate[0]: it must have `messages` or `octets`"),
+        (
+            "[[plugin.rate]]\nmessages = 0\n",
+            "bowline.toml:4:1: plugin[0].rate[0].messages: a rate and a burst are from 1",
+        ),
+        (
+            "[[plugin.rate]]\nmessages = 1\ntopics = [\"a/#/b\"]\n",
+            "bowline.toml:5:1: plugin[0].rate[0].topics: ",
+        ),
+        (
+            "[[plugin.rate]]\nmesages = 1\n",
+            "bowline.toml:4:1: plugin[0].rate[0].mesages: unknown key; did you mean `messages`?",
+        ),
+        ("[plugin.overload]\n", "plugin[0].overload: it must have `queued`, `octets` or `late`"),
+        (
+            "[plugin.overload]\nqueued = 5\nrecovered = 2.0\n",
+            "plugin[0].overload.recovered: 2 is not allowed; use 0.1 to 1.0",
+        ),
+        ("[[plugin.intercept]]\naction = \"copy\"\n", "plugin[0].intercept[0].action: `copy` needs `front`"),
+        (
+            "[[plugin.intercept]]\naction = \"change\"\n",
+            "plugin[0].intercept[0].action: `change` needs something to change",
+        ),
+        (
+            "[[plugin.intercept]]\naction = \"drop\"\npayload = \"\"\n",
+            "plugin[0].intercept[0].action: only `change` changes",
+        ),
+        ("[plugin.heartbeat]\ntopic = \"a/#\"\n", "bowline.toml:4:1: plugin[0].heartbeat.topic: "),
+        (
+            "[[plugin.alert]]\nname = \"x\"\nmetric = \"heat\"\nabove = 1\n",
+            "bowline.toml:5:1: plugin[0].alert[0].metric: `heat` is not measured; use sessions",
+        ),
+    ] {
+        let told = plugin(rest);
+        assert!(told.contains(why), "{rest}: {told}");
+    }
+    assert!(
+        complaint("[[plugin]]\nname = \"a b\"\naudit = {}\n").contains("plugin[0].name: `a b` is no name")
+    );
+    let twice = "[[plugin]]\nname = \"a\"\naudit = {}\n".repeat(2);
+    assert!(complaint(&twice).contains("bowline.toml:5:1: plugin[1].name: `a` is listed twice"));
+    assert!(complaint("[webhook]\nurl = \"https://a\"\n").contains("webhook.url: `https://a`: write it so"));
 }

@@ -56,6 +56,7 @@ pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Co
     }
     check.within("trace.sample", &config.trace.sample, &(0.0..=1.0));
     otlp(&config.otlp, &mut check);
+    plugins(config, &mut check);
     users(config, &mut check);
     tokens(config, &mut check);
 }
@@ -129,6 +130,19 @@ fn otlp(otlp: &Otlp, check: &mut Check<'_>) {
             check.complain("otlp.headers", format!("`{name}` is no name of a field"));
         }
     }
+}
+
+/// What they say is right where they can be made.
+fn plugins(config: &Config, check: &mut Check<'_>) {
+    for (key, why) in crate::plugins::make(&config.plugin).err().into_iter().flatten() {
+        check.complain(&key, why);
+    }
+    if let Some(url) = &config.webhook.url
+        && let Err(why) = crate::net::http::Url::parse(url)
+    {
+        check.complain("webhook.url", why);
+    }
+    check.within("webhook.attempts", &config.webhook.attempts, &(1..=100));
 }
 
 /// Collects complaints with their places.

@@ -39,6 +39,8 @@ pub(crate) struct Site {
     tail: Arc<Tail>,
     /// What became of spans.
     spans: Arc<Counts>,
+    /// What became of alerts.
+    alerts: Arc<crate::plugins::Counts>,
     started: SystemTime,
     /// Where the store is, if there is one, and how much may wait for it.
     store: Option<(PathBuf, u64)>,
@@ -67,6 +69,7 @@ impl Site {
             hosts: config.http.hosts.clone(),
             tail,
             spans: Arc::default(),
+            alerts: Arc::default(),
             started: SystemTime::now(),
             store: (!config.store.memory).then(|| (config.store.path.clone(), config.store.backlog)),
             failing: Mutex::new(None),
@@ -78,6 +81,11 @@ impl Site {
     /// What becomes of spans is counted here.
     pub(crate) fn spans(&self) -> Arc<Counts> {
         Arc::clone(&self.spans)
+    }
+
+    /// What becomes of alerts is counted here.
+    pub(crate) fn alerts(&self) -> Arc<crate::plugins::Counts> {
+        Arc::clone(&self.alerts)
     }
 
     /// Says where the server listens; those with a reason are where it was to.
@@ -108,6 +116,8 @@ impl Site {
         let response = match &*request.path {
             "/metrics" => only_read(request).or_else(|| only_known(request)).unwrap_or_else(|| {
                 let format = Format::of(request.header("accept"));
+                let beside = (&*self.spans, &*self.alerts);
+                let plugins = server.plugins().list();
                 let places = server.look(|machine| {
                     let all =
                         machine.listeners().filter(|info| !info.removed && !info.config.name.is_empty());
@@ -119,7 +129,7 @@ impl Site {
                     });
                     counts.collect::<Vec<_>>()
                 });
-                let text = metrics::text(format, &server.counters(), &places, self.started, &self.spans);
+                let text = metrics::text(format, &server.counters(), &places, self.started, beside, &plugins);
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")
                     .with("vary", "accept")

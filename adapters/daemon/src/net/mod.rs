@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+pub(crate) mod http;
 mod listen;
 mod outbound;
 mod server;

@@ -12,10 +12,12 @@ use bowline_core::endpoint::server::{
 };
 use bowline_core::hub::{HistoryOptions, HubOptions, Policy, RoomOptions, RoomPolicy, RoomRate};
 use bowline_core::mqtt::{self, Qos};
+use bowline_core::plugin::Report;
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_core::trace::TraceContext;
 use bowline_tokio::server::StartError;
+use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
 use super::Address;
@@ -26,6 +28,7 @@ use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePoli
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
+use crate::plugins::{self, AuditLog, Webhook};
 use crate::store;
 
 /// A running server; a handle.
@@ -34,6 +37,9 @@ pub(crate) struct Server {
     inner: bowline_tokio::Server,
     stores: String,
     spans: Option<Arc<Exporter>>,
+    audit: Arc<AuditLog>,
+    /// The plugins of the configuration, as they are now.
+    configured: Arc<Mutex<Vec<config::plugins::Plugin>>>,
     site: Arc<Site>,
     activated: Activated,
 }
@@ -52,6 +58,9 @@ impl Server {
         let answering = Arc::clone(&site);
         let spans = Exporter::start(&config.otlp, site.spans())?.map(Arc::new);
         let told = spans.clone();
+        let audit = Arc::new(AuditLog::open(&config.plugin)?);
+        let hook = Webhook::start(&config.webhook, site.alerts())?;
+        let records = Arc::clone(&audit);
         let mut builder = bowline_tokio::Server::builder()
             .config(options(config, auth.users))
             .http(move |request, server| answering.answer(request, server))
@@ -59,10 +68,18 @@ impl Server {
                 if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
                     spans.offer(traced);
                 }
-                log(event);
+                match event {
+                    ServerEvent::Reported { plugin, report } => {
+                        reported(plugin, report, &records, hook.as_ref());
+                    }
+                    event => log(event),
+                }
             });
         if let Some(rules) = auth.rules {
             builder = builder.access(rules);
+        }
+        for (name, plugin, placement) in made(&config.plugin)? {
+            builder = builder.plugin_at(&name, plugin, placement);
         }
         let loaded = Arc::new(OnceLock::new());
         if !config.store.memory {
@@ -79,7 +96,8 @@ impl Server {
         }
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
-        let server = Self { inner, stores, spans, site, activated };
+        let configured = Arc::new(Mutex::new(config.plugin.clone()));
+        let server = Self { inner, stores, spans, audit, configured, site, activated };
         server.site.listens(server.listeners(&config.listen));
         Ok(server)
     }
@@ -171,6 +189,22 @@ impl Server {
         }
     }
 
+    /// Other plugins count from now on. Where nothing of them has changed they stay as they are: what they
+    /// have counted, and whether somebody has switched them off. Says whether that was so.
+    pub(crate) fn reload_plugins(&self, plugins: &[config::plugins::Plugin]) -> Result<bool, Failure> {
+        let mut configured = self.configured.lock();
+        if *configured == plugins {
+            return Ok(false);
+        }
+        let made = made(plugins)?;
+        self.audit.reload(plugins)?;
+        let old: Vec<String> = configured.iter().map(|plugin| plugin.name.clone()).collect();
+        let done = self.inner.plugins().replace(|name| old.iter().any(|old| old == name), made);
+        done.map_err(|error| Failure::new(format!("plugins: {error}")))?;
+        *configured = plugins.to_vec();
+        Ok(true)
+    }
+
     /// Where it listens, with the ports that the system chose.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
         let listening = self.inner.addresses().iter().map(ToString::to_string);
@@ -190,9 +224,39 @@ impl Server {
                 remove_socket(Some(&path));
             }
         }
+        let audit = Arc::clone(&self.audit);
+        // It only fails where it panics, which it tells itself.
+        let _ = tokio::task::spawn_blocking(move || audit.finish()).await;
         if let Some(spans) = &self.spans {
             spans.finish().await;
         }
+    }
+}
+
+/// The plugins that a configuration names, which was checked.
+fn made(plugins: &[config::plugins::Plugin]) -> Result<Vec<plugins::Made>, Failure> {
+    plugins::make(plugins).map_err(|wrong| {
+        let lines: Vec<String> = wrong.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
+        Failure::new(lines.join("; "))
+    })
+}
+
+/// What a plugin tells goes where it belongs.
+fn reported(plugin: &str, report: &Report, audit: &AuditLog, hook: Option<&Webhook>) {
+    match report {
+        Report::Audit(record) => audit.write(plugin, record),
+        Report::Alert(alert) => {
+            let (name, value, limit) = (&alert.name, alert.value, alert.limit);
+            if alert.raised {
+                warn!(plugin, alert = name, value, limit, "alert");
+            } else {
+                info!(plugin, alert = name, value, limit, "alert has ended");
+            }
+            if let Some(hook) = hook {
+                hook.offer(plugin, alert);
+            }
+        }
+        other => info!(plugin, report = ?other, "a plugin reports"),
     }
 }
 

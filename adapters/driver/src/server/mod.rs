@@ -5,6 +5,7 @@ mod connection;
 mod deadlines;
 mod listen;
 mod local;
+mod plugins;
 mod proxied;
 mod shared;
 mod storing;
@@ -30,10 +31,12 @@ pub use bowline_core::endpoint::server::{
 };
 pub use bowline_core::http::StatusCode;
 pub use bowline_core::hub::{Policy, Refusal};
+use bowline_core::plugin::{BadPlugin, Placement, Plugin};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
 use listen::Secures;
 use parking_lot::Mutex;
+pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
 use crate::handler::{self, Erased, Handler, Hub, Pattern, PatternError};
@@ -47,6 +50,15 @@ use local::{Route, Speaker, Voice};
 use shared::{OnEvent, OnRequest, Phase, Shared};
 
 use storing::OnStoreEvent;
+
+/// Plugins, those that are shipped, and what one of your own is made of.
+pub mod plugin {
+    pub use bowline_core::access::{Network, Who};
+    pub use bowline_core::hub::{Counters, Message, SessionKey};
+    pub use bowline_core::plugin::*;
+    pub use bowline_core::status::Status;
+    pub use bowline_core::time::Instant;
+}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +81,14 @@ pub enum StartError {
     /// The hub does not take the server's own sessions.
     #[error("the server's own sessions are refused: {0}")]
     Refused(#[from] Refusal),
+    /// A plugin cannot be added.
+    #[error("plugin {name:?}: {error}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: BadPlugin,
+    },
     /// Only TLS is to be taken there, and [`Builder::tls`] was not called.
     #[error("{0} is for TLS, and there is no certificate; say which with Builder::tls")]
     NoTls(Address),
@@ -106,6 +126,7 @@ pub struct Builder<R, S = ()> {
     concurrency: usize,
     storage: Option<Box<dyn Storage>>,
     on_store_event: Option<OnStoreEvent>,
+    plugins: Vec<(String, Box<dyn Plugin>, Placement)>,
     tls: Option<Arc<dyn Acceptor>>,
     datagrams: Option<datagram::Config>,
 }
@@ -121,7 +142,7 @@ impl<R: Runtime> Builder<R> {
     /// call, so put an [`Arc`] around what is large. Call it before handlers are added.
     #[must_use]
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
-        let Self { runtime, config, listen, access, on_event, handlers, concurrency, .. } = self;
+        let Self { runtime, config, listen, access, on_event, handlers, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
         let (tls, datagrams) = (self.tls, self.datagrams);
         let with_state = |attached: Attached<()>| {
@@ -142,6 +163,7 @@ impl<R: Runtime> Builder<R> {
             concurrency,
             storage,
             on_store_event,
+            plugins,
             tls,
             datagrams,
         }
@@ -241,6 +263,21 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         self
     }
 
+    /// Adds a plugin behind those before, about everybody; see [`plugin`]. The name is what it is switched
+    /// by ([`Server::plugins`]).
+    #[must_use]
+    pub fn plugin(self, name: &str, plugin: impl Plugin + 'static) -> Self {
+        self.plugin_at(name, plugin, Placement::default())
+    }
+
+    /// The same, at its place and about some clients only. Listeners are called by
+    /// their [names](Listen::named).
+    #[must_use]
+    pub fn plugin_at(mut self, name: &str, plugin: impl Plugin + 'static, placement: Placement) -> Self {
+        self.plugins.push((name.into(), Box::new(plugin), placement));
+        self
+    }
+
     /// Calls `handler` for each message whose topic matches `pattern`: a filter, in which `{name}`
     /// stands for `+` and gives that level a name ([`Params`](crate::handler::Params)). One at a
     /// time, in order; what waits meanwhile is bounded as for any session of the hub.
@@ -285,6 +322,10 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         let mut machine = Machine::new(self.config, Box::new(OsEntropy));
         if let Some(access) = self.access {
             machine.set_access(access);
+        }
+        for (name, plugin, placement) in self.plugins {
+            let added = machine.add_plugin(clock::now(), &name, plugin, placement);
+            added.map_err(|error| StartError::Plugin { name, error })?;
         }
         let mut store = None;
         if let Some(storage) = self.storage {
@@ -377,6 +418,7 @@ impl<R: Runtime> Server<R> {
             concurrency: CONCURRENCY,
             storage: None,
             on_store_event: None,
+            plugins: Vec::new(),
             tls: None,
             datagrams: None,
         }
@@ -419,6 +461,12 @@ impl<R: Runtime> Server<R> {
     pub fn set_users(&self, users: Users) {
         let old = self.shared.with(|core, _| core.machine.set_users(users));
         drop(old);
+    }
+
+    /// The plugins: to list, switch, add and remove while the server runs.
+    #[must_use]
+    pub fn plugins(&self) -> Plugins<'_> {
+        Plugins(&self.shared)
     }
 
     /// Serves a connection that came another way: over TLS, over a line in memory. In a task of its

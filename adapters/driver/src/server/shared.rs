@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use super::answer::{HttpAnswer, Job};
 use super::deadlines::Deadlines;
+use super::plugins::Plugins;
 use super::storing::Storing;
 use crate::clock;
 
@@ -229,6 +230,17 @@ impl Overview<'_> {
     #[must_use]
     pub fn expel(&self, number: u64, forget: bool) -> bool {
         self.0.with(|core, _| core.machine.expel(clock::now(), number, forget))
+    }
+
+    /// Changes something by an administrator's decision, and wakes whom that concerns.
+    pub fn change<T>(&self, work: impl FnOnce(&mut Machine, Instant) -> T) -> T {
+        self.0.with(|core, _| work(&mut core.machine, clock::now()))
+    }
+
+    /// The server's plugins.
+    #[must_use]
+    pub fn plugins(&self) -> Plugins<'_> {
+        Plugins(self.0)
     }
 
     /// Whether the server takes new work: it is not draining.

@@ -12,6 +12,7 @@ mod finish;
 mod node;
 mod oracle;
 mod plan;
+mod plugins;
 mod session;
 pub(crate) mod tables;
 mod trouble;
@@ -31,6 +32,7 @@ use client::Player;
 use disk::Disk;
 use oracle::Oracle;
 use plan::Plan;
+use plugins::Chain;
 
 /// So many steps at one instant mean that somebody spins.
 const SPIN: u32 = 100_000;
@@ -121,7 +123,7 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn new(seed: u64, messages: u64, mutant: Option<Mutant>, words: Words) -> Self {
         let mut rng = Rng::new(seed ^ 0x0b20_4e2b_0b0e);
-        let plan = Plan::draw(&mut rng, messages);
+        let plan = Plan { plugins: Chain::of(seed, mutant), ..Plan::draw(&mut rng, messages) };
         let mut world = Self {
             now: SECOND,
             step: 1,

@@ -6,7 +6,7 @@ use bowline_core::hub::{HistoryOptions, HubOptions};
 use bowline_core::lifecycle::Transport;
 
 use super::plan::{LOGGED, TOPICS};
-use super::{Broker, Link, Wake};
+use super::{Broker, Link, Wake, plugins};
 use crate::pipe::Pipe;
 use crate::trace::say;
 use crate::world::{MILLI, Side, is_output, may_end};
@@ -39,6 +39,9 @@ impl Broker {
             }
         }
         server.restored(at);
+        if let Err(why) = plugins::add(&mut server, at, self.plan.plugins) {
+            return self.fail(format!("plugins: {why}"));
+        }
         self.server = Some(server);
         self.check_hub();
         self.after_server();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::plugins::Chain;
 use crate::pipe::Quality;
 use crate::rng::Rng;
 
@@ -57,6 +58,7 @@ pub(super) struct Plan {
     pub(super) out_limit: usize,
     /// Of sessions, in thousandths, that are durable.
     pub(super) durable: u64,
+    pub(super) plugins: Chain,
 }
 
 impl Plan {
@@ -101,6 +103,7 @@ impl Plan {
             },
             out_limit: rng.pick(&[8 << 10, 64 << 10]),
             durable: rng.pick(&[700, 1000]),
+            plugins: Chain::None,
         }
     }
 }

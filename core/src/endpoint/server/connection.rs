@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::datagram::Delivery;
 use crate::lifecycle::Transport;
+use crate::plugin::Tags;
 use crate::session::{Auth, Code};
 use crate::stack::{self, Alpn, Detection, Dialect};
 use crate::time::{Deadline, Instant, Why};
@@ -30,16 +31,19 @@ pub(super) struct Turn<'s> {
     pub(super) key: ConnectionKey,
     /// With which code what is spoken ended in this call, if it did.
     pub(super) ended: Option<Code>,
+    /// What plugins have tagged a client with that they have just let in.
+    pub(super) tags: Tags,
 }
 
 impl<'s> Turn<'s> {
     pub(super) const fn new(server: &'s mut Server, now: Instant, key: ConnectionKey) -> Self {
-        Self { server, now, key, ended: None }
+        Self { server, now, key, ended: None, tags: Tags::NONE }
     }
 
     /// Tells that what is spoken has ended, for logs and for the layer around it.
     pub(super) fn tell_closed(&mut self, code: Option<Code>, event: ServerEvent) {
         self.ended = Some(code.unwrap_or(Code::Normal));
+        self.server.tell_plugins_closed(self.now, &event);
         self.server.events.push_back(event);
     }
 

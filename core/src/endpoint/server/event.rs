@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::{ConnectionKey, Peer, Refused, Traced};
 use crate::access::Action;
+use crate::plugin::Report;
 use crate::session::{By, Code, SessionId};
 use crate::trace::TraceContext;
 
@@ -161,6 +162,13 @@ pub enum ServerEvent {
     /// A message that has a trace came, or was handed out: where that is
     /// [wanted](super::TraceConfig::report).
     Traced(Traced),
+    /// A plugin tells something.
+    Reported {
+        /// The plugin's name.
+        plugin: String,
+        /// What.
+        report: Report,
+    },
     /// A session that waited for its next connection was given up.
     Expired {
         /// Its name.

@@ -5,7 +5,8 @@ use core::time::Duration;
 use super::connection::Connection;
 use super::event::{Dialect, SessionName};
 use super::{ConnectionKey, Peer, Server};
-use crate::hub::SessionInfo;
+use crate::hub::{Message, PublishOutcome, Refusal, SessionInfo};
+use crate::plugin::Tags;
 use crate::time::Instant;
 
 /// What a client is told that an administrator disconnects.
@@ -56,6 +57,10 @@ pub struct ClientInfo<'a> {
     pub name: Option<SessionName>,
     /// The connection that serves it.
     pub connection: Option<ConnectionInfo>,
+    /// The name of the listener that this came in at, if it has one.
+    pub listener: Option<&'a str>,
+    /// What it is tagged with.
+    pub tags: &'a Tags,
 }
 
 impl Server {
@@ -93,7 +98,62 @@ impl Server {
             (None, Some(SessionName::Prx1(_))) => Some(Dialect::Prx1),
             (None, None) => None,
         };
-        Some(ClientInfo { session, dialect, name, connection: connection.map(|(info, _)| info) })
+        let connection = connection.map(|(info, _)| info);
+        let listener = connection.map(|info| self.listener_name(info.peer.listener));
+        let listener = listener.filter(|name| !name.is_empty());
+        let tags = self.hub.tags(session.key);
+        Some(ClientInfo { session, dialect, name, connection, listener, tags })
+    }
+
+    /// Tags the session with this number, or takes the tag from it, by an administrator's decision: until its
+    /// client connects anew. Says whether that changed anything.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, it has too many tags, or this is none.
+    pub fn tag_client(&mut self, number: u64, tag: &str, tagged: bool) -> Result<bool, Refusal> {
+        let key = self.inspect_client(number).map(|client| client.session.key).ok_or(Refusal::NoSession)?;
+        let had = self.hub.tags(key).contains(tag);
+        if tagged {
+            self.hub.tag(key, tag)?;
+        } else {
+            self.hub.untag(key, tag)?;
+        }
+        Ok(had != tagged)
+    }
+
+    /// Sends a message to the client whose session has this number, whatever it has subscribed to, at most
+    /// once: as a message to the session itself in our own protocol (MSG-1), as a publication of QoS 0 in MQTT
+    /// and PRX1, in typed JSON as a message of the topic. Says whether its queue took it.
+    ///
+    /// Choose a topic that begins with `$notice`: nobody else may publish there, so that clients know where
+    /// it comes from.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session, or no connection serves it.
+    pub fn tell_client(&mut self, now: Instant, number: u64, message: Message) -> Result<bool, Refusal> {
+        let key = self.inspect_client(number).map(|client| client.session.key).ok_or(Refusal::NoSession)?;
+        let taken = self.hub.notify(now, key, message);
+        self.after_commands();
+        taken
+    }
+
+    /// The same to all that are connected and have this tag. Says how many there are, and how many queues took
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// The message has no topic.
+    pub fn tell_tagged(
+        &mut self,
+        now: Instant,
+        tag: &str,
+        message: Message,
+    ) -> Result<PublishOutcome, Refusal> {
+        let told = self.hub.notify_tagged(now, tag, message);
+        self.after_commands();
+        told
     }
 
     /// Disconnects the client whose session has this number, by an administrator's decision and in the

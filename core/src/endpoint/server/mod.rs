@@ -52,6 +52,7 @@ mod listeners;
 mod local;
 mod mqtt;
 mod owed;
+mod plugins;
 mod prx1;
 mod registry;
 mod secured;
@@ -64,7 +65,7 @@ mod tracing;
 mod websocket;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -95,6 +96,7 @@ use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
 use listeners::Listeners;
+use plugins::Visitor;
 use registry::Registry;
 use sys::{Sys, Traffic};
 use tracing::Tracing;
@@ -104,8 +106,9 @@ use crate::buf::{RecvBuf, SendBuf};
 use crate::datagram::Delivery;
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
-use crate::hub::{Denial, Hub, HubOptions, Notice, Policy, SessionKey};
+use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
+use crate::plugin::Rejection;
 use crate::proxy;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
@@ -238,6 +241,9 @@ pub enum Refused {
     /// The server takes no new work.
     #[error("the server is draining")]
     Draining,
+    /// A plugin does not want it.
+    #[error("{}", .0.reason)]
+    Plugin(Rejection),
 }
 
 /// A server. See the [module](self) for how to drive it.
@@ -269,6 +275,8 @@ pub struct Server {
     compressors: Option<Box<compression::Compressors>>,
     /// Clients that poll, by when they are given up.
     pollers: BTreeSet<(Instant, ConnectionKey)>,
+    /// Who is on which connection, where plugins want to know when that ends.
+    visitors: BTreeMap<ConnectionKey, Visitor>,
     /// What the layers below connections have proved, where there are such.
     secured: HashMap<ConnectionKey, Box<Secured>>,
 }
@@ -326,6 +334,7 @@ impl Server {
             json: json::Shared::default(),
             compressors,
             pollers: BTreeSet::new(),
+            visitors: BTreeMap::new(),
             secured: HashMap::new(),
         }
     }
@@ -408,6 +417,7 @@ impl Server {
         if self.connections.len() >= self.config.max_connections {
             return Err(Refused::Connections(self.connections.len()));
         }
+        self.plugins_accept(now, peer).map_err(Refused::Plugin)?;
         self.listeners.check(peer)?;
         let ServerConfig { max_per_address: per_network, connection_rate: rate, .. } = self.config;
         self.admission.admit(now, peer, AdmissionLimits { per_network, rate })
@@ -495,6 +505,7 @@ impl Server {
     pub fn disconnect(&mut self, now: Instant, key: ConnectionKey) {
         let Some(mut c) = self.connections.remove(key) else { return };
         c.disconnected(&mut Turn::new(self, now, key));
+        self.visitors.remove(&key);
         self.secured.remove(&key);
         if !c.is_poller() {
             self.listeners.leave(c.peer().listener);
@@ -742,13 +753,17 @@ impl Server {
                 trace,
             });
         }
+        while let Some((plugin, report)) = self.hub.poll_report() {
+            self.events.push_back(ServerEvent::Reported { plugin: String::from(&*plugin), report });
+        }
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Hold(hub) => self.tell(hub, |c| c.hold(true)),
             Notice::Release(hub) => self.tell(hub, |c| c.hold(false)),
-            Notice::Disconnect(hub, _) => self.tell(hub, Connection::overflowed),
+            Notice::Disconnect(hub, DisconnectReason::Plugin(why)) => self.expelled_by_plugin(hub, why),
+            Notice::Disconnect(hub, DisconnectReason::SlowConsumer) => self.tell(hub, Connection::overflowed),
             Notice::Overflow(hub, trace) => self.events.push_back(ServerEvent::Overflow {
                 connection: self.registry.connection(hub),
                 session: self.registry.told(hub),

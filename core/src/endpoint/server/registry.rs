@@ -198,6 +198,11 @@ impl Registry {
         }
     }
 
+    /// The sessions that connections serve.
+    pub(super) fn served(&self) -> impl Iterator<Item = (SessionKey, ConnectionKey)> {
+        self.slots.iter().filter_map(|slot| slot.session.zip(slot.connection))
+    }
+
     /// The session has ended.
     pub(super) fn forget(&mut self, session: SessionKey) {
         if self.slot(session).is_some() {

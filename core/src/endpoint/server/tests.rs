@@ -12,6 +12,7 @@ mod json_requests;
 mod json_rooms;
 mod mqtt;
 mod over_websocket;
+mod plugins;
 mod prx1;
 mod secured;
 mod store;

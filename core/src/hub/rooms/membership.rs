@@ -14,6 +14,7 @@ use super::table::{Membership, State};
 use super::{MAX_MEMBER_DATA, MAX_ROOM_NAME, PREFIX};
 use crate::access::Action;
 use crate::flow::rate::Rate;
+use crate::plugin::Ask;
 use crate::retain::RetainHandling;
 use crate::time::Instant;
 use crate::topic::{self, parse_filter, validate_topic};
@@ -120,6 +121,7 @@ impl Hub {
         let filter = format!("{PREFIX}{room}");
         validate_topic(&filter)?;
         self.allow(index, Action::Subscribe, || &filter)?;
+        self.ask_plugins(index, &Ask::Join(room))?;
         let known = self.rooms.find(room);
         let of = |number: &u32| &self.rooms.all[*number];
         if known.as_ref().is_some_and(|number| of(number).members.contains_key(&index)) {

@@ -176,10 +176,10 @@ impl Hub {
                 return Ok(PublishOutcome { place, ..self.duplicate() });
             }
         }
-        let message = if options.ephemeral { ephemeral(now, message) } else { message };
-        self.check_publish(key, &message, options.event)?;
+        let mut message = if options.ephemeral { ephemeral(now, message) } else { message };
+        let (_, goes) = self.check_publish(key, &mut message, options.event, true)?;
         let way = Way { publisher: Some(index), echo: options.echo, ephemeral: options.ephemeral };
-        let outcome = self.accept(now, way, message);
+        let outcome = self.accept(now, way, message, goes);
         match remembered {
             Some((Some(user), hash)) => self.keys.add(user, hash, now, outcome.place),
             Some((None, hash)) => {

@@ -7,6 +7,7 @@ use std::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plugin::{Ask, Client, Context, Interest, Placement, Plugin, Tags, Verdict};
 use crate::topic::matches;
 
 #[derive(Clone, Debug)]
@@ -84,6 +85,10 @@ struct World {
     shared: Vec<(&'static str, u64)>,
     shared_log: BTreeSet<(&'static str, u64)>,
     lossless: bool,
+    /// All that was handed out and told, in order.
+    log: Vec<String>,
+    /// There is a [`Judge`].
+    judged: bool,
 }
 
 impl World {
@@ -101,7 +106,13 @@ impl World {
             shared: vec![],
             shared_log: BTreeSet::new(),
             lossless,
+            log: vec![],
+            judged: false,
         }
+    }
+
+    fn add(&mut self, name: &str, plugin: impl Plugin + 'static) {
+        self.s.hub.add_plugin(self.s.now, name, Box::new(plugin), Placement::default()).unwrap();
     }
 
     fn number(&mut self) -> u64 {
@@ -131,6 +142,7 @@ impl World {
         }
         self.ready.extend(self.s.ready());
         for notice in self.s.notices() {
+            self.log.push(format!("{notice:?}"));
             match notice {
                 Notice::Expired(key) => self.peers.retain(|p| p.key != key),
                 Notice::Disconnect(key, _) => assert_eq!(self.s.hub.is_attached(key), Some(true)),
@@ -261,12 +273,18 @@ impl World {
         let message = Message::new(topic, number.to_string().as_bytes()).unwrap().with_reliable(reliable);
         let peer = &self.peers[i];
         let dedup = number.to_le_bytes();
-        let Ok(outcome) = self.s.hub.publish(self.s.now, peer.key, message.clone(), Some(&dedup)) else {
-            assert!(!peer.attached);
+        let done = self.s.hub.publish(self.s.now, peer.key, message.clone(), Some(&dedup));
+        let fate = Fate::of(number, self.judged);
+        let Ok(outcome) = done else {
+            assert!(!peer.attached || (fate == Fate::Refused && done == Err(Refusal::Plugin(NO))));
             return;
         };
         let again = self.s.hub.publish(self.s.now, peer.key, message, Some(&dedup)).unwrap();
-        assert!(again.duplicate);
+        assert!(again.duplicate, "a dropped one too");
+        if fate == Fate::Dropped {
+            assert_eq!((outcome.matched, outcome.duplicate), (0, false));
+            return;
+        }
         let mut groups = BTreeSet::new();
         let mut matched = 0;
         for peer in &mut self.peers {
@@ -280,13 +298,13 @@ impl World {
                     continue;
                 }
                 matched += 1;
-                if reliable {
+                if reliable && fate == Fate::Delivered {
                     peer.owed.entry(*sid).or_default().push(number);
                 }
             }
         }
         assert_eq!(outcome.matched as usize, matched + groups.len());
-        if reliable {
+        if reliable && fate == Fate::Delivered {
             self.shared.extend(groups.into_iter().map(|filter| (filter, number)));
         }
     }
@@ -296,13 +314,14 @@ impl World {
         if !peer.attached {
             return;
         }
-        let (shared_log, key) = (&mut self.shared_log, peer.key);
+        let (shared_log, log, key) = (&mut self.shared_log, &mut self.log, peer.key);
         let mut taken = 0;
         let take = |delivery: &Delivery<'_>| {
             if taken == most {
                 return false;
             }
             taken += 1;
+            log.push(line(delivery));
             peer.take(delivery, shared_log);
             true
         };
@@ -407,6 +426,80 @@ impl Peer {
     }
 }
 
+/// Is asked everything, and lets everything pass.
+struct Pass;
+
+impl Plugin for Pass {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+}
+
+const NO: Rejection = Rejection::busy("not this one");
+
+/// What becomes of a message, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    Refused,
+    Dropped,
+    /// For each receiver.
+    Withheld,
+}
+
+impl Fate {
+    fn of(number: u64, judged: bool) -> Self {
+        match number {
+            _ if !judged => Self::Delivered,
+            n if n % 5 == 1 => Self::Refused,
+            n if n % 7 == 2 => Self::Dropped,
+            n if n % 3 == 0 => Self::Withheld,
+            _ => Self::Delivered,
+        }
+    }
+
+    fn of_message(message: &Message) -> Self {
+        let number = core::str::from_utf8(message.payload()).ok().and_then(|text| text.parse().ok());
+        number.map_or(Self::Delivered, |number| Self::of(number, true))
+    }
+}
+
+/// Does so.
+struct Judge;
+
+impl Plugin for Judge {
+    fn interest(&self) -> Interest {
+        Interest::MESSAGE_IN | Interest::MESSAGE_OUT | Interest::ASKED | Interest::CONNECT
+    }
+
+    fn connect(&mut self, _: &mut Context<'_>, _: &Client<'_>, _: &mut Tags) -> Result<(), Rejection> {
+        unreachable!("there is no server")
+    }
+
+    fn asked(&mut self, _: &mut Context<'_>, client: &Client<'_>, ask: &Ask<'_>) -> Result<(), Rejection> {
+        assert!(client.session.is_some() && !ask.subject().is_empty());
+        Ok(())
+    }
+
+    fn message_in(&mut self, _: &mut Context<'_>, _: &Client<'_>, message: &Message) -> Verdict {
+        match Fate::of_message(message) {
+            Fate::Refused => Verdict::Refuse(NO),
+            Fate::Dropped => Verdict::Drop,
+            Fate::Withheld | Fate::Delivered => Verdict::Pass,
+        }
+    }
+
+    fn message_out(&self, _: Instant, _: &Client<'_>, message: &Message) -> Verdict {
+        match Fate::of_message(message) {
+            Fate::Withheld => Verdict::Drop,
+            fate => {
+                assert_eq!(fate, Fate::Delivered, "what was kept out is not in");
+                Verdict::Pass
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -415,6 +508,47 @@ proptest! {
     fn nothing_sure_is_lost(steps in prop::collection::vec(step(), 1..120)) {
         let options = SessionOptions { in_flight: 3, expiry: Duration::from_secs(3600), ..SessionOptions::default() };
         let mut world = World::new(options, true);
+        for step in &steps {
+            world.apply(step);
+        }
+        world.settle();
+        world.end();
+    }
+
+    /// A chain that lets everything pass changes nothing of what anybody is handed or told.
+    #[test]
+    fn who_lets_pass_changes_nothing(
+        steps in prop::collection::vec(step(), 1..80),
+        plugins in 1usize..7,
+        switch in any::<usize>(),
+    ) {
+        let options = SessionOptions { in_flight: 3, expiry: Duration::from_secs(3600), ..SessionOptions::default() };
+        let (mut plain, mut chained) = (World::new(options, true), World::new(options, true));
+        for n in 0..plugins {
+            chained.add(&format!("p{n}"), Pass);
+        }
+        for (at, step) in steps.iter().enumerate() {
+            plain.apply(step);
+            chained.apply(step);
+            if at == switch % steps.len() {
+                chained.s.hub.enable_plugin(chained.s.now, "p0", false).unwrap();
+                chained.add("more", Pass);
+            }
+        }
+        plain.settle();
+        chained.settle();
+        prop_assert_eq!(&plain.log, &chained.log);
+        prop_assert_eq!(plain.s.hub.counters(), chained.s.hub.counters());
+        chained.end();
+    }
+
+    /// Where some messages are refused, dropped, or kept from their receivers, all others arrive as ever.
+    #[test]
+    fn what_is_not_dropped_is_not_lost(steps in prop::collection::vec(step(), 1..120)) {
+        let options = SessionOptions { in_flight: 3, expiry: Duration::from_secs(3600), ..SessionOptions::default() };
+        let mut world = World::new(options, true);
+        world.judged = true;
+        world.add("judge", Judge);
         for step in &steps {
             world.apply(step);
         }

@@ -75,6 +75,35 @@ impl Rate {
         Err(when)
     }
 
+    /// Takes `n` tokens whatever there is: what is missing is a debt, of 2^32 - 1 at most.
+    ///
+    /// # Errors
+    /// When the debt is worked off ([`Instant::FAR_FUTURE`] with a rate of 0). It was taken all the same.
+    ///
+    /// ```
+    /// use bowline_core::flow::rate::Rate;
+    /// use bowline_core::time::Instant;
+    /// let at = Instant::from_millis;
+    /// let mut rate = Rate::new(at(0), 10, 1);
+    /// assert_eq!(rate.overdraw(at(0), 1), Ok(()));
+    /// assert_eq!(rate.overdraw(at(0), 2), Err(at(200)));
+    /// assert_eq!(rate.overdraw(at(300), 1), Ok(()));
+    /// ```
+    pub fn overdraw(&mut self, now: Instant, n: u32) -> Result<(), Instant> {
+        self.refill(now);
+        self.level = (self.level - parts(n)).max(-parts(u32::MAX));
+        if self.level >= 0 {
+            return Ok(());
+        }
+        Err(match u64::from(self.rate) {
+            0 => Instant::FAR_FUTURE,
+            rate => {
+                let nanos = self.level.unsigned_abs().div_ceil(rate);
+                Instant::from_nanos(self.last.as_nanos().saturating_add(nanos))
+            }
+        })
+    }
+
     /// Gives a token back that was taken in vain.
     pub fn give_back(&mut self) {
         self.level = (self.level + TOKEN).min(self.full());

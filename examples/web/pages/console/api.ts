@@ -52,3 +52,8 @@ export async function list(name: string, search: string, sort: string, after: st
 export async function disconnect(id: string, forget: boolean): Promise<void> {
   await checked(await fetch(`/api/sessions/${encodeURIComponent(id)}${forget ? "?forget=true" : ""}`, { method: "DELETE", headers: { "Bowline-Admin": "1" } }));
 }
+
+/** Switches a plugin on or off. */
+export async function switchPlugin(name: string, enabled: boolean): Promise<void> {
+  await checked(await fetch(`/api/plugins/${encodeURIComponent(name)}?enabled=${String(enabled)}`, { method: "POST", headers: { "Bowline-Admin": "1" } }));
+}

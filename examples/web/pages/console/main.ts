@@ -7,6 +7,7 @@ import { count, octets, often, span } from "./format";
 import { Log } from "./log";
 import { Messages } from "./messages";
 import { Overview } from "./overview";
+import { Plugins } from "./plugins";
 import { sessions } from "./sessions";
 import { Store } from "./store";
 import { ListView } from "./table";
@@ -38,7 +39,7 @@ function views(client: Client, overview: Overview): Map<string, View> {
     { title: "Read back", number: true, cell: ({ history }) => count(history) },
     { title: "Kept", number: true, cell: ({ history_bytes: kept }) => octets(kept) },
   ]);
-  return new Map<string, View>([["overview", overview], ["sessions", sessions()], ["rooms", rooms], ["topics", topics], ["store", new Store()], ["log", new Log()], ["messages", messages]]);
+  return new Map<string, View>([["overview", overview], ["sessions", sessions()], ["rooms", rooms], ["topics", topics], ["plugins", new Plugins()], ["store", new Store()], ["log", new Log()], ["messages", messages]]);
 }
 
 let all = new Map<string, View>();

@@ -29,6 +29,8 @@ function facts(row: Row): HTMLElement {
   const lines: [string, Node | string][] = [
     ["Session", h("code", {}, word(row.id))],
     ["User", word(row.user)],
+    ["Tags", tags(row.tags, String)],
+    ["Listener", word(row.listener)],
     ["Speaks", by_what(row)],
     ["From", word(row.address)],
     [row.connected ? "Connected" : "Away", ago(row.since)],

@@ -6,7 +6,7 @@ import { accessible, connected, pages, picture, reached, say } from "./world";
 const world = pages();
 const room = `console-${Date.now().toString(36)}`;
 
-const parts = ["overview", "sessions", "rooms", "topics", "store", "log", "messages"];
+const parts = ["overview", "sessions", "rooms", "topics", "plugins", "store", "log", "messages"];
 
 /** Goes to a part of the console, and waits until something is there. */
 async function show(page: Page, part: string): Promise<void> {

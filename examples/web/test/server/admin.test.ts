@@ -87,6 +87,10 @@ describe("the API", () => {
     expect(seen).toEqual(Array.from({ length: 7 }, (_, index) => `${many}/${index}`));
   });
 
+  test("tells of the plugins", async () => {
+    expect(await get("plugins")).toMatchObject({ plugins: expect.any(Array) });
+  });
+
   test("tells of the store", async () => {
     expect(await get("store")).toMatchObject({ kind: expect.stringMatching(/sqlite|memory|none/), state: "ok" });
   });

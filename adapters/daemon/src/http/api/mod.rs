@@ -5,6 +5,7 @@
 
 mod cursor;
 mod lists;
+mod plugins;
 mod query;
 mod rates;
 mod sessions;
@@ -30,8 +31,13 @@ pub(super) fn answer(
     answered.unwrap_or_else(|Denied { status, why }| {
         let mut refused = challenge(object(status, &json!({ "error": why })));
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            let is_one = resource.starts_with("sessions/");
-            refused = refused.with("allow", if is_one { "GET, HEAD, DELETE" } else { "GET, HEAD" });
+            let allowed = match resource.split_once('/') {
+                Some(("sessions", _)) => "GET, HEAD, POST, DELETE",
+                None if resource == "tell" => "POST",
+                Some(("plugins", _)) => "GET, HEAD, POST",
+                _ => "GET, HEAD",
+            };
+            refused = refused.with("allow", allowed);
         }
         refused.into()
     })
@@ -51,6 +57,9 @@ fn route(
             "GET" | "HEAD" => {
                 sessions::one(id, server).map(|session| object(StatusCode::OK, &session).into())
             }
+            "POST" | "DELETE" if query.tag.is_some() => gate::check_meant(request)
+                .and_then(|()| sessions::tag(id, query.tag.as_deref(), request.method == "POST", server))
+                .map(|session| object(StatusCode::OK, &session).into()),
             "DELETE" => gate::check_meant(request)
                 .and_then(|()| sessions::end(id, query.forget, server))
                 .map(|()| {
@@ -60,9 +69,25 @@ fn route(
             _ => Err(not_allowed()),
         };
     }
+    if let Some(name) = resource.strip_prefix("plugins/") {
+        let found = match &*request.method {
+            "GET" | "HEAD" => plugins::one(name, server),
+            "POST" => gate::check_meant(request).and_then(|()| plugins::switch(name, query.enabled, server)),
+            _ => Err(not_allowed()),
+        };
+        return found.map(|plugin| object(StatusCode::OK, &plugin).into());
+    }
+    if resource == "tell" {
+        if request.method != "POST" {
+            return Err(not_allowed());
+        }
+        let told = gate::check_meant(request).and_then(|()| sessions::tell(&query, &request.body, server));
+        return told.map(|told| object(StatusCode::OK, &told).into());
+    }
     let found = match resource {
         "info" => whole::info(site, server),
         "listeners" => whole::listeners(site, server),
+        "plugins" => plugins::list(server),
         "store" => whole::store(site, server),
         "sessions" | "rooms" | "topics" | "log" if !is_read => return Err(not_allowed()),
         "sessions" => return sessions::list(site, query, server),

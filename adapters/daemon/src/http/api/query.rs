@@ -47,6 +47,16 @@ pub(super) struct Query {
     /// The row behind which a list goes on.
     pub(super) after: Option<Place>,
     pub(super) forget: bool,
+    /// Whether a plugin is to be switched on or off.
+    pub(super) enabled: Option<bool>,
+    /// Sessions with this tag.
+    pub(super) tag: Option<String>,
+    /// And of this user, dialect and listener.
+    pub(super) user: Option<String>,
+    pub(super) dialect: Option<String>,
+    pub(super) listener: Option<String>,
+    /// Only this one.
+    pub(super) session: Option<String>,
     pub(super) level: Level,
     /// The number of the last line of the log that is known.
     pub(super) last: u64,
@@ -62,6 +72,12 @@ impl Query {
             limit: 50,
             after: None,
             forget: false,
+            enabled: None,
+            tag: None,
+            user: None,
+            dialect: None,
+            listener: None,
+            session: None,
             level: Level::INFO,
             last: 0,
         };
@@ -70,7 +86,9 @@ impl Query {
             let value = decode(value).ok_or_else(|| format!("{name} is no percent-encoded UTF-8"))?;
             let wrong = |how: &str| format!("{name} is {how}, not {value:?}");
             match name {
-                "search" | "prefix" if value.len() > SEARCH => {
+                "search" | "prefix" | "tag" | "user" | "dialect" | "listener" | "session"
+                    if value.len() > SEARCH =>
+                {
                     return Err(format!("{name} has at most {SEARCH} octets"));
                 }
                 "search" => query.search = value.to_lowercase(),
@@ -87,6 +105,14 @@ impl Query {
                     let after = Place::parse(&value);
                     query.after = Some(after.ok_or_else(|| wrong("the `next` of the page before"))?);
                 }
+                "enabled" => {
+                    query.enabled = Some(value.parse().map_err(|_| wrong("true or false"))?);
+                }
+                "tag" => query.tag = Some(value),
+                "user" => query.user = Some(value),
+                "dialect" => query.dialect = Some(value),
+                "listener" => query.listener = Some(value),
+                "session" => query.session = Some(value),
                 "forget" => query.forget = value.parse().map_err(|_| wrong("true or false"))?,
                 "level" => {
                     let level = ["error", "warn", "info", "debug", "trace"].contains(&&*value);

@@ -3,9 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bowline_core::endpoint::server::{Carrier, ClientInfo, ConnectionInfo, Dialect, Server, SessionName};
-use bowline_core::hub::Policy;
+use bowline_core::hub::{Message, Policy, Refusal};
+use bowline_core::plugin::Tags;
 use bowline_driver::store::Calendar;
-use bowline_tokio::server::{HttpAnswer, Overview};
+use bowline_tokio::server::{HttpAnswer, Overview, StatusCode};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
@@ -21,8 +22,12 @@ const SHOWN: usize = 200;
 /// `GET /api/sessions`
 pub(super) fn list(site: &Site, query: Query, server: &Overview<'_>) -> Result<HttpAnswer, Denied> {
     let calendar = Calendar::now();
+    let wanted = Wanted::of(&query);
     let table = move |server: &Server, from, most, each: &mut dyn FnMut(&Found<'_>)| {
         server.inspect_clients(from, most, |client| {
+            if !wanted.covers(client) {
+                return true;
+            }
             let (session, connection) = (&client.session, client.connection.as_ref());
             let (id, address) = (id(client), address(client).unwrap_or_default());
             let said = connection.map(|connection| {
@@ -85,6 +90,67 @@ pub(super) fn end(id: &str, forget: bool, server: &Overview<'_>) -> Result<(), D
     Ok(())
 }
 
+/// `POST /api/sessions/ID?tag=TAG` and, to take it away, `DELETE`.
+pub(super) fn tag(id: &str, tag: Option<&str>, tagged: bool, server: &Overview<'_>) -> Result<Value, Denied> {
+    let number = number(id)?;
+    let tag = tag.ok_or_else(|| bad("say which tag: ?tag=TAG"))?;
+    match server.change(|server, _| server.tag_client(number, tag, tagged)) {
+        Ok(_) => one(id, server),
+        Err(Refusal::NoSession) => Err(none(id)),
+        Err(refusal) => Err(bad(&refusal.to_string())),
+    }
+}
+
+/// `POST /api/tell?tag=TAG` or `?session=ID`: the body goes to whoever that is, as a message on `$notice/TAG`
+/// or `$notice`.
+pub(super) fn tell(query: &Query, body: &[u8], server: &Overview<'_>) -> Result<Value, Denied> {
+    let message = |topic: &str| Message::new(topic, body).map_err(|error| bad(&error.to_string()));
+    if let Some(id) = &query.session {
+        let (number, message) = (number(id)?, message("$notice")?);
+        return match server.change(|server, now| server.tell_client(now, number, message)) {
+            Ok(told) => Ok(json!({ "sessions": 1, "told": u32::from(told) })),
+            Err(Refusal::Detached) => Ok(json!({ "sessions": 0, "told": 0 })),
+            Err(Refusal::NoSession) => Err(none(id)),
+            Err(refusal) => Err(bad(&refusal.to_string())),
+        };
+    }
+    let tag = query.tag.as_deref().ok_or_else(|| bad("say whom: ?tag=TAG or ?session=ID"))?;
+    Tags::check(tag).map_err(|error| bad(&error.to_string()))?;
+    let message = message(&format!("$notice/{tag}"))?;
+    let told = server.change(|server, now| server.tell_tagged(now, tag, message));
+    let told = told.map_err(|refusal| bad(&refusal.to_string()))?;
+    Ok(json!({ "sessions": told.matched, "told": told.queued }))
+}
+
+fn bad(why: &str) -> Denied {
+    Denied { status: StatusCode::BAD_REQUEST, why: why.to_owned() }
+}
+
+/// Which sessions are listed: those of whom all holds that was asked for.
+struct Wanted {
+    tag: Option<String>,
+    user: Option<String>,
+    dialect: Option<String>,
+    listener: Option<String>,
+}
+
+impl Wanted {
+    fn of(query: &Query) -> Self {
+        let Query { tag, user, dialect, listener, .. } = query.clone();
+        Self { tag, user, dialect, listener }
+    }
+
+    fn covers(&self, client: &ClientInfo<'_>) -> bool {
+        let is = |wanted: &Option<String>, own: &str| wanted.as_ref().is_none_or(|wanted| wanted == own);
+        let label = client.dialect.map_or("", Dialect::label);
+        let family = spoken(client).0.unwrap_or_default();
+        self.tag.as_ref().is_none_or(|tag| client.tags.contains(tag))
+            && is(&self.user, client.session.who.user)
+            && (is(&self.dialect, label) || is(&self.dialect, family))
+            && is(&self.listener, client.listener.unwrap_or_default())
+    }
+}
+
 fn none(id: &str) -> Denied {
     not_found(format!("there is no session {id:?}"))
 }
@@ -109,7 +175,8 @@ fn row(client: &ClientInfo<'_>, calendar: &Calendar) -> Map<String, Value> {
         "address": address(client), "rtt_us": rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
         "connected": session.attached, "since": connection.as_ref().map(|c| since(c, calendar)),
         "subscriptions": session.subscriptions, "rooms": session.rooms, "queued": session.queued,
-        "queued_bytes": session.queued_bytes,
+        "queued_bytes": session.queued_bytes, "listener": client.listener,
+        "tags": client.tags.iter().collect::<Vec<_>>(),
         "messages_in": connection.map(|c| c.messages.0), "messages_out": connection.map(|c| c.messages.1),
         "bytes_in": connection.map(|c| c.octets.0), "bytes_out": connection.map(|c| c.octets.1),
     });

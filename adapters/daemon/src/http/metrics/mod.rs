@@ -14,7 +14,10 @@ use bowline_tokio::server::{DialectCounters, ServerCounters};
 pub(super) use format::Format;
 use format::{Metrics, Unit};
 
+use bowline_core::plugin::PluginInfo;
+
 use crate::otlp::Counts;
+use crate::plugins::Counts as Alerts;
 
 /// What a listener has had to do.
 #[derive(Clone, Debug)]
@@ -31,7 +34,8 @@ pub(super) fn text(
     counters: &ServerCounters,
     places: &[ListenerCounts],
     started: SystemTime,
-    spans: &Counts,
+    (spans, alerts): (&Counts, &Alerts),
+    chain: &[PluginInfo],
 ) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
@@ -43,7 +47,29 @@ pub(super) fn text(
     store(&mut out, counters);
     round_trips(&mut out, counters);
     traces(&mut out, counters, spans);
+    plugins(&mut out, chain, alerts);
     out.end()
+}
+
+/// Their names are the operator's, letters and digits.
+fn plugins(out: &mut Metrics, chain: &[PluginInfo], alerts: &Alerts) {
+    type Count = fn(&PluginInfo) -> u64;
+    let counts: [(&str, &str, Count); 4] = [
+        ("bowline_plugin_messages_total", "Messages that a plugin judged, on their way in and out.", |p| {
+            p.messages
+        }),
+        ("bowline_plugin_changed_total", "Messages that a plugin changed.", |p| p.changed),
+        ("bowline_plugin_dropped_total", "Messages that a plugin dropped.", |p| p.dropped),
+        ("bowline_plugin_refused_total", "Messages, clients and else that a plugin refused.", |p| p.refused),
+    ];
+    for (name, help, count) in counts {
+        out.head(name, "counter", help);
+        for plugin in chain {
+            out.value(name, format_args!("{{plugin=\"{}\"}}", plugin.name), count(plugin));
+        }
+    }
+    let help = "Alerts for the webhook, by what became of them.";
+    out.by("bowline_alerts_total", "counter", help, "outcome", &alerts.by_outcome());
 }
 
 fn process(out: &mut Metrics, started: SystemTime) {

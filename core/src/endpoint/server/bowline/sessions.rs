@@ -8,10 +8,11 @@ use core::time::Duration;
 use super::super::auth::Verification;
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent, SessionName};
+use super::super::plugins::code_of;
 use super::super::registry::{Name, Sought};
 use super::Connection;
 use super::held::Held;
-use crate::access::{Action, Who};
+use crate::access::Who;
 use crate::buf::SendBuf;
 use crate::hub::SessionOptions;
 use crate::scram::ScramServer;
@@ -39,8 +40,8 @@ impl Connection {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
         let who = self.peer.who(identity, &opening.name);
-        if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
-            return self.refuse(turn, out, Code::NotAuthorized, "the access rules do not let you in");
+        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Bowline) {
+            return self.refuse(turn, out, code_of(why.status), why.reason);
         }
         let resumed = match opening.resume {
             Some((id, secret, received)) => match self.resume(turn, &who, id, &secret, received) {
@@ -64,7 +65,8 @@ impl Connection {
         }
         turn.server.traffic.packets_sent += 1;
         turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
-        turn.server.events.push_back(ServerEvent::Opened {
+        let Some(hub) = self.hub else { return };
+        let event = ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
             dialect: Dialect::Bowline,
@@ -72,7 +74,8 @@ impl Connection {
             resumed: resumed.is_some(),
             identity: identity.into(),
             name: opening.name,
-        });
+        };
+        turn.tell_opened(hub, event);
     }
 
     fn begin(&mut self, turn: &mut Turn<'_>, who: &Who<'_>, expiry: Duration) -> bool {

@@ -8,8 +8,10 @@ use super::super::{Server, tracing};
 use super::rooms::{batch_of, has_place, send_joined, send_message};
 use super::{Connection, Later};
 use crate::buf::SendBuf;
-use crate::hub::{Delivery, SessionKey, Take};
-use crate::session::{Code, Drain, Forward, Properties, Request, Response, SendError, Session, Transport};
+use crate::hub::{Delivery, NOTICE, SessionKey, Take};
+use crate::session::{
+    Code, Drain, Forward, Message, Properties, Request, Response, SendError, Session, Transport,
+};
 use crate::time::Instant;
 
 impl Connection {
@@ -101,6 +103,13 @@ fn send(
     let sent = match *delivery {
         Delivery::Message { sid, message, place: Some(place), .. } if has_place(session, message) => {
             return send_message(now, session, sid, message, place, out).map(Take::Sized);
+        }
+        // MSG-1: to this session itself.
+        Delivery::Message { sid: NOTICE, message, .. } => {
+            let (topic, payload) = (message.topic(), message.payload());
+            let properties = Properties::of_body(message.props());
+            let notice = Message { topic, payload, properties, reliable: false, retain: false };
+            session.publish(now, out, &notice)
         }
         Delivery::Message { sid, message, quality, retain, .. } => {
             let forward = Forward {

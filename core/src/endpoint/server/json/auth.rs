@@ -9,10 +9,10 @@ use super::super::bowline::{Held, parse_hex};
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
 use super::super::http::Credentials as Authorization;
+use super::super::plugins::error_of;
 use super::super::registry::{Name, Sought};
 use super::sink::Sink;
 use super::talk::{State, Talk};
-use crate::access::Action;
 use crate::hub::{SessionKey, SessionOptions};
 use crate::json::server::{self, About, Welcome};
 use crate::json::{Auth, Credentials, ErrorCode, Resume};
@@ -145,8 +145,8 @@ impl Talk {
     fn known(&mut self, turn: &mut Turn<'_>, identity: &str, wish: &Wish, out: &mut impl Sink) {
         let about = About { reference: wish.reference.as_deref(), room: None };
         let who = self.peer.who(identity, "");
-        if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
-            return self.refuse(turn, about, ErrorCode::Denied, "the access rules do not let you in", out);
+        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Json) {
+            return self.refuse(turn, about, error_of(why), why.reason, out);
         }
         let before = self.hub.and_then(|hub| turn.server.hub.identity(hub));
         if before.is_some_and(|user| !user.is_empty() && user != identity) {
@@ -254,7 +254,7 @@ impl Talk {
         turn.server.registry.serve(hub, turn.key);
         self.welcome(turn, identity, wish, resumed, out);
         turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
-        turn.server.events.push_back(ServerEvent::Opened {
+        let event = ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
             dialect: Dialect::Json,
@@ -262,7 +262,8 @@ impl Talk {
             resumed,
             identity: identity.into(),
             name: String::new(),
-        });
+        };
+        turn.tell_opened(hub, event);
     }
 
     fn welcome(

@@ -150,6 +150,7 @@ impl Connection {
                 Event::RoundTrip(took) => turn.server.timings.round_trip(Pinger::WebSocket, took),
                 Event::Piece(_) => {}
             }
+            self.talk.held |= self.talk.hub.is_some_and(|hub| turn.server.hub.is_held(hub));
         }
     }
 

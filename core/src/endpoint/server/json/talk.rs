@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::super::connection::Turn;
 use super::super::owed::Owed;
+use super::super::plugins::error_of;
 use super::super::{MAX_OWED, Peer};
 use super::auth::Opening;
 use super::sink::Sink;
@@ -257,6 +258,11 @@ pub(super) const fn code_of(refusal: Refusal) -> (ErrorCode, Option<Duration>) {
         Refusal::NotMember => ErrorCode::NotMember,
         Refusal::RateLimited { retry_after } => return (ErrorCode::RateLimited, Some(retry_after)),
         Refusal::Quota(_) => ErrorCode::Quota,
+        Refusal::Plugin(why) => {
+            let code = error_of(why);
+            let own = if why.retry_after.is_some() { why.retry_after } else { code.retry_after() };
+            return (code, own);
+        }
         Refusal::Store => ErrorCode::Store,
         Refusal::NoSession | Refusal::Detached | Refusal::NotFound => ErrorCode::NotFound,
         _ => ErrorCode::Malformed,

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::super::auth::{Decision, Verification};
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
+use super::super::plugins::connack_of;
 use super::auth::METHOD;
 use super::deliver::Answer;
 use super::{Connection, Line, expiry_of};
@@ -119,8 +120,8 @@ impl Connection {
             return;
         }
         let who = self.peer.who(identity, &wish.client_id);
-        if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
-            return self.refuse(turn, (ReasonCode::NotAuthorized, "the access rules do not let you in"));
+        if let Err(why) = turn.admit(&self.peer, &who, self.dialect()) {
+            return self.refuse(turn, (connack_of(why.status), why.reason));
         }
         let permitted =
             |will: &hub::Will| turn.server.hub.decide(&who, Action::Publish, will.message.topic()).allowed;
@@ -157,7 +158,7 @@ impl Connection {
             turn.server.traffic.packets_sent += 1;
         }
         turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
-        turn.server.events.push_back(ServerEvent::Opened {
+        let event = ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
             dialect: self.dialect(),
@@ -165,7 +166,8 @@ impl Connection {
             resumed,
             identity: identity.into(),
             name: wish.client_id,
-        });
+        };
+        turn.tell_opened(hub, event);
     }
 
     pub(in super::super) fn dialect(&self) -> Dialect {

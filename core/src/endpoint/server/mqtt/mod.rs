@@ -138,6 +138,7 @@ impl Connection {
             let Some(event) = self.line.recv(turn.now, buf, &mut aliases) else { break false };
             turn.server.traffic.packets_received += 1;
             self.event(turn, &event, out);
+            self.held |= self.hub.is_some_and(|hub| turn.server.hub.is_held(hub));
         };
         self.aliases = aliases;
         blocked

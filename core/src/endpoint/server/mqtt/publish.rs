@@ -1,6 +1,7 @@
 //! PUBLISH and what settles it, from a client (§3.3 to §3.7, §4.3).
 
 use super::super::connection::Turn;
+use super::super::plugins::reason_of;
 use super::Connection;
 use super::deliver::Answer;
 use crate::buf::SendBuf;
@@ -60,6 +61,7 @@ impl Connection {
         };
         done.map_err(|refusal| match refusal {
             Refusal::NotAuthorized => ReasonCode::NotAuthorized,
+            Refusal::Plugin(why) if self.line.version().is_v5() => reason_of(why.status),
             Refusal::Topic(_) => ReasonCode::TopicNameInvalid,
             Refusal::Store | Refusal::Quota(_) => ReasonCode::QuotaExceeded,
             _ => ReasonCode::ImplementationSpecificError,

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::connection::Turn;
+use super::super::plugins::reason_of;
 use super::Connection;
 use super::deliver::Answer;
 use crate::buf::SendBuf;
@@ -91,6 +92,11 @@ const fn granted(qos: Qos) -> ReasonCode {
 fn refused(refusal: Refusal) -> ReasonCode {
     match refusal {
         Refusal::NotAuthorized => ReasonCode::NotAuthorized,
+        Refusal::Plugin(why) => match reason_of(why.status) {
+            // A payload is none of SUBSCRIBE's.
+            ReasonCode::PayloadFormatInvalid => ReasonCode::TopicFilterInvalid,
+            reason => reason,
+        },
         Refusal::Topic(_) => ReasonCode::TopicFilterInvalid,
         Refusal::Quota(_) => ReasonCode::QuotaExceeded,
         _ => ReasonCode::ImplementationSpecificError,

@@ -7,11 +7,12 @@ use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
 use super::super::registry::{Name, Sought};
 use super::{Connection, Opening};
-use crate::access::{Action, Who};
+use crate::access::Who;
 use crate::buf::SendBuf;
 use crate::hub::SessionOptions;
 use crate::prx1::{Answer, Connect, End, ServerEvent as Event};
 use crate::session::Auth;
+use crate::status::Status;
 
 impl Connection {
     pub(super) fn connect(&mut self, turn: &mut Turn<'_>, connect: &Connect<'_>, out: &mut impl SendBuf) {
@@ -49,8 +50,9 @@ impl Connection {
             return;
         }
         let who = self.peer.who(identity, client_id);
-        if !turn.server.hub.decide(&who, Action::Connect, "").allowed {
-            return self.refuse(turn, out, Answer::Refused);
+        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Prx1) {
+            let is_for_good = why.status == Status::NotAuthorized;
+            return self.refuse(turn, out, if is_for_good { Answer::Refused } else { Answer::Error });
         }
         let resumed = self.resume(turn, &who, clean);
         if !resumed && !self.begin(turn, &who) {
@@ -62,15 +64,17 @@ impl Connection {
         }
         turn.server.traffic.packets_sent += 1;
         turn.server.traffic.opened(&turn.server.hub, turn.server.locals.len());
-        turn.server.events.push_back(ServerEvent::Opened {
+        let Some(hub) = self.hub else { return };
+        let event = ServerEvent::Opened {
             connection: turn.key,
             peer: self.peer,
             dialect: Dialect::Prx1,
-            session: self.hub.and_then(|hub| turn.server.registry.told(hub)),
+            session: turn.server.registry.told(hub),
             resumed,
             identity: identity.into(),
             name: client_id.into(),
-        });
+        };
+        turn.tell_opened(hub, event);
     }
 
     /// Goes on with the user's session, if there is one and it is wanted. Another connection that
