@@ -10,12 +10,13 @@ pub(super) const BASE: u16 = 1_200;
 const NEAR: u16 = 20;
 /// A size whose probes were lost so often is too large.
 const PROBES: u8 = 3;
-/// So many large packets lost in a row, none arrived: the path does not carry them any more.
+/// So often large packets were found lost, and none arrived between: the path does not carry them any more. Those
+/// that are found lost at once count once: a full queue loses many in a row.
 const BLACK_HOLE: u8 = 10;
 /// When a search that has ended is begun again (RFC 8899 §5.1.1).
 const RAISE: Duration = Duration::from_secs(600);
 /// When a search is begun again behind a black hole.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The search for the largest packet.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Mtu {
     lost: u8,
     /// Large packets lost since one arrived.
     large_lost: u8,
+    /// When they were found lost last.
+    lost_at: Option<Instant>,
     /// No probe before.
     next: Option<Instant>,
     searching: bool,
@@ -46,6 +49,7 @@ impl Mtu {
             probing: None,
             lost: 0,
             large_lost: 0,
+            lost_at: None,
             next: None,
             searching: max > BASE,
         }
@@ -133,7 +137,7 @@ impl Mtu {
 
     /// A packet that was no probe is lost. Says whether packets are smaller from now on.
     pub(super) fn on_lost(&mut self, now: Instant, size: u16) -> bool {
-        if size <= BASE || size > self.current {
+        if size <= BASE || size > self.current || self.lost_at.replace(now) == Some(now) {
             return false;
         }
         self.large_lost += 1;
