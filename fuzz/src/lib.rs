@@ -14,6 +14,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("datagram", targets::datagram),
     ("framers", targets::framers),
     ("prx1", targets::prx1),
     ("session_client", targets::session_client),

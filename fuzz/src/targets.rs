@@ -1,6 +1,7 @@
 //! The bodies of the targets.
 
 mod client;
+mod datagram;
 mod framers;
 mod http;
 mod hub;
@@ -18,6 +19,7 @@ mod websocket;
 mod websocket_pair;
 
 pub use client::{client, client_websocket};
+pub use datagram::datagram;
 pub use framers::framers;
 pub use http::http;
 pub use hub::hub;

@@ -104,6 +104,14 @@ impl Runtime for AsyncStd {
         };
         Ok(Incoming::new(sockets, address))
     }
+
+    #[cfg(feature = "udp")]
+    fn datagram_socket(
+        &self,
+        at: SocketAddr,
+    ) -> io::Result<Box<dyn bowline_driver::datagram::DatagramSocket>> {
+        Ok(Box::new(bowline_udp::AsyncIo::bind(at)?))
+    }
 }
 
 /// A connection.

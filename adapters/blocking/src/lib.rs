@@ -28,6 +28,8 @@ mod client;
 mod runtime;
 mod server;
 mod thread;
+#[cfg(feature = "udp")]
+mod udp;
 
 pub use bowline_driver::client::{
     Builder as ClientBuilder, ClientConfig, ClientEvent, Credentials, Error, JoinOptions, Message, Presence,

@@ -73,6 +73,14 @@ impl Runtime for Threads {
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+
+    #[cfg(feature = "udp")]
+    fn datagram_socket(
+        &self,
+        at: SocketAddr,
+    ) -> io::Result<Box<dyn bowline_driver::datagram::DatagramSocket>> {
+        Ok(Box::new(crate::udp::bind(at)?))
+    }
 }
 
 enum Kind {

@@ -27,7 +27,8 @@ pub const WEB_TLS_PORT: u16 = 443;
 /// Where to listen, or to connect to.
 ///
 /// Written `bowline://host:port`, `host:port`, `host` (port 7790), `mqtt://host` (port 1883),
-/// `ws://host:port/path` (port 80, path `/`) or `unix:/path`; an IPv6 address in brackets. Over TLS:
+/// `ws://host:port/path` (port 80, path `/`), `bowline+udp://host:port` (port 7790) or `unix:/path`; an IPv6
+/// address in brackets. Over TLS:
 /// `bowlines://host` (port 7791), `mqtts://host` (port 8883), `wss://host:port/path` (port 443). What is
 /// spoken there is not part of it: `mqtt+ws` and `bowline+ws` are other names of `ws`, and so on.
 ///
@@ -47,6 +48,8 @@ pub enum Address {
     Tcp(String),
     /// A Unix socket.
     Unix(PathBuf),
+    /// Datagram sessions over UDP: `host:port`.
+    Udp(String),
     /// A WebSocket on TCP, to connect to. A server listens on TCP, and knows both from their first octets.
     WebSocket {
         /// `host:port`.
@@ -68,7 +71,7 @@ pub enum Address {
 /// Why a text is no [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path or unix:/path; with TLS bowlines, mqtts or wss"
+    "address {entry:?}: {what}; write bowline://host:port, host:port, ws://host:port/path, bowline+udp://host:port or unix:/path; with TLS bowlines, mqtts or wss"
 )]
 pub struct AddressError {
     /// The text.
@@ -107,6 +110,7 @@ impl Address {
         match scheme {
             "bowline" | "tcp" => host(port).map(Self::Tcp),
             "mqtt" => host(MQTT_PORT).map(Self::Tcp),
+            "bowline+udp" => host(DEFAULT_PORT).map(Self::Udp),
             "bowlines" => host(TLS_PORT).map(Self::Tls),
             "mqtts" => host(MQTT_TLS_PORT).map(Self::Tls),
             "ws" | "mqtt+ws" | "bowline+ws" => {
@@ -144,7 +148,11 @@ impl Address {
     pub(crate) fn host(&self) -> &str {
         match self {
             Self::Unix(_) => "localhost",
-            Self::Tcp(to) | Self::Tls(to) | Self::WebSocket { to, .. } | Self::TlsWebSocket { to, .. } => {
+            Self::Tcp(to)
+            | Self::Tls(to)
+            | Self::Udp(to)
+            | Self::WebSocket { to, .. }
+            | Self::TlsWebSocket { to, .. } => {
                 let host = to.rsplit_once(':').map_or(to.as_str(), |(host, _)| host);
                 host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
             }
@@ -183,7 +191,7 @@ impl Address {
                 let host = to.strip_suffix(":443").unwrap_or(to).into();
                 Carrier::WebSocket { host, target: target.clone() }
             }
-            Self::Tcp(_) | Self::Tls(_) | Self::Unix(_) => Carrier::Transport,
+            Self::Tcp(_) | Self::Tls(_) | Self::Udp(_) | Self::Unix(_) => Carrier::Transport,
         }
     }
 }
@@ -230,6 +238,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(to) => write!(f, "bowline://{to}"),
+            Self::Udp(to) => write!(f, "bowline+udp://{to}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket { to, target } => write!(f, "ws://{to}{target}"),
             Self::Tls(to) => write!(f, "bowlines://{to}"),

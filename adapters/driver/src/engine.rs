@@ -33,6 +33,8 @@ const SMALL: usize = pool::READ_SIZE / 4;
 
 /// The longest record of the secure mode, with its length: whatever frames a machine takes, one has to fit.
 const RECORD: usize = (64 << 10) + 1;
+/// So many messages beside the stream are taken in a step.
+const DATAGRAMS: usize = 64;
 
 /// Room that a read should have.
 const READ_ROOM: usize = 8 << 10;
@@ -75,6 +77,8 @@ struct State {
     gone: bool,
     /// Octets have come, and the machine knows what the transport has proved.
     came: bool,
+    /// The transport has datagrams beside its stream.
+    datagrams: bool,
 }
 
 enum Step {
@@ -103,6 +107,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
             stalled: false,
             gone: false,
             came: false,
+            datagrams: transport.max_datagram() > 0,
         };
         Self {
             transport,
@@ -152,7 +157,16 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         }
         let eof = std::mem::take(&mut self.state.eof);
         let turn = Turn { due, eof, input, output };
+        if self.state.datagrams {
+            self.machine.set_max_datagram(now, self.transport.max_datagram());
+        }
         let next = self.machine.turn(now, turn);
+        if self.state.datagrams {
+            while let Some((delivery, message)) = self.machine.poll_datagram(now) {
+                // One that is not taken is as if it were lost.
+                let _ = self.transport.send_datagram(delivery, &message);
+            }
+        }
         self.state.work = false;
         self.state.reads = next.reads && !next.blocked;
         self.owed = next.transport;
@@ -222,14 +236,15 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         if !self.state.reads || self.state.read_closed {
             return false;
         }
+        let beside = self.state.datagrams && self.read_datagrams(cx, now);
         let Buffers { input, .. } = Self::buffers(&mut self.buffers, self.limit);
         lend_input(input);
         let spare = input.spare(READ_ROOM);
         if spare.is_empty() {
-            return false;
+            return beside;
         }
         match self.transport.poll_read(cx, spare) {
-            Poll::Pending => return false,
+            Poll::Pending => return beside,
             Poll::Ready(Ok(n)) if n > 0 => input.commit(n),
             // A broken connection has ended as well; what it brought before counts.
             Poll::Ready(end) => {
@@ -244,6 +259,20 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
         }
         self.state.work = true;
         true
+    }
+
+    /// Takes in messages that came beside the stream. Says whether there were any.
+    fn read_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let (mut message, mut any) = (Vec::new(), false);
+        for _ in 0..DATAGRAMS {
+            if self.transport.poll_recv_datagram(cx, &mut message).is_pending() {
+                break;
+            }
+            self.machine.handle_datagram(now, &message);
+            any = true;
+        }
+        self.state.work |= any;
+        any
     }
 
     /// Gives back what an idle connection does not need.

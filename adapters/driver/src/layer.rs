@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::server::{Peer, Secured};
 use bowline_core::stack::Alpn;
 
@@ -72,6 +73,18 @@ impl Transport for Box<dyn Transport> {
     fn secured(&mut self) -> Option<Secured> {
         (**self).secured()
     }
+
+    fn max_datagram(&self) -> usize {
+        (**self).max_datagram()
+    }
+
+    fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {
+        (**self).send_datagram(delivery, message)
+    }
+
+    fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
+        (**self).poll_recv_datagram(cx, to)
+    }
 }
 
 /// A connection with or without a layer around it.
@@ -113,6 +126,27 @@ impl<T: Transport> Transport for Layered<T> {
         match self {
             Self::Plain(t) => t.abort(),
             Self::Secured(t) => t.abort(),
+        }
+    }
+
+    fn max_datagram(&self) -> usize {
+        match self {
+            Self::Plain(t) => t.max_datagram(),
+            Self::Secured(t) => t.max_datagram(),
+        }
+    }
+
+    fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {
+        match self {
+            Self::Plain(t) => t.send_datagram(delivery, message),
+            Self::Secured(t) => t.send_datagram(delivery, message),
+        }
+    }
+
+    fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
+        match self {
+            Self::Plain(t) => t.poll_recv_datagram(cx, to),
+            Self::Secured(t) => t.poll_recv_datagram(cx, to),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`server`]: a hub for many connections, and handlers inside the program.
 //! - [`client`]: a client that stays connected.
 //! - [`mqtt`]: the same for MQTT.
+//! - [`datagram`]: sessions over UDP.
 //! - [`session`]: a session of your own, without a hub.
 //! - [`store`]: where a server keeps what outlives it.
 //! - [`Splice`]: two transports joined, as a relay joins them.
@@ -16,6 +17,7 @@
 mod address;
 pub mod client;
 pub mod clock;
+pub mod datagram;
 mod engine;
 mod entropy;
 pub mod handler;

@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
+use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::server::Secured;
 use bowline_core::session::{MAX_FRAME_CEILING, Transport};
 use bowline_core::time::{Deadline, Instant};
@@ -103,6 +104,23 @@ pub trait Machine: Send + Unpin {
 
     /// Takes in what happened, in this order: time, octets, the end; then puts out what is owed.
     fn turn(&mut self, now: Instant, turn: Turn<'_>) -> Next;
+
+    /// How large a message may be that goes in a datagram beside the stream, in octets. Only told where the
+    /// transport has them.
+    fn set_max_datagram(&mut self, now: Instant, max: usize) {
+        let _ = (now, max);
+    }
+
+    /// A message came in a datagram beside the stream.
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        let _ = (now, datagram);
+    }
+
+    /// The next message to send in a datagram; asked behind each turn where the transport has them.
+    fn poll_datagram(&mut self, now: Instant) -> Option<(Delivery, Vec<u8>)> {
+        let _ = now;
+        None
+    }
 
     /// A write took `written` octets and left `waiting`. Returns the new deadline. Only called
     /// where something waits, or waited before.

@@ -5,9 +5,11 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
+use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::server::Secured;
 use bowline_core::time::Instant;
 
+use crate::datagram::DatagramSocket;
 use crate::{Address, ListeningSocket, SocketOptions};
 
 /// A stream of bytes to a peer: a socket, or a layer over one.
@@ -55,6 +57,24 @@ pub trait Transport: Send + Unpin {
     /// come, and given away: a second call says nothing.
     fn secured(&mut self) -> Option<Secured> {
         None
+    }
+
+    /// The largest message that goes in a datagram beside the stream now, in octets; 0: none does.
+    fn max_datagram(&self) -> usize {
+        0
+    }
+
+    /// Sends a message once, in a datagram beside the stream. Says whether it was taken; it may be lost all
+    /// the same.
+    fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {
+        let _ = (delivery, message);
+        false
+    }
+
+    /// Puts the next message that came beside the stream to `to`.
+    fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
+        let _ = (cx, to);
+        Poll::Pending
     }
 }
 
@@ -127,5 +147,16 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn bind(&self, to: &Address) -> io::Result<Self::Listener> {
         let mut sockets = ListeningSocket::bind(to, &SocketOptions::default())?;
         self.listen(sockets.pop().ok_or(io::ErrorKind::AddrNotAvailable)?)
+    }
+
+    /// A socket for datagrams at `at`; port 0: the system chooses. Default: there are none.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or not this machine's; or the runtime was built without them.
+    fn datagram_socket(&self, at: SocketAddr) -> io::Result<Box<dyn DatagramSocket>> {
+        let _ = at;
+        let what = "this runtime was built without UDP; build it with its feature `udp`";
+        Err(io::Error::new(io::ErrorKind::Unsupported, what))
     }
 }

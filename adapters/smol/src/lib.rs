@@ -135,6 +135,14 @@ impl Runtime for Smol {
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+
+    #[cfg(feature = "udp")]
+    fn datagram_socket(
+        &self,
+        at: SocketAddr,
+    ) -> io::Result<Box<dyn bowline_driver::datagram::DatagramSocket>> {
+        Ok(Box::new(bowline_udp::AsyncIo::bind(at)?))
+    }
 }
 
 #[derive(Debug)]

@@ -134,6 +134,74 @@ impl Runtime for Tokio {
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+
+    #[cfg(feature = "udp")]
+    fn datagram_socket(
+        &self,
+        at: SocketAddr,
+    ) -> io::Result<Box<dyn bowline_driver::datagram::DatagramSocket>> {
+        Ok(Box::new(udp::bind(at)?))
+    }
+}
+
+/// A socket for datagrams, that tokio waits for.
+#[cfg(feature = "udp")]
+mod udp {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::task::{Context, Poll, ready};
+
+    use bowline_driver::datagram::{Batch, DatagramSocket, Transmit};
+    use bowline_udp::Socket;
+    use tokio::io::Interest;
+    use tokio::net::UdpSocket;
+
+    pub(super) struct Datagrams {
+        socket: Socket,
+        /// The same, to wait for.
+        ready: UdpSocket,
+    }
+
+    pub(super) fn bind(at: SocketAddr) -> io::Result<Datagrams> {
+        let socket = Socket::bind(at)?;
+        let ready = UdpSocket::from_std(socket.inner().try_clone()?)?;
+        Ok(Datagrams { socket, ready })
+    }
+
+    impl DatagramSocket for Datagrams {
+        fn poll_recv(&self, cx: &mut Context<'_>, to: &mut Batch) -> Poll<io::Result<()>> {
+            loop {
+                ready!(self.ready.poll_recv_ready(cx))?;
+                match self.ready.try_io(Interest::READABLE, || self.socket.try_recv(to)) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+        }
+
+        fn poll_send(
+            &self,
+            cx: &mut Context<'_>,
+            transmit: &Transmit,
+            octets: &[u8],
+        ) -> Poll<io::Result<()>> {
+            loop {
+                ready!(self.ready.poll_send_ready(cx))?;
+                match self.ready.try_io(Interest::WRITABLE, || self.socket.try_send(transmit, octets)) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+        }
+
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            self.socket.inner().local_addr()
+        }
+
+        fn max_segments(&self) -> usize {
+            self.socket.max_segments()
+        }
+    }
 }
 
 /// A connection.

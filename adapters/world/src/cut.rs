@@ -2,9 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bowline_driver::datagram::{Batch, DatagramSocket, Transmit};
 use bowline_driver::{Address, ListeningSocket, Runtime, Transport};
 use parking_lot::Mutex;
 
@@ -103,6 +105,19 @@ impl<R: Runtime> Runtime for Cuttable<R> {
     fn listen(&self, socket: ListeningSocket) -> io::Result<Self::Listener> {
         self.runtime.listen(socket)
     }
+
+    /// While the line is cut there is none.
+    fn datagram_socket(&self, at: SocketAddr) -> io::Result<Box<dyn DatagramSocket>> {
+        let generation = {
+            let state = self.cut.0.lock();
+            if state.cut {
+                return Err(ErrorKind::NetworkDown.into());
+            }
+            state.generation
+        };
+        let socket = self.runtime.datagram_socket(at)?;
+        Ok(Box::new(LineSocket { socket, cut: self.cut.clone(), generation }))
+    }
 }
 
 /// A connection that can be cut.
@@ -134,5 +149,36 @@ impl<T: Transport> Transport for Line<T> {
 
     fn abort(&mut self) {
         self.stream.abort();
+    }
+}
+
+/// A socket that can be cut.
+struct LineSocket {
+    socket: Box<dyn DatagramSocket>,
+    cut: Cut,
+    generation: u64,
+}
+
+impl DatagramSocket for LineSocket {
+    fn poll_recv(&self, cx: &mut Context<'_>, to: &mut Batch) -> Poll<io::Result<()>> {
+        if self.cut.is_dead(cx, self.generation) {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        self.socket.poll_recv(cx, to)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit, octets: &[u8]) -> Poll<io::Result<()>> {
+        if self.cut.is_dead(cx, self.generation) {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        self.socket.poll_send(cx, transmit, octets)
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_address()
+    }
+
+    fn max_segments(&self) -> usize {
+        self.socket.max_segments()
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bowline_driver::Runtime;
 use bowline_driver::client::{
-    Client, ClientEvent, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling, Room,
-    RoomEvent, SubscribeOptions, Subscription,
+    Client, ClientEvent, DatagramMode, Error, Events, JoinOptions, Message, Publish, Request, RetainHandling,
+    Room, RoomEvent, SubscribeOptions, Subscription,
 };
 use bowline_driver::handler::{Params, Text};
 use bowline_driver::server::Server;
@@ -23,7 +23,7 @@ use over::Line;
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
-pub use over::Over;
+pub use over::{Over, secured};
 pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.
@@ -145,6 +145,7 @@ const RELIABLE: SubscribeOptions = SubscribeOptions {
     retain_as_published: false,
     credit: None,
     auto_grant: true,
+    datagrams: DatagramMode::Stream,
 };
 
 async fn messages<R: Runtime>(log: &mut Story, a: &Person<R>, b: &Person<R>) -> Subscription<Cuttable<R>> {

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bowline_driver::Runtime;
 use bowline_driver::client::{self, ClientConfig, NoiseConfig, NoiseKeys, ServerTrust};
 use bowline_driver::core::secure::SecretKey;
 use bowline_driver::server::{self, ServerConfig};
+use bowline_driver::{Runtime, datagram};
 use bowline_tls::make::Authority;
 
 /// What the story is told over: a transport, and the layers on it.
@@ -26,11 +26,13 @@ pub enum Over {
     Noise,
     /// The same in WebSockets.
     NoiseInWebSocket,
+    /// UDP, secured by Noise.
+    Udp,
 }
 
 impl Over {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tcp,
         Self::Unix,
         Self::WebSocket,
@@ -38,7 +40,13 @@ impl Over {
         Self::WebSocketInTls,
         Self::Noise,
         Self::NoiseInWebSocket,
+        Self::Udp,
     ];
+
+    /// All of them; UDP only where the runtime's crate was built with it.
+    pub fn with_udp(udp: bool) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |over| udp || *over != Self::Udp)
+    }
 
     /// What people call it.
     #[must_use]
@@ -51,6 +59,7 @@ impl Over {
             Self::WebSocketInTls => "WebSocket in TLS",
             Self::Noise => "Noise",
             Self::NoiseInWebSocket => "Noise in WebSocket",
+            Self::Udp => "UDP",
         }
     }
 
@@ -66,6 +75,15 @@ const SERVER_KEY: [u8; 32] = [7; 32];
 pub(crate) struct Line {
     over: Over,
     tls: Option<(bowline_tls::Server, bowline_tls::Client)>,
+}
+
+/// Settings of sessions over UDP: a client's and a server's, each with a key of its own.
+#[must_use]
+pub fn secured() -> [datagram::Config; 2] {
+    let server = SecretKey::from_octets(SERVER_KEY);
+    let client = datagram::NoiseKeys::new().own(SecretKey::from_octets([8; 32])).server(server.public());
+    let keys = [client, datagram::NoiseKeys::new().own(server)];
+    keys.map(|keys| datagram::Config::new(datagram::Security::Noise(keys.into())))
 }
 
 impl Line {
@@ -89,6 +107,10 @@ impl Line {
         };
         match self.over {
             Over::Unix => builder.listen(&unix()),
+            Over::Udp => {
+                let [_, config] = secured();
+                builder.datagrams(config).listen("bowline+udp://127.0.0.1:0")
+            }
             _ => builder.listen("127.0.0.1:0"),
         }
     }
@@ -103,6 +125,10 @@ impl Line {
             config.noise = Some(noise);
         }
         let builder = builder.config(config);
+        if self.over == Over::Udp {
+            let [config, _] = secured();
+            return builder.datagrams(config);
+        }
         match &self.tls {
             Some((_, tls)) => builder.tls(tls.clone()),
             None => builder,
@@ -112,7 +138,7 @@ impl Line {
     /// What clients connect to of a server that listens there.
     pub(crate) fn reach(&self, address: &str) -> String {
         let scheme = match self.over {
-            Over::Tcp | Over::Unix | Over::Noise => return address.to_owned(),
+            Over::Tcp | Over::Unix | Over::Noise | Over::Udp => return address.to_owned(),
             Over::WebSocket | Over::NoiseInWebSocket => "ws://",
             Over::Tls => "bowlines://",
             Over::WebSocketInTls => "wss://",

@@ -63,6 +63,7 @@
 mod app;
 mod broker;
 mod client_side;
+pub mod datagrams;
 mod finish;
 mod hostile;
 mod mutant;

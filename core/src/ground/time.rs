@@ -136,6 +136,10 @@ pub enum Why {
     Rate,
     /// What is told at intervals is to be told again.
     Report,
+    /// An acknowledgement has waited for others long enough.
+    Acknowledge,
+    /// What was sent should have been acknowledged: it is lost, or the peer is asked.
+    Retransmit,
 }
 
 #[cfg(test)]

@@ -610,6 +610,7 @@ impl Line {
                     no_local,
                     retained,
                     retain_as_published: reliable,
+                    ..Subscribe::default()
                 };
                 client.subscribe(now, out, &s)
             }

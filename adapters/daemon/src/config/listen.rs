@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::verify::Check;
 use super::{Anonymous, Size, Span};
 
-/// One listener: exactly one of its first three fields is set.
+/// One listener: exactly one of its first four fields is set.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Listen {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tcp: Option<SocketAddr>,
+    /// Sessions over UDP, secured as `udp` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) udp: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unix: Option<PathBuf>,
     /// Whether TCP takes nothing but TLS; without it, as `tls.plain` says.
@@ -77,6 +80,9 @@ impl Listen {
 
     /// Its address, for people.
     pub(crate) fn address(&self) -> String {
+        if let Some(udp) = self.udp {
+            return format!("bowline+udp://{udp}");
+        }
         match (&self.tcp, &self.unix, &self.systemd) {
             (Some(tcp), _, _) => tcp.to_string(),
             (_, Some(path), _) => format!("unix:{}", path.display()),
@@ -115,18 +121,19 @@ pub(super) fn verify(listeners: &[Listen], check: &mut Check<'_>) {
     let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
     for (index, listen) in listeners.iter().enumerate() {
         let key = format!("listen[{index}]");
-        let places = [listen.tcp.is_some(), listen.unix.is_some(), listen.systemd.is_some()];
+        let places =
+            [listen.tcp.is_some(), listen.udp.is_some(), listen.unix.is_some(), listen.systemd.is_some()];
         if places.into_iter().filter(|set| *set).count() != 1 {
             check.complain(
                 &key,
-                "it must have one of `tcp` (an address with a port), `unix` (a path) and `systemd` (a socket's name)",
+                "it must have one of `tcp` and `udp` (an address with a port), `unix` (a path) and `systemd` (a socket's name)",
             );
             continue;
         }
         if listen.unix.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             check.complain(&format!("{key}.unix"), "the path is empty");
         }
-        let any_port = listen.tcp.is_some_and(|tcp| tcp.port() == 0);
+        let any_port = listen.tcp.or(listen.udp).is_some_and(|address| address.port() == 0);
         let address = listen.address();
         if !addresses.insert(address.clone()) && !any_port {
             check.complain(&key, format!("{address} is listed twice"));

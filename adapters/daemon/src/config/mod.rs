@@ -41,6 +41,7 @@ pub(crate) const MQTT_PORT: u16 = crate::net::MQTT_PORT;
 pub(crate) struct Config {
     /// Where it listens.
     pub(crate) listen: Vec<Listen>,
+    pub(crate) udp: Udp,
     pub(crate) limits: Limits,
     pub(crate) session: Session,
     pub(crate) mqtt: Mqtt,
@@ -69,6 +70,29 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) plugin: Vec<plugins::Plugin>,
     pub(crate) webhook: plugins::Webhook,
+}
+
+/// Sessions over UDP.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Udp {
+    /// The file with the server's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    /// The file with a key that clients have as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shared_key: Option<PathBuf>,
+    /// Public keys of the clients that may connect; without a list whoever knows how.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted: Vec<String>,
+    /// Nothing is secured: for tests and networks that are secured below.
+    pub(crate) insecure: bool,
+    /// A session of which nothing was heard for so long is over.
+    pub(crate) idle: Span,
+    /// The largest datagram that is tried.
+    pub(crate) max_datagram: u16,
+    /// Sessions at a time on one port.
+    pub(crate) sessions: usize,
 }
 
 /// What the server takes before it says no.
@@ -417,6 +441,7 @@ impl Default for Config {
         let loopback = |port| Listen::tcp(([127, 0, 0, 1], port).into());
         Self {
             listen: vec![loopback(PORT), loopback(MQTT_PORT)],
+            udp: Udp::default(),
             limits: Limits::default(),
             session: Session::default(),
             mqtt: Mqtt::default(),
@@ -446,6 +471,20 @@ impl Default for Config {
 impl Default for Compression {
     fn default() -> Self {
         Self { codecs: vec![CodecName::Lz4, CodecName::Zstd] }
+    }
+}
+
+impl Default for Udp {
+    fn default() -> Self {
+        Self {
+            key: None,
+            shared_key: None,
+            trusted: Vec::new(),
+            insecure: false,
+            idle: Span::from_secs(30),
+            max_datagram: 1_452,
+            sessions: 10_000,
+        }
     }
 }
 

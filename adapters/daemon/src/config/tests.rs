@@ -81,11 +81,11 @@ fn unknown_keys_name_their_place_and_what_is_allowed() {
     );
     assert_eq!(
         complaint("[colour]\n"),
-        "bowline.toml:1:2: colour: unknown key; allowed here: listen, limits, session, mqtt, noise, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, tls, drain, log, compression, trace, otlp, plugin and webhook"
+        "bowline.toml:1:2: colour: unknown key; allowed here: listen, udp, limits, session, mqtt, noise, prx1, http, websocket, json, sys, store, history, rooms, relay, auth, tls, drain, log, compression, trace, otlp, plugin and webhook"
     );
     assert_eq!(
-        complaint("[[listen]]\nudp = \"[::1]:1\"\n"),
-        "bowline.toml:2:1: listen[0].udp: unknown key; allowed here: tcp, unix, tls, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
+        complaint("[[listen]]\nquic = \"[::1]:1\"\n"),
+        "bowline.toml:2:1: listen[0].quic: unknown key; allowed here: tcp, udp, unix, tls, systemd, name, speaks, connections, networks, anonymous, proxies, workers, backlog, receive_buffer, send_buffer, tcp_keepalive and mode"
     );
 }
 
@@ -219,7 +219,7 @@ fn values_out_of_range_say_the_range() {
         ("listen = []", "1:1: listen: there must be at least one listener"),
         (
             "[[listen]]\ntcp = \"[::]:1\"\nunix = \"/a\"",
-            "1:1: listen[0]: it must have one of `tcp` (an address with a port), `unix` (a path) and `systemd` (a socket's name)",
+            "1:1: listen[0]: it must have one of `tcp` and `udp` (an address with a port), `unix` (a path) and `systemd` (a socket's name)",
         ),
         (
             "[[listen]]\ntcp = \"[::]:1\"\nspeaks = [\"smtp\"]",
@@ -419,6 +419,16 @@ fn history_is_kept_of_topics_that_match() {
     assert!(wrong.starts_with("bowline.toml:2:1: history[0].filter: `a/#/b` is not a filter"), "{wrong}");
     let wrong = complaint("[[history]]\nfilter = \"a\"\nage = \"1ms\"\n");
     assert!(wrong.starts_with("bowline.toml:3:1: history[0].age: 1ms is not allowed"), "{wrong}");
+}
+
+#[test]
+fn udp_is_secured_or_said_not_to_be() {
+    let listen = "[[listen]]\nudp = \"127.0.0.1:0\"\n";
+    assert!(complaint(listen).contains("nothing secures it"), "{}", complaint(listen));
+    let both = format!("{listen}[udp]\ninsecure = true\nkey = \"/k\"\n");
+    assert!(complaint(&both).contains("there are keys as well"), "{}", complaint(&both));
+    let trusted = format!("{listen}[udp]\nkey = \"/k\"\ntrusted = [\"x\"]\n");
+    assert!(complaint(&trusted).contains("udp.trusted"), "{}", complaint(&trusted));
 }
 
 #[test]

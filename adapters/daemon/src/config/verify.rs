@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use bowline_core::secure::PublicKey;
 use bowline_core::session::{MAX_FRAME_CEILING, MAX_FRAME_FLOOR};
 use bowline_core::topic::parse_filter;
 use bowline_core::websocket::extensions::{MAX_WINDOW_BITS, MIN_WINDOW_BITS};
@@ -22,6 +23,7 @@ const DAY: Span = Span::from_secs(86_400);
 pub(super) fn verify(config: &Config, origins: &Origins, complaints: &mut Vec<Complaint>) {
     let mut check = Check { origins, complaints };
     listen::verify(&config.listen, &mut check);
+    udp(config, &mut check);
     limits(&config.limits, &mut check);
     let session = &config.session;
     check.within("session.keepalive", &session.keepalive, &(Span::from_millis(100)..=DAY));
@@ -184,6 +186,26 @@ impl Check<'_> {
 fn is_level_list(text: &str) -> bool {
     let mut parts = text.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level));
     parts.all(|level| level.trim().parse::<LevelFilter>().is_ok()) && text.parse::<Targets>().is_ok()
+}
+
+fn udp(config: &Config, check: &mut Check<'_>) {
+    let udp = &config.udp;
+    let keys = udp.key.is_some() || udp.shared_key.is_some();
+    if udp.insecure && keys {
+        check.complain("udp.insecure", "there are keys as well; take them out, or this");
+    } else if !udp.insecure && !keys && config.listen.iter().any(|listen| listen.udp.is_some()) {
+        let what = "a listener is for UDP, and nothing secures it; set `key` to the file of the server's key, \
+                    `shared_key`, or `insecure = true` where nobody else can reach it";
+        check.complain("udp", what);
+    }
+    for text in &udp.trusted {
+        if let Err(error) = text.parse::<PublicKey>() {
+            check.complain("udp.trusted", error.to_string());
+        }
+    }
+    check.within("udp.idle", &udp.idle, &(Span::from_secs(1)..=Span::from_secs(86_400)));
+    check.within("udp.max_datagram", &udp.max_datagram, &(1_200..=9_000));
+    check.within("udp.sessions", &udp.sessions, &(1..=1 << 24));
 }
 
 fn mqtt(mqtt: &Mqtt, limits: &Limits, check: &mut Check<'_>) {

@@ -81,7 +81,7 @@ pub(super) fn of(
         (Some(name), _) => Listen::sockets(activated.named(name)?),
         (None, Some(path)) => Listen::on(&format!("unix:{}", path.display())),
         (None, None) if only => Listen::on(&format!("bowlines://{}", listen.address())),
-        (None, None) => Listen::on(&listen.address()),
+        (None, None) => Listen::on(&listen.address()), // also `bowline+udp://`
     };
     let networks =
         |texts: &[String]| -> Vec<Network> { texts.iter().filter_map(|text| text.parse().ok()).collect() };

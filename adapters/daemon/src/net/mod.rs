@@ -8,6 +8,7 @@ mod listen;
 mod outbound;
 mod server;
 mod tls;
+mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -101,6 +101,9 @@ impl Server {
             let storage = store::open(&config.store)?;
             builder = builder.storage(storage).on_store_event(move |event| store::log(event, &held, &site));
         }
+        if let Some(datagrams) = super::udp::config(&config.udp)? {
+            builder = builder.datagrams(datagrams);
+        }
         for given in &config.listen {
             let listen = listen::of(given, &activated, &config.tls)?;
             builder = builder.listen_on(if if_free { listen.if_free() } else { listen });

@@ -29,7 +29,7 @@ pub use bowline_core::endpoint::client::{
 #[cfg(feature = "noise")]
 pub use bowline_core::endpoint::client::{NoiseConfig, NoiseKeys, ServerTrust};
 pub use bowline_core::retain::RetainHandling;
-pub use bowline_core::session::{Properties, Property};
+pub use bowline_core::session::{DatagramMode, Properties, Property};
 use bowline_core::stack::Alpn;
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -46,7 +46,7 @@ use crate::layer::Connector;
 use crate::link::{self, Endpoints, How, Slot};
 use crate::runtime::Runtime;
 use crate::server::CONCURRENCY;
-use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock};
+use crate::{Address, AddressError, DEFAULT_PORT, OsEntropy, clock, datagram};
 use shared::{Core, NoAnswer, Shared};
 
 /// How long opening a transport may take before the next endpoint is tried: as long as the
@@ -180,6 +180,13 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// How sessions over UDP are secured, and their limits: needed where an address is `bowline+udp://`.
+    #[must_use]
+    pub fn datagrams(mut self, config: datagram::Config) -> Self {
+        self.how.datagrams = Some(config);
+        self
+    }
+
     /// Begins to connect, and goes on for as long as the client lives. What is published until
     /// then waits, within limits.
     ///
@@ -188,6 +195,11 @@ impl<R: Runtime> Builder<R> {
     /// [`Error::Address`].
     pub fn start(mut self) -> Result<Client<R>, Error> {
         let addresses = self.addresses.map_err(Error::Address)?;
+        let unsaid = self.how.datagrams.is_none();
+        if let Some(udp) = addresses.iter().find(|address| unsaid && matches!(address, Address::Udp(_))) {
+            let what = "nothing says how UDP is secured there: give the builder `datagrams` with keys";
+            return Err(Error::Address(vec![AddressError { entry: udp.to_string(), what }]));
+        }
         self.config.endpoints = addresses.len();
         let max_frame = self.config.session.limits.max_frame;
         let machine = Machine::new(clock::now(), self.config, Box::new(OsEntropy));
@@ -329,6 +341,17 @@ impl<R: Runtime> Client<R> {
             done.map_or(Poll::Pending, Poll::Ready)
         });
         done.await.ok_or_else(|| self.0.closed())?
+    }
+
+    /// Publishes at most once, in a datagram where the transport has them (UDP) and the message fits: it is not
+    /// sent again, and waits for nothing; a sequenced one never comes behind a later one of its topic. Over any
+    /// other transport it goes as [`try_publish`](Self::try_publish) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub fn publish_datagram(&self, publish: Publish<'_>, mode: DatagramMode) -> Result<(), ClientError> {
+        self.0.shared.call(|core| core.machine.publish_datagram(clock::now(), publish, mode))
     }
 
     /// Publishes without waiting: it is queued, or refused. What comes of it is not told.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline_core::buf::{GrowingRecvBuf, RecvBuf};
+use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::client::{self, Carrier, Dial};
 use bowline_core::endpoint::mqtt_client;
 use bowline_core::lifecycle::Transport;
@@ -24,7 +25,7 @@ pub(crate) use shared::{Core, Shared, Slot};
 use crate::layer::{Connector, Layered};
 use crate::machine::{Machine, Next, Output, Turn};
 use crate::runtime::{Runtime, Timer, Transport as _};
-use crate::{Address, Engine, clock};
+use crate::{Address, Engine, clock, datagram};
 
 /// A machine over one connection after another.
 pub(crate) trait Dialing: Send + 'static {
@@ -40,10 +41,22 @@ pub(crate) trait Dialing: Send + 'static {
     fn poll_timeout(&self) -> Option<Deadline>;
     fn handle_timeout(&mut self, now: Instant);
     fn is_closed(&self) -> bool;
+    fn set_max_datagram(&mut self, max: usize) {
+        let _ = max;
+    }
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        let _ = (now, datagram);
+    }
+    fn poll_datagram(&mut self) -> Option<(Delivery, Vec<u8>)> {
+        None
+    }
+    fn has_datagrams(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! dialing {
-    ($($machine:ty),*) => {
+    ($($machine:ty { $($more:item)* }),*) => {
         $(impl Dialing for $machine {
             fn poll_connect(&mut self, now: Instant) -> Option<Dial> {
                 self.poll_connect(now)
@@ -81,11 +94,28 @@ macro_rules! dialing {
             fn is_closed(&self) -> bool {
                 self.is_closed()
             }
+            $($more)*
         })*
     };
 }
 
-dialing!(client::Client, mqtt_client::Client);
+dialing!(
+    client::Client {
+        fn set_max_datagram(&mut self, max: usize) {
+            self.set_max_datagram(max);
+        }
+        fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+            self.handle_datagram(now, datagram);
+        }
+        fn poll_datagram(&mut self) -> Option<(Delivery, Vec<u8>)> {
+            self.poll_datagram()
+        }
+        fn has_datagrams(&self) -> bool {
+            self.has_datagrams()
+        }
+    },
+    mqtt_client::Client {}
+);
 
 /// Is told of each attempt that failed: where, and why.
 pub(crate) type OnFailure = Arc<dyn Fn(&Address, &io::Error) + Send + Sync>;
@@ -109,6 +139,8 @@ pub(crate) struct Endpoints {
 pub(crate) struct How {
     pub(crate) tls: Option<Arc<dyn Connector>>,
     pub(crate) on_failure: Option<OnFailure>,
+    /// How sessions over UDP are secured.
+    pub(crate) datagrams: Option<datagram::Config>,
 }
 
 impl fmt::Debug for How {
@@ -187,6 +219,10 @@ async fn open<R: Runtime>(
     address: &Address,
     endpoints: &Endpoints,
 ) -> io::Result<Layered<R::Stream>> {
+    if let Address::Udp(to) = address {
+        let config = endpoints.how.datagrams.clone().ok_or_else(datagram::unsaid)?;
+        return Ok(Layered::Secured(Box::new(datagram::connect(runtime, to, config).await?)));
+    }
     let tls = match &endpoints.how.tls {
         _ if !address.is_secured() => None,
         None => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_TLS)),
@@ -297,6 +333,21 @@ impl<C: Core> Machine for Link<C> {
         })
     }
 
+    fn set_max_datagram(&mut self, _: Instant, max: usize) {
+        self.0.work(|held, _| held.core.machine().set_max_datagram(max));
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        self.0.work(|held, wake| {
+            held.core.machine().handle_datagram(now, datagram);
+            held.core.route(wake);
+        });
+    }
+
+    fn poll_datagram(&mut self, _: Instant) -> Option<(Delivery, Vec<u8>)> {
+        self.0.work(|held, _| held.core.machine().poll_datagram())
+    }
+
     fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) -> Option<Deadline> {
         self.0.work(|held, _| {
             held.core.machine().handle_written(now, written, waiting);
@@ -306,6 +357,7 @@ impl<C: Core> Machine for Link<C> {
 
     fn gone(&mut self, now: Instant) {
         self.0.work(|held, wake| {
+            held.core.machine().set_max_datagram(0);
             held.core.machine().handle_transport_gone(now);
             held.core.route(wake);
         });

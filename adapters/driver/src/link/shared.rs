@@ -100,7 +100,8 @@ impl<C: Core> Shared<C> {
         let armed = held.armed;
         let sooner = |d: Deadline| d.why == Why::Output || armed.is_none_or(|armed| d.at < armed);
         let over = held.core.is_over();
-        if (over || held.core.machine().poll_timeout().is_some_and(sooner))
+        let beside = held.core.machine().has_datagrams();
+        if (over || beside || held.core.machine().poll_timeout().is_some_and(sooner))
             && !self.woken.swap(true, Ordering::AcqRel)
         {
             wake.extend(held.link.clone());

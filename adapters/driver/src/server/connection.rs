@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bowline_core::buf::RecvBuf;
+use bowline_core::datagram::Delivery;
 use bowline_core::endpoint::server::{ConnectionKey, Secured};
 use bowline_core::session::Transport;
 use bowline_core::time::{Deadline, Instant};
@@ -95,6 +96,23 @@ impl Machine for Connection {
             self.shared.answer(key, &request);
         }
         next
+    }
+
+    fn set_max_datagram(&mut self, now: Instant, max: usize) {
+        self.shared.with(|core, _| core.machine.set_max_datagram(now, self.key, max));
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        self.shared.with(|core, wake| {
+            core.machine.handle_datagram(now, self.key, datagram);
+            if core.collect(Some(self.key), wake) {
+                self.woken.of(self.key).store(true, Ordering::Release);
+            }
+        });
+    }
+
+    fn poll_datagram(&mut self, now: Instant) -> Option<(Delivery, Vec<u8>)> {
+        self.shared.with(|core, _| core.machine.poll_datagram(now, self.key))
     }
 
     fn handle_written(&mut self, now: Instant, written: usize, waiting: usize) -> Option<Deadline> {

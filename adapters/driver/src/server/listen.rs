@@ -10,6 +10,7 @@ use bowline_core::endpoint::server::{ListenerConfig, ListenerKey, Speaks};
 
 use super::tasks;
 use super::{Anonymous, Server, StartError};
+use crate::datagram::{self, UdpListener};
 use crate::layer::Acceptor;
 use crate::runtime::{Listener, Runtime};
 use crate::{Address, AddressError, ListeningSocket, SocketOptions, clock};
@@ -147,10 +148,18 @@ impl Listen {
     }
 }
 
+/// What secures connections, by the layer around them.
+#[derive(Clone)]
+pub(super) struct Secures {
+    pub(super) tls: Option<Arc<dyn Acceptor>>,
+    pub(super) datagrams: Option<datagram::Config>,
+}
+
 /// A place where it listens already, and nobody takes connections yet.
 pub(super) struct Opened<L> {
     pub(super) address: Address,
     listeners: Vec<L>,
+    udp: Option<UdpListener>,
     config: ListenerConfig,
     proxies: Proxies,
     tls: Option<(Arc<dyn Acceptor>, bool)>,
@@ -169,12 +178,12 @@ pub(super) struct Entrance {
 pub(super) fn open_all<R: Runtime>(
     runtime: &R,
     all: Vec<Listen>,
-    tls: Option<&Arc<dyn Acceptor>>,
+    secures: &Secures,
 ) -> Result<Vec<Opened<R::Listener>>, StartError> {
     let (mut opened, mut taken) = (Vec::new(), None);
     for listen in all {
         let if_free = listen.if_free;
-        match open(runtime, listen, tls) {
+        match open(runtime, listen, secures) {
             Err(StartError::Listen { error, address }) if if_free && error.kind() == ErrorKind::AddrInUse => {
                 taken = Some(StartError::Listen { error, address });
             }
@@ -187,10 +196,12 @@ pub(super) fn open_all<R: Runtime>(
 fn open<R: Runtime>(
     runtime: &R,
     listen: Listen,
-    tls: Option<&Arc<dyn Acceptor>>,
+    secures: &Secures,
 ) -> Result<Opened<R::Listener>, StartError> {
     let Listen { place, mut config, options, proxies, .. } = listen;
+    let tls = secures.tls.as_ref();
     let (address, sockets) = match place {
+        Place::Address(Ok(Address::Udp(to))) => return open_udp(runtime, to, config, secures),
         Place::Address(address) => {
             let address = address?;
             let sockets = ListeningSocket::bind(&address, &options);
@@ -218,7 +229,25 @@ fn open<R: Runtime>(
     }
     // A Unix socket does not leave the machine.
     let tls = tls.filter(|_| !matches!(address, Address::Unix(_))).map(|tls| (Arc::clone(tls), only));
-    Ok(Opened { address, listeners, config, proxies, tls })
+    Ok(Opened { address, listeners, udp: None, config, proxies, tls })
+}
+
+fn open_udp<R: Runtime>(
+    runtime: &R,
+    to: String,
+    mut config: ListenerConfig,
+    secures: &Secures,
+) -> Result<Opened<R::Listener>, StartError> {
+    let bound = secures.datagrams.clone().ok_or_else(datagram::unsaid);
+    let bound = bound.and_then(|config| datagram::bind(runtime, &to, config));
+    let listening = bound.and_then(|udp| Ok((udp.local_address()?, udp)));
+    let (address, udp) =
+        listening.map_err(|error| StartError::Listen { address: Address::Udp(to), error })?;
+    if config.name.is_empty() {
+        config.name = address.to_string();
+    }
+    let (listeners, proxies) = (Vec::new(), Proxies::default());
+    Ok(Opened { address, listeners, udp: Some(udp), config, proxies, tls: None })
 }
 
 /// # Listeners
@@ -229,7 +258,7 @@ impl<R: Runtime> Server<R> {
     ///
     /// Those of [`Builder::start`](super::Builder::start) that are about listening.
     pub fn listen(&self, listen: Listen) -> Result<Address, StartError> {
-        let opened = open(&self.runtime, listen, self.tls.as_ref())?;
+        let opened = open(&self.runtime, listen, &self.secures)?;
         let address = opened.address.clone();
         self.enter(opened)?;
         Ok(address)
@@ -272,11 +301,15 @@ impl<R: Runtime> Server<R> {
 
     /// Takes connections from there from now on.
     pub(super) fn enter(&self, opened: Opened<R::Listener>) -> Result<(), StartError> {
-        let Opened { listeners, config, proxies, tls, .. } = opened;
+        let Opened { listeners, udp, config, proxies, tls, .. } = opened;
         let key = self.shared.with(|core, _| core.machine.add_listener(config))?;
         let entrance = Entrance { key, proxies, tls };
         for listener in listeners {
             self.runtime.spawn(tasks::accept(self.clone(), listener, entrance.clone()));
+        }
+        if let Some(udp) = udp {
+            self.gauges.lock().push(udp.gauge());
+            self.runtime.spawn(tasks::accept(self.clone(), udp, entrance));
         }
         Ok(())
     }

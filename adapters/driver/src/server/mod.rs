@@ -39,6 +39,8 @@ use bowline_core::plugin::{BadPlugin, Placement, Plugin};
 pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
+use listen::Secures;
+use parking_lot::Mutex;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
@@ -48,7 +50,7 @@ use crate::handler::{
 use crate::layer::Acceptor;
 use crate::runtime::{Runtime, Timer, Transport};
 use crate::store::{Storage, StorageError, StoreEvent};
-use crate::{Address, AddressError, Engine, OsEntropy, clock};
+use crate::{Address, AddressError, Engine, OsEntropy, clock, datagram};
 use connection::Connection;
 use deadlines::ConnectionTimer;
 use local::{Route, Speaker, Voice};
@@ -127,6 +129,7 @@ pub struct Builder<R, S = ()> {
     on_store_event: Option<OnStoreEvent>,
     plugins: Vec<(String, Box<dyn Plugin>, Placement)>,
     tls: Option<Arc<dyn Acceptor>>,
+    datagrams: Option<datagram::Config>,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -142,7 +145,8 @@ impl<R: Runtime> Builder<R> {
     pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Builder<R, S> {
         let Self { runtime, config, listen, access, on_event, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
-        let (router, on_failed, tls) = (self.router.with_state(()), self.on_failed, self.tls);
+        let (router, on_failed) = (self.router.with_state(()), self.on_failed);
+        let (tls, datagrams) = (self.tls, self.datagrams);
         Builder {
             runtime,
             state,
@@ -158,6 +162,7 @@ impl<R: Runtime> Builder<R> {
             on_store_event,
             plugins,
             tls,
+            datagrams,
         }
     }
 }
@@ -189,6 +194,13 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn noise(mut self, noise: NoiseConfig) -> Self {
         self.config.noise = noise;
+        self
+    }
+
+    /// How sessions over UDP are secured, and their limits: needed to listen at `bowline+udp://`.
+    #[must_use]
+    pub fn datagrams(mut self, config: datagram::Config) -> Self {
+        self.datagrams = Some(config);
         self
     }
 
@@ -342,7 +354,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     ///
     /// See [`StartError`].
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
-        let opened = listen::open_all(&self.runtime, self.listen, self.tls.as_ref())?;
+        let secures = Secures { tls: self.tls, datagrams: self.datagrams };
+        let opened = listen::open_all(&self.runtime, self.listen, &secures)?;
         let max_frame = self.config.session.limits.max_frame;
         self.config.hub.durable |= self.storage.is_some();
         self.config.http.handled = self.on_request.is_some();
@@ -383,7 +396,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
-        let server = Server { runtime, shared, hub, tally, addresses, tls: self.tls, max_frame };
+        let gauges = Arc::default();
+        let server = Server { runtime, shared, hub, tally, addresses, secures, gauges, max_frame };
         for opened in opened {
             server.enter(opened)?;
         }
@@ -400,7 +414,9 @@ pub struct Server<R> {
     hub: Hub,
     tally: Arc<Tally>,
     addresses: Arc<[Address]>,
-    tls: Option<Arc<dyn Acceptor>>,
+    secures: Secures,
+    /// Of the sockets for datagrams.
+    gauges: Arc<Mutex<Vec<datagram::Gauge>>>,
     max_frame: u32,
 }
 
@@ -412,7 +428,8 @@ impl<R: Clone> Clone for Server<R> {
             hub: self.hub.clone(),
             tally: Arc::clone(&self.tally),
             addresses: Arc::clone(&self.addresses),
-            tls: self.tls.clone(),
+            secures: self.secures.clone(),
+            gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
     }
@@ -451,6 +468,7 @@ impl<R: Runtime> Server<R> {
             on_store_event: None,
             plugins: Vec::new(),
             tls: None,
+            datagrams: None,
         }
     }
 
@@ -458,6 +476,13 @@ impl<R: Runtime> Server<R> {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// What its sockets for datagrams have counted, those that are closed included, in the order in which it
+    /// listened there.
+    #[must_use]
+    pub fn datagrams(&self) -> Vec<datagram::Gauge> {
+        self.gauges.lock().clone()
     }
 
     /// To publish and request with, from within the program.

@@ -4,8 +4,9 @@ use bowline_core::entropy::Scripted;
 use bowline_core::retain::RetainHandling;
 use bowline_core::scram::{self, ScramClient};
 use bowline_core::session::{
-    Auth, Code, Connect, Counts, Drain, History, Join, Joined, Kind, Message, Offer, Outcome, Properties,
-    Property, Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe, Welcome,
+    Auth, Code, Connect, Counts, DatagramMode, Drain, History, Join, Joined, Kind, Message, Offer, Outcome,
+    Properties, Property, Request, Response, Resume, ResumeKey, SendError, Session, SessionId, Subscribe,
+    Welcome,
 };
 use bowline_core::status::Status;
 use bowline_core::time::Instant;
@@ -250,7 +251,8 @@ fn subscribe(c: &call::Subscribe) -> Result<Subscribe<'_>, Trouble> {
     let (id, credit, serve, no_local) = (c.id, c.credit, c.serve, c.no_local);
     let retained = RetainHandling::from_number(c.retained).ok_or_else(|| wrong("retained is 0, 1 or 2"))?;
     let (filter, retain_as_published) = (c.filter.as_str(), c.retain_as_published);
-    Ok(Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published })
+    let datagrams = DatagramMode::default();
+    Ok(Subscribe { id, filter, reliable, credit, serve, no_local, retained, retain_as_published, datagrams })
 }
 
 fn with_message(m: &call::Message, send: impl FnOnce(&Message<'_>) -> Result<(), SendError>) -> Sent {

@@ -285,6 +285,39 @@ pub struct Subscribe<'b> {
     /// Whether messages say that they were published to be retained; else only those say so with
     /// which it begins.
     pub retain_as_published: bool,
+    /// Whether messages of quality 0 come in datagrams where there are some (DGM-22).
+    pub datagrams: DatagramMode,
+}
+
+/// How messages of a subscription come over a transport that has datagrams beside its stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DatagramMode {
+    /// In the stream, as over any other.
+    #[default]
+    Stream,
+    /// Those at most once in a datagram, where they fit: lost ones never come, others in any order.
+    Unreliable,
+    /// The same, and none comes behind a later one of its topic.
+    Sequenced,
+}
+
+impl DatagramMode {
+    pub(super) const fn number(self) -> u64 {
+        match self {
+            Self::Stream => 0,
+            Self::Unreliable => 1,
+            Self::Sequenced => 2,
+        }
+    }
+
+    /// One that is not known here is as none.
+    pub(super) const fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Unreliable,
+            2 => Self::Sequenced,
+            _ => Self::Stream,
+        }
+    }
 }
 
 /// The peer asks (SPEC §5.2).

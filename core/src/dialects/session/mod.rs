@@ -54,6 +54,8 @@
 
 mod close;
 mod code;
+#[cfg(feature = "alloc")]
+mod datagram;
 mod event;
 mod fault;
 mod frame;
@@ -77,8 +79,8 @@ pub use crate::lifecycle::{By, Transport};
 pub use close::{CLOSE_WAIT, REASON_MAX};
 pub use code::Code;
 pub use event::{
-    Closed, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, ResetCode,
-    Response, Subscribe, TunnelFrame,
+    Closed, DatagramMode, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request,
+    ResetCode, Response, Subscribe, TunnelFrame,
 };
 pub use fault::Fault;
 pub use frame::{Kind, PREFACE};

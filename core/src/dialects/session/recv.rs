@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::event::{
-    Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, ResetCode, Response,
-    Subscribe, TunnelFrame,
+    DatagramMode, Drain, Event, History, Join, Joined, Message, Offer, Outcome, Received, Request, ResetCode,
+    Response, Subscribe, TunnelFrame,
 };
 use super::fault::{Broken, Fault};
 use super::frame::{self, FIRST_OPTIONAL, Head, Kind, PREFACE};
@@ -407,6 +407,31 @@ impl Session {
         }
     }
 
+    /// The frame that a datagram beside the stream is: one whole PUBLISH or MESSAGE without RELIABLE, which
+    /// costs no credit (DGM-20). Nothing where it is not, or the session is not open: it is as if it were lost.
+    #[cfg(feature = "alloc")]
+    pub fn recv_datagram<'b>(&mut self, now: Instant, datagram: &'b [u8]) -> Option<Event<'b>> {
+        self.tick(now);
+        let head = Head::read(datagram).ok()??;
+        let (kind, flags) = (Kind::from_number(*datagram.first()? >> 2)?, head.flags());
+        let body = datagram.get(head.len..)?;
+        let plain = matches!(kind, Kind::Publish | Kind::Message) && flags & !frame::PROPS == 0;
+        if !plain || head.size != body.len() as u64 || !self.life.is_established() {
+            return None;
+        }
+        self.check_allowed(kind, flags).ok()?;
+        let (mut r, mut id, mut rest) = (Reader(body), 0, body);
+        if kind.names_subscription() {
+            (id, rest) = (r.varint().ok()?, r.0);
+        }
+        let properties = properties(flags, &mut r).ok()?;
+        let topic = r.topic().ok()?;
+        let message = Message { topic, payload: r.0, properties, reliable: false, retain: false };
+        let received = Received { message, body: rest };
+        self.keepalive.on_received(self.now);
+        Some(if kind.names_subscription() { Event::Message(id, received) } else { Event::Publish(received) })
+    }
+
     /// REL-5, REL-2.
     fn count_reliable(&mut self) -> Result<(), Fault> {
         if self.unacknowledged >= u32::from(self.rx_in_flight) {
@@ -523,6 +548,7 @@ fn subscribe(body: &[u8], features: Features) -> Result<Subscribe<'_>, Broken> {
             3 => s.serve = true,
             4 => s.no_local = true,
             6 => s.retain_as_published = true,
+            64 => s.datagrams = DatagramMode::from_number(number(value)?),
             _ => return Ok(false),
         }
         Ok(true)

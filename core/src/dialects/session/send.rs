@@ -1,6 +1,8 @@
 //! The application's frames.
 
-use super::event::{Drain, Join, Joined, Message, Offer, Outcome, Request, Response, Subscribe};
+use super::event::{
+    DatagramMode, Drain, Join, Joined, Message, Offer, Outcome, Request, Response, Subscribe,
+};
 use super::frame::{self, Kind};
 use super::hello::Features;
 use super::props::Properties;
@@ -389,6 +391,9 @@ impl Session {
             if s.retain_as_published {
                 to.varint(6);
                 to.bytes(&[]);
+            }
+            if s.datagrams != DatagramMode::Stream {
+                to.parameter(64, s.datagrams.number());
             }
         })
     }

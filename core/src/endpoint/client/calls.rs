@@ -18,6 +18,7 @@ use super::requests::{Unanswered, Unsent};
 use super::subscriptions::{MAX_SUBSCRIPTIONS, SubState, Subscription};
 use super::{Client, Command, Ending, State};
 use crate::retain::RetainHandling;
+use crate::session::DatagramMode;
 use crate::session::{Code, MAX_FRAME_CEILING, Properties, SessionId};
 use crate::status::Status;
 use crate::time::Instant;
@@ -130,6 +131,9 @@ pub struct SubscribeOptions {
     /// Whether taking an event grants its octets again (default); otherwise
     /// [`Client::grant`] does.
     pub auto_grant: bool,
+    /// Whether messages at most once come in datagrams, over a transport that has them. Such a subscription
+    /// has no window of its own, whatever `credit` says: what is not taken in time is dropped.
+    pub datagrams: DatagramMode,
 }
 
 impl Default for SubscribeOptions {
@@ -141,6 +145,7 @@ impl Default for SubscribeOptions {
             retain_as_published: false,
             credit: None,
             auto_grant: true,
+            datagrams: DatagramMode::Stream,
         }
     }
 }
@@ -280,10 +285,13 @@ impl Client {
         &mut self,
         now: Instant,
         filter: &str,
-        options: SubscribeOptions,
+        mut options: SubscribeOptions,
         serve: bool,
     ) -> Result<SubscriptionId, ClientError> {
         self.tick(now);
+        if options.datagrams != DatagramMode::Stream {
+            options.credit = None;
+        }
         self.check_call()?;
         topic::validate_filter(filter)?;
         self.check_size(filter.len())?;

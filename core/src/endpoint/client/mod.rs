@@ -111,6 +111,7 @@
 mod calls;
 mod compressing;
 mod config;
+mod datagrams;
 mod event;
 mod inbox;
 mod link;
@@ -151,6 +152,7 @@ pub use crate::session::{Piece, ResetCode, TunnelState, TunnelsConfig};
 
 use super::carrier::Web;
 use compressing::Compressing;
+use datagrams::Datagrams;
 use inbox::Inbox;
 use outbox::{Budget, Outbox};
 use requests::{Requests, Serving};
@@ -282,6 +284,8 @@ pub struct Client {
     next_subscription: u64,
     next_request: u64,
     next_tunnel: u64,
+    /// Messages for datagrams beside the stream, where the transport has them.
+    datagrams: Datagrams,
 }
 
 impl Client {
@@ -339,6 +343,7 @@ impl Client {
             next_subscription: 1,
             next_request: 1,
             next_tunnel: 1,
+            datagrams: Datagrams::default(),
             config,
         };
         client.try_again(Reason::Unreachable);

@@ -14,8 +14,8 @@ use crate::compression::Encoding;
 use crate::endpoint::carrier::Spoken as _;
 use crate::scram;
 use crate::session::{
-    Code, Counts, Drain, Event, Fault, Kind, Outcome, Properties, Received, Request, Response, Resume,
-    Welcome,
+    Code, Counts, DatagramMode, Drain, Event, Fault, Kind, Outcome, Properties, Received, Request, Response,
+    Resume, Welcome,
 };
 use crate::status::Status;
 use crate::time::Instant;
@@ -179,8 +179,9 @@ impl Client {
             }
             s.renew();
             match s.state {
-                SubState::Active => {}
-                SubState::Waiting | SubState::Asked => {
+                // Which come in datagrams is said on each connection (DGM-22).
+                SubState::Active if s.options.datagrams == DatagramMode::Stream => {}
+                SubState::Active | SubState::Waiting | SubState::Asked => {
                     s.state = SubState::Waiting;
                     commands.push_back(Command::Subscribe(*id));
                 }

@@ -265,6 +265,7 @@ impl Client {
                     no_local: s.options.no_local,
                     retained: if keeps { s.options.retained } else { RetainHandling::default() },
                     retain_as_published: keeps && s.options.retain_as_published,
+                    datagrams: s.options.datagrams,
                 };
                 match session.subscribe(self.now, out, &subscribe) {
                     Ok(()) => {}

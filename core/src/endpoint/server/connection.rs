@@ -10,7 +10,10 @@ use super::secured::Security;
 use super::spoken::Spoken;
 use super::websocket::WebSocket;
 use super::{ConnectionKey, Peer, Server, ServerConfig, ServerEvent, bowline, json};
+use alloc::vec::Vec;
+
 use crate::buf::{RecvBuf, SendBuf};
+use crate::datagram::Delivery;
 use crate::lifecycle::Transport;
 use crate::plugin::Tags;
 use crate::session::{Auth, Code, Tunnels};
@@ -121,6 +124,30 @@ impl Connection {
             self.begin(turn, alpn.dialect());
         }
         true
+    }
+
+    /// Only our own protocol has messages in datagrams.
+    const fn bowline(&mut self) -> Option<&mut bowline::Connection> {
+        match self {
+            Self::Spoken(Spoken::Bowline(c)) => Some(c),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_max_datagram(&mut self, max: usize) {
+        if let Some(c) = self.bowline() {
+            c.set_max_datagram(max);
+        }
+    }
+
+    pub(super) fn poll_datagram(&mut self) -> Option<(Delivery, Vec<u8>)> {
+        self.bowline()?.poll_datagram()
+    }
+
+    pub(super) fn handle_datagram(&mut self, turn: &mut Turn<'_>, datagram: &[u8]) {
+        if let Some(c) = self.bowline() {
+            c.handle_datagram(turn, datagram);
+        }
     }
 
     /// It begins with this: may it, where it came in? Says so.

@@ -116,6 +116,7 @@ use tracing::Tracing;
 use crate::access::Access;
 use crate::buf::{RecvBuf, SendBuf};
 use crate::compression::Codec;
+use crate::datagram::Delivery;
 use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
@@ -498,6 +499,27 @@ impl Server {
         self.traffic.octets_received += taken;
         self.count(key, taken, room.saturating_sub(out.room()));
         blocked
+    }
+
+    /// Says how large a message may be that goes in a datagram beside this connection's stream, in octets.
+    /// Where it is never said there are none.
+    pub fn set_max_datagram(&mut self, now: Instant, key: ConnectionKey, max: usize) {
+        self.on(now, key, |c, _| c.set_max_datagram(max));
+    }
+
+    /// Takes in a message that came in a datagram beside the stream; one that is not understood is as if it had
+    /// been lost.
+    pub fn handle_datagram(&mut self, now: Instant, key: ConnectionKey, datagram: &[u8]) {
+        self.on(now, key, |c, turn| c.handle_datagram(turn, datagram));
+        self.count(key, datagram.len() as u64, 0);
+    }
+
+    /// The next message to send in a datagram: there may be some behind each
+    /// [`poll_transmit`](Self::poll_transmit).
+    pub fn poll_datagram(&mut self, now: Instant, key: ConnectionKey) -> Option<(Delivery, Vec<u8>)> {
+        let datagram = self.on(now, key, |c, _| c.poll_datagram())?;
+        self.count(key, 0, datagram.as_ref().map_or(0, |(_, octets)| octets.len()));
+        datagram
     }
 
     /// Puts into `out` what is owed to this connection's peer, as far as there is room, and says

@@ -328,6 +328,7 @@ impl<'a> Call<'a> {
                         no_local,
                         retained,
                         retain_as_published,
+                        ..Subscribe::default()
                     },
                 )
             }

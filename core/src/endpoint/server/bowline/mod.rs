@@ -1,5 +1,6 @@
 //! Our own protocol on the hub.
 
+mod datagrams;
 mod held;
 mod history;
 mod recv;
@@ -16,6 +17,7 @@ use core::time::Duration;
 
 pub(super) use held::{Held, Progress, parse_hex};
 
+use datagrams::Datagrams;
 use history::Asked;
 use rooms::Batch;
 use sessions::Opening;
@@ -39,6 +41,8 @@ struct Later {
     tunnels: Option<Box<Tunnels>>,
     /// They had to wait for room the last time.
     tunnels_waited: bool,
+    /// Where the transport has datagrams.
+    datagrams: Option<Box<Datagrams>>,
 }
 
 /// One connection that speaks our own protocol.

@@ -15,7 +15,8 @@ use crate::hub::{self, Quality, RequestOptions, SubscribeOptions};
 use crate::retain::RetainHandling;
 use crate::scram::ScramServer;
 use crate::session::{
-    Auth, By, Closed, Code, Event, Fault, Features, Kind, Outcome, Received, Request, Session, Subscribe,
+    Auth, By, Closed, Code, DatagramMode, Event, Fault, Features, Kind, Outcome, Received, Request, Session,
+    Subscribe,
 };
 use crate::status::Status;
 
@@ -69,6 +70,7 @@ impl Connection {
                 let done = self.hub.map_or(Err(hub::Refusal::NoSession), |hub| {
                     turn.server.hub.unsubscribe(turn.now, hub, *id)
                 });
+                self.set_datagram_mode(*id, DatagramMode::Stream);
                 self.answer(turn, out, Kind::Unsubscribe, *id, done);
             }
             Event::Request(r) => self.requested(turn, r, out),
@@ -107,7 +109,7 @@ impl Connection {
         }
     }
 
-    fn published(&mut self, turn: &mut Turn<'_>, m: &Received<'_>, out: &mut impl SendBuf) {
+    pub(super) fn published(&mut self, turn: &mut Turn<'_>, m: &Received<'_>, out: &mut impl SendBuf) {
         let Some(hub) = self.hub else { return };
         let Some(message) = message::verbatim(turn.now, m) else { return };
         turn.server.traffic.published(Dialect::Bowline);
@@ -167,6 +169,9 @@ impl Connection {
             Some(hub) => turn.server.hub.subscribe(turn.now, hub, s.id, s.filter, options),
             None => Err(hub::Refusal::NoSession),
         };
+        if done.is_ok() {
+            self.set_datagram_mode(s.id, s.datagrams);
+        }
         self.answer(turn, out, Kind::Subscribe, s.id, done);
     }
 

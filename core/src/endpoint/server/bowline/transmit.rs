@@ -128,6 +128,19 @@ fn send(
                 has_properties: message.has_props(),
                 body: message.body(),
             };
+            let beside = later.as_mut().and_then(|later| later.datagrams.as_mut());
+            if let Some(datagrams) = beside.filter(|_| !forward.reliable && !retain) {
+                let forward = Forward {
+                    subscription: sid,
+                    reliable: false,
+                    retain,
+                    has_properties: message.has_props(),
+                    body: &message.body()[..],
+                };
+                if datagrams.send(session, &forward, message.topic()) {
+                    return Ok(Take::Taken);
+                }
+            }
             session.forward_shared(now, out, &forward)
         }
         Delivery::Request { id, sid, timeout, message, .. } => {
