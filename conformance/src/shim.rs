@@ -149,6 +149,7 @@ fn write_config(c: &Config) -> Value {
         ("handshake_ms", c.handshake_ms),
         ("features", c.features),
         ("success", c.success.map(u64::from)),
+        ("tunnel_window", c.tunnel_window.map(u64::from)),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
     if let Some(keys) = &c.noise {

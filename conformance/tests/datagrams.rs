@@ -185,11 +185,6 @@ fn the_endpoint_lives_the_stories() {
         let mut story = Story::new(vector);
         let steps = vector["steps"].as_array().expect("steps");
         for step in steps {
-            println!(
-                "  out {:?}, events {:?}",
-                story.out.iter().map(|o| written(o)).collect::<Vec<_>>(),
-                story.events
-            );
             story.step(step);
         }
         assert!(

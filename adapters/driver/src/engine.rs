@@ -32,7 +32,7 @@ const PIECES: usize = 64;
 const SMALL: usize = pool::READ_SIZE / 4;
 
 /// The longest record of the secure mode, with its length: whatever frames a machine takes, one has to fit.
-const RECORD: usize = (64 << 10) + 1;
+const RECORD: u32 = (64 << 10) + 1;
 /// So many messages beside the stream are taken in a step.
 const DATAGRAMS: usize = 64;
 
@@ -50,7 +50,7 @@ pub struct Engine<T, M: Machine, R> {
     /// While there is something in them.
     buffers: Option<Box<Buffers>>,
     /// Octets of input that are taken at most before a frame is whole.
-    limit: usize,
+    limit: u32,
     waker: Option<Waker>,
     /// When the machine wants a turn.
     deadline: Option<Instant>,
@@ -96,7 +96,7 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     /// An engine for a connection that was just made. `max_frame`: the largest frame that the
     /// machine takes, in octets.
     pub fn new(transport: T, machine: M, timer: R, max_frame: u32) -> Self {
-        let limit = (max_frame as usize + 16).max(RECORD) + HEADROOM;
+        let limit = (max_frame.saturating_add(16)).max(RECORD).saturating_add(HEADROOM as u32);
         let state = State {
             work: true,
             eof: false,
@@ -124,8 +124,8 @@ impl<T: Transport, M: Machine, R: Timer> Engine<T, M, R> {
     }
 
     /// The buffers, which are lent for now where there are none.
-    fn buffers(lent: &mut Option<Box<Buffers>>, limit: usize) -> &mut Buffers {
-        lent.get_or_insert_with(|| pool::buffers(limit))
+    fn buffers(lent: &mut Option<Box<Buffers>>, limit: u32) -> &mut Buffers {
+        lent.get_or_insert_with(|| pool::buffers(limit as usize))
     }
 
     fn step(&mut self, cx: &mut Context<'_>) -> Step {

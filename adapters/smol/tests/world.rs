@@ -1,12 +1,14 @@
 //! The stories that all adapters tell, on smol.
 
 use bowline_smol::Smol;
-use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, Told, dispatch_story, relay_story, story};
 
 #[test]
 fn over_everything() {
+    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "smol");
     for over in Over::with_udp(cfg!(feature = "udp")) {
         assert_eq!(smol::block_on(story(Smol, over)), LOG, "over {}", over.name());
+        told.well(over);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The stories that all adapters tell, on tokio.
 
 use bowline_tokio::Tokio;
-use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, dispatch_story, relay_story, story};
+use bowline_world::{DISPATCH_LOG, LOG, Over, RELAY_LOG, Told, dispatch_story, relay_story, story};
 
 #[tokio::test]
 async fn on_one_thread() {
@@ -15,8 +15,10 @@ async fn on_many_threads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_everything() {
+    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "tokio");
     for over in Over::with_udp(cfg!(feature = "udp")) {
         assert_eq!(story(Tokio, over).await, LOG, "over {}", over.name());
+        told.well(over);
     }
 }
 

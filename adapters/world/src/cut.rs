@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bowline_driver::datagram::{Batch, DatagramSocket, Transmit};
 use bowline_driver::{Address, ListeningSocket, Runtime, Transport};
@@ -41,6 +41,12 @@ impl Cut {
             std::mem::take(&mut state.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits while the line is cut; then, whether what was made in this generation still stands.
+    fn poll_stands(&self, cx: &Context<'_>, generation: u64) -> Poll<bool> {
+        let is_dead = self.is_dead(cx, generation);
+        if !is_dead && self.0.lock().cut { Poll::Pending } else { Poll::Ready(!is_dead) }
     }
 
     fn is_dead(&self, cx: &Context<'_>, generation: u64) -> bool {
@@ -106,15 +112,9 @@ impl<R: Runtime> Runtime for Cuttable<R> {
         self.runtime.listen(socket)
     }
 
-    /// While the line is cut there is none.
+    /// While the line is cut, nothing goes through it.
     fn datagram_socket(&self, at: SocketAddr) -> io::Result<Box<dyn DatagramSocket>> {
-        let generation = {
-            let state = self.cut.0.lock();
-            if state.cut {
-                return Err(ErrorKind::NetworkDown.into());
-            }
-            state.generation
-        };
+        let generation = self.cut.0.lock().generation;
         let socket = self.runtime.datagram_socket(at)?;
         Ok(Box::new(LineSocket { socket, cut: self.cut.clone(), generation }))
     }
@@ -161,14 +161,14 @@ struct LineSocket {
 
 impl DatagramSocket for LineSocket {
     fn poll_recv(&self, cx: &mut Context<'_>, to: &mut Batch) -> Poll<io::Result<()>> {
-        if self.cut.is_dead(cx, self.generation) {
+        if !ready!(self.cut.poll_stands(cx, self.generation)) {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         self.socket.poll_recv(cx, to)
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit, octets: &[u8]) -> Poll<io::Result<()>> {
-        if self.cut.is_dead(cx, self.generation) {
+        if !ready!(self.cut.poll_stands(cx, self.generation)) {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         self.socket.poll_send(cx, transmit, octets)

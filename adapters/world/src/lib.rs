@@ -23,7 +23,7 @@ use over::Line;
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
-pub use over::{Over, secured};
+pub use over::{Over, Told, secured};
 pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.

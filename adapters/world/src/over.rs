@@ -1,5 +1,6 @@
 //! What the story is told over.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bowline_driver::client::{self, ClientConfig, NoiseConfig, NoiseKeys, ServerTrust};
@@ -65,6 +66,32 @@ impl Over {
 
     const fn is_noise(self) -> bool {
         matches!(self, Self::Noise | Self::NoiseInWebSocket)
+    }
+}
+
+/// Over what a runtime has told the story well: kept in a file, of which the README's table is made.
+#[derive(Debug)]
+pub struct Told {
+    file: PathBuf,
+    names: String,
+}
+
+impl Told {
+    /// Nothing yet; `directory` is cargo's for tests.
+    #[must_use]
+    pub fn new(directory: &str, runtime: &str) -> Self {
+        Self { file: PathBuf::from(directory).join(format!("stories-{runtime}")), names: String::new() }
+    }
+
+    /// Over this too.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be written.
+    pub fn well(&mut self, over: Over) {
+        self.names += over.name();
+        self.names += "\n";
+        std::fs::write(&self.file, &self.names).expect("cargo's directory can be written to");
     }
 }
 
