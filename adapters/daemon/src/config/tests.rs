@@ -58,7 +58,7 @@ fn what_the_example_has_in_comments_is_valid_too() {
         })
         .collect();
     let config = from_text(&uncommented).unwrap().config;
-    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (6, 2, 1));
+    assert_eq!((config.listen.len(), config.auth.users.len(), config.auth.tokens.len()), (7, 2, 1));
     assert_eq!(config.auth.users[0].scram.as_ref().unwrap().0.iterations(), 600_000);
 }
 

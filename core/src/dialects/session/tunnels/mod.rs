@@ -136,7 +136,7 @@ impl Tunnel {
     }
 }
 
-/// The tunnels of one connection, from either side. See the [module](self).
+/// The tunnels of one connection, from either side.
 ///
 /// The connection's owner gives it what comes ([`receive`](Self::receive),
 /// [`answered`](Self::answered)) and has it [`transmit`](Self::transmit); the user of a tunnel is
