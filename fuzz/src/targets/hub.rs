@@ -692,7 +692,7 @@ impl Peer {
                 let number = number(message);
                 assert!(parsed.group.is_some() || number > sub.last, "out of order");
             }
-            Delivery::Request { id, sid, message, timeout } => {
+            Delivery::Request { id, sid, message, timeout, .. } => {
                 assert!(!coming_again && timeout <= TIMEOUT && !self.serving.contains_key(&id));
                 let sub = self.subs.get(&sid).expect("a request for a subscription");
                 let parsed = parse_filter(sub.filter).expect("valid");
@@ -729,7 +729,7 @@ impl Peer {
                 }
                 self.again += usize::from(reliable);
             }
-            Delivery::Request { id, sid, message, timeout } => {
+            Delivery::Request { id, sid, message, timeout, .. } => {
                 self.serving.insert(id, false);
                 if let Some((_, _, used)) = self.subs.get_mut(&sid).and_then(|s| s.credit.as_mut()) {
                     let millis = varint(timeout.as_millis() as u64);

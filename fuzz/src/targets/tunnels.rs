@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use arbitrary::{Arbitrary, Unstructured};
-use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SliceSendBuf};
+use bowline_core::buf::{GrowingRecvBuf, SliceSendBuf};
 use bowline_core::session::{
     Config, Connect, Event, Features, Kind, Piece, ResetCode, Session, Tunnels, TunnelsConfig, Welcome,
 };
