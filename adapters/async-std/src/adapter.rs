@@ -92,14 +92,8 @@ impl Runtime for AsyncStd {
     fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
         let address = socket.local_address()?;
         let sockets = match socket {
-            ListeningSocket::Tcp(socket) => {
-                socket.set_nonblocking(true)?;
-                Sockets::Tcp(socket.into())
-            }
-            ListeningSocket::Unix(socket) => {
-                socket.set_nonblocking(true)?;
-                Sockets::Unix(socket.into())
-            }
+            ListeningSocket::Tcp(socket) => Sockets::Tcp(socket.into()),
+            ListeningSocket::Unix(socket) => Sockets::Unix(socket.into()),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(Incoming::new(sockets, address))

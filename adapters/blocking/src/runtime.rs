@@ -62,14 +62,8 @@ impl Runtime for Threads {
 
     fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
         match socket {
-            ListeningSocket::Tcp(socket) => {
-                socket.set_nonblocking(true)?;
-                Ok(Incoming(Listening::Tcp(Arc::new(socket))))
-            }
-            ListeningSocket::Unix(socket) => {
-                socket.set_nonblocking(true)?;
-                Ok(Incoming(Listening::Unix(Arc::new(socket))))
-            }
+            ListeningSocket::Tcp(socket) => Ok(Incoming(Listening::Tcp(Arc::new(socket)))),
+            ListeningSocket::Unix(socket) => Ok(Incoming(Listening::Unix(Arc::new(socket)))),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

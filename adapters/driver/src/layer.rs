@@ -93,60 +93,50 @@ pub(crate) enum Layered<T> {
     Secured(Box<dyn Transport>),
 }
 
+/// The same call, with or without a layer.
+macro_rules! each {
+    ($layered:expr, $t:ident => $do:expr) => {
+        match $layered {
+            Layered::Plain($t) => $do,
+            Layered::Secured($t) => $do,
+        }
+    };
+}
+
 impl<T: Transport> Transport for Layered<T> {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(t) => t.poll_open(cx),
-            Self::Secured(t) => t.poll_open(cx),
-        }
+        each!(self, t => t.poll_open(cx))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(t) => t.poll_read(cx, to),
-            Self::Secured(t) => t.poll_read(cx, to),
-        }
+        each!(self, t => t.poll_read(cx, to))
     }
 
     fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(t) => t.poll_write_vectored(cx, from),
-            Self::Secured(t) => t.poll_write_vectored(cx, from),
-        }
+        each!(self, t => t.poll_write_vectored(cx, from))
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(t) => t.poll_shutdown(cx),
-            Self::Secured(t) => t.poll_shutdown(cx),
-        }
+        each!(self, t => t.poll_shutdown(cx))
     }
 
     fn abort(&mut self) {
-        match self {
-            Self::Plain(t) => t.abort(),
-            Self::Secured(t) => t.abort(),
-        }
+        each!(self, t => t.abort());
+    }
+
+    fn secured(&mut self) -> Option<Secured> {
+        each!(self, t => t.secured())
     }
 
     fn max_datagram(&self) -> usize {
-        match self {
-            Self::Plain(t) => t.max_datagram(),
-            Self::Secured(t) => t.max_datagram(),
-        }
+        each!(self, t => t.max_datagram())
     }
 
     fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {
-        match self {
-            Self::Plain(t) => t.send_datagram(delivery, message),
-            Self::Secured(t) => t.send_datagram(delivery, message),
-        }
+        each!(self, t => t.send_datagram(delivery, message))
     }
 
     fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
-        match self {
-            Self::Plain(t) => t.poll_recv_datagram(cx, to),
-            Self::Secured(t) => t.poll_recv_datagram(cx, to),
-        }
+        each!(self, t => t.poll_recv_datagram(cx, to))
     }
 }

@@ -21,6 +21,7 @@ pub mod datagram;
 mod engine;
 mod entropy;
 pub mod handler;
+mod inbox;
 mod layer;
 mod link;
 mod machine;

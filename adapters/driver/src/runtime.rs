@@ -132,7 +132,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Nobody could be reached there.
     fn connect(&self, to: Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Takes connections from a socket that listens already.
+    /// Takes connections from a socket that listens already, and does not block.
     ///
     /// # Errors
     ///

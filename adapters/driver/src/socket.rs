@@ -67,7 +67,16 @@ impl Default for SocketOptions {
 }
 
 impl ListeningSocket {
-    /// Listens at an address: one socket, or as many as there are workers. A Unix socket that a server left
+    /// Has no call on it block, as runtimes want it.
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(true),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.set_nonblocking(true),
+        }
+    }
+
+    /// Listens at an address, without blocking: one socket, or as many as there are workers. A Unix socket that a server left
     /// behind that was killed is removed before. A name is looked up, which blocks.
     ///
     /// # Errors
@@ -122,6 +131,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Vec<List
 
 fn listen_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     // Connections of a server that is gone do not keep the next one from its port. On Windows it would let
     // others share it.
     #[cfg(unix)]
@@ -155,6 +165,7 @@ fn bind_unix(path: &std::path::Path, options: &SocketOptions) -> io::Result<Unix
     use std::os::unix::fs::PermissionsExt as _;
 
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     if let Some(mode) = options.mode {
         // Before anybody can connect.

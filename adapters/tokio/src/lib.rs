@@ -123,14 +123,8 @@ impl Runtime for Tokio {
 
     fn listen(&self, socket: ListeningSocket) -> io::Result<Incoming> {
         match socket {
-            ListeningSocket::Tcp(socket) => {
-                socket.set_nonblocking(true)?;
-                Ok(Incoming::Tcp(TcpListener::from_std(socket)?))
-            }
-            ListeningSocket::Unix(socket) => {
-                socket.set_nonblocking(true)?;
-                Ok(Incoming::Unix(UnixListener::from_std(socket)?))
-            }
+            ListeningSocket::Tcp(socket) => Ok(Incoming::Tcp(TcpListener::from_std(socket)?)),
+            ListeningSocket::Unix(socket) => Ok(Incoming::Unix(UnixListener::from_std(socket)?)),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -128,17 +128,7 @@ impl Site {
                 let format = Format::of(request.header("accept"));
                 let beside = (&*self.spans, &*self.alerts);
                 let plugins = server.plugins().list();
-                let places = server.look(|machine| {
-                    let all =
-                        machine.listeners().filter(|info| !info.removed && !info.config.name.is_empty());
-                    let counts = all.map(|info| ListenerCounts {
-                        name: info.config.name.clone(),
-                        connections: info.connections,
-                        accepted: info.accepted,
-                        refused: info.refused,
-                    });
-                    counts.collect::<Vec<_>>()
-                });
+                let places = server.look(ListenerCounts::all);
                 let text = metrics::text(
                     format,
                     &server.counters(),

@@ -76,11 +76,10 @@ impl Server {
                 if let (ServerEvent::Traced(traced), Some(spans)) = (event, &told) {
                     spans.offer(traced);
                 }
-                match event {
-                    ServerEvent::Reported { plugin, report } => {
-                        reported(plugin, report, &records, hook.as_ref());
-                    }
-                    event => log(event),
+                if let ServerEvent::Reported { plugin, report } = event {
+                    reported(plugin, report, &records, hook.as_ref());
+                } else {
+                    log(event);
                 }
             });
         if let Some(rules) = auth.rules {

@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll};
 
 use bowline_core::endpoint::client::{Piece, ResetCode, TunnelId, TunnelState};
-use bytes::{Buf, Bytes};
 
 use super::{Client, Error};
+use crate::inbox::Inbox;
 use crate::runtime::{Runtime, Transport};
 use crate::{Address, ListeningSocket, clock};
 
@@ -22,9 +22,7 @@ use crate::{Address, ListeningSocket, clock};
 pub struct Tunnel<R: Runtime> {
     client: Client<R>,
     id: TunnelId,
-    /// What was taken from the machine; the octets of it that it was not told of.
-    inbox: Bytes,
-    taken: u64,
+    inbox: Inbox,
 }
 
 impl<R: Runtime> fmt::Debug for Tunnel<R> {
@@ -40,7 +38,7 @@ pub(super) async fn open<R: Runtime>(client: &Client<R>, target: &str) -> Result
         core.tunnels.insert(id, Vec::new());
         Ok::<_, Error>(id)
     })?;
-    let tunnel = Tunnel { client: client.clone(), id, inbox: Bytes::new(), taken: 0 };
+    let tunnel = Tunnel { client: client.clone(), id, inbox: Inbox::default() };
     poll_fn(|cx| {
         tunnel.client.0.shared.call(|core| match core.machine.tunnel(id) {
             Some(TunnelState::Waiting | TunnelState::Opening) => {
@@ -75,7 +73,7 @@ impl<R: Runtime> Transport for Tunnel<R> {
     /// Cancel safety: what was read is in `to`, and nothing else is taken.
     fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.inbox.is_empty() {
-            let (id, taken) = (self.id, std::mem::take(&mut self.taken));
+            let (id, taken) = (self.id, self.inbox.take_read());
             let piece = self.client.0.shared.call(|core| {
                 core.machine.tunnel_consumed(clock::now(), id, taken);
                 match core.machine.read_tunnel(id) {
@@ -88,18 +86,12 @@ impl<R: Runtime> Transport for Tunnel<R> {
                 }
             });
             match piece? {
-                Piece::Octets(octets) => self.inbox = octets,
+                Piece::Octets(octets) => self.inbox.fill(octets),
                 Piece::End => return Poll::Ready(Ok(0)),
                 Piece::Nothing => return Poll::Pending,
             }
         }
-        let n = self.inbox.len().min(to.len());
-        self.inbox.copy_to_slice(&mut to[..n]);
-        self.taken += n as u64;
-        if self.inbox.is_empty() {
-            self.inbox = Bytes::new();
-        }
-        Poll::Ready(Ok(n))
+        Poll::Ready(Ok(self.inbox.read(to)))
     }
 
     fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -134,9 +126,9 @@ impl<R: Runtime> Transport for Tunnel<R> {
 
 impl<R: Runtime> Drop for Tunnel<R> {
     fn drop(&mut self) {
-        let id = self.id;
+        let (id, read) = (self.id, self.inbox.take_read());
         self.client.0.shared.call(|core| {
-            core.machine.tunnel_consumed(clock::now(), id, self.taken);
+            core.machine.tunnel_consumed(clock::now(), id, read);
             core.machine.release_tunnel(clock::now(), id);
             core.tunnels.remove(&id);
         });

@@ -198,7 +198,7 @@ fn open<R: Runtime>(
     listen: Listen,
     secures: &Secures,
 ) -> Result<Opened<R::Listener>, StartError> {
-    let Listen { place, mut config, options, proxies, .. } = listen;
+    let Listen { place, config, options, proxies, .. } = listen;
     let tls = secures.tls.as_ref();
     let (address, sockets) = match place {
         Place::Address(Ok(Address::Udp(to))) => return open_udp(runtime, to, config, secures),
@@ -209,7 +209,9 @@ fn open<R: Runtime>(
         }
         Place::Sockets(sockets) => {
             let first = sockets.first().ok_or(StartError::NoSocket)?;
-            (first.local_address().unwrap_or_else(|_| Address::Unix("".into())), Ok(sockets))
+            let address = first.local_address().unwrap_or_else(|_| Address::Unix("".into()));
+            let ready: io::Result<()> = sockets.iter().try_for_each(ListeningSocket::set_nonblocking);
+            (address, ready.map(|()| sockets))
         }
     };
     let only = address.is_secured();
@@ -224,9 +226,6 @@ fn open<R: Runtime>(
     });
     let (listeners, local) = listening.map_err(|error| StartError::Listen { address, error })?;
     let address = if only { local.secured() } else { local };
-    if config.name.is_empty() {
-        config.name = address.to_string();
-    }
     // A Unix socket does not leave the machine.
     let tls = tls.filter(|_| !matches!(address, Address::Unix(_))).map(|tls| (Arc::clone(tls), only));
     Ok(Opened { address, listeners, udp: None, config, proxies, tls })
@@ -235,7 +234,7 @@ fn open<R: Runtime>(
 fn open_udp<R: Runtime>(
     runtime: &R,
     to: String,
-    mut config: ListenerConfig,
+    config: ListenerConfig,
     secures: &Secures,
 ) -> Result<Opened<R::Listener>, StartError> {
     let bound = secures.datagrams.clone().ok_or_else(datagram::unsaid);
@@ -243,9 +242,6 @@ fn open_udp<R: Runtime>(
     let listening = bound.and_then(|udp| Ok((udp.local_address()?, udp)));
     let (address, udp) =
         listening.map_err(|error| StartError::Listen { address: Address::Udp(to), error })?;
-    if config.name.is_empty() {
-        config.name = address.to_string();
-    }
     let (listeners, proxies) = (Vec::new(), Proxies::default());
     Ok(Opened { address, listeners, udp: Some(udp), config, proxies, tls: None })
 }
@@ -267,18 +263,17 @@ impl<R: Runtime> Server<R> {
     /// What the listeners are called that take connections now.
     #[must_use]
     pub fn listener_names(&self) -> Vec<String> {
-        let names = |core: &mut super::shared::Core| {
+        self.shared.with(|core, _| {
             let all = core.machine.listeners().filter(|l| !l.removed && l.key != ListenerKey::DEFAULT);
             all.map(|l| l.config.name.clone()).collect()
-        };
-        self.shared.with(|core, _| names(core))
+        })
     }
 
     /// Listens at this place no longer; it is called by its [name](Listen::named). Its connections stay, or
     /// with `close` are told to come back elsewhere. Says whether there was such a listener.
     pub fn close_listener(&self, name: &str, close: bool) -> bool {
         self.shared.with(|core, wake| {
-            let named = core.machine.listeners().find(|l| l.config.name == name && !l.removed).map(|l| l.key);
+            let named = core.machine.find_listener(name);
             let removed = named.is_some_and(|key| core.machine.remove_listener(clock::now(), key, close));
             // Who accepts there sees that it is over.
             wake.append(&mut core.watchers);
@@ -293,7 +288,7 @@ impl<R: Runtime> Server<R> {
     pub fn set_listener(&self, name: &str, listen: Listen) -> bool {
         let config = ListenerConfig { name: name.into(), ..listen.config };
         self.shared.with(|core, _| {
-            let named = core.machine.listeners().find(|l| l.config.name == name && !l.removed).map(|l| l.key);
+            let named = core.machine.find_listener(name);
             // Its name stays, so no other has it.
             named.is_some_and(|key| core.machine.set_listener(key, config).unwrap_or_default())
         })
@@ -301,7 +296,10 @@ impl<R: Runtime> Server<R> {
 
     /// Takes connections from there from now on.
     pub(super) fn enter(&self, opened: Opened<R::Listener>) -> Result<(), StartError> {
-        let Opened { listeners, udp, config, proxies, tls, .. } = opened;
+        let Opened { address, listeners, udp, mut config, proxies, tls } = opened;
+        if config.name.is_empty() {
+            config.name = address.to_string();
+        }
         let key = self.shared.with(|core, _| core.machine.add_listener(config))?;
         let entrance = Entrance { key, proxies, tls };
         for listener in listeners {

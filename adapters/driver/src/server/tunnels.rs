@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 use bowline_core::endpoint::server::{TunnelFailure, TunnelKey};
 use bowline_core::relay::{Host, Target};
 use bowline_core::session::{Piece, ResetCode};
-use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
 use super::shared::{Phase, Shared};
+use crate::inbox::Inbox;
 use crate::link::Slot;
 use crate::runtime::{Runtime, Transport};
 use crate::splice::Splice;
@@ -133,19 +133,17 @@ async fn resolve<R: Runtime>(runtime: &R, name: String, port: u16) -> Vec<IpAddr
 struct Port {
     shared: Arc<Shared>,
     key: TunnelKey,
-    /// What was taken from the machine; the octets of it that it was not told of.
-    inbox: Bytes,
-    taken: u64,
+    inbox: Inbox,
 }
 
 impl Port {
     fn new(shared: Arc<Shared>, key: TunnelKey) -> Self {
-        Self { shared, key, inbox: Bytes::new(), taken: 0 }
+        Self { shared, key, inbox: Inbox::default() }
     }
 
     /// The next piece of what came; what was taken before is out of memory.
     fn refill(&mut self, waker: &Waker) -> Option<Piece> {
-        let taken = std::mem::take(&mut self.taken);
+        let taken = self.inbox.take_read();
         self.shared.with(|core, _| {
             core.await_tunnel(self.key, waker);
             core.machine.with_tunnel(clock::now(), self.key, |tunnel| {
@@ -165,19 +163,13 @@ impl Transport for Port {
     fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.inbox.is_empty() {
             match self.refill(cx.waker()) {
-                Some(Piece::Octets(octets)) => self.inbox = octets,
+                Some(Piece::Octets(octets)) => self.inbox.fill(octets),
                 Some(Piece::End) => return Poll::Ready(Ok(0)),
                 Some(Piece::Nothing) => return Poll::Pending,
                 None => return broken(),
             }
         }
-        let n = self.inbox.len().min(to.len());
-        self.inbox.copy_to_slice(&mut to[..n]);
-        self.taken += n as u64;
-        if self.inbox.is_empty() {
-            self.inbox = Bytes::new();
-        }
-        Poll::Ready(Ok(n))
+        Poll::Ready(Ok(self.inbox.read(to)))
     }
 
     fn poll_write_vectored(&mut self, cx: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -9,13 +9,53 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use hashbrown::HashMap;
 
-use super::{ConnectionKey, Peer, Refused};
+use super::{ConnectionKey, Peer};
 use crate::flow::rate::Rate;
+use crate::plugin::Rejection;
+use crate::proxy;
 use crate::time::Instant;
 
 /// Networks of which only the rate is remembered, at most. Beyond that some are forgotten, and have their
 /// full burst again.
 const REMEMBERED: usize = 16_384;
+
+/// What a connection is told that has shown nothing, when there are too many of those.
+pub(super) const GIVES_WAY: &str =
+    "too many connections have not said yet what they want, and this was the first";
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many as are allowed in all.
+    #[error("there are {0} connections, as many as are allowed; raise max_connections to take more")]
+    Connections(usize),
+    /// As many as are allowed from one address.
+    #[error("{0} has {1} connections, as many as one address may; raise max_per_address to take more")]
+    Address(IpAddr, usize),
+    /// More a second than one address may make.
+    #[error("{0} makes more than {1} connections a second; raise connection_rate to take more")]
+    Rate(IpAddr, u32),
+    /// There is no such listener, or not any more.
+    #[error("nobody listens there any more")]
+    Listener,
+    /// As many as are allowed at its listener.
+    #[error(
+        "there are {0} connections at this listener, as many as are allowed there; raise its connections to take more"
+    )]
+    ListenerFull(usize),
+    /// Its listener does not take connections from its network.
+    #[error("this listener takes no connections from there; add the network to its list to do so")]
+    Network,
+    /// The balancer that passes it on does not say whose it is.
+    #[error(transparent)]
+    Proxy(#[from] proxy::Fault),
+    /// The server takes no new work.
+    #[error("the server is draining")]
+    Draining,
+    /// A plugin does not want it.
+    #[error("{}", .0.reason)]
+    Plugin(Rejection),
+}
 
 /// How fast connections may come from one address; of IPv6, from one network of 64 bits, which is what
 /// one customer gets.

@@ -317,7 +317,7 @@ impl Server {
     /// # Ok::<(), bowline_core::endpoint::server::ListenerError>(())
     /// ```
     pub fn add_listener(&mut self, config: ListenerConfig) -> Result<ListenerKey, ListenerError> {
-        if self.listeners.iter().any(|(_, l)| !l.removed && l.config.name == config.name) {
+        if self.find_listener(&config.name).is_some() {
             return Err(ListenerError::Name(config.name));
         }
         let slots = &mut self.listeners.0;
@@ -337,7 +337,7 @@ impl Server {
     ///
     /// Another has that name.
     pub fn set_listener(&mut self, key: ListenerKey, config: ListenerConfig) -> Result<bool, ListenerError> {
-        if self.listeners.iter().any(|(k, l)| k != key && !l.removed && l.config.name == config.name) {
+        if self.find_listener(&config.name).is_some_and(|other| other != key) {
             return Err(ListenerError::Name(config.name));
         }
         let listener = self.listeners.get_mut(key).filter(|listener| !listener.removed);
@@ -376,6 +376,13 @@ impl Server {
             refused: l.refused,
             removed: l.removed,
         })
+    }
+
+    /// The listener of this name, unless it was removed.
+    #[must_use]
+    pub fn find_listener(&self, name: &str) -> Option<ListenerKey> {
+        let mut there = self.listeners.iter().filter(|(_, l)| !l.removed);
+        there.find(|(_, l)| l.config.name == name).map(|(key, _)| key)
     }
 
     /// Whether connections may come in there.

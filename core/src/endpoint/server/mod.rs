@@ -73,13 +73,12 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-pub use admission::ConnectionRate;
+pub use admission::{ConnectionRate, Refused};
 pub use auth::{Anonymous, PasswordCheck, Peer, Users, Verification, Verified};
 #[cfg(feature = "deflate")]
 pub use compression::Compression;
@@ -102,7 +101,7 @@ pub use relay::{
 pub use secured::{Certificate, Identity, NameKind, Secured, Security};
 pub use tracing::{Stage, TraceConfig, TraceCounters, Traced};
 
-use admission::{Admission, Limits as AdmissionLimits};
+use admission::{Admission, GIVES_WAY, Limits as AdmissionLimits};
 use connection::{Connection, Turn};
 use connections::Connections;
 use counters::Timings;
@@ -121,8 +120,6 @@ use crate::endpoint::bridge::ReplyTopics;
 use crate::entropy::Entropy;
 use crate::hub::{Denial, DisconnectReason, Hub, HubOptions, Notice, Policy, SessionKey};
 use crate::lifecycle::Transport;
-use crate::plugin::Rejection;
-use crate::proxy;
 use crate::scram::{Decoy, MIN_ITERATIONS};
 use crate::session::{Code, Config, Features};
 use crate::time::{Deadline, Instant};
@@ -133,9 +130,6 @@ const REPLY_ROOM: usize = 2048;
 
 /// Nothing more is read of a connection that is owed so many answers.
 const MAX_OWED: usize = 1024;
-
-/// What a connection is told that has shown nothing, when there are too many of those.
-const GIVES_WAY: &str = "too many connections have not said yet what they want, and this was the first";
 
 /// How much may wait for a session, and what happens beyond.
 ///
@@ -236,40 +230,6 @@ impl Default for ServerConfig {
             relay: RelayConfig::default(),
         }
     }
-}
-
-/// Why a connection is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// As many as are allowed in all.
-    #[error("there are {0} connections, as many as are allowed; raise max_connections to take more")]
-    Connections(usize),
-    /// As many as are allowed from one address.
-    #[error("{0} has {1} connections, as many as one address may; raise max_per_address to take more")]
-    Address(IpAddr, usize),
-    /// More a second than one address may make.
-    #[error("{0} makes more than {1} connections a second; raise connection_rate to take more")]
-    Rate(IpAddr, u32),
-    /// There is no such listener, or not any more.
-    #[error("nobody listens there any more")]
-    Listener,
-    /// As many as are allowed at its listener.
-    #[error(
-        "there are {0} connections at this listener, as many as are allowed there; raise its connections to take more"
-    )]
-    ListenerFull(usize),
-    /// Its listener does not take connections from its network.
-    #[error("this listener takes no connections from there; add the network to its list to do so")]
-    Network,
-    /// The balancer that passes it on does not say whose it is.
-    #[error(transparent)]
-    Proxy(#[from] proxy::Fault),
-    /// The server takes no new work.
-    #[error("the server is draining")]
-    Draining,
-    /// A plugin does not want it.
-    #[error("{}", .0.reason)]
-    Plugin(Rejection),
 }
 
 /// A server. See the [module](self) for how to drive it.

@@ -9,6 +9,7 @@ mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bowline_core::endpoint::server::Server;
 use bowline_tokio::server::{DialectCounters, ServerCounters, TunnelCounters};
 use bowline_tokio::tls::{Failure as TlsFailure, Server as Tls};
 
@@ -27,6 +28,20 @@ pub(super) struct ListenerCounts {
     pub(super) connections: usize,
     pub(super) accepted: u64,
     pub(super) refused: u64,
+}
+
+impl ListenerCounts {
+    /// Of all that have a name.
+    pub(super) fn all(server: &Server) -> Vec<Self> {
+        let named = server.listeners().filter(|info| !info.removed && !info.config.name.is_empty());
+        let counts = named.map(|info| Self {
+            name: info.config.name.clone(),
+            connections: info.connections,
+            accepted: info.accepted,
+            refused: info.refused,
+        });
+        counts.collect()
+    }
 }
 
 /// Every metric, with what it means, of a process that began then.

@@ -680,7 +680,7 @@ fn a_resumed_session_has_its_new_address() {
     let (id, key) = w.clients[a].credentials.unwrap();
     let resume = Resume { session: id, key, counts: w.clients[a].session.counts() };
     let connect = Connect { resume: Some(resume), expiry: Duration::from_secs(60), ..Connect::default() };
-    let address = Some(IpAddr::from([192, 0, 2, 1]));
+    let address = Some(core::net::IpAddr::from([192, 0, 2, 1]));
     w.server.set_access(Box::new(Door));
     let b = w.connect_from(Peer { address, ..Peer::default() }, &Config::default(), &connect);
     assert_eq!(w.take(b), ["closed Remote NOT_AUTHORIZED"]);
