@@ -65,15 +65,18 @@ pub(super) enum Unit {
 pub(super) struct Metrics {
     out: String,
     format: Format,
+    /// Where the last family begins, and its values.
+    family: (usize, usize),
 }
 
 impl Metrics {
     pub(super) fn new(format: Format) -> Self {
-        Self { out: String::with_capacity(16 << 10), format }
+        Self { out: String::with_capacity(16 << 10), format, family: (0, 0) }
     }
 
     /// All of it.
     pub(super) fn end(mut self) -> String {
+        self.drop_without_values();
         if self.format == Format::OpenMetrics {
             self.out.push_str("# EOF\n");
         }
@@ -81,12 +84,23 @@ impl Metrics {
     }
 
     pub(super) fn head(&mut self, name: &str, sort: &str, help: &str) {
+        self.drop_without_values();
+        let begin = self.out.len();
         // There a counter is known without what its values end in.
         let name = match self.format {
             Format::OpenMetrics if sort == "counter" => name.strip_suffix("_total").unwrap_or(name),
             _ => name,
         };
         let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {sort}");
+        self.family = (begin, self.out.len());
+    }
+
+    /// A family without a value is none: not every reader takes one.
+    fn drop_without_values(&mut self) {
+        let (begin, values) = self.family;
+        if self.out.len() == values {
+            self.out.truncate(begin);
+        }
     }
 
     pub(super) fn value(&mut self, name: &str, labels: impl Display, value: impl Display) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bowline_core::endpoint::server::{Server, ServerConfig};
 use bowline_core::entropy::Seeded;
+use bowline_core::plugin::{Placement, Tagging};
+use bowline_core::time::Instant;
 
 const DASHBOARD: &str = include_str!("../../../grafana.json");
 
@@ -20,18 +22,27 @@ const NOT_SHOWN: [(&str, &str); 5] = [
     ("bowline_plugin_refused_total", "only where the operator has added plugins"),
 ];
 
-fn counters() -> ServerCounters {
+/// A server with two commits, and one plugin if so.
+fn server(with_plugin: bool) -> Server {
     let mut server = Server::new(ServerConfig::default(), Box::new(Seeded::new(1)));
     server.record_commit(Duration::from_micros(300));
     server.record_commit(Duration::from_secs(60));
-    server.counters()
+    if with_plugin {
+        let tagging = Box::new(Tagging::new(Vec::new()).unwrap());
+        server.add_plugin(Instant::ZERO, "tagging", tagging, Placement::default()).unwrap();
+    }
+    server
 }
 
-fn written(format: Format) -> String {
+fn of(server: &Server, format: Format) -> String {
     let beside = (&Counts::default(), &Alerts::default());
     let place = ListenerCounts { name: "a \"b\"".into(), connections: 1, accepted: 3, refused: 2 };
     let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
-    text(format, &counters(), &[place], started, beside, &[], None)
+    text(format, &server.counters(), &[place], started, beside, &server.plugins(), None)
+}
+
+fn written(format: Format) -> String {
+    of(&server(true), format)
 }
 
 /// Each family that is printed, and its type.
@@ -40,12 +51,13 @@ fn families(text: &str) -> BTreeMap<&str, &str> {
     types.map(|line| line.split_once(' ').unwrap()).collect()
 }
 
-/// What a scraper relies on: each metric is announced once, before its values, has a good name, counters
-/// end in `_total`, and what has a unit ends in it.
+/// What a scraper relies on: each metric is announced once, before its values, has one, and a good name,
+/// counters end in `_total`, and what has a unit ends in it.
 #[test]
 fn the_text_is_as_prometheus_wants_it() {
     let text = written(Format::Text);
     let mut announced = BTreeSet::new();
+    let mut with_samples = BTreeSet::new();
     let (mut name, mut sort) = ("", "");
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
@@ -58,6 +70,7 @@ fn the_text_is_as_prometheus_wants_it() {
             assert!(sort != "histogram" || with_unit, "{line}");
         } else {
             let (of, value) = line.rsplit_once(' ').unwrap();
+            with_samples.insert(name);
             let of = of.split('{').next().unwrap();
             if sort == "histogram" {
                 let part = of.strip_prefix(name).unwrap();
@@ -69,12 +82,21 @@ fn the_text_is_as_prometheus_wants_it() {
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
         }
     }
+    assert_eq!(announced, with_samples);
     assert!(announced.len() > 45, "{}", announced.len());
     assert!(text.contains("bowline_messages_in_total{dialect=\"mqtt5\"} 0\n"));
     assert!(text.contains("bowline_connections_active{dialect=\"mqtt311\",layer=\"websocket\"} 0\n"));
     assert!(text.contains("bowline_listener_accepted_total{listener=\"a \\\"b\\\"\"} 3\n"), "{text}");
     assert!(text.contains("\nprocess_start_time_seconds 1700000000.250\n"));
     assert!(text.ends_with('\n') && !text.contains("EOF"));
+}
+
+#[test]
+fn a_family_without_values_is_not_there() {
+    let text = of(&server(false), Format::Text);
+    assert!(!text.contains("bowline_plugin_") && text.contains("# TYPE bowline_alerts_total"), "{text}");
+    let text = written(Format::Text);
+    assert!(text.contains("\nbowline_plugin_messages_total{plugin=\"tagging\"} 0\n"), "{text}");
 }
 
 #[test]
