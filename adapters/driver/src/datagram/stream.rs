@@ -156,9 +156,7 @@ impl Transport for UdpStream {
 
     fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
         self.shared.call(|inner| {
-            if let Some((_, message)) = inner.endpoint.recv_message(self.key) {
-                to.clear();
-                to.extend_from_slice(&message);
+            if inner.endpoint.recv_message(self.key, to).is_some() {
                 return Poll::Ready(());
             }
             inner.waiting.entry(self.key).or_default().read = Some(cx.waker().clone());

@@ -50,8 +50,9 @@
 //!         client.send_message(session, Delivery::Sequenced { key: 7 }, b"x: 3, y: 4").ok();
 //!     }
 //! }
-//! let (_, message) = server.recv_message(accepted.expect("it is open")).expect("it has come");
-//! assert_eq!(*message, *b"x: 3, y: 4");
+//! let mut message = Vec::new();
+//! let delivery = server.recv_message(accepted.expect("it is open"), &mut message);
+//! assert_eq!((delivery, &message[..]), (Some(Delivery::Sequenced { key: 7 }), &b"x: 3, y: 4"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

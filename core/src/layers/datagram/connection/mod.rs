@@ -286,8 +286,12 @@ impl Connection {
         Some(self.outgoing.push(delivery, message, config.messages, config.message_octets))
     }
 
-    pub(super) fn recv_message(&mut self) -> Option<(Delivery, Box<[u8]>)> {
-        self.incoming.pop()
+    pub(super) fn recv_message(&mut self, to: &mut Vec<u8>) -> Option<Delivery> {
+        let (delivery, message) = self.incoming.front()?;
+        to.clear();
+        to.extend_from_slice(message);
+        self.incoming.pop();
+        Some(delivery)
     }
 
     /// Ends it now: the peer is told once, and again whenever it still sends.

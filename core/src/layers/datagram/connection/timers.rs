@@ -72,6 +72,8 @@ impl Connection {
             self.path_failed(now);
         }
         self.mtu.handle_timeout(now);
+        self.outgoing.release();
+        self.incoming.release();
         self.recovery_timeout(now, around);
         self.leave(now);
     }

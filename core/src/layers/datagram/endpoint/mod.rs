@@ -265,7 +265,7 @@ impl Endpoint {
             slot.queued = true;
             self.queue.push_back(key);
         }
-        self.arm(key);
+        // It is armed when its turn to send has come.
     }
 
     /// Forgets a connection that nobody was told of.
@@ -402,9 +402,10 @@ impl Endpoint {
         }
     }
 
-    /// The next message that has come. Of a sequenced one the key is its channel.
-    pub fn recv_message(&mut self, key: SessionKey) -> Option<(Delivery, Box<[u8]>)> {
-        self.slots.get_mut(&key.0)?.connection.recv_message()
+    /// The next message that has come, which replaces what is in `to`. Of a sequenced one the key is its
+    /// channel.
+    pub fn recv_message(&mut self, key: SessionKey, to: &mut Vec<u8>) -> Option<Delivery> {
+        self.slots.get_mut(&key.0)?.connection.recv_message(to)
     }
 
     /// Ends a session now; what was written and has not arrived is lost.
