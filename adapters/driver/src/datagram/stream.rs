@@ -34,7 +34,7 @@ pub(super) fn failure(why: &Ended) -> io::Error {
     let kind = match why {
         Ended::Idle | Ended::Handshake => ErrorKind::TimedOut,
         Ended::Refused(_) => ErrorKind::ConnectionRefused,
-        Ended::Peer { .. } => ErrorKind::ConnectionReset,
+        Ended::Peer { .. } | Ended::Forgotten => ErrorKind::ConnectionReset,
         _ => ErrorKind::BrokenPipe,
     };
     io::Error::new(kind, why.to_string())
@@ -48,20 +48,20 @@ impl UdpStream {
     /// Where the peer is now.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.shared.call(|inner| inner.endpoint.peer(self.key))
+        self.shared.look(|endpoint| endpoint.peer(self.key))
     }
 
     /// What is known of the path.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
-        self.shared.call(|inner| inner.endpoint.stats(self.key))
+        self.shared.look(|endpoint| endpoint.stats(self.key))
     }
 
     /// What the handshake has proved of the peer.
     #[cfg(feature = "noise")]
     #[must_use]
     pub fn proved(&self) -> Option<bowline_core::datagram::Proved> {
-        self.shared.call(|inner| inner.endpoint.proved(self.key).cloned())
+        self.shared.look(|endpoint| endpoint.proved(self.key).cloned())
     }
 
     /// Ready once it is open.
@@ -147,7 +147,7 @@ impl Transport for UdpStream {
     }
 
     fn max_datagram(&self) -> usize {
-        self.shared.call(|inner| inner.endpoint.max_message(self.key))
+        self.shared.look(|endpoint| endpoint.max_message(self.key))
     }
 
     fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {

@@ -396,8 +396,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
-        let gauges = Arc::default();
-        let server = Server { runtime, shared, hub, tally, addresses, secures, gauges, max_frame };
+        let server = Server { runtime, shared, hub, tally, addresses, secures, max_frame };
         for opened in opened {
             server.enter(opened)?;
         }
@@ -415,8 +414,6 @@ pub struct Server<R> {
     tally: Arc<Tally>,
     addresses: Arc<[Address]>,
     secures: Secures,
-    /// Of the sockets for datagrams.
-    gauges: Arc<Mutex<Vec<datagram::Gauge>>>,
     max_frame: u32,
 }
 
@@ -429,7 +426,6 @@ impl<R: Clone> Clone for Server<R> {
             tally: Arc::clone(&self.tally),
             addresses: Arc::clone(&self.addresses),
             secures: self.secures.clone(),
-            gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
     }
@@ -482,7 +478,7 @@ impl<R: Runtime> Server<R> {
     /// listened there.
     #[must_use]
     pub fn datagrams(&self) -> Vec<datagram::Gauge> {
-        self.gauges.lock().clone()
+        self.shared.gauges.lock().clone()
     }
 
     /// To publish and request with, from within the program.

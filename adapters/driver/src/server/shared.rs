@@ -22,6 +22,7 @@ use super::deadlines::Deadlines;
 use super::plugins::Plugins;
 use super::storing::Storing;
 use crate::clock;
+use crate::datagram::Gauge;
 
 /// Runs what takes long elsewhere.
 pub(super) type Offload = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
@@ -220,6 +221,8 @@ pub(super) struct Shared {
     offload: Offload,
     on_event: Option<OnEvent>,
     on_request: Option<OnRequest>,
+    /// Of the sockets for datagrams.
+    pub(super) gauges: Mutex<Vec<Gauge>>,
 }
 
 /// The server as a handler of requests sees it.
@@ -237,6 +240,12 @@ impl Overview<'_> {
     /// so look at a bounded part at a time.
     pub fn look<T>(&self, at: impl FnOnce(&Machine) -> T) -> T {
         at(&self.0.core.lock().machine)
+    }
+
+    /// What its sockets for datagrams have counted, those that are closed included.
+    #[must_use]
+    pub fn datagrams(&self) -> Vec<Gauge> {
+        self.0.gauges.lock().clone()
     }
 
     /// Something that looks at the server later, for what takes its time to answer.
@@ -316,7 +325,8 @@ impl Shared {
             dialer: None,
             tunnels: HashMap::new(),
         };
-        Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event, on_request }
+        let (core, gauges) = (Mutex::new(core), Mutex::default());
+        Self { core, checks: Mutex::default(), offload, on_event, on_request, gauges }
     }
 
     /// Works under the lock; then, without it, wakes whom that made ready. `work` may add to them.

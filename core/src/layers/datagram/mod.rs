@@ -202,6 +202,8 @@ pub enum Ended {
     },
     /// Nothing was heard of the peer for too long.
     Idle,
+    /// The server does not know the session any more: it says so, and did not show otherwise when asked.
+    Forgotten,
     /// The handshake has failed, or took too long.
     Handshake,
     /// The server has no connection for this client.
@@ -217,6 +219,7 @@ impl fmt::Display for Ended {
             }
             Self::Peer { code, reason } => write!(f, "the peer has ended the session, code {code}: {reason}"),
             Self::Idle => f.write_str("nothing was heard of the peer for too long"),
+            Self::Forgotten => f.write_str("the server does not know the session any more"),
             Self::Handshake => f.write_str("the handshake has failed, or took too long"),
             Self::Refused(why) => why.fmt(f),
         }
@@ -337,6 +340,12 @@ pub struct Counters {
     pub ended: u64,
     /// How often a peer was at another address.
     pub moved: u64,
+    /// Packets with content that had to come again: they were lost, or nothing was heard of them.
+    pub repeated: u64,
+    /// How often a path carried large packets no more.
+    pub black_holes: u64,
+    /// Data packets with ids that are nobody's, which was said to their senders.
+    pub forgotten: u64,
 }
 
 /// What is known of a session's path.
