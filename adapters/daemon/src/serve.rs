@@ -206,7 +206,10 @@ fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<
 /// Where the console is, for a browser on this machine.
 fn console(addresses: &[Endpoint]) -> Option<String> {
     addresses.iter().find_map(|address| match address {
-        Endpoint::Unix(_) | Endpoint::WebSocket { .. } | Endpoint::TlsWebSocket { .. } => None,
+        Endpoint::Unix(_)
+        | Endpoint::Udp { .. }
+        | Endpoint::WebSocket { .. }
+        | Endpoint::TlsWebSocket { .. } => None,
         Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
             let host = match host.as_str() {
                 "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -229,9 +232,10 @@ fn listed(addresses: &[Endpoint]) -> String {
 fn flags(address: &Endpoint) -> String {
     match address {
         Endpoint::Unix(path) => format!(" --unix {}", path.display()),
-        web @ (Endpoint::WebSocket { .. } | Endpoint::Tls { .. } | Endpoint::TlsWebSocket { .. }) => {
-            format!(" {web}")
-        }
+        other @ (Endpoint::WebSocket { .. }
+        | Endpoint::Tls { .. }
+        | Endpoint::TlsWebSocket { .. }
+        | Endpoint::Udp { .. }) => format!(" {other}"),
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "127.0.0.1" | "0.0.0.0" | "::" => String::new(),

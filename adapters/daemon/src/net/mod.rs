@@ -8,7 +8,7 @@ mod listen;
 mod outbound;
 mod server;
 mod tls;
-mod udp;
+pub(crate) mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use bowline_core::status::Status;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub(crate) use bowline_driver::datagram::Config as Datagrams;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
@@ -56,11 +57,13 @@ pub(crate) struct Target {
     pub(crate) secure: Option<Secure>,
     /// Whom to trust, where TLS is spoken.
     pub(crate) tls: Option<bowline_tls::Client>,
+    /// How sessions over UDP are secured, where they go there.
+    pub(crate) datagrams: Option<Datagrams>,
     /// What it came to.
     pub(crate) faults: Faults,
 }
 
-/// Why there was no TLS, the last time.
+/// Why there was no TLS, or no session over UDP, the last time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Option<String>>>);
 
@@ -69,10 +72,10 @@ impl Faults {
         *self.0.lock() = Some(why.to_owned());
     }
 
-    /// Why there is no connection to one of these.
-    pub(crate) fn explain(&self, endpoints: &[String]) -> Option<Failure> {
+    /// Why there is no connection to one of these; `what` there is none of.
+    pub(crate) fn explain(&self, what: &str, endpoints: &[String]) -> Option<Failure> {
         let why = self.0.lock().take()?;
-        Some(Failure::new(format!("no TLS with {}: {why}", endpoints.join(", "))))
+        Some(Failure::new(format!("no {what} with {}: {why}", endpoints.join(", "))))
     }
 }
 

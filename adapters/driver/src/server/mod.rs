@@ -40,7 +40,6 @@ pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
 use listen::Secures;
-use parking_lot::Mutex;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 
