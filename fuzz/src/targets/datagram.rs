@@ -149,7 +149,10 @@ impl World {
                     }
                     Event::Ended(key) => {
                         let why = side.endpoint.ended(key).expect("it has");
-                        assert!(matches!(why, Ended::Idle | Ended::Handshake), "{why}: nobody ended it");
+                        assert!(
+                            matches!(why, Ended::Idle | Ended::Handshake | Ended::Forgotten),
+                            "{why}: nobody ended it"
+                        );
                     }
                     _ => {}
                 }
