@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod egress;
 pub(crate) mod http;
 mod known;
 mod listen;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use egress::egress;
 pub(crate) use known::{KnownKeys, Secure};
 pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};

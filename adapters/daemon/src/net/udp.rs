@@ -43,7 +43,7 @@ fn keys(udp: &Udp) -> Result<NoiseKeys, Failure> {
 }
 
 /// Reads a key; its text is wiped.
-fn read<K: FromStr<Err = KeyError>>(path: &Path) -> Result<K, Failure> {
+pub(super) fn read<K: FromStr<Err = KeyError>>(path: &Path) -> Result<K, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
     let text = text.map_err(|error| Failure::io(format_args!("cannot read the key {shown}"), &error))?;

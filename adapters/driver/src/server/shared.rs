@@ -21,6 +21,7 @@ use super::answer::{HttpAnswer, Job};
 use super::deadlines::Deadlines;
 use super::plugins::Plugins;
 use super::storing::Storing;
+use super::tunnels::Egress;
 use crate::clock;
 
 /// Runs what takes long elsewhere.
@@ -106,6 +107,8 @@ pub(super) struct Core {
     /// Tunnels that have no task yet, and who begins those.
     pub(super) dials: VecDeque<(TunnelKey, Target)>,
     pub(super) dialer: Option<Waker>,
+    /// How targets are reached.
+    pub(super) egress: Egress,
     /// The tasks of tunnels.
     pub(super) tunnels: HashMap<TunnelKey, Waker>,
 }
@@ -314,6 +317,7 @@ impl Shared {
             storing: None,
             dials: VecDeque::new(),
             dialer: None,
+            egress: Egress::default(),
             tunnels: HashMap::new(),
         };
         Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event, on_request }
