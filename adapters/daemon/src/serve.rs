@@ -10,7 +10,7 @@ use crate::config::{self, Auth, Config, Console, Listen, Noise, Origin, PORT, Re
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
-use crate::net::{Activated, Server};
+use crate::net::{Activated, Server, egress};
 use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
@@ -106,9 +106,10 @@ impl Reloads {
         let read = move || {
             let config = config::load_with_flags(&args)?.config;
             let auth = auth::load(&config)?;
-            Ok::<_, Failure>((config, auth))
+            let egress = egress(&config.relay)?;
+            Ok::<_, Failure>((config, auth, egress))
         };
-        let (config, auth) = match tokio::task::spawn_blocking(read).await {
+        let (config, auth, egress) = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(new)) => new,
             Ok(Err(failure)) => {
                 let reason = failure.message().unwrap_or_default();
@@ -129,7 +130,7 @@ impl Reloads {
             self.relay = config.relay.clone();
         }
         self.summary = auth.summary.clone();
-        server.reload(auth, &config.relay);
+        server.reload(auth, &config.relay, egress);
         match server.reload_plugins(&config.plugin) {
             Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
             Ok(false) => {}

@@ -398,6 +398,10 @@ fn refused(endpoints: &[String], reason: &Reason) -> Failure {
         Some(Code::AuthMethod) => format!("{at} refused this way to log in ({reason})"),
         _ => match reason {
             Reason::WebSocket(why) => format!("{at}: {why}"),
+            Reason::Cut => format!(
+                "{at} took the connection and cut it without a word: is another protocol spoken there? TLS is with \
+                 bowlines:// or --cafile"
+            ),
             reason => format!("{at} refused the connection: {}", plain_reason(reason)),
         },
     })

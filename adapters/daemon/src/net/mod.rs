@@ -2,6 +2,7 @@
 
 mod client;
 mod diagnose;
+mod egress;
 pub(crate) mod http;
 mod known;
 mod listen;
@@ -21,6 +22,7 @@ pub(crate) use bowline_driver::datagram::Config as Datagrams;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use egress::egress;
 pub(crate) use known::{KnownKeys, Secure};
 pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};

@@ -17,12 +17,12 @@ use bowline_core::plugin::Report;
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_core::trace::TraceContext;
-use bowline_tokio::server::StartError;
+use bowline_tokio::server::{Egress, StartError};
 use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
 use super::listen::{self, Activated};
-use super::{Address, tls};
+use super::{Address, egress, tls};
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{
@@ -103,6 +103,7 @@ impl Server {
         if let Some(datagrams) = super::udp::config(&config.udp)? {
             builder = builder.datagrams(datagrams);
         }
+        builder = builder.egress(egress(&config.relay)?);
         for given in &config.listen {
             let listen = listen::of(given, &activated, &config.tls)?;
             builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
@@ -196,7 +197,8 @@ impl Server {
     }
 
     /// Other users and rules count from now on.
-    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay) {
+    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay, egress: Egress) {
+        self.inner.set_egress(egress);
         self.inner.set_relay(relay.options());
         self.inner.set_users(auth.users);
         self.inner.set_noise(auth.noise);
@@ -567,12 +569,13 @@ fn log(event: &ServerEvent) {
             seconds = lasted.as_secs(),
             "tunnel closed"
         ),
-        ServerEvent::TunnelRefused { tunnel, identity, target, why } => warn!(
+        ServerEvent::TunnelRefused { tunnel, identity, target, why, detail } => warn!(
             connection = tunnel.connection().number(),
             tunnel = tunnel.number(),
             user = some(identity),
             target,
             reason = why.label(),
+            detail = some(detail),
             "tunnel refused"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),

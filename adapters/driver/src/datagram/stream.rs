@@ -29,6 +29,9 @@ impl fmt::Debug for UdpStream {
     }
 }
 
+/// The code of a session that ends otherwise than was intended.
+const BROKEN_OFF: u64 = 1;
+
 /// As what is said of other transports.
 pub(super) fn failure(why: &Ended) -> io::Error {
     let kind = match why {
@@ -127,6 +130,10 @@ impl Transport for UdpStream {
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.call(|inner| inner.endpoint.finish(self.key));
         Poll::Ready(Ok(()))
+    }
+
+    fn abort(&mut self) {
+        self.shared.call(|inner| inner.endpoint.close(clock::now(), self.key, BROKEN_OFF, "broken off"));
     }
 
     fn secured(&mut self) -> Option<Secured> {

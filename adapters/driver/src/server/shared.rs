@@ -21,6 +21,7 @@ use super::answer::{HttpAnswer, Job};
 use super::deadlines::Deadlines;
 use super::plugins::Plugins;
 use super::storing::Storing;
+use super::tunnels::Egress;
 use crate::clock;
 use crate::datagram::Gauge;
 
@@ -107,6 +108,8 @@ pub(super) struct Core {
     /// Tunnels that have no task yet, and who begins those.
     pub(super) dials: VecDeque<(TunnelKey, Target)>,
     pub(super) dialer: Option<Waker>,
+    /// How targets are reached.
+    pub(super) egress: Egress,
     /// The tasks of tunnels.
     pub(super) tunnels: HashMap<TunnelKey, Waker>,
 }
@@ -323,6 +326,7 @@ impl Shared {
             storing: None,
             dials: VecDeque::new(),
             dialer: None,
+            egress: Egress::default(),
             tunnels: HashMap::new(),
         };
         let (core, gauges) = (Mutex::new(core), Mutex::default());

@@ -50,7 +50,9 @@ impl Connection {
             return;
         }
         let who = self.peer.who(identity, client_id);
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Prx1) {
+        let named = Some(identity).filter(|user| !user.is_empty() && !clean);
+        let back = named.and_then(|user| turn.server.registry.find(Sought::Prx1(user)));
+        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Prx1, back) {
             let is_for_good = why.status == Status::NotAuthorized;
             return self.refuse(turn, out, if is_for_good { Answer::Refused } else { Answer::Error });
         }
