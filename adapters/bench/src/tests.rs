@@ -108,7 +108,7 @@ fn run(words: &str, address: SocketAddrV4, protocol: Protocol) -> Figures {
     let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
         unreachable!("the line says run")
     };
-    run.scenario.run(&run.common, &Target { protocol, address, pid: None }).unwrap()
+    run.scenario.run(&run.common, &Target { protocol, address, trust: None, pid: None }).unwrap()
 }
 
 fn assert_clean(figures: &Figures) {
@@ -174,10 +174,10 @@ fn a_server_of_another_protocol_is_an_error_and_not_a_hang() {
     let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
         unreachable!("the line says run")
     };
-    let target = Target { protocol: Protocol::Nats, address: hub.address, pid: None };
+    let target = Target { protocol: Protocol::Nats, address: hub.address, trust: None, pid: None };
     let error = run.scenario.run(&run.common, &target).unwrap_err();
     assert!(matches!(error, Failure::NotReady { ready: 0, of: 2, .. }), "{error}");
-    let raw = Target { protocol: Protocol::Raw, ..target };
+    let raw = Target { protocol: Protocol::Raw, ..target.clone() };
     assert!(matches!(run.scenario.run(&run.common, &raw), Err(Failure::Unfit)));
 }
 

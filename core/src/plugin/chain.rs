@@ -114,11 +114,12 @@ pub(crate) struct Facts {
 impl Facts {
     fn client(&self) -> Client<'_> {
         let (user, client_id) = (&*self.user, &*self.client_id);
-        let who = Who { user, client_id, address: self.address, secured: self.secured };
+        let (address, listener, secured) = (self.address, &*self.listener, self.secured);
+        let who = Who { user, client_id, address, listener, secured };
         Client {
             session: Some(self.key),
             who,
-            listener: &self.listener,
+            listener,
             dialect: self.dialect,
             tags: &self.tags,
         }

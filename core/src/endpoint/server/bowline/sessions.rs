@@ -39,8 +39,9 @@ impl Connection {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
-        let who = self.peer.who(identity, &opening.name);
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Bowline) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, &opening.name, &listener);
+        if let Err(why) = turn.admit(&who, Dialect::Bowline) {
             return self.refuse(turn, out, code_of(why.status), why.reason);
         }
         let resumed = match opening.resume {
@@ -87,6 +88,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            listener: who.listener,
             secured: who.secured,
             name: &text,
             expiry,

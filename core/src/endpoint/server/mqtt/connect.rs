@@ -119,8 +119,9 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = self.peer.who(identity, &wish.client_id);
-        if let Err(why) = turn.admit(&self.peer, &who, self.dialect()) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, &wish.client_id, &listener);
+        if let Err(why) = turn.admit(&who, self.dialect()) {
             return self.refuse(turn, (connack_of(why.status), why.reason));
         }
         let permitted =

@@ -49,8 +49,9 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = self.peer.who(identity, client_id);
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Prx1) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, client_id, &listener);
+        if let Err(why) = turn.admit(&who, Dialect::Prx1) {
             let is_for_good = why.status == Status::NotAuthorized;
             return self.refuse(turn, out, if is_for_good { Answer::Refused } else { Answer::Error });
         }
@@ -107,6 +108,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            listener: who.listener,
             secured: who.secured,
             name: &text,
             expiry: if name.is_some() { server.config.prx1.expiry } else { Default::default() },
