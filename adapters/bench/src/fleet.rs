@@ -276,11 +276,18 @@ impl<W: Wire> Fleet<W> {
             }
             client.stage = Stage::Opening;
             self.wire.opening(&mut client.out);
-            if client.out.is_empty() {
-                self.opened(number, Allowance::UNLIMITED);
-            }
+            self.needs_no_opening(number);
         }
         self.flush(now, number);
+    }
+
+    /// Where nothing has to be said first, the connection is open as soon as it is there, and secured.
+    fn needs_no_opening(&mut self, number: usize) {
+        let client = &self.clients[number];
+        let is_there = client.tls.as_ref().is_none_or(|tls| !tls.is_handshaking());
+        if client.stage == Stage::Opening && client.out.is_empty() && is_there && !self.wire.opens() {
+            self.opened(number, Allowance::UNLIMITED);
+        }
     }
 
     fn read(&mut self, now: u64, number: usize, on: &mut impl FnMut(usize, &[u8])) {
@@ -302,6 +309,7 @@ impl<W: Wire> Fleet<W> {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 // The handshake may have come so far that what waits can go.
                 if client.tls.is_some() {
+                    self.needs_no_opening(number);
                     self.flush(now, number);
                 }
                 return;

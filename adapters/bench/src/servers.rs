@@ -35,7 +35,8 @@ pub(crate) struct Spec {
 }
 
 /// The names that need no command.
-pub(crate) const BUILT_IN: [&str; 5] = ["bowline", "bowline-tls", "nats-server", "bowline-echo", "tokio-echo"];
+pub(crate) const BUILT_IN: [&str; 5] =
+    ["bowline", "bowline-tls", "nats-server", "bowline-echo", "tokio-echo"];
 
 impl FromStr for Spec {
     type Err = String;
@@ -72,7 +73,9 @@ fn built_in(name: &str) -> Option<Spec> {
     let near = |name: &str| own.with_file_name(name).to_string_lossy().into_owned();
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     let (protocol, command) = match name {
-        "bowline" | "bowline-tls" => (Protocol::Bowline, words(&[&near("bowline"), "serve", "--listen", "127.0.0.1:{port}"])),
+        "bowline" | "bowline-tls" => {
+            (Protocol::Bowline, words(&[&near("bowline"), "serve", "--listen", "127.0.0.1:{port}"]))
+        }
         "nats-server" => (Protocol::Nats, words(&["nats-server", "-a", "127.0.0.1", "-p", "{port}"])),
         "bowline-echo" => (Protocol::Bowline, words(&[&near("examples/echo_server"), "{port}"])),
         "tokio-echo" => (Protocol::Raw, words(&[&own.to_string_lossy(), "serve-tokio-echo", "{port}"])),

@@ -128,6 +128,11 @@ impl Line {
         }
     }
 
+    /// Whether it is not secured yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
     /// Whether something waits to be written that no caller knows of.
     pub(crate) fn wants_write(&self) -> bool {
         self.connection.wants_write()
@@ -136,7 +141,7 @@ impl Line {
     /// Takes some of `from`, and writes what can be written.
     pub(crate) fn write(&mut self, fd: &OwnedFd, from: &[u8]) -> io::Result<usize> {
         self.flush(fd)?;
-        if self.connection.is_handshaking() || self.wants_write() {
+        if self.is_handshaking() || self.wants_write() {
             return Err(Errno::AGAIN.into());
         }
         let taken = self.connection.writer().write(from)?;

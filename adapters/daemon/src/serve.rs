@@ -166,7 +166,8 @@ impl Reloads {
 
 fn fixed(config: &Config) -> Config {
     // Whether there is any, and where it is not needed, is decided at the start.
-    let tls = Tls { cert: config.tls.cert.as_ref().map(|_| "".into()), plain: config.tls.plain, ..Tls::default() };
+    let tls =
+        Tls { cert: config.tls.cert.as_ref().map(|_| "".into()), plain: config.tls.plain, ..Tls::default() };
     Config {
         auth: Auth::default(),
         listen: Vec::new(),

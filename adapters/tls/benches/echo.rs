@@ -242,10 +242,7 @@ fn round(setup: &Setup, ours: bool) -> Echoed {
         tokio::time::sleep(ROUND).await;
         let echoed = (count.load(Ordering::Relaxed) - before) as f64;
         let (worked, took) = (serving.worked() - worked, began.elapsed());
-        Echoed {
-            per_second: echoed / took.as_secs_f64(),
-            micros_each: worked.as_secs_f64() * 1e6 / echoed,
-        }
+        Echoed { per_second: echoed / took.as_secs_f64(), micros_each: worked.as_secs_f64() * 1e6 / echoed }
     })
 }
 

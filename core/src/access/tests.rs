@@ -147,7 +147,8 @@ fn a_rule_is_about_whom_it_names() {
 #[test]
 fn a_rule_is_about_the_listeners_that_it_names() {
     let names = vec!["internal".into(), "0.0.0.0:1883".into()];
-    let rules = vec![Rule { listeners: names, ..rule(Allow, &[Connect, Publish], &[]) }, rule(Deny, &[Connect], &[])];
+    let rules =
+        vec![Rule { listeners: names, ..rule(Allow, &[Connect, Publish], &[]) }, rule(Deny, &[Connect], &[])];
     let rules = Rules::new(Deny, &[], rules).unwrap();
     let at = |listener, action| {
         let who = Who { listener, ..Who::default() };
@@ -302,9 +303,10 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let topics = prop::collection::vec(pattern(), 0..3);
     let anonymous = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
     let secured = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
-    let names = (users, groups, client_ids, networks, anonymous, secured);
+    let listeners = prop::collection::vec(prop::sample::select(vec!["in", "out"]), 0..2);
+    let names = (users, groups, client_ids, networks, anonymous, (secured, listeners));
     (any::<bool>(), actions, topics, names, 0u32..100).prop_map(|(allow, actions, topics, names, line)| {
-        let (users, groups, client_ids, networks, anonymous, secured) = names;
+        let (users, groups, client_ids, networks, anonymous, (secured, listeners)) = names;
         let owned = |names: Vec<&str>| names.iter().map(ToString::to_string).collect();
         let mut actions = Actions::from_iter(actions);
         if !topics.is_empty() && actions.contains(Connect) {
@@ -318,6 +320,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             anonymous,
             client_ids: owned(client_ids),
             addresses: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            listeners: owned(listeners),
             secured,
             topics,
             line,
@@ -329,11 +332,13 @@ fn who() -> impl Strategy<Value = Who<'static>> {
     let names = || prop::sample::select(vec!["", "a", "b", "c", "+", "#", "a/b", "$s"]);
     let addresses = vec![None, Some([10, 1, 2, 3]), Some([10, 2, 0, 1]), Some([192, 0, 2, 1])];
     let secured = prop::sample::select(vec![None, Some(Security::Tls), Some(Security::Noise)]);
-    (names(), names(), prop::sample::select(addresses), secured).prop_map(
-        |(user, client_id, address, secured)| Who {
+    let listeners = prop::sample::select(vec!["", "in", "out"]);
+    (names(), names(), prop::sample::select(addresses), listeners, secured).prop_map(
+        |(user, client_id, address, listener, secured)| Who {
             user,
             client_id,
             address: address.map(Into::into),
+            listener,
             secured,
         },
     )

@@ -116,13 +116,7 @@ impl Facts {
         let (user, client_id) = (&*self.user, &*self.client_id);
         let (address, listener, secured) = (self.address, &*self.listener, self.secured);
         let who = Who { user, client_id, address, listener, secured };
-        Client {
-            session: Some(self.key),
-            who,
-            listener,
-            dialect: self.dialect,
-            tags: &self.tags,
-        }
+        Client { session: Some(self.key), who, listener, dialect: self.dialect, tags: &self.tags }
     }
 }
 

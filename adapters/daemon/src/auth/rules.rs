@@ -209,7 +209,8 @@ fn rule(number: usize, entry: Entry, complaints: &mut Complaints<'_>) -> access:
     if allow.0.is_empty() == deny.0.is_empty() {
         complaints.add(key.clone(), "it must have either `allow` or `deny`, with at least one action");
     }
-    let names = [("user", &user.0), ("group", &group.0), ("client_id", &client_id.0), ("listener", &listener.0)];
+    let names =
+        [("user", &user.0), ("group", &group.0), ("client_id", &client_id.0), ("listener", &listener.0)];
     for (name, list) in names {
         if list.iter().any(String::is_empty) {
             let anonymous = if name == "user" { "; for those without a name: anonymous = true" } else { "" };
@@ -441,10 +442,7 @@ group = "admins"
                 "[[rule]]\ndeny = \"all\"\nuser = \"\"",
                 "3:1: rule[0].user: an empty name is nobody's; for those without a name: anonymous = true",
             ),
-            (
-                "[[rule]]\ndeny = \"all\"\nlistener = \"\"",
-                "3:1: rule[0].listener: an empty name is nobody's",
-            ),
+            ("[[rule]]\ndeny = \"all\"\nlistener = \"\"", "3:1: rule[0].listener: an empty name is nobody's"),
             (
                 "[[rule]]\ndeny = \"all\"\nuser = \"ann\"\nanonymous = true",
                 "4:1: rule[0].anonymous: who is anonymous is no user and in no group",

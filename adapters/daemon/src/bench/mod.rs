@@ -43,7 +43,9 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     output::data(&text)?;
     if let Some(trouble) = &result.trouble {
         let (failed, lost) = (result.failed, result.lost());
-        let why = format!("{failed} connections failed, and {lost} of those that were to stay were lost; first: {trouble}");
+        let why = format!(
+            "{failed} connections failed, and {lost} of those that were to stay were lost; first: {trouble}"
+        );
         return Err(Failure::new(why));
     }
     // At least once that came less often is the server's fault, and worth an exit code.

@@ -19,7 +19,12 @@ pub(super) fn text(args: &BenchArgs, outcome: &Outcome) -> String {
     let seconds = outcome.elapsed.as_secs_f64();
     if args.scenario == Scenario::Connect {
         _ = writeln!(text, "{}", shape(args));
-        _ = writeln!(text, "connected  {:>12}  {:>12.0}/s", outcome.accepted, rate(outcome.accepted, seconds));
+        _ = writeln!(
+            text,
+            "connected  {:>12}  {:>12.0}/s",
+            outcome.accepted,
+            rate(outcome.accepted, seconds)
+        );
         _ = writeln!(text, "failed     {:>12}", outcome.failed);
         _ = writeln!(text, "stayed     {:>12}", outcome.received);
         _ = writeln!(text, "lost       {:>12}", outcome.lost());

@@ -15,7 +15,7 @@ Examples:
   bowline bench fan-out --clients 100            one publisher, 100 subscribers
   bowline bench pairs --clients 50 --size 1KiB   50 publishers, each with a subscriber of its own
   bowline bench requests --clients 8 --duration 10s
-  bowline bench connect --rate 100 bowlines://localhost --cafile ca.pem
+  bowline bench connect --rate 100 -s bowlines://localhost --cafile ca.pem
                                                  100 handshakes a second, beside 10 clients that stay
   bowline bench pairs --rate 10000 --json        10,000 messages a second altogether";
 

@@ -550,7 +550,8 @@ mod tests {
         let mut server = server();
         let [inside, outside] =
             ["internal", "internet"].map(|name| server.add_listener(ListenerConfig::new(name)).unwrap());
-        let only = Rule { effect: Effect::Deny, listeners: alloc::vec!["internet".into()], ..Rule::default() };
+        let only =
+            Rule { effect: Effect::Deny, listeners: alloc::vec!["internet".into()], ..Rule::default() };
         let rules = Rules::new(Effect::Allow, &[], alloc::vec![only]).unwrap();
         server.set_access(Box::new(rules));
         let answer = |server: &mut Server, listener| told(server, at(listener), CONNECT).0[3];

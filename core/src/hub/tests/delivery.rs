@@ -177,7 +177,13 @@ fn rules_know_who_a_session_belongs_to() {
     assert_eq!(s.hub.who(a), Some(phone));
     let b = s.session_with(SessionOptions { client_id: "é", ..SessionOptions::default() });
     assert_eq!(s.hub.who(b), Some(Who { client_id: "é", ..Who::default() }));
-    let tablet = Who { user: "eve", client_id: "tablet", listener: "internal", secured: Some(Security::Tls), ..Who::default() };
+    let tablet = Who {
+        user: "eve",
+        client_id: "tablet",
+        listener: "internal",
+        secured: Some(Security::Tls),
+        ..Who::default()
+    };
     s.hub.set_client(a, &tablet).unwrap();
     assert_eq!(s.hub.who(a), Some(Who { user: "ann", ..tablet }), "nobody becomes another user");
     s.hub.set_client(b, &phone).unwrap();
