@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Disk {
     Works,
-    /// It takes a batch, and does not say yet that it has it.
+    /// It takes a batch that retains a message, and does not say yet that it has it.
     Hangs,
     Fails,
 }
@@ -27,8 +27,8 @@ enum Disk {
 struct State {
     disk: Disk,
     kept: Vec<Operation>,
-    /// So many batches were begun.
-    begun: u32,
+    /// The topics that the batch retains that was begun last.
+    in_hand: Vec<String>,
     /// The server's end of it is gone.
     closed: bool,
 }
@@ -42,7 +42,7 @@ struct Held(Memory);
 
 impl Memory {
     fn new() -> Self {
-        let state = State { disk: Disk::Works, kept: Vec::new(), begun: 0, closed: false };
+        let state = State { disk: Disk::Works, kept: Vec::new(), in_hand: Vec::new(), closed: false };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
@@ -51,23 +51,25 @@ impl Memory {
         self.0.1.notify_all();
     }
 
-    /// Waits until it is in the middle of a batch.
-    fn wait_for_batch(&self, after: u32) {
+    /// Waits until it has a batch in hand that retains a message of this topic; what the server has of its own
+    /// to keep may come in one before.
+    fn wait_for(&self, topic: &str) {
         let state = self.0.0.lock().unwrap();
-        drop(self.0.1.wait_while(state, |state| state.begun <= after).unwrap());
-    }
-
-    fn begun(&self) -> u32 {
-        self.0.0.lock().unwrap().begun
+        drop(self.0.1.wait_while(state, |state| !state.in_hand.iter().any(|t| t == topic)).unwrap());
     }
 
     fn retained(&self) -> Vec<String> {
-        let kept = |operation: &Operation| match operation {
-            Operation::Retained { topic, .. } => Some(topic.to_string()),
-            _ => None,
-        };
-        self.0.0.lock().unwrap().kept.iter().filter_map(kept).collect()
+        topics(&self.0.0.lock().unwrap().kept)
     }
+}
+
+/// Of the messages that are retained.
+fn topics(operations: &[Operation]) -> Vec<String> {
+    let retained = |operation: &Operation| match operation {
+        Operation::Retained { topic, .. } => Some(topic.to_string()),
+        _ => None,
+    };
+    operations.iter().filter_map(retained).collect()
 }
 
 impl Storage for Held {
@@ -84,9 +86,10 @@ impl Storage for Held {
     fn apply(&mut self, _: Calendar, batch: &[Operation]) -> Result<(), StorageError> {
         let (state, changed) = &*self.0.0;
         let mut state = state.lock().unwrap();
-        state.begun += 1;
+        state.in_hand = topics(batch);
         changed.notify_all();
-        state = changed.wait_while(state, |state| state.disk == Disk::Hangs).unwrap();
+        let hangs = |state: &mut State| state.disk == Disk::Hangs && !state.in_hand.is_empty();
+        state = changed.wait_while(state, hangs).unwrap();
         if state.disk == Disk::Fails {
             return Err("no space left".into());
         }
@@ -139,10 +142,9 @@ async fn a_publisher_is_told_when_the_store_has_its_message() {
     assert_eq!(memory.retained(), ["a"]);
 
     memory.set(Disk::Hangs);
-    let before = memory.begun();
     let mut waits = pin!(client.publish(keep("b", "2")));
     assert!(is_pending(waits.as_mut()));
-    memory.wait_for_batch(before);
+    memory.wait_for("b");
     // The store has it in hand. Who needs no store is served meanwhile; over the same connection it would
     // wait, as one acknowledgement is for all before it.
     let other = connect(&server).await;
@@ -162,9 +164,11 @@ async fn while_the_store_fails_all_else_goes_on() {
     assert_eq!(events.recv().await.unwrap(), "loaded 0");
     let client = connect(&server).await;
     let mut seen = client.subscribe("#", SubscribeOptions::default()).await.expect("it subscribes");
-    memory.set(Disk::Fails);
+    memory.set(Disk::Hangs);
     let mut first = pin!(client.publish(keep("a", "1")));
     assert!(is_pending(first.as_mut()));
+    memory.wait_for("a");
+    memory.set(Disk::Fails);
     let stalled = events.recv().await.unwrap();
     assert!(stalled.starts_with("stalled with ") && stalled.ends_with(": no space left"), "{stalled}");
 
@@ -213,9 +217,11 @@ async fn a_store_that_fails_to_the_end_is_given_up_and_named() {
     let memory = Memory::new();
     let (server, mut events) = start(&memory).await;
     let client = connect(&server).await;
-    memory.set(Disk::Fails);
+    memory.set(Disk::Hangs);
     let mut publish = pin!(client.publish(keep("a", "1")));
     assert!(is_pending(publish.as_mut()));
+    memory.wait_for("a");
+    memory.set(Disk::Fails);
     assert_eq!(events.recv().await.unwrap(), "loaded 0");
     assert!(events.recv().await.unwrap().starts_with("stalled"));
     server.stop();
