@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bowline_core::compression::Codec;
 use clap::Args;
 
 use super::{Endpoint, SecureArgs, TlsArgs};
-use crate::config::{PORT, Secret};
+use crate::config::{CodecName, PORT, Secret};
 use crate::failure::Failure;
-use crate::net::{Credentials, Faults, RequestFields, Target};
+use crate::net::{Compression, Credentials, Faults, RequestFields, Target};
 use crate::text::parse_seconds;
 
 /// The flags of all tools that connect.
@@ -64,6 +65,11 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) secure: SecureArgs,
+
+    /// Compress payloads of 512 octets and more, where the server agrees, by the first of these that it does:
+    /// lz4,zstd. Not for what holds secrets beside what others may choose: its size would tell of them
+    #[arg(long, value_name = "CODECS", value_delimiter = ',')]
+    pub(crate) compression: Vec<CodecName>,
 
     /// How often the server must be heard from; a number alone means seconds
     #[arg(short, long, value_name = "TIME", value_parser = parse_seconds, default_value = "30s")]
@@ -130,6 +136,10 @@ impl ConnectArgs {
             keepalive: self.keepalive.filter(|keepalive| !keepalive.is_zero()),
             fields,
             secure,
+            compression: (!self.compression.is_empty()).then(|| Compression {
+                codecs: self.compression.iter().copied().map(Codec::from).collect(),
+                ..Compression::default()
+            }),
             tls,
             datagrams,
             faults,

@@ -222,6 +222,7 @@ fn config(target: &Target) -> ClientConfig {
         outgoing: KEPT,
         request_fields: target.fields.clone(),
         noise: target.secure.as_ref().map(|secure| NoiseConfig::new(secure.keys.clone())),
+        compression: target.compression.clone(),
         ..ClientConfig::default()
     };
     config.session.limits.keepalive = target.keepalive;

@@ -36,7 +36,7 @@ pub(crate) type MqttClient = bowline_driver::mqtt::Client<Outbound>;
 /// Its subscriptions.
 pub(crate) type MqttSubscription = bowline_driver::mqtt::Subscription<Outbound>;
 
-pub(crate) use bowline_driver::client::RequestFields;
+pub(crate) use bowline_driver::client::{Compression, RequestFields};
 pub(crate) use bowline_driver::{
     Address, AddressError, DEFAULT_PORT as PORT, MQTT_PORT, MQTT_TLS_PORT, TLS_PORT, WEB_PORT, WEB_TLS_PORT,
 };
@@ -57,6 +57,8 @@ pub(crate) struct Target {
     pub(crate) fields: RequestFields,
     /// The secure mode, where that is wanted.
     pub(crate) secure: Option<Secure>,
+    /// How payloads are compressed, where the server agrees.
+    pub(crate) compression: Option<Compression>,
     /// Whom to trust, where TLS is spoken.
     pub(crate) tls: Option<bowline_tls::Client>,
     /// How sessions over UDP are secured, where they go there.

@@ -25,9 +25,7 @@ use super::listen::{self, Activated};
 use super::{Address, egress, tls};
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{
-    self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls,
-};
+use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls};
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
@@ -431,7 +429,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
         trace: trace(config),
-        compression: config.compression.codecs.iter().map(|codec| codec_of(*codec)).collect(),
+        compression: config.compression.codecs.iter().copied().map(Codec::from).collect(),
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -523,13 +521,6 @@ fn room(room: &Room) -> RoomOptions {
 }
 
 /// What is done about traces: they are told of where somebody looks.
-fn codec_of(codec: CodecName) -> Codec {
-    match codec {
-        CodecName::Lz4 => Codec::Lz4,
-        CodecName::Zstd => Codec::Zstd,
-    }
-}
-
 fn trace(config: &Config) -> TraceConfig {
     let part = if config.trace.make { config.trace.sample } else { 0.0 };
     let report = config.otlp.endpoint.is_some() || tracing::enabled!(Level::DEBUG);

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bowline_core::endpoint::server::Server;
 use bowline_driver::datagram::{Counters, DropReason, Gauge};
-use bowline_tokio::server::{DialectCounters, ServerCounters, TunnelCounters};
+use bowline_tokio::server::{CompressionCounters, DialectCounters, ServerCounters, TunnelCounters};
 use bowline_tokio::tls::{Failure as TlsFailure, Server as Tls};
 
 pub(super) use format::Format;
@@ -85,6 +85,7 @@ pub(super) fn text(
     rooms(&mut out, counters);
     store(&mut out, counters);
     round_trips(&mut out, counters);
+    compression(&mut out, &counters.compression);
     tunnels(&mut out, &counters.tunnels);
     traces(&mut out, counters, spans);
     plugins(&mut out, chain, alerts);
@@ -338,6 +339,21 @@ fn round_trips(out: &mut Metrics, counters: &ServerCounters) {
     for (of, times) in &counters.round_trips {
         out.histogram(name, &format!("protocol=\"{}\",", of.label()), Unit::Seconds, times);
     }
+}
+
+fn compression(out: &mut Metrics, counters: &CompressionCounters) {
+    let payloads = [
+        ("passed", counters.passed),
+        ("inflated", counters.inflated),
+        ("malformed", counters.malformed),
+        ("refused", counters.refused),
+    ];
+    let help = "Compressed payloads: passed on as they came (each delivery), inflated (once for many), malformed \
+                (they did not inflate to what they said), refused (they would inflate to more than is taken).";
+    out.by("bowline_compressed_payloads_total", "counter", help, "outcome", &payloads);
+    let octets = [("compressed", counters.octets_compressed), ("inflated", counters.octets_inflated)];
+    let help = "Octets of payloads that were inflated, before and after.";
+    out.by("bowline_inflated_bytes_total", "counter", help, "form", &octets);
 }
 
 fn tunnels(out: &mut Metrics, counters: &TunnelCounters) {

@@ -197,6 +197,9 @@ impl Connection {
         if core::mem::replace(&mut self.told, true) {
             return;
         }
+        if let Some(Fault::InflatesTooLarge { .. } | Fault::InflatesTooMuch { .. }) = closed.fault {
+            turn.server.inflating.counters.refused += 1;
+        }
         let code = closed.code;
         let event = ServerEvent::Closed {
             connection: turn.key,
