@@ -152,7 +152,7 @@ impl Carrier {
         let tls = self.tls.as_ref().ok_or_else(|| io::Error::other(unsaid))?;
         let host = to.rsplit_once(':').map_or(to.as_str(), |(host, _)| host);
         let mut stream =
-            Connector::connect(tls, Box::new(stream), host.trim_matches(['[', ']']), Alpn::Bowline)?;
+            Connector::connect(tls, Box::new(stream), host.trim_matches(['[', ']']), Some(Alpn::Bowline))?;
         poll_fn(|cx| stream.poll_open(cx)).await?;
         Ok(stream)
     }

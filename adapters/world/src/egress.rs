@@ -4,7 +4,7 @@
 use bowline_driver::client::{Client, Request, Through};
 use bowline_driver::core::endpoint::server::Peer;
 use bowline_driver::handler::Payload;
-use bowline_driver::server::{Allowed, Egress, RelayConfig, Server};
+use bowline_driver::server::{Allowed, Egress, RelayConfig, Server, ServerConfig};
 use bowline_driver::{Acceptor, Runtime};
 
 use crate::over::{Line, Over};
@@ -19,7 +19,7 @@ pub const STRANGERS_LOG: &str = include_str!("strangers.log");
 
 /// A server that nobody but the relay reaches, and its place without a scheme.
 async fn hub<R: Runtime>(runtime: &R, line: &Line) -> (Server<R>, String) {
-    let hub = line.server(Server::builder_on(runtime.clone()));
+    let hub = line.server(Server::builder_on(runtime.clone()), ServerConfig::default());
     let hub = hub.serve("echo", |Payload(octets): Payload| async move { octets });
     let hub = hub.start().await.expect("loopback has a free port");
     let address = hub.addresses()[0].to_string();

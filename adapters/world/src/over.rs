@@ -209,7 +209,7 @@ impl Line {
     /// How a relay reaches a server that listens there.
     pub(crate) fn egress(&self) -> Egress {
         match (&self.tls, self.over) {
-            (Some((_, tls)), _) => Egress::new().tls(tls.clone()),
+            (Some(tls), _) => Egress::new().tls(tls.client()),
             (None, Over::Udp) => {
                 let [config, _] = secured();
                 Egress::new().datagrams(config)
@@ -220,7 +220,7 @@ impl Line {
 
     /// The server's side of TLS.
     pub(crate) fn acceptor(&self) -> Option<&bowline_tls::Server> {
-        self.tls.as_ref().map(|(tls, _)| tls)
+        self.tls.as_ref().map(|tls| &tls.server)
     }
 
     /// What clients connect to of a server that listens there.

@@ -43,7 +43,7 @@ impl Tls {
     /// Both sides of a connection.
     pub(super) fn sides(&self) -> [Side; 2] {
         let [near, far] = [(); 2].map(|()| Ends::default());
-        let client = self.client.connect(near.clone(), "simulated", Alpn::Bowline);
+        let client = self.client.connect(near.clone(), "simulated", Some(Alpn::Bowline));
         let client: Box<dyn Transport> = Box::new(client.expect("a good name"));
         let server = Acceptor::accept(&self.server, Box::new(far.clone()), &Peer::default(), false);
         [Side::new(client, near), Side::new(server, far)]

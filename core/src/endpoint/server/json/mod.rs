@@ -139,7 +139,7 @@ impl Connection {
             talk.flush(turn, line);
         });
         loop {
-            if self.talk.is_deaf() || out.room() < REPLY_ROOM {
+            if self.is_deaf() || out.room() < REPLY_ROOM {
                 return !buf.filled().is_empty();
             }
             let Some(event) = self.layer.recv(turn.now, buf, out) else { return false };
@@ -242,9 +242,13 @@ impl Connection {
         self.layer.handle_written(now, written, waiting);
     }
 
+    /// Nothing is heard of one that is not read. One that has ended is heard out, or it would never be over.
+    fn is_deaf(&self) -> bool {
+        self.layer.is_open() && self.talk.is_deaf()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
-        // Nothing is heard of one that is not read.
-        let line = if self.talk.is_deaf() { None } else { self.layer.poll_timeout() };
+        let line = if self.is_deaf() { None } else { self.layer.poll_timeout() };
         let known = self.must_be_known();
         let known = known.filter(|_| self.layer.is_open() && self.talk.end.is_none());
         Deadline::earliest(line, known.map(|at| Deadline::new(at, Why::Handshake)))
@@ -261,7 +265,7 @@ impl Connection {
             self.talk.finish(Code::HandshakeTimeout, "you did not say in time who you are", false);
             self.settle(turn);
         }
-        if !self.talk.is_deaf()
+        if !self.is_deaf()
             && let Some(Event::Closed(closed)) = self.layer.handle_timeout(turn.now)
         {
             self.closed(turn, &closed);

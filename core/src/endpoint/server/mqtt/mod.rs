@@ -158,10 +158,11 @@ impl Connection {
         }
     }
 
-    /// Nothing is heard of one that is not read: also while it waits to be welcomed.
+    /// Nothing is heard of one that is not read: also while it waits to be welcomed. One that has ended is heard
+    /// out, or it would never be over.
     fn is_deaf(&self) -> bool {
-        let unwelcomed = self.hub.is_some() && !self.line.is_open() && !self.line.is_ended();
-        self.held || self.owed.len() >= MAX_OWED || unwelcomed
+        let unwelcomed = self.hub.is_some() && !self.line.is_open();
+        !self.line.is_ended() && (self.held || self.owed.len() >= MAX_OWED || unwelcomed)
     }
 
     pub(super) fn handle_eof(&mut self, turn: &mut Turn<'_>) {

@@ -123,9 +123,9 @@ impl Connection {
         self.line.handle_written(now, written, waiting);
     }
 
-    /// Nothing is heard of one that is not read.
+    /// Nothing is heard of one that is not read. One that has ended is heard out, or it would never be over.
     fn is_deaf(&self) -> bool {
-        self.held || self.owed.len() >= MAX_OWED
+        !self.line.is_ended() && (self.held || self.owed.len() >= MAX_OWED)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::world::{Tongue, World, publish};
 use crate::buf::SharedSendBuf;
 use crate::endpoint::server::{ListenerConfig, ListenerKey, Peer, Refused, ServerConfig, ServerEvent};
+use crate::lifecycle::Transport;
 use crate::mqtt::{Connect, Packet, Properties, Qos, Subscription, Version};
 use crate::plugin::{
     Audit, Client, Context, Excess, Interest, Limits, Per, Placement, Plugin, RateLimit, RateRule, Rejection,
@@ -220,6 +221,25 @@ fn a_fast_publisher_is_slowed_down() {
     assert!((9..=11).contains(&first), "{first}");
     let second = first + second();
     assert_eq!(3 + second, 20, "all of them, late");
+}
+
+/// Whose session was taken over while it was held is not kept for good, though its client ends nothing.
+#[test]
+fn a_held_connection_that_is_taken_over_comes_to_an_end() {
+    let limits = Some(Limits { rate: 1, burst: 1 });
+    let rule = RateRule { per: Per::Session, messages: limits, excess: Excess::Hold, ..RateRule::default() };
+    for version in [Version::V311, Version::V5] {
+        let mut w = with(RateLimit::new(vec![rule.clone()], 1).unwrap());
+        let (old, _) = w.stay(version, "me");
+        for payload in ["1", "2", "3"] {
+            w.publish(old, "t", payload, Qos::AtMostOnce, 0);
+        }
+        let (_, resumed) = w.stay(version, "me");
+        assert!(resumed);
+        assert_eq!(w.lines[old].transport, Transport::Shut, "it waits for its client");
+        (0..60).for_each(|_| w.advance(Duration::from_secs(1)));
+        assert_eq!(w.lines[old].transport, Transport::Abort);
+    }
 }
 
 #[test]
