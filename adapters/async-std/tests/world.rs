@@ -8,10 +8,10 @@ use bowline_world::{
 
 #[test]
 fn over_everything() {
-    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "async-std");
+    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "stories", "async-std");
     for over in Over::with_udp(cfg!(feature = "udp")) {
         assert_eq!(async_std::task::block_on(story(AsyncStd, over)), LOG, "over {}", over.name());
-        told.well(over);
+        told.well(over, "");
     }
 }
 

@@ -27,6 +27,25 @@ fn metrics_count_what_happens() {
 }
 
 /// As Prometheus asks.
+/// What one client compresses is handed on to who likes the same, and inflated for who does not.
+#[test]
+fn compressed_payloads_are_counted() {
+    let server = Server::start();
+    let payload = "over and over ".repeat(200);
+    for (like, outcome) in [(&["--compression", "zstd,lz4"][..], "passed"), (&[], "inflated")] {
+        let line = [&["sub", "--say-ready", "-C", "1", "packed"], like].concat();
+        let sub = server.start_client(&line);
+        sub.err_line("subscribed to");
+        server.run_client(&["pub", "packed", &payload, "--compression", "zstd"]).expect(0);
+        assert_eq!(sub.finish().expect(0).out, format!("{payload}\n"));
+        let metrics = get(&server, "/metrics", "");
+        let count = format!("bowline_compressed_payloads_total{{outcome=\"{outcome}\"}} 1\n");
+        assert!(metrics.contains(&count), "{metrics}");
+    }
+    let metrics = get(&server, "/metrics", "");
+    assert!(metrics.contains("bowline_inflated_bytes_total{form=\"inflated\"} 2800\n"), "{metrics}");
+}
+
 #[test]
 fn metrics_are_written_as_they_are_asked_for() {
     let server = Server::start();

@@ -8,10 +8,10 @@ use bowline_world::{
 
 #[test]
 fn over_everything() {
-    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "smol");
+    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "stories", "smol");
     for over in Over::with_udp(cfg!(feature = "udp")) {
         assert_eq!(smol::block_on(story(Smol, over)), LOG, "over {}", over.name());
-        told.well(over);
+        told.well(over, "");
     }
 }
 

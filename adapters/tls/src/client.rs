@@ -10,8 +10,8 @@ use std::{fmt, io};
 use bowline_driver::core::stack::Alpn;
 use bowline_driver::{Connector, Transport};
 use rustls::ClientConfig;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
@@ -202,6 +202,19 @@ impl Client {
     /// A client's TLS to be.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// The same, but nothing is remembered of a connection, and none goes on from an earlier one: each handshake
+    /// is a whole one, as whoever comes for the first time makes it.
+    #[must_use]
+    pub fn without_memory(&self) -> Self {
+        let forgetful = |(alpn, config): (&Alpn, &Arc<ClientConfig>)| {
+            let mut config = ClientConfig::clone(config);
+            config.resumption = Resumption::disabled();
+            (*alpn, Arc::new(config))
+        };
+        let configs = self.0.configs.iter().map(forgetful).collect();
+        Self(Arc::new(Inner { configs, on_failure: self.0.on_failure.clone() }))
     }
 
     /// TLS around a connection to `host`: a name, or an address. `alpn` is what is to be spoken, where that is

@@ -18,10 +18,10 @@ async fn on_many_threads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_everything() {
-    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "tokio");
+    let mut told = Told::new(env!("CARGO_TARGET_TMPDIR"), "stories", "tokio");
     for over in Over::with_udp(cfg!(feature = "udp")) {
         assert_eq!(story(Tokio, over).await, LOG, "over {}", over.name());
-        told.well(over);
+        told.well(over, "");
     }
 }
 

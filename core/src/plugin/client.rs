@@ -190,7 +190,7 @@ mod tests {
     use alloc::vec;
 
     fn client<'a>(tags: &'a Tags, address: &str) -> Client<'a> {
-        let who = Who { user: "ann", client_id: "meter-7", address: address.parse().ok(), secured: None };
+        let who = Who { user: "ann", client_id: "meter-7", address: address.parse().ok(), ..Who::default() };
         Client { session: None, who, listener: "0.0.0.0:1883", dialect: "mqtt5", tags }
     }
 

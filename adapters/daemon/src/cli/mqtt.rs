@@ -423,6 +423,7 @@ fn server(text: &str) -> Result<Endpoint, String> {
         Endpoint::TlsWebSocket { host, port, .. } if bare => {
             Endpoint::TlsWebSocket { host, port, target: WEB_PATH.to_owned() }
         }
+        Endpoint::Udp { .. } => return Err("MQTT does not go over UDP; mqtt:// or ws:// does it".to_owned()),
         other => other,
     })
 }
@@ -488,8 +489,9 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
 
 /// Whether an argument is a server's address by its scheme.
 fn is_server(text: &str) -> bool {
-    const SCHEMES: [&str; 10] = [
+    const SCHEMES: [&str; 11] = [
         "bowline",
+        "bowline+udp",
         "bowline+ws",
         "bowline+wss",
         "bowlines",

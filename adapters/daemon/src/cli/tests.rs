@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_core::compression::Codec;
 use bowline_driver::client::{PresenceMode, RetainHandling};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -104,6 +105,19 @@ fn pub_repeats_with_a_delay() {
     let args = publish(&["a", "b"]);
     assert!(!args.retain);
     assert_eq!((args.repeat, args.repeat_delay, args.qos), (1, Duration::ZERO, 1));
+}
+
+#[test]
+fn payloads_are_compressed_where_that_is_asked_for() {
+    let codecs = |line: &[&str]| {
+        let compression = target(line, Environment::default()).unwrap().compression;
+        compression.map(|compression| compression.codecs)
+    };
+    assert_eq!(codecs(&[]), None);
+    assert_eq!(codecs(&["--compression", "zstd"]), Some(vec![Codec::Zstd]));
+    assert_eq!(codecs(&["--compression", "lz4,zstd"]), Some(vec![Codec::Lz4, Codec::Zstd]));
+    let bad = parse(&["sub", "x", "--compression", "gzip"]);
+    assert_eq!(bad.unwrap_err(), ErrorKind::InvalidValue);
 }
 
 #[test]

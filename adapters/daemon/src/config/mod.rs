@@ -17,7 +17,9 @@ mod web;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bowline_core::compression::Codec;
 use bowline_core::hub::HubOptions;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
@@ -405,11 +407,22 @@ pub(crate) struct Compression {
 }
 
 /// A codec.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum CodecName {
+    /// Fast
     Lz4,
+    /// Small
     Zstd,
+}
+
+impl From<CodecName> for Codec {
+    fn from(name: CodecName) -> Self {
+        match name {
+            CodecName::Lz4 => Self::Lz4,
+            CodecName::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// Traces of messages.

@@ -6,7 +6,7 @@ use bowline_driver::datagram::{Config, NoiseKeys, Security};
 use bowline_driver::server::Egress;
 use bowline_tls::{Client, Pin};
 
-use super::udp;
+use crate::auth::read_key;
 use crate::config::{Relay, RelayTls, RelayUdp};
 use crate::failure::Failure;
 
@@ -39,10 +39,10 @@ fn tls(given: &RelayTls) -> Result<Client, Failure> {
 fn datagrams(given: &RelayUdp) -> Result<Config, Failure> {
     let mut keys = NoiseKeys::new();
     if let Some(path) = &given.key {
-        keys = keys.own(udp::read(path)?);
+        keys = keys.own(read_key(path)?);
     }
     if let Some(path) = &given.shared_key {
-        keys = keys.shared(udp::read(path)?);
+        keys = keys.shared(read_key(path)?);
     }
     // What is wrong with it was said when the configuration was read.
     if let Some(key) = given.server_key.as_ref().and_then(|text| text.parse().ok()) {

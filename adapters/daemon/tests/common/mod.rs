@@ -62,8 +62,19 @@ pub(crate) fn shell(line: &str) -> Program {
     spawn(command, line.to_owned())
 }
 
-fn spawn(mut command: Command, line: String) -> Program {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// Likewise, with this as its standard input.
+pub(crate) fn shell_with_input(line: &str, input: Stdio) -> Program {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]);
+    spawn_with(command, line.to_owned(), input)
+}
+
+fn spawn(command: Command, line: String) -> Program {
+    spawn_with(command, line, Stdio::piped())
+}
+
+fn spawn_with(mut command: Command, line: String, input: Stdio) -> Program {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let out = lines(child.stdout.take().expect("piped"));
     let err = lines(child.stderr.take().expect("piped"));

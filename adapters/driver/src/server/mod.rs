@@ -40,7 +40,6 @@ pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
 use listen::Secures;
-use parking_lot::Mutex;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
 pub use tunnels::Egress;
@@ -414,8 +413,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
-        let gauges = Arc::default();
-        let server = Server { runtime, shared, hub, tally, addresses, secures, gauges, max_frame };
+        let server = Server { runtime, shared, hub, tally, addresses, secures, max_frame };
         for opened in opened {
             server.enter(opened)?;
         }
@@ -433,8 +431,6 @@ pub struct Server<R> {
     tally: Arc<Tally>,
     addresses: Arc<[Address]>,
     secures: Secures,
-    /// Of the sockets for datagrams.
-    gauges: Arc<Mutex<Vec<datagram::Gauge>>>,
     max_frame: u32,
 }
 
@@ -447,7 +443,6 @@ impl<R: Clone> Clone for Server<R> {
             tally: Arc::clone(&self.tally),
             addresses: Arc::clone(&self.addresses),
             secures: self.secures.clone(),
-            gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
     }
@@ -501,7 +496,7 @@ impl<R: Runtime> Server<R> {
     /// listened there.
     #[must_use]
     pub fn datagrams(&self) -> Vec<datagram::Gauge> {
-        self.gauges.lock().clone()
+        self.shared.gauges.lock().clone()
     }
 
     /// To publish and request with, from within the program.

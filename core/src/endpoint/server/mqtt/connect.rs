@@ -120,9 +120,10 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = self.peer.who(identity, &wish.client_id);
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, &wish.client_id, &listener);
         let back = turn.server.registry.find(Sought::Mqtt(&wish.client_id)).filter(|_| !wish.clean_start);
-        if let Err(why) = turn.admit(&self.peer, &who, self.dialect(), back) {
+        if let Err(why) = turn.admit(&who, self.dialect(), back) {
             return self.refuse(turn, (connack_of(why.status), why.reason));
         }
         let permitted =
