@@ -64,6 +64,8 @@ fn what_is_named_in_the_threat_model_is_there() {
         let mut any = false;
         for name in quoted(cell) {
             any = true;
+            // A script may stand with its arguments.
+            let name = name.split(' ').next().unwrap_or(name);
             let there = match name.strip_suffix('…') {
                 _ if name.contains(['/', '.']) => root.join(name).exists(),
                 Some(beginning) => names.iter().any(|name| name.starts_with(beginning)),

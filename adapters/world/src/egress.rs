@@ -135,7 +135,7 @@ async fn without_trust<R: Runtime>(log: &mut Story, runtime: &R) {
         let allowed = Allowed::new([pattern.parse().expect("a good pattern")]);
         let relay = Server::builder_on(runtime.clone()).listen("127.0.0.1:0");
         let started = relay.relay(RelayConfig { allowed, ..RelayConfig::default() }).start().await;
-        let error = started.err().map(|error| error.to_string()).unwrap_or_default();
+        let error = started.expect_err("it does not start");
         log.tell(format!("told to relay over {scheme}, and not whom to trust: {error}"));
     }
 }

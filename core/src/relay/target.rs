@@ -222,14 +222,11 @@ pub(super) fn is_plain_web_path(path: &str) -> bool {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     let Some(parts) = path.strip_prefix('/') else { return false };
     let parts = parts.strip_suffix('/').unwrap_or(parts);
-    let hidden = |part: &str| {
-        let codes = part.match_indices('%').map(|(at, _)| part.get(at + 1..at + 3));
-        codes.into_iter().any(|code| {
-            code.is_none_or(|code| ["2e", "2f", "5c"].iter().any(|hidden| code.eq_ignore_ascii_case(hidden)))
-        })
-    };
+    let is_hidden = |code: &str| ["2e", "2f", "5c"].iter().any(|hidden| code.eq_ignore_ascii_case(hidden));
+    let hidden =
+        |part: &str| part.match_indices('%').any(|(at, _)| part.get(at + 1..at + 3).is_none_or(is_hidden));
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !hidden(part);
-    visible && (parts.is_empty() && path == "/" || parts.split('/').all(plain))
+    visible && (path == "/" || parts.split('/').all(plain))
 }
 
 /// What is before the last `:`, and behind.

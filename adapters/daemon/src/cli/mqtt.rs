@@ -465,10 +465,8 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
     let named = |at: &usize| {
         at.checked_sub(1).is_some_and(|before| given[before] == "--server" || given[before] == "-s")
     };
-    let first = (2..given.len()).find(|at| match anywhere {
-        true => given[*at].to_str().is_some_and(is_server) && !named(at),
-        false => given[*at] != "--mqtt",
-    });
+    let is = |at: &usize| given[*at].to_str().is_some_and(is_server) && !named(at);
+    let first = (2..given.len()).find(|at| if anywhere { is(at) } else { given[*at] != "--mqtt" });
     if let Some(at) = first.filter(|at| given[*at].to_str().is_some_and(is_server)) {
         given.insert(at, "--server".into());
     }

@@ -127,6 +127,12 @@ impl Program {
         wait_for(&self.err, part, &self.line)
     }
 
+    /// All of standard error up to the next line that holds `part`, and with it.
+    #[track_caller]
+    pub(crate) fn err_until(&self, part: &str) -> String {
+        until(&self.err, part, &self.line).concat()
+    }
+
     /// Whether it has ended by now.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the child is ours").is_some()
@@ -165,11 +171,18 @@ impl Drop for Program {
 
 #[track_caller]
 fn wait_for(lines: &Receiver<String>, part: &str, program: &str) -> String {
+    let [_, line] = until(lines, part, program);
+    line
+}
+
+/// What comes before the line that holds `part`, and that line.
+#[track_caller]
+fn until(lines: &Receiver<String>, part: &str, program: &str) -> [String; 2] {
     let end = Instant::now() + PATIENCE;
     let mut seen = String::new();
     loop {
         match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) if line.contains(part) => return line,
+            Ok(line) if line.contains(part) => return [seen, line],
             Ok(line) => seen.push_str(&line),
             Err(why) => {
                 let why = if why == RecvTimeoutError::Timeout { "did not print" } else { "ended without" };
