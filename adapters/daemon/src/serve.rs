@@ -10,7 +10,7 @@ use crate::config::{self, Auth, Config, Console, Listen, Noise, Origin, PORT, Re
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
-use crate::net::{Activated, Server};
+use crate::net::{Activated, Server, egress};
 use crate::notify::{self, Watchdog};
 use crate::output;
 
@@ -111,9 +111,10 @@ impl Reloads {
         let read = move || {
             let config = config::load_with_flags(&args)?.config;
             let auth = auth::load(&config)?;
-            Ok::<_, Failure>((config, auth))
+            let egress = egress(&config.relay)?;
+            Ok::<_, Failure>((config, auth, egress))
         };
-        let (config, auth) = match tokio::task::spawn_blocking(read).await {
+        let (config, auth, egress) = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(new)) => new,
             Ok(Err(failure)) => {
                 let reason = failure.message().unwrap_or_default();
@@ -140,7 +141,7 @@ impl Reloads {
             self.relay = config.relay.clone();
         }
         self.summary = auth.summary.clone();
-        server.reload(auth, &config.relay);
+        server.reload(auth, &config.relay, egress);
         match server.reload_plugins(&config.plugin) {
             Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
             Ok(false) => {}
@@ -221,7 +222,10 @@ fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<
 /// Where the console is, for a browser on this machine.
 fn console(addresses: &[Endpoint]) -> Option<String> {
     addresses.iter().find_map(|address| match address {
-        Endpoint::Unix(_) | Endpoint::WebSocket { .. } | Endpoint::TlsWebSocket { .. } => None,
+        Endpoint::Unix(_)
+        | Endpoint::Udp { .. }
+        | Endpoint::WebSocket { .. }
+        | Endpoint::TlsWebSocket { .. } => None,
         Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
             let host = match host.as_str() {
                 "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -244,9 +248,10 @@ fn listed(addresses: &[Endpoint]) -> String {
 fn flags(address: &Endpoint) -> String {
     match address {
         Endpoint::Unix(path) => format!(" --unix {}", path.display()),
-        web @ (Endpoint::WebSocket { .. } | Endpoint::Tls { .. } | Endpoint::TlsWebSocket { .. }) => {
-            format!(" {web}")
-        }
+        other @ (Endpoint::WebSocket { .. }
+        | Endpoint::Tls { .. }
+        | Endpoint::TlsWebSocket { .. }
+        | Endpoint::Udp { .. }) => format!(" {other}"),
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "127.0.0.1" | "0.0.0.0" | "::" => String::new(),

@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
-use common::{Program, run, shell_with_input, start};
+use common::{Program, Server, run, shell_with_input, start};
 use tempfile::TempDir;
 
 /// A directory with an authority, and certificates by it.
@@ -134,4 +135,26 @@ fn a_hangup_takes_over_what_is_said_of_tls() {
     server.err_line("other settings are different too");
     // One connection saw it all.
     assert_eq!(sub.finish().expect(0).out.lines().count(), 4);
+}
+
+/// Who begins a handshake and does not end it has as long as anybody has to say something.
+#[test]
+fn a_slow_tls_handshake_is_cut_off_at_the_deadline() {
+    let pki = Pki::new(&["localhost"]);
+    let server = Server::start_with(&[
+        ("BOWLINE_TLS__CERT", &format!("{:?}", pki.path("localhost.pem"))),
+        ("BOWLINE_TLS__KEY", &format!("{:?}", pki.path("localhost.key"))),
+        ("BOWLINE_SESSION__HANDSHAKE", "1s"),
+        ("BOWLINE_LOG__LEVEL", "debug"),
+    ]);
+    let mut stream = server.dial();
+    // The head of a record of 200 octets, and of a ClientHello in it.
+    stream.write_all(&[22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]).expect("it is taken");
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer, [], "nothing is said to who has said nothing");
+    let told = server.program.err_line("TLS ended");
+    assert!(told.contains("handshake"), "{told}");
+    server.run_client(&["ping", "-c", "1"]).expect(0);
 }

@@ -10,7 +10,8 @@ use crate::hub::SessionKey;
 /// Who a plugin is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
-    /// The session; nothing before it has begun.
+    /// The session; nothing before it has begun. In [`connect`](super::Plugin::connect) that of a client which
+    /// comes back to it, and has proved that it is its own; nothing of a new one.
     pub session: Option<SessionKey>,
     /// Who it is, what it calls itself, where it connects from.
     pub who: Who<'a>,

@@ -17,17 +17,15 @@ use bowline_core::plugin::Report;
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_core::trace::TraceContext;
-use bowline_tokio::server::StartError;
+use bowline_tokio::server::{Egress, StartError};
 use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
 use super::listen::{self, Activated};
-use super::{Address, tls};
+use super::{Address, egress, tls};
 use crate::auth;
 use crate::cli::Endpoint;
-use crate::config::{
-    self, CodecName, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls,
-};
+use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls};
 use crate::failure::Failure;
 use crate::http::{Listening, Site};
 use crate::otlp::Exporter;
@@ -101,6 +99,7 @@ impl Server {
         if let Some(datagrams) = super::udp::config(&config.udp)? {
             builder = builder.datagrams(datagrams);
         }
+        builder = builder.egress(egress(&config.relay)?);
         for given in &config.listen {
             let listen = listen::of(given, &activated, &config.tls)?;
             builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
@@ -199,7 +198,8 @@ impl Server {
     }
 
     /// Other users and rules count from now on.
-    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay) {
+    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay, egress: Egress) {
+        self.inner.set_egress(egress);
         self.inner.set_relay(relay.options());
         self.inner.set_users(auth.users);
         self.inner.set_noise(auth.noise);
@@ -429,7 +429,7 @@ fn options(config: &Config, users: Users) -> ServerConfig {
         sys_interval: config.sys.interval.0,
         retry_spread: config.drain.retry_spread.0,
         trace: trace(config),
-        compression: config.compression.codecs.iter().map(|codec| codec_of(*codec)).collect(),
+        compression: config.compression.codecs.iter().copied().map(Codec::from).collect(),
         hub,
         queue: QueueLimits {
             max_messages: u32::try_from(limits.queue_messages).unwrap_or(u32::MAX),
@@ -521,13 +521,6 @@ fn room(room: &Room) -> RoomOptions {
 }
 
 /// What is done about traces: they are told of where somebody looks.
-fn codec_of(codec: CodecName) -> Codec {
-    match codec {
-        CodecName::Lz4 => Codec::Lz4,
-        CodecName::Zstd => Codec::Zstd,
-    }
-}
-
 fn trace(config: &Config) -> TraceConfig {
     let part = if config.trace.make { config.trace.sample } else { 0.0 };
     let report = config.otlp.endpoint.is_some() || tracing::enabled!(Level::DEBUG);
@@ -590,12 +583,13 @@ fn log(event: &ServerEvent) {
             seconds = lasted.as_secs(),
             "tunnel closed"
         ),
-        ServerEvent::TunnelRefused { tunnel, identity, target, why } => warn!(
+        ServerEvent::TunnelRefused { tunnel, identity, target, why, detail } => warn!(
             connection = tunnel.connection().number(),
             tunnel = tunnel.number(),
             user = some(identity),
             target,
             reason = why.label(),
+            detail = some(detail),
             "tunnel refused"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),

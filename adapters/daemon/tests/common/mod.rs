@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -226,5 +227,20 @@ impl Server {
 
     pub(crate) fn run_client(&self, line: &[&str]) -> Ended {
         run(&self.args(line))
+    }
+
+    /// A connection to it.
+    pub(crate) fn dial(&self) -> TcpStream {
+        let port = self.port.parse::<u16>().expect("it is a port");
+        TcpStream::connect(("127.0.0.1", port)).expect("it listens")
+    }
+
+    /// What a request is answered with, to the end of the stream.
+    pub(crate) fn ask(&self, request: &str) -> String {
+        let mut stream = self.dial();
+        stream.write_all(request.as_bytes()).expect("it takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 }

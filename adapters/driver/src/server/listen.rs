@@ -316,7 +316,7 @@ impl<R: Runtime> Server<R> {
             self.runtime.spawn(tasks::accept(self.clone(), listener, entrance.clone()));
         }
         if let Some(udp) = udp {
-            self.gauges.lock().push(udp.gauge());
+            self.shared.gauges.lock().push(udp.gauge());
             self.runtime.spawn(tasks::accept(self.clone(), udp, entrance));
         }
         Ok(())

@@ -137,16 +137,23 @@ impl Server {
 }
 
 impl Turn<'_> {
-    /// Whether a client that has proved who it is may come in: by the access rules, then by plugins. The tags
-    /// that they give are those of the session that is [opened](Self::tell_opened) in this call.
-    pub(super) fn admit(&mut self, who: &Who<'_>, dialect: Dialect) -> Result<(), Rejection> {
+    /// Whether a client that has proved who it is may come in: by the access rules, then by plugins. `back` is the
+    /// session that it would go on with, if it is its own. The tags that plugins give are those of the session that
+    /// is [opened](Self::tell_opened) in this call.
+    pub(super) fn admit(
+        &mut self,
+        who: &Who<'_>,
+        dialect: Dialect,
+        back: Option<SessionKey>,
+    ) -> Result<(), Rejection> {
         let server = &mut *self.server;
         if !server.hub.decide(who, Action::Connect, "").allowed {
             return Err(Rejection::forbidden("the access rules do not let you in"));
         }
         if server.hub.has_plugins() {
             let (dialect, tags) = (dialect.label(), &Tags::NONE);
-            let client = Client { session: None, who: *who, listener: who.listener, dialect, tags };
+            let session = back.filter(|hub| server.hub.identity(*hub) == Some(who.user));
+            let client = Client { session, who: *who, listener: who.listener, dialect, tags };
             self.tags = server.hub.plugins_connect(self.now, &client)?;
         }
         Ok(())

@@ -41,7 +41,11 @@ impl Connection {
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
         let listener = turn.server.listeners.shared_name(&self.peer);
         let who = self.peer.who(identity, &opening.name, &listener);
-        if let Err(why) = turn.admit(&who, Dialect::Bowline) {
+        let back = opening.resume.as_ref().and_then(|(id, secret, _)| {
+            let hub = turn.server.registry.find(Sought::Bowline(*id))?;
+            turn.server.registry.held(hub).filter(|held| held.opens_once(secret)).map(|_| hub)
+        });
+        if let Err(why) = turn.admit(&who, Dialect::Bowline, back) {
             return self.refuse(turn, out, code_of(why.status), why.reason);
         }
         let resumed = match opening.resume {
@@ -192,6 +196,9 @@ impl Connection {
         self.release(turn, !closed.may_resume());
         if core::mem::replace(&mut self.told, true) {
             return;
+        }
+        if let Some(Fault::InflatesTooLarge { .. } | Fault::InflatesTooMuch { .. }) = closed.fault {
+            turn.server.inflating.counters.refused += 1;
         }
         let code = closed.code;
         let event = ServerEvent::Closed {

@@ -146,7 +146,11 @@ impl Talk {
         let about = About { reference: wish.reference.as_deref(), room: None };
         let listener = turn.server.listeners.shared_name(&self.peer);
         let who = self.peer.who(identity, "", &listener);
-        if let Err(why) = turn.admit(&who, Dialect::Json) {
+        let found = wish.resume.as_ref().and_then(|(id, _)| turn.server.registry.find(Sought::Json(*id)));
+        let back = found.zip(wish.resume.as_ref()).filter(|(hub, (_, secret))| {
+            turn.server.registry.held(*hub).is_some_and(|held| held.opens(secret))
+        });
+        if let Err(why) = turn.admit(&who, Dialect::Json, back.map(|(hub, _)| hub)) {
             return self.refuse(turn, about, error_of(why), why.reason, out);
         }
         let before = self.hub.and_then(|hub| turn.server.hub.identity(hub));
@@ -156,7 +160,6 @@ impl Talk {
         }
         // Who was nobody in particular begins anew as somebody.
         let stays = before == Some(identity);
-        let found = wish.resume.as_ref().and_then(|(id, _)| turn.server.registry.find(Sought::Json(*id)));
         if let (Some(hub), Some((_, secret))) = (found, &wish.resume) {
             let is_his = turn.server.hub.identity(hub) == Some(identity);
             if !is_his || !turn.server.registry.held(hub).is_some_and(|held| held.opens(secret)) {

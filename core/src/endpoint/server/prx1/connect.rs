@@ -51,7 +51,9 @@ impl Connection {
         }
         let listener = turn.server.listeners.shared_name(&self.peer);
         let who = self.peer.who(identity, client_id, &listener);
-        if let Err(why) = turn.admit(&who, Dialect::Prx1) {
+        let named = Some(identity).filter(|user| !user.is_empty() && !clean);
+        let back = named.and_then(|user| turn.server.registry.find(Sought::Prx1(user)));
+        if let Err(why) = turn.admit(&who, Dialect::Prx1, back) {
             let is_for_good = why.status == Status::NotAuthorized;
             return self.refuse(turn, out, if is_for_good { Answer::Refused } else { Answer::Error });
         }
