@@ -208,7 +208,7 @@ impl Client {
     /// is a whole one, as whoever comes for the first time makes it.
     #[must_use]
     pub fn without_memory(&self) -> Self {
-        let forgetful = |(alpn, config): (&Alpn, &Arc<ClientConfig>)| {
+        let forgetful = |(alpn, config): (&Option<Alpn>, &Arc<ClientConfig>)| {
             let mut config = ClientConfig::clone(config);
             config.resumption = Resumption::disabled();
             (*alpn, Arc::new(config))
