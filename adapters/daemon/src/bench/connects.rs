@@ -79,7 +79,7 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
 /// In TLS every second one makes a whole handshake, as whoever comes for the first time; the others may go on
 /// from an earlier connection.
 fn comer(target: &Target, number: u64) -> Target {
-    let whole = number % 2 == 0;
+    let whole = number.is_multiple_of(2);
     let tls = target.tls.as_ref().map(|tls| if whole { tls.without_memory() } else { tls.clone() });
     Target { tls, ..target.clone() }
 }
