@@ -3,7 +3,7 @@
 use bowline_simulator::{Options, run};
 
 /// A fault on purpose is found within so many seeds, and what is said of it has one of these words in it.
-pub fn caught(options: &Options, budget: u64, words: &[&str]) {
+pub(crate) fn caught(options: &Options, budget: u64, words: &[&str]) {
     let fault = options.mutant.expect("a fault");
     for seed in 1..=budget {
         if let Some(wrong) = run(seed, options).wrong {
@@ -16,7 +16,7 @@ pub fn caught(options: &Options, budget: u64, words: &[&str]) {
 }
 
 /// A seed is one world, and another seed another.
-pub fn same_again(options: &Options) {
+pub(crate) fn same_again(options: &Options) {
     let (a, b) = (run(99, options), run(99, options));
     assert_eq!((a.hash, a.messages, a.virtual_time), (b.hash, b.messages, b.virtual_time));
     assert_ne!(a.hash, run(100, options).hash, "another seed is another world");
