@@ -16,7 +16,7 @@
 //! | access | [`access`]: who may do what; [`relay`] (feature `alloc`): where tunnels may lead |
 //! | stack | [`stack`]: which of the dialects a connection begins with |
 //! | dialects | [`session`], our own protocol; [`mqtt`] 3.1.1 and 5.0; [`prx1`]; [`json`] (feature `alloc`) |
-//! | layers | [`http`] 1.1, [`websocket`], the [`proxy`] protocol, [`datagram`] sessions (feature `alloc`), `secure` (feature `noise`): what lies between a transport and a dialect |
+//! | layers | [`http`] 1.1, [`websocket`], the [`proxy`] protocol, [`datagram`] sessions (feature `alloc`), `secure` (feature `noise`), [`serial`] lines: what lies between a transport and a dialect |
 //! | parts | [`frame`], [`varint`], [`topic`], [`status`], [`replay`], [`retain`], [`keepalive`], [`flow`], [`lifecycle`], [`backoff`], [`scram`], [`compression`] |
 //! | ground | [`time`], [`buf`], [`entropy`], [`error`] |
 //!
@@ -57,7 +57,7 @@ pub use ground::{buf, entropy, error, time};
 pub use layers::datagram;
 #[cfg(feature = "noise")]
 pub use layers::secure;
-pub use layers::{http, proxy, websocket};
+pub use layers::{http, proxy, serial, websocket};
 pub(crate) use parts::calendar;
 pub use parts::{
     backoff, compression, flow, frame, histogram, keepalive, lifecycle, replay, retain, scram, status, topic,

@@ -6,6 +6,7 @@
 
 mod cut;
 mod dispatch;
+mod egress;
 mod over;
 mod relay;
 
@@ -21,6 +22,7 @@ use bowline_driver::server::{Server, ServerConfig};
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
+pub use egress::{EGRESS_LOG, STRANGERS_LOG, egress_story, strangers_story};
 pub use over::{Line, Over, Told, secured};
 pub use relay::{RELAY_LOG, relay_story};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bowline_driver::client::{self, ClientConfig, NoiseConfig, NoiseKeys, ServerTrust};
 use bowline_driver::core::secure::{PublicKey, SecretKey};
-use bowline_driver::server::{self, ServerConfig};
+use bowline_driver::server::{self, Egress, ServerConfig};
 use bowline_driver::{Runtime, datagram};
 use bowline_tls::make::Authority;
 
@@ -62,6 +62,18 @@ impl Over {
             Self::NoiseInWebSocket => "Noise in WebSocket",
             Self::Udp => "UDP",
         }
+    }
+
+    /// How a relay is asked to reach a server of ours so, at this place; nothing of what is within a tunnel.
+    pub(crate) fn target(self, place: &str) -> Option<String> {
+        Some(match self {
+            Self::Tcp | Self::Unix => place.to_owned(),
+            Self::WebSocket => format!("bowline+ws://{place}/"),
+            Self::Tls => format!("tls://{place}"),
+            Self::WebSocketInTls => format!("bowline+wss://{place}/"),
+            Self::Udp => format!("bowline+udp://{place}"),
+            Self::Noise | Self::NoiseInWebSocket => return None,
+        })
     }
 
     const fn is_noise(self) -> bool {
@@ -192,6 +204,23 @@ impl Line {
             Some(tls) => builder.tls(tls.client()),
             None => builder,
         }
+    }
+
+    /// How a relay reaches a server that listens there.
+    pub(crate) fn egress(&self) -> Egress {
+        match (&self.tls, self.over) {
+            (Some((_, tls)), _) => Egress::new().tls(tls.clone()),
+            (None, Over::Udp) => {
+                let [config, _] = secured();
+                Egress::new().datagrams(config)
+            }
+            _ => Egress::new(),
+        }
+    }
+
+    /// The server's side of TLS.
+    pub(crate) fn acceptor(&self) -> Option<&bowline_tls::Server> {
+        self.tls.as_ref().map(|(tls, _)| tls)
     }
 
     /// What clients connect to of a server that listens there.

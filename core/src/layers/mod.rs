@@ -6,4 +6,5 @@ pub mod http;
 pub mod proxy;
 #[cfg(feature = "noise")]
 pub mod secure;
+pub mod serial;
 pub mod websocket;

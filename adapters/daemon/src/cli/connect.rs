@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bowline_core::compression::Codec;
 use clap::Args;
 
 use super::{Endpoint, SecureArgs, TlsArgs};
-use crate::config::{PORT, Secret};
+use crate::config::{CodecName, PORT, Secret};
 use crate::failure::Failure;
-use crate::net::{Credentials, Faults, RequestFields, Target};
+use crate::net::{Compression, Credentials, Faults, RequestFields, Target};
 use crate::text::parse_seconds;
 
 /// The flags of all tools that connect.
@@ -27,8 +28,9 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
 
-    /// Servers to try in turn: bowline://host:port,ws://host2:port/path,unix:/path. A single one may also stand
-    /// in the first place, without this flag [env: BOWLINE_SERVER]
+    /// Servers to try in turn: bowline://host:port,ws://host2:port/path,unix:/path, or with keys
+    /// bowline+udp://host:port. A single one may also stand in the first place, without this flag
+    /// [env: BOWLINE_SERVER]
     #[arg(short, long, value_name = "LIST", conflicts_with_all = ["host", "port", "unix"])]
     pub(crate) server: Option<String>,
 
@@ -49,7 +51,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(crate) scram: bool,
 
-    /// Send the password, token or header readable over an unencrypted network
+    /// Send the password, token or header readable over an unencrypted network; over UDP, have nothing secured
     #[arg(long)]
     pub(crate) insecure: bool,
 
@@ -63,6 +65,11 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) secure: SecureArgs,
+
+    /// Compress payloads of 512 octets and more, where the server agrees, by the first of these that it does:
+    /// lz4,zstd. Not for what holds secrets beside what others may choose: its size would tell of them
+    #[arg(long, value_name = "CODECS", value_delimiter = ',')]
+    pub(crate) compression: Vec<CodecName>,
 
     /// How often the server must be heard from; a number alone means seconds
     #[arg(short, long, value_name = "TIME", value_parser = parse_seconds, default_value = "30s")]
@@ -107,8 +114,12 @@ impl ConnectArgs {
         let tls = self.tls.client(&endpoints, move |why| told.tell(why))?;
         let credentials = self.credentials(environment)?;
         let fields = fields(&self.headers)?;
-        let secure = self.secure.secure(&endpoints)?;
-        if (credentials.is_readable() && secure.is_none() || !self.headers.is_empty())
+        let datagrams = self.secure.datagrams(&endpoints, self.insecure)?;
+        let secure = if datagrams.is_some() { None } else { self.secure.secure(&endpoints)? };
+        let readable = credentials.is_readable() && secure.is_none() || !self.headers.is_empty();
+        // Over UDP there are keys, or it was said.
+        if readable
+            && datagrams.is_none()
             && !self.insecure
             && let Some(endpoint) =
                 endpoints.iter().find(|endpoint| !endpoint.is_local() && !endpoint.is_secured())
@@ -125,7 +136,12 @@ impl ConnectArgs {
             keepalive: self.keepalive.filter(|keepalive| !keepalive.is_zero()),
             fields,
             secure,
+            compression: (!self.compression.is_empty()).then(|| Compression {
+                codecs: self.compression.iter().copied().map(Codec::from).collect(),
+                ..Compression::default()
+            }),
             tls,
+            datagrams,
             faults,
         })
     }

@@ -18,6 +18,7 @@ Examples:
   bowline pub -r demo/door open                  kept by the topic; -r -n clears it
   tail -f log | bowline pub demo/log -l          each line a message
   bowline pub demo/picture -f picture.png
+  bowline pub demo/log -f app.log --compression zstd
   bowline pub demo/tick 'tick {{Count}} at {{Time}}' --template --repeat 10 --repeat-delay 1s";
 
 /// `bowline pub`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_core::compression::Codec;
 use bowline_driver::client::{PresenceMode, RetainHandling};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -104,6 +105,19 @@ fn pub_repeats_with_a_delay() {
     let args = publish(&["a", "b"]);
     assert!(!args.retain);
     assert_eq!((args.repeat, args.repeat_delay, args.qos), (1, Duration::ZERO, 1));
+}
+
+#[test]
+fn payloads_are_compressed_where_that_is_asked_for() {
+    let codecs = |line: &[&str]| {
+        let compression = target(line, Environment::default()).unwrap().compression;
+        compression.map(|compression| compression.codecs)
+    };
+    assert_eq!(codecs(&[]), None);
+    assert_eq!(codecs(&["--compression", "zstd"]), Some(vec![Codec::Zstd]));
+    assert_eq!(codecs(&["--compression", "lz4,zstd"]), Some(vec![Codec::Lz4, Codec::Zstd]));
+    let bad = parse(&["sub", "x", "--compression", "gzip"]);
+    assert_eq!(bad.unwrap_err(), ErrorKind::InvalidValue);
 }
 
 #[test]
@@ -236,6 +250,8 @@ fn a_server_may_stand_first() {
         ("b sub ws://h/ a", "b sub --server ws://h/ a"),
         ("b pub wss://h a b", "b pub --server wss://h a b"),
         ("b ping bowline://h:1", "b ping --server bowline://h:1"),
+        ("b ping -C 1 bowlines://h:1", "b ping -C 1 --server bowlines://h:1"),
+        ("b ping -s ws://h/ -C 1", "b ping -s ws://h/ -C 1"),
         ("b sub --mqtt ws://h/mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
         ("b sub ws://h/mqtt --mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
         ("b pub a ws://h/", "b pub a ws://h/"),

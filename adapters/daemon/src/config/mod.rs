@@ -17,14 +17,16 @@ mod web;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bowline_core::compression::Codec;
 use bowline_core::hub::HubOptions;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use complaint::Complaint;
 pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
-pub(crate) use relay::{Relay, Written};
+pub(crate) use relay::{Relay, RelayTls, RelayUdp, Written};
 pub(crate) use tls::{Certificate, CertificateName, Tls, TlsVersion};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};
@@ -405,11 +407,22 @@ pub(crate) struct Compression {
 }
 
 /// A codec.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum CodecName {
+    /// Fast
     Lz4,
+    /// Small
     Zstd,
+}
+
+impl From<CodecName> for Codec {
+    fn from(name: CodecName) -> Self {
+        match name {
+            CodecName::Lz4 => Self::Lz4,
+            CodecName::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// Traces of messages.

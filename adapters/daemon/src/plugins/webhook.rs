@@ -1,11 +1,13 @@
-//! Alerts by POST to an address of the operator's, in the background: each is tried some times, further and
-//! further apart; what cannot be delivered is dropped and counted.
+//! Alerts by POST to an address of the operator's, in the background: each is tried some times, as far apart as
+//! clients try to connect; what cannot be delivered is dropped and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bowline_core::backoff::{Backoff, Policy};
 use bowline_core::plugin::Alert;
+use bowline_driver::{OsEntropy, clock};
 use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::sleep;
@@ -17,8 +19,8 @@ use crate::net::http::{self, Url};
 
 /// Alerts at most that wait.
 const WAITING: usize = 256;
-/// How long one rests after a failure: doubled each time.
-const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How far apart the attempts for an alert are at most: at first, and in the end.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What became of alerts.
 #[derive(Debug, Default)]
@@ -79,10 +81,14 @@ async fn run(
     mut alerts: Receiver<String>,
     counts: Arc<Counts>,
 ) {
+    let policy = Policy { base: REST.0, cap: REST.1, max_attempts: Some(attempts), ..Policy::default() };
     while let Some(alert) = alerts.recv().await {
-        let (mut rest, mut last) = (REST.0, String::new());
+        let (mut backoff, mut last) = (Backoff::new(policy, 1), String::new());
         let mut delivered = false;
-        for attempt in 1..=attempts {
+        loop {
+            let now = clock::now();
+            let Some(attempt) = backoff.next(now, &mut OsEntropy) else { break };
+            sleep(attempt.at.saturating_since(now)).await;
             last = match http::request("POST", &url, &headers, Some(&alert)).await {
                 Ok((200..=299, _)) => {
                     delivered = true;
@@ -96,10 +102,6 @@ async fn run(
                 Ok((status, _)) => format!("it answered {status}"),
                 Err(error) => error,
             };
-            if attempt < attempts {
-                sleep(rest.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-                rest = (rest * 2).min(REST.1);
-            }
         }
         if delivered {
             counts.delivered.fetch_add(1, Ordering::Relaxed);

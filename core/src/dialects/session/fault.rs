@@ -42,6 +42,22 @@ pub enum Fault {
         /// What is allowed.
         limit: u32,
     },
+    /// CMP-4.
+    #[error("a payload that inflates to {length} octets, more than the {limit} allowed")]
+    InflatesTooLarge {
+        /// What it says that it was.
+        length: u64,
+        /// What is allowed.
+        limit: u32,
+    },
+    /// CMP-5.
+    #[error("{size} octets that inflate to {length}, more than a hundred times as many")]
+    InflatesTooMuch {
+        /// What they say that they were.
+        length: u64,
+        /// What came.
+        size: u32,
+    },
     /// TYP-1, TYP-2, in a frame's size.
     #[error("a frame's size is not a minimal number of at most 9 octets")]
     BadSize,
@@ -151,8 +167,8 @@ impl Fault {
             Fault::UnknownKind(_) => Code::UnknownKind,
             Fault::ReservedBits { .. } => Code::ReservedBits,
             Fault::UnexpectedFrame { .. } => Code::UnexpectedFrame,
-            Fault::FrameTooLarge { .. } => Code::FrameTooLarge,
-            Fault::BadSize | Fault::Malformed { .. } => Code::Malformed,
+            Fault::FrameTooLarge { .. } | Fault::InflatesTooLarge { .. } => Code::FrameTooLarge,
+            Fault::BadSize | Fault::Malformed { .. } | Fault::InflatesTooMuch { .. } => Code::Malformed,
             Fault::InvalidTopic { .. } => Code::InvalidTopic,
             Fault::Version { .. } => Code::Version,
             Fault::Unsupported { .. } => Code::Unsupported,
@@ -180,6 +196,8 @@ impl Fault {
             Fault::ReservedBits { .. } => "reserved flags are set",
             Fault::UnexpectedFrame { context, .. } => context,
             Fault::FrameTooLarge { .. } => "frame too large",
+            Fault::InflatesTooLarge { .. } => "it inflates to more than is taken",
+            Fault::InflatesTooMuch { .. } => "it inflates to more than a hundred times its octets",
             Fault::BadSize => "the frame's size is not minimal, or too long",
             Fault::Malformed { what, .. }
             | Fault::InvalidTopic { what, .. }

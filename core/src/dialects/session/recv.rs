@@ -401,9 +401,9 @@ impl Session {
         match encoding.check(payload.len(), self.rx_max_frame.into()) {
             Ok(()) => Ok(()),
             Err(InflateError::TooLarge { length, .. }) => {
-                Err(Fault::FrameTooLarge { size: length, limit: self.rx_max_frame })
+                Err(Fault::InflatesTooLarge { length, limit: self.rx_max_frame })
             }
-            Err(_) => Err(Broken::Malformed("it inflates to more than a hundred times its octets").at(kind)),
+            Err(_) => Err(Fault::InflatesTooMuch { length: encoding.length, size: payload.len() as u32 }),
         }
     }
 

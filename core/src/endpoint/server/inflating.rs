@@ -30,6 +30,9 @@ pub struct CompressionCounters {
     pub octets_inflated: u64,
     /// Payloads that did not inflate to what they said: they went no further.
     pub malformed: u64,
+    /// Payloads that were not taken, because they would inflate to more than is taken, or to more than a hundred
+    /// times their octets (CMP-4, CMP-5): each ended its connection.
+    pub refused: u64,
 }
 
 /// What a session may be handed compressed.

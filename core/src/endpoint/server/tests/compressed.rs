@@ -370,12 +370,12 @@ fn fault(told: &[String], code: Code) {
 #[test]
 fn bombs_close_the_connection() {
     let bomb = |length| Encoding { codec: Codec::Lz4, length };
-    for (config, encoding, size, code) in [
-        (with(&[Codec::Lz4]), bomb(1 << 20 | 1), 100_000, Code::FrameTooLarge),
-        (with(&[Codec::Lz4]), bomb(u64::MAX >> 2), 10, Code::FrameTooLarge),
-        (with(&[Codec::Lz4]), bomb(100_001), 1000, Code::Malformed),
-        (with(&[Codec::Zstd]), bomb(1000), 500, Code::Unsupported),
-        (ClientConfig::default(), bomb(1000), 500, Code::Unsupported),
+    for (config, encoding, size, code, refused) in [
+        (with(&[Codec::Lz4]), bomb(1 << 20 | 1), 100_000, Code::FrameTooLarge, 1),
+        (with(&[Codec::Lz4]), bomb(u64::MAX >> 2), 10, Code::FrameTooLarge, 1),
+        (with(&[Codec::Lz4]), bomb(100_001), 1000, Code::Malformed, 1),
+        (with(&[Codec::Zstd]), bomb(1000), 500, Code::Unsupported, 0),
+        (ClientConfig::default(), bomb(1000), 500, Code::Unsupported, 0),
     ] {
         let mut w = World::new(ServerConfig::default());
         let (from, to) = (w.own(config), w.own(with(&[Codec::Lz4])));
@@ -383,6 +383,7 @@ fn bombs_close_the_connection() {
         let told = forged(&mut w, from, "t", encoding, &vec![0; size]);
         fault(&told, code);
         assert_eq!((w.take(to).len(), w.inflated()), (0, (0, 0, 0)));
+        assert_eq!(w.server.counters().compression.refused, refused);
     }
 }
 

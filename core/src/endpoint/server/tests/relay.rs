@@ -313,7 +313,7 @@ fn what_is_not_reached_says_why() {
         let mut world = World::new(allowing(&["db:5432"]));
         let id = world.ask("db:5432");
         let (key, _) = world.wanted();
-        world.server.tunnel_failed(world.now, key, failure);
+        world.server.tunnel_failed(world.now, key, failure, "");
         world.server.close_tunnel(world.now, key);
         world.settle();
         assert_eq!(world.refused(id).0, status);
