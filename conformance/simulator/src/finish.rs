@@ -81,7 +81,8 @@ impl World {
         for (i, link) in self.links.iter().enumerate() {
             let side = link.as_ref().and_then(|l| l.server.as_ref());
             if let Some(side) = side
-                && (side.recv.memory() > 2 * (8192 + 64) || side.out.len() > self.plan.out_limit)
+                && (side.recv.memory() > 2 * self.over.holds(8192 + 64)
+                    || side.out.len() > self.plan.out_limit)
             {
                 let (a, b) = (side.recv.memory(), side.out.len());
                 return self.fail(format!("memory: line {i} holds {a} octets received and {b} to send"));
