@@ -54,6 +54,20 @@ impl Dialect {
         }
     }
 
+    /// As people call it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Dialect::Bowline => "our own",
+            Dialect::Mqtt3 => "MQTT 3.1.1",
+            Dialect::Mqtt5 => "MQTT 5.0",
+            Dialect::Prx1 => "PRX1",
+            Dialect::Http => "HTTP",
+            Dialect::Websocket => "WebSocket",
+            Dialect::Json => "typed JSON",
+        }
+    }
+
     /// The rules that its specification numbers, in its order.
     #[must_use]
     pub fn rules(self) -> Vec<&'static str> {

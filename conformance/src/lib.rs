@@ -4,7 +4,7 @@
 //! through as told, and names the rules that it checks. The [`runner`] tells it to anything that is
 //! an [`Implementation`](runner::Implementation): the connection machines of `bowline-core`, each for
 //! the vectors of its [`dialect`] ([`whitebox`]), its whole server ([`service`]), or any command that speaks JSON over standard input and output ([`shim`]). The
-//! [`socket`] runner tries what the wire shows on any server. [`mutate`] tries the vectors
+//! [`socket`] runner tries what the wire shows on any server, over any [`carrier`]. [`mutate`] tries the vectors
 //! themselves: changed ones must fail.
 //!
 //! ```
@@ -17,6 +17,7 @@
 //! ```
 
 pub mod call;
+pub mod carrier;
 pub mod dialect;
 pub mod differences;
 pub mod mqtt;
@@ -26,6 +27,7 @@ pub mod runner;
 pub mod service;
 pub mod shim;
 pub mod socket;
+pub mod target;
 pub mod vector;
 pub mod web;
 pub mod whitebox;

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bowline_conformance::carrier::Carrier;
 use bowline_conformance::differences::Differences;
 use bowline_conformance::mqtt::statements;
 use bowline_conformance::runner::{self, Cut, Outcome};
 use bowline_conformance::service::InProcess;
 use bowline_conformance::shim::{self, Shim};
+use bowline_conformance::target::Target as Echo;
 use bowline_conformance::vector::{self, Vector};
 use bowline_conformance::{mutate, socket};
+use bowline_core::secure::PublicKey;
 use clap::{Args, Parser, Subcommand};
 
 mod report;
@@ -19,6 +22,8 @@ mod report;
 const EXAMPLES: &str = "\
 Examples:
   bowline-conformance run --connect localhost:7790
+  bowline-conformance run --connect wss://localhost:7790/ --cafile ca.pem
+  bowline-conformance run --connect bowline+udp://localhost --server-key 'bowline-public-v1 …'
   bowline-conformance run --shim 'python3 -m bowline.shim' --filter handshake/
   bowline-conformance run --whitebox --json
   bowline-conformance run --connect localhost:1883 --filter mqtt3- --filter mqtt5- \
@@ -69,6 +74,8 @@ enum Command {
 struct Run {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    secured: Secured,
     /// Results as JSON
     #[arg(long)]
     json: bool,
@@ -83,11 +90,59 @@ struct Run {
     patience: u64,
 }
 
+/// What secures the way to a server.
+#[derive(Args)]
+struct Secured {
+    /// Trust the authorities in this file, instead of those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    cafile: Option<PathBuf>,
+    /// Trust whoever answers: whoever is in between can read and change all
+    #[arg(long, conflicts_with = "cafile")]
+    dangerous_trust_anyone: bool,
+    /// The server's public key: our own protocol goes in the records of Noise, and UDP is secured so
+    #[arg(long, value_name = "KEY")]
+    server_key: Option<PublicKey>,
+    /// The server relays to this address, where the runner then listens for its tunnels
+    #[arg(long, value_name = "HOST:PORT")]
+    target: Option<String>,
+    /// Sessions over UDP are not secured
+    #[arg(long, conflicts_with = "server_key")]
+    insecure_udp: bool,
+}
+
+impl Secured {
+    fn carrier(&self, address: &str) -> Result<Carrier, Box<dyn std::error::Error>> {
+        let mut carrier = Carrier::new(address)?;
+        if carrier.address().is_secured() {
+            // Each dialect is known by its first octets, as on every transport.
+            let tls = bowline_tls::Client::builder().alpn::<&str>(&[]);
+            let tls = match &self.cafile {
+                Some(file) => tls.authority(file),
+                None if self.dangerous_trust_anyone => tls.dangerous_trust_anyone(),
+                None => tls.platform_authorities(),
+            };
+            carrier = carrier.tls(tls.build()?);
+        }
+        if let Some(key) = self.server_key {
+            carrier = carrier.noise(key);
+        }
+        if let Some(target) = &self.target {
+            Echo::listen(target)?;
+            carrier = carrier.target(target);
+        }
+        if self.insecure_udp {
+            carrier = carrier.insecure_datagrams();
+        }
+        Ok(carrier)
+    }
+}
+
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// A server that listens here
-    #[arg(long, value_name = "HOST:PORT")]
+    /// A server that listens here: host:port, unix:/path, bowlines://host (TLS), ws://host/path, wss://host/path,
+    /// bowline+udp://host
+    #[arg(long, value_name = "ADDRESS")]
     connect: Option<String>,
     /// Our own session machine, in this process
     #[arg(long)]
@@ -161,10 +216,10 @@ fn execute(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     }
 }
 
-fn run_on(run: &Run, vectors: &[Vector]) -> std::io::Result<Vec<(Cut, Outcome)>> {
+fn run_on(run: &Run, vectors: &[Vector]) -> Result<Vec<(Cut, Outcome)>, Box<dyn std::error::Error>> {
     if let Some(address) = &run.target.connect {
-        let patience = Duration::from_secs(run.patience);
-        let one = |v| (Cut::Whole, socket::run_patiently(v, address, patience));
+        let (carrier, patience) = (run.secured.carrier(address)?, Duration::from_secs(run.patience));
+        let one = |v| (Cut::Whole, socket::run_patiently(v, &carrier, patience));
         return Ok(vectors.iter().map(one).collect());
     }
     if let Some(command) = &run.target.shim {

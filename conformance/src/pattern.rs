@@ -93,6 +93,11 @@ pub enum Matched {
     Not(String),
 }
 
+/// What is known before a vector begins: the target of tunnels.
+pub(crate) fn known(target: &str) -> Captures {
+    Captures::from([("target".to_owned(), target.as_bytes().to_vec())])
+}
+
 impl Pattern {
     /// Reads a pattern as vectors of our own protocol write it.
     ///

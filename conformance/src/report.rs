@@ -1,6 +1,6 @@
 //! Results for people and for programs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bowline_conformance::dialect::Dialect;
 use bowline_conformance::mqtt::statements;
@@ -83,15 +83,19 @@ pub(crate) fn table(vectors: &[Vector], results: &[(Cut, Outcome)], colour: bool
             println!("  step {step}: {what}");
         }
     }
-    let reasons = |of: fn(&Outcome) -> Option<&str>| -> BTreeSet<&str> {
-        results.iter().filter_map(|(_, outcome)| of(outcome)).collect()
+    let reasons = |of: fn(&Outcome) -> Option<&str>| {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for why in results.iter().filter_map(|(_, outcome)| of(outcome)) {
+            *reasons.entry(why).or_default() += 1;
+        }
+        reasons
     };
     let unsupported = reasons(|o| if let Outcome::Unsupported(why) = o { Some(why) } else { None });
     let explained = reasons(|o| if let Outcome::Explained(why) = o { Some(why) } else { None });
     for (title, reasons) in [("Not supported", unsupported), ("Explained", explained)] {
         if !reasons.is_empty() {
             println!("\n{title}:");
-            reasons.iter().for_each(|why| println!("  {why}"));
+            reasons.iter().for_each(|(why, count)| println!("  {why} ({count})"));
         }
     }
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 use bowline_core::access::{Access, Action, Decision, Who};
 use bowline_core::buf::{GrowingRecvBuf, SendBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{
-    Anonymous, Compression, ConnectionKey, HttpResponse, Peer, Server, ServerConfig, Users,
+    Anonymous, Compression, ConnectionKey, HttpResponse, Peer, Server, ServerConfig, TunnelWork, Users,
 };
 use bowline_core::entropy::{Entropy, Seeded};
 use bowline_core::http::StatusCode;
 use bowline_core::hub::HistoryOptions;
 use bowline_core::mqtt::Qos;
+use bowline_core::relay::Allowed;
 use bowline_core::scram::{Credential, MIN_ITERATIONS};
-use bowline_core::session::Transport;
+use bowline_core::session::{Piece, Transport};
 use bowline_core::time::{Deadline, Instant, Why};
 
 use crate::pattern::unhex;
-use crate::runner::{Answer, Answers, Implementation, Input, Trouble};
+use crate::runner::{Answer, Answers, ECHO, Implementation, Input, Trouble};
 use crate::vector::{Config, EntropyScript, Fin, MqttConfig, Role, Vector};
 use crate::whitebox;
 
@@ -65,6 +66,10 @@ impl Implementation for Service {
         config.sys_interval = Duration::ZERO;
         // Nor is it said how long a client is to stay away.
         config.retry_spread = Duration::ZERO;
+        if vector.config.relay {
+            config.relay.allowed =
+                Allowed::new([ECHO.parse().map_err(|e| Trouble::Broken(format!("{e}")))?]);
+        }
         config.hub.history = vec![HistoryOptions { max_messages: 4, ..HistoryOptions::new("kept/+") }];
         let keepalive = config.session.limits.keepalive;
         config.http.handled = true;
@@ -140,11 +145,42 @@ impl Service {
         }
     }
 
+    /// Plays the target of tunnels, which returns what it gets. Says whether there was something to do.
+    fn relay(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(work) = self.server.poll_tunnel() {
+            moved = true;
+            let (TunnelWork::Connect(key, _) | TunnelWork::Look(key)) = work;
+            if matches!(work, TunnelWork::Connect(..)) {
+                self.server.tunnel_connected(self.now, key);
+            }
+            let is_over = self.server.with_tunnel(self.now, key, |tunnel| {
+                loop {
+                    match tunnel.read() {
+                        Piece::Octets(octets) => {
+                            tunnel.consumed(octets.len() as u64);
+                            tunnel.write(&octets);
+                        }
+                        Piece::End => {
+                            tunnel.finish();
+                            break true;
+                        }
+                        Piece::Nothing => break false,
+                    }
+                }
+            });
+            if is_over != Some(false) {
+                self.server.close_tunnel(self.now, key);
+            }
+        }
+        moved
+    }
+
     /// Works until no connection has anything to send or to read.
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             self.receive();
-            let mut moved = false;
+            let mut moved = self.relay();
             for line in self.lines.values_mut().filter(|l| l.fin != Fin::Drop) {
                 let before = line.out.room();
                 line.fin = match self.server.poll_transmit(self.now, line.key, &mut line.out) {

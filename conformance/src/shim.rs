@@ -152,6 +152,9 @@ fn write_config(c: &Config) -> Value {
         ("tunnel_window", c.tunnel_window.map(u64::from)),
     ];
     to.extend(numbers.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?.into()))));
+    if c.relay {
+        to.insert("relay".to_owned(), true.into());
+    }
     if let Some(keys) = &c.noise {
         to.insert("noise".to_owned(), json!(keys));
     }

@@ -2,16 +2,17 @@
 //!
 //! Only `in`, `eof`, `out` and `fin` are looked at; events, calls and deadlines are a server's own
 //! business. `at_ms` is not slept: it adds to the time that the next `out` may take. That nothing
-//! more was sent is shown by a last PING, whose PONG must be all that comes.
+//! more was sent is shown by a last PING, whose PONG must be all that comes. What the octets go over is
+//! a [`Carrier`]'s to know.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use crate::carrier::{Carrier, Stream};
 use crate::dialect::Dialect;
 use crate::mqtt;
-use crate::pattern::{Captures, FramePattern, Matched, Pattern, Token};
+use crate::pattern::{self, Captures, FramePattern, Matched, Pattern, Token};
 use crate::runner::Outcome;
 use crate::vector::{Fin, Vector, What};
 use crate::wire::{self, Head};
@@ -20,21 +21,24 @@ use crate::wire::{self, Head};
 /// server that works needs, because it is only waited for where an answer does not come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `vector` against the server at `address` (`host:port`).
+/// Runs `vector` against the server that `carrier` reaches.
 #[must_use]
-pub fn run(vector: &Vector, address: &str) -> Outcome {
-    run_patiently(vector, address, PATIENCE)
+pub fn run(vector: &Vector, carrier: &Carrier) -> Outcome {
+    run_patiently(vector, carrier, PATIENCE)
 }
 
 /// The same; an answer may take `patience`, or [`PATIENCE`] where it waits for time to pass.
 #[must_use]
-pub fn run_patiently(vector: &Vector, address: &str, patience: Duration) -> Outcome {
+pub fn run_patiently(vector: &Vector, carrier: &Carrier, patience: Duration) -> Outcome {
     if !vector.socket {
         return Outcome::Unsupported("only a white box or a shim can show what this vector checks".into());
     }
-    let (conns, captures) = (BTreeMap::new(), Captures::new());
+    if let Some(why) = carrier.skips(vector) {
+        return Outcome::Unsupported(why.into());
+    }
+    let (conns, captures) = (BTreeMap::new(), pattern::known(carrier.relays_to()));
     let mut run =
-        Run { address, dialect: vector.dialect, conns, captures, time: 0, patience, allowance: patience };
+        Run { carrier, dialect: vector.dialect, conns, captures, time: 0, patience, allowance: patience };
     let outcome = run.play(vector);
     run.leave();
     match run.tidy(vector) {
@@ -47,7 +51,7 @@ pub fn run_patiently(vector: &Vector, address: &str, patience: Duration) -> Outc
 const CONNACK: u8 = 2;
 
 struct Run<'a> {
-    address: &'a str,
+    carrier: &'a Carrier,
     dialect: Dialect,
     conns: BTreeMap<String, Conn>,
     captures: Captures,
@@ -58,7 +62,7 @@ struct Run<'a> {
 
 struct Conn {
     dialect: Dialect,
-    stream: TcpStream,
+    stream: Stream,
     /// Received, and not compared yet.
     bytes: Vec<u8>,
     ended: bool,
@@ -87,8 +91,8 @@ impl Run<'_> {
     /// answer the next vector.
     fn leave(&mut self) {
         let until = Instant::now() + PATIENCE;
-        for conn in self.conns.values() {
-            let _ = conn.stream.shutdown(Shutdown::Write);
+        for conn in self.conns.values_mut() {
+            conn.stream.end();
         }
         for conn in self.conns.values_mut() {
             while !conn.ended && conn.read(until).is_ok() {
@@ -101,7 +105,7 @@ impl Run<'_> {
     fn tidy(&self, vector: &Vector) -> Result<(), String> {
         let errands = if self.dialect.mqtt_version().is_some() { mqtt::errands(vector) } else { Vec::new() };
         for errand in errands {
-            let mut conn = Conn::open(self.address, self.dialect).map_err(|e| e.to_string())?;
+            let mut conn = Conn::open(self.carrier, self.dialect).map_err(|e| e.to_string())?;
             for (i, packet) in errand.iter().enumerate() {
                 conn.send(packet)?;
                 while !conn.ended && (conn.bytes.is_empty() || i + 1 == errand.len()) {
@@ -127,8 +131,7 @@ impl Run<'_> {
             What::Eof => {
                 let conn = self.conn(name)?;
                 conn.over = true;
-                // Whether the server has gone before shows in what it sent.
-                let _ = conn.stream.shutdown(Shutdown::Write);
+                conn.stream.end();
                 Ok(())
             }
             What::Out(pattern) => {
@@ -149,8 +152,8 @@ impl Run<'_> {
     /// The connection with this name; it begins when it is first named.
     fn conn(&mut self, name: &str) -> Result<&mut Conn, String> {
         if !self.conns.contains_key(name) {
-            let conn = Conn::open(self.address, self.dialect)
-                .map_err(|e| format!("cannot connect to {}: {e}", self.address))?;
+            let conn = Conn::open(self.carrier, self.dialect)
+                .map_err(|e| format!("cannot connect to {}: {e}", self.carrier.address()))?;
             self.conns.insert(name.to_owned(), conn);
         }
         self.conns.get_mut(name).ok_or_else(|| "no such connection".to_owned())
@@ -172,52 +175,29 @@ fn may_be_silent(pattern: &Pattern) -> bool {
 }
 
 impl Conn {
-    fn open(address: &str, dialect: Dialect) -> std::io::Result<Conn> {
-        let mut last = std::io::Error::other("the name has no address");
-        for address in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_write_timeout(Some(PATIENCE))?;
-                    let (bytes, ended, open, over, anything) = (Vec::new(), false, false, false, false);
-                    return Ok(Conn { dialect, stream, bytes, ended, open, over, anything });
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    fn open(carrier: &Carrier, dialect: Dialect) -> std::io::Result<Conn> {
+        let (bytes, ended, open, over, anything) = (Vec::new(), false, false, false, false);
+        Ok(Conn { dialect, stream: carrier.open(dialect)?, bytes, ended, open, over, anything })
     }
 
     fn send(&mut self, octets: &[u8]) -> Result<(), String> {
-        match self.stream.write_all(octets) {
+        match self.stream.write(octets) {
             // The server may have closed in the midst of it, and what it said tells whether it should.
-            Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
-            Err(e) => Err(format!("the server does not read: {e}")),
+            Err(e) if !matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                Err(format!("the server does not read: {e}"))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Reads once; false at the end of the stream.
     fn read(&mut self, until: Instant) -> Result<bool, String> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(format!(
-                "nothing more came in time; received was {}",
-                wire::describe(self.dialect, &self.bytes)
-            ));
-        }
-        self.stream.set_read_timeout(Some(left)).map_err(|e| e.to_string())?;
-        let mut memory = [0; 16_384];
-        match self.stream.read(&mut memory) {
-            Ok(0) => self.ended = true,
-            Ok(n) => self.bytes.extend_from_slice(&memory[..n]),
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => self.ended = true,
-            // Not in time: the next call says so.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) => {}
+        match self.stream.read(&mut self.bytes, until) {
+            Ok(more) => self.ended = !more,
+            Err(e) if e.kind() == ErrorKind::TimedOut => {
+                let received = wire::describe(self.dialect, &self.bytes);
+                return Err(format!("nothing more came in time; received was {received}"));
+            }
             Err(e) => return Err(e.to_string()),
         }
         Ok(!self.ended)
@@ -300,7 +280,7 @@ impl Conn {
                 match (self.dialect, wire::kind_name(head.kind).as_str()) {
                     _ if frame == pong => return Ok(()),
                     // What a server may send whenever it likes.
-                    (Dialect::Bowline, "ACK" | "CREDIT" | "PING") => {}
+                    (Dialect::Bowline, "ACK" | "CREDIT" | "PING" | "WINDOW") => {}
                     _ => return Err(format!("not expected: {}", wire::describe(self.dialect, &frame))),
                 }
             }

@@ -193,6 +193,9 @@ pub struct Config {
     pub manual_ack: Option<bool>,
     /// The window of each tunnel (§5.9).
     pub tunnel_window: Option<u32>,
+    /// Whether a service relays to a target, known as `target`, that returns what it gets (§5.9).
+    #[serde(default)]
+    pub relay: bool,
     /// The keys of the secure mode, where that is spoken (§10).
     pub noise: Option<NoiseKeys>,
     /// PRX1: the result with which a server answers on success (PRX-13).
@@ -522,8 +525,9 @@ fn check(vector: &Vector) -> Result<(), LoadError> {
             _ => {}
         }
     }
-    if vector.socket && (vector.role == Role::Client || vector.config != Config::default()) {
-        return wrong("over a socket only a server as it comes can be tried");
+    let as_it_comes = Config { relay: vector.config.relay, ..Config::default() };
+    if vector.socket && (vector.role == Role::Client || vector.config != as_it_comes) {
+        return wrong("over a socket only a server as it comes, or one that relays, can be tried");
     }
     Ok(())
 }

@@ -26,6 +26,13 @@ pub struct ResponsePattern {
     bodiless: bool,
 }
 
+impl ResponsePattern {
+    /// Whether it opens a WebSocket.
+    pub(crate) const fn opens(&self) -> bool {
+        self.status == 101
+    }
+}
+
 /// What stands in quotes or between tildes.
 pub(crate) fn text(word: &str) -> Option<Vec<u8>> {
     if let Some(line) = word.strip_prefix('\'') {

@@ -93,13 +93,15 @@ impl Story {
                         other => format!("{other:?}"),
                     }
                 }
-                Event::Message(key) => match self.endpoint.recv_message(key) {
-                    Some((Delivery::Unreliable, m)) => format!("unreliable {}", String::from_utf8_lossy(&m)),
-                    Some((Delivery::Sequenced { key }, m)) => {
-                        format!("sequenced {key} {}", String::from_utf8_lossy(&m))
+                Event::Message(key) => {
+                    let mut message = Vec::new();
+                    let Some(delivery) = self.endpoint.recv_message(key, &mut message) else { continue };
+                    let text = String::from_utf8_lossy(&message);
+                    match delivery {
+                        Delivery::Unreliable => format!("unreliable {text}"),
+                        Delivery::Sequenced { key } => format!("sequenced {key} {text}"),
                     }
-                    None => continue,
-                },
+                }
                 Event::Ended(key) => self.endpoint.ended(key).map(ToString::to_string).unwrap_or_default(),
                 other => format!("{other:?}"),
             };

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant as Clock};
 
+use bowline_conformance::carrier::Carrier;
 use bowline_conformance::dialect::Dialect;
 use bowline_conformance::mutate;
 use bowline_conformance::runner::Outcome;
@@ -162,10 +163,10 @@ impl Connection {
     }
 }
 
-/// A server's address. It serves as long as the program runs.
-fn server() -> String {
+/// The way to a server, which serves as long as the program runs.
+fn server() -> Carrier {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let carrier = Carrier::new(&listener.local_addr().unwrap().to_string()).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (began, config) = (Clock::now(), Config::default());
@@ -176,7 +177,7 @@ fn server() -> String {
             std::thread::spawn(move || connection.run());
         }
     });
-    address
+    carrier
 }
 
 fn vectors() -> Vec<Vector> {
@@ -186,13 +187,13 @@ fn vectors() -> Vec<Vector> {
 
 /// The vectors whose outcome is not what `expected` says, in a few threads, as most time they wait.
 fn unexpected(vectors: Vec<(String, Vector)>, expected: fn(&Outcome) -> bool) -> Vec<String> {
-    let address = server();
+    let carrier = server();
     let (queue, failed) = (std::sync::Mutex::new(vectors.into_iter()), std::sync::Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 while let Some((what, v)) = { queue.lock().unwrap().next() } {
-                    let outcome = socket::run(&v, &address);
+                    let outcome = socket::run(&v, &carrier);
                     if !expected(&outcome) {
                         failed.lock().unwrap().push(format!("{}{what}: {outcome:?}", v.name));
                     }

@@ -2,13 +2,13 @@
 //! messages under way.
 
 use std::io;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use crate::Failure;
 use crate::clock::{Clock, nanos};
 use crate::cost::{Cost, Meter};
 use crate::fleet::Fleet;
+use crate::scenario::Target;
 use crate::stamp::{self, Stamp};
 use crate::stats::{Figures, Latency, Tracker, Verdict};
 use crate::wire::{Template, Wire};
@@ -177,13 +177,8 @@ pub(crate) struct Engine<W> {
 
 impl<W: Wire> Engine<W> {
     /// Connects all clients and waits until they are ready.
-    pub(crate) fn start(
-        wire: W,
-        address: SocketAddrV4,
-        pid: Option<u32>,
-        plan: Plan,
-    ) -> Result<Self, Failure> {
-        let mut fleet = Fleet::new(wire, address)?;
+    pub(crate) fn start(wire: W, target: &Target, plan: Plan) -> Result<Self, Failure> {
+        let mut fleet = Fleet::new(wire, target)?;
         let echo = plan.shape == Shape::Echo;
         let subscribers = if echo { plan.publishers } else { plan.subscribers };
         let mut rank = Vec::new();
@@ -229,7 +224,7 @@ impl<W: Wire> Engine<W> {
             delivered: 0,
             moved_at: 0,
         };
-        let meter = Meter::new(pid);
+        let meter = Meter::new(target.pid);
         let mut engine = Engine { fleet, meter, flow, plan, stopped: true, stalls: 0 };
         engine.wait_ready()?;
         engine.stopped = false;

@@ -1,6 +1,6 @@
 //! Many client connections on one thread.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use rustix::event::{Timespec, epoll};
@@ -8,6 +8,8 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
+use crate::scenario::Target;
+use crate::tls::{Line, Trust};
 use crate::wire::{Allowance, Event, Wire};
 
 /// One read takes this much at first; a frame that is larger makes it grow.
@@ -40,6 +42,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Client {
     fd: Option<OwnedFd>,
+    tls: Option<Box<Line>>,
     pub(crate) stage: Stage,
     subscriptions: Vec<(u64, String)>,
     reliable: bool,
@@ -90,6 +93,7 @@ impl Client {
 pub(crate) struct Fleet<W> {
     wire: W,
     address: SocketAddrV4,
+    trust: Option<Trust>,
     epoll: OwnedFd,
     pub(crate) clients: Vec<Client>,
     /// How many are ready, and how many have ended.
@@ -101,10 +105,11 @@ pub(crate) struct Fleet<W> {
 }
 
 impl<W: Wire> Fleet<W> {
-    pub(crate) fn new(wire: W, address: SocketAddrV4) -> io::Result<Self> {
+    pub(crate) fn new(wire: W, target: &Target) -> io::Result<Self> {
         Ok(Self {
             wire,
-            address,
+            address: target.address,
+            trust: target.trust.clone(),
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             clients: Vec::new(),
             ready: 0,
@@ -133,6 +138,7 @@ impl<W: Wire> Fleet<W> {
         epoll::add(&self.epoll, &fd, epoll::EventData::new_u64(number as u64), flags)?;
         self.clients.push(Client {
             fd: Some(fd),
+            tls: self.trust.as_ref().map(Trust::connect).transpose()?,
             stage: Stage::Connecting,
             subscriptions: (1..).zip(topics).collect(),
             reliable,
@@ -216,20 +222,32 @@ impl<W: Wire> Fleet<W> {
         let client = &mut self.clients[number];
         let Some(fd) = &client.fd else { return };
         while client.out_at < client.out.len() {
-            match rustix::io::write(fd, &client.out[client.out_at..]) {
+            let rest = &client.out[client.out_at..];
+            let written = match &mut client.tls {
+                None => rustix::io::write(fd, rest).map_err(io::Error::from),
+                Some(tls) => tls.write(fd, rest),
+            };
+            match written {
                 Ok(n) => {
                     client.out_at += n;
                     client.last_sent = now;
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return self.close(number, Some(format!("writing: {error}"))),
             }
         }
-        let waits = client.out_at < client.out.len();
+        let mut waits = client.out_at < client.out.len();
         if !waits {
             client.out.clear();
             client.out_at = 0;
+        }
+        if let Some(tls) = &mut client.tls {
+            if let Err(error) = tls.flush(fd) {
+                return self.close(number, Some(format!("writing: {error}")));
+            }
+            // What waits for the handshake waits for the server's part of it.
+            waits = tls.wants_write();
         }
         self.watch_writing(number, waits);
     }
@@ -258,11 +276,18 @@ impl<W: Wire> Fleet<W> {
             }
             client.stage = Stage::Opening;
             self.wire.opening(&mut client.out);
-            if client.out.is_empty() {
-                self.opened(number, Allowance::UNLIMITED);
-            }
+            self.needs_no_opening(number);
         }
         self.flush(now, number);
+    }
+
+    /// Where nothing has to be said first, the connection is open as soon as it is there, and secured.
+    fn needs_no_opening(&mut self, number: usize) {
+        let client = &self.clients[number];
+        let is_there = client.tls.as_ref().is_none_or(|tls| !tls.is_handshaking());
+        if client.stage == Stage::Opening && client.out.is_empty() && is_there && !self.wire.opens() {
+            self.opened(number, Allowance::UNLIMITED);
+        }
     }
 
     fn read(&mut self, now: u64, number: usize, on: &mut impl FnMut(usize, &[u8])) {
@@ -273,10 +298,22 @@ impl<W: Wire> Fleet<W> {
             self.scratch.resize((held * 4).min(READ_MAX), 0);
         }
         self.scratch[..held].copy_from_slice(&client.rest);
-        let n = match rustix::io::read(fd, &mut self.scratch[held..]) {
+        let room = &mut self.scratch[held..];
+        let read = match &mut client.tls {
+            None => rustix::io::read(fd, room).map_err(io::Error::from),
+            Some(tls) => tls.read(fd, room),
+        };
+        let n = match read {
             Ok(0) => return self.close(number, None),
             Ok(n) => n,
-            Err(Errno::AGAIN | Errno::INTR) => return,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                // The handshake may have come so far that what waits can go.
+                if client.tls.is_some() {
+                    self.needs_no_opening(number);
+                    self.flush(now, number);
+                }
+                return;
+            }
             Err(error) => return self.close(number, Some(format!("reading: {error}"))),
         };
         let scratch = std::mem::take(&mut self.scratch);
@@ -361,6 +398,7 @@ impl<W: Wire> Fleet<W> {
         }
         client.stage = Stage::Closed;
         client.fd = None;
+        client.tls = None;
         client.out = Vec::new();
         client.out_at = 0;
         client.rest = Vec::new();

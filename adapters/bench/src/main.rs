@@ -12,10 +12,12 @@ mod stamp;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokio_echo;
 mod wire;
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -30,6 +32,7 @@ Examples:
   bowline-bench compare fanout                        bowline and nats-server, 5 runs each, in turns
   bowline-bench compare pairs --pairs 50 --runs 9 --json
   bowline-bench compare echo --depth 1                bowline-echo and tokio-echo
+  bowline-bench compare idle --server bowline-tls     what a session in TLS takes
   bowline-bench compare fanout --server nats-server --server 'mine=nats:./mine --port {port}'
   bowline-bench run pingpong --protocol nats --address 127.0.0.1:4222 --server-pid 4711
   bowline-bench run slowloris --connections 2000 --watch 10s
@@ -52,8 +55,8 @@ enum Failure {
         "{allowed} open files are allowed and {wanted} are needed; raise `ulimit -n`, or take fewer connections"
     )]
     Descriptors { allowed: u64, wanted: u64 },
-    /// The scenario needs topics, and the protocol has none.
-    #[error("this scenario cannot be run over this protocol")]
+    /// The scenario needs topics, and the protocol has none; or it knows no TLS.
+    #[error("this scenario cannot be run over this protocol, or not in TLS")]
     Unfit,
     /// A server's program was not found.
     #[error("there is no program {0}; build or install it, or name another with --server")]
@@ -98,6 +101,9 @@ struct Run {
     /// Where it listens
     #[arg(long, default_value = "127.0.0.1:7790", value_parser = loopback, global = true)]
     address: SocketAddrV4,
+    /// In TLS, trusting the authorities of this file of PEM; the server goes by the name localhost
+    #[arg(long, value_name = "FILE", global = true)]
+    cafile: Option<PathBuf>,
     /// Its process, to read its cost and memory from
     #[arg(long, global = true)]
     server_pid: Option<u32>,
@@ -112,8 +118,9 @@ struct Run {
 struct Compare {
     #[command(subcommand)]
     scenario: Scenario,
-    /// A server: a built-in name (bowline, nats-server, bowline-echo, tokio-echo) or
+    /// A server: a built-in name (bowline, bowline-tls, nats-server, bowline-echo, tokio-echo) or
     /// NAME=PROTOCOL:COMMAND, in which {port} is filled in, and {dir} with an empty directory;
+    /// PROTOCOL+tls: in TLS, with {dir}/cert.pem and {dir}/key.pem;
     /// may be repeated, the first is the one whose ratios are shown
     #[arg(long = "server", value_name = "SERVER", global = true)]
     servers: Vec<Spec>,
@@ -162,8 +169,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::ServeTokioEcho { port } => tokio_echo::serve(port)?,
         Command::Run(run) => {
-            let Run { scenario, protocol, address, server_pid: pid, common, json } = run;
-            let figures = scenario.run(&common, &Target { protocol, address, pid })?;
+            let Run { scenario, protocol, address, cafile, server_pid: pid, common, json } = run;
+            let trust = cafile.as_deref().map(tls::Trust::in_file).transpose()?;
+            let figures = scenario.run(&common, &Target { protocol, address, trust, pid })?;
             print_figures(&scenario.title(&common), &figures, json);
         }
         Command::Compare(args) => {

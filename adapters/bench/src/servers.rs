@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Failure;
 use crate::cost;
 use crate::scenario::{Protocol, Target};
+use crate::tls::{self, Trust};
 
 /// A server has so long to listen, and so long to end when asked.
 const START_MAX: Duration = Duration::from_secs(15);
@@ -27,12 +28,15 @@ static RUNNING: Mutex<Vec<(u32, PathBuf)>> = Mutex::new(Vec::new());
 pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
+    /// In TLS, with a certificate that is made for it.
+    tls: bool,
     /// The program and its arguments; `{port}` and `{dir}` are filled in.
     command: Vec<String>,
 }
 
 /// The names that need no command.
-pub(crate) const BUILT_IN: [&str; 4] = ["bowline", "nats-server", "bowline-echo", "tokio-echo"];
+pub(crate) const BUILT_IN: [&str; 5] =
+    ["bowline", "bowline-tls", "nats-server", "bowline-echo", "tokio-echo"];
 
 impl FromStr for Spec {
     type Err = String;
@@ -46,6 +50,7 @@ impl FromStr for Spec {
         };
         let (protocol, command) =
             rest.split_once(':').ok_or("a PROTOCOL and a colon are missing before the command")?;
+        let (protocol, tls) = protocol.strip_suffix("+tls").map_or((protocol, false), |base| (base, true));
         let protocol = match protocol {
             "bowline" => Protocol::Bowline,
             "nats" => Protocol::Nats,
@@ -58,7 +63,7 @@ impl FromStr for Spec {
             );
         }
         let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        Ok(Spec { name: name.to_owned(), protocol, command })
+        Ok(Spec { name: name.to_owned(), protocol, tls, command })
     }
 }
 
@@ -68,13 +73,15 @@ fn built_in(name: &str) -> Option<Spec> {
     let near = |name: &str| own.with_file_name(name).to_string_lossy().into_owned();
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     let (protocol, command) = match name {
-        "bowline" => (Protocol::Bowline, words(&[&near("bowline"), "serve", "--listen", "127.0.0.1:{port}"])),
+        "bowline" | "bowline-tls" => {
+            (Protocol::Bowline, words(&[&near("bowline"), "serve", "--listen", "127.0.0.1:{port}"]))
+        }
         "nats-server" => (Protocol::Nats, words(&["nats-server", "-a", "127.0.0.1", "-p", "{port}"])),
         "bowline-echo" => (Protocol::Bowline, words(&[&near("examples/echo_server"), "{port}"])),
         "tokio-echo" => (Protocol::Raw, words(&[&own.to_string_lossy(), "serve-tokio-echo", "{port}"])),
         _ => return None,
     };
-    Some(Spec { name: name.into(), protocol, command })
+    Some(Spec { name: name.into(), protocol, tls: name == "bowline-tls", command })
 }
 
 impl Spec {
@@ -102,6 +109,8 @@ impl Spec {
         let fill = |word: &String| {
             word.replace("{port}", &port.to_string()).replace("{dir}", &directory.to_string_lossy())
         };
+        let certificate = self.tls.then(|| tls::make(&directory)).transpose()?;
+        let trust = self.tls.then(|| Trust::in_directory(&directory)).transpose()?;
         let log = std::fs::File::create(directory.join("server.log"))?;
         // Held while it starts: a signal's handler must know it, or come before it.
         let mut known = lock();
@@ -109,6 +118,7 @@ impl Spec {
         cost::pin(server_cores)?;
         let child = Command::new(program)
             .args(self.command[1..].iter().map(fill))
+            .envs(certificate.into_iter().flatten())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -118,7 +128,7 @@ impl Spec {
         known.push((child.id(), directory.clone()));
         drop(known);
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let mut running = Running { child, address, protocol: self.protocol, directory };
+        let mut running = Running { child, address, protocol: self.protocol, trust, directory };
         running.wait_listening(&self.name)?;
         Ok(running)
     }
@@ -130,12 +140,14 @@ pub(crate) struct Running {
     child: Child,
     address: SocketAddrV4,
     protocol: Protocol,
+    trust: Option<Trust>,
     directory: PathBuf,
 }
 
 impl Running {
     pub(crate) fn target(&self) -> Target {
-        Target { protocol: self.protocol, address: self.address, pid: Some(self.child.id()) }
+        let (protocol, address, trust) = (self.protocol, self.address, self.trust.clone());
+        Target { protocol, address, trust, pid: Some(self.child.id()) }
     }
 
     fn wait_listening(&mut self, name: &str) -> Result<(), Failure> {
@@ -220,6 +232,8 @@ mod tests {
         for name in BUILT_IN {
             assert_eq!(name.parse::<Spec>().unwrap().name, name);
         }
+        let secured: Spec = "mine=raw+tls:/opt/x {port} {dir}/cert.pem".parse().unwrap();
+        assert!(secured.tls && secured.protocol == Protocol::Raw && !spec.tls);
         for wrong in ["nobody", "a=b", "a=smtp:x {port}", "a=raw:x 80"] {
             assert!(wrong.parse::<Spec>().is_err(), "{wrong}");
         }

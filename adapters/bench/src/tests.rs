@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, spawn, yield_now};
@@ -108,7 +109,7 @@ fn run(words: &str, address: SocketAddrV4, protocol: Protocol) -> Figures {
     let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
         unreachable!("the line says run")
     };
-    run.scenario.run(&run.common, &Target { protocol, address, pid: None }).unwrap()
+    run.scenario.run(&run.common, &Target { protocol, address, trust: None, pid: None }).unwrap()
 }
 
 fn assert_clean(figures: &Figures) {
@@ -167,6 +168,67 @@ fn frames_come_back_from_the_tokio_server() {
     assert_clean(&run("echo --connections 3 --depth 4", address, Protocol::Raw));
 }
 
+/// Sends everything back, in TLS, by the certificate in this directory; it ends with the process.
+fn tls_echo(directory: &std::path::Path) -> SocketAddrV4 {
+    use bowline_tls::rustls::pki_types::pem::PemObject;
+    use bowline_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use bowline_tls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::aws_lc_rs};
+    let chain = vec![CertificateDer::from_pem_file(directory.join("cert.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let (config, listener) = (Arc::new(config), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let address = v4(&listener);
+    spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut line = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+            spawn(move || {
+                let mut octets = vec![0; 1 << 16];
+                while let Ok(n @ 1..) = line.read(&mut octets) {
+                    if line.write_all(&octets[..n]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn load_is_put_on_in_tls() {
+    let directory = std::env::temp_dir().join(format!("bowline-bench-tls-{}", process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    tls::make(&directory).unwrap();
+    let (address, trust) = (tls_echo(&directory), tls::Trust::in_directory(&directory).unwrap());
+    let target = Target { protocol: Protocol::Raw, address, trust: Some(trust), pid: None };
+    let with = |words: &str, target: &Target| {
+        let line = format!("bowline-bench run {words} --duration 200ms --warmup 20ms --sleep");
+        let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            unreachable!("the line says run")
+        };
+        run.scenario.run(&run.common, target)
+    };
+    assert_clean(&with("echo --connections 3 --depth 4", &target).unwrap());
+    // More than a record, and more than rustls takes at once.
+    assert_clean(&with("echo --connections 2 --depth 8 --payload 100000", &target).unwrap());
+    let figures = with("idle --sessions 20", &target).unwrap();
+    assert_eq!((figures.get("ready"), figures.get("refused")), (Some(20.0), Some(0.0)));
+    assert!(matches!(with("slowloris --connections 1", &target), Err(Failure::Unfit)));
+    // Somebody else's authority.
+    tls::make(&directory).unwrap();
+    let trust = Some(tls::Trust::in_directory(&directory).unwrap());
+    let error = with("echo --connections 1", &Target { trust, ..target }).unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    std::fs::write(directory.join("ca.pem"), "nothing").unwrap();
+    assert!(tls::Trust::in_directory(&directory).unwrap_err().to_string().contains("no certificate"));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
 #[test]
 fn a_server_of_another_protocol_is_an_error_and_not_a_hang() {
     let hub = Hub::start();
@@ -174,10 +236,10 @@ fn a_server_of_another_protocol_is_an_error_and_not_a_hang() {
     let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
         unreachable!("the line says run")
     };
-    let target = Target { protocol: Protocol::Nats, address: hub.address, pid: None };
+    let target = Target { protocol: Protocol::Nats, address: hub.address, trust: None, pid: None };
     let error = run.scenario.run(&run.common, &target).unwrap_err();
     assert!(matches!(error, Failure::NotReady { ready: 0, of: 2, .. }), "{error}");
-    let raw = Target { protocol: Protocol::Raw, ..target };
+    let raw = Target { protocol: Protocol::Raw, ..target.clone() };
     assert!(matches!(run.scenario.run(&run.common, &raw), Err(Failure::Unfit)));
 }
 

@@ -13,6 +13,7 @@ mod http;
 mod key;
 mod log;
 mod net;
+mod notify;
 mod otlp;
 mod output;
 mod plugins;

@@ -6,11 +6,12 @@ use tracing::{error, info, warn};
 
 use crate::auth;
 use crate::cli::{Endpoint, RelayArgs, ServeArgs};
-use crate::config::{self, Auth, Config, Console, Listen, Noise, Origin, PORT, Relay};
+use crate::config::{self, Auth, Config, Console, Listen, Noise, Origin, PORT, Relay, Tls};
 use crate::failure::Failure;
 use crate::http::Site;
 use crate::log;
-use crate::net::{Activated, Server};
+use crate::net::{Activated, Server, egress};
+use crate::notify::{self, Watchdog};
 use crate::output;
 
 /// Descriptors beside those of connections: listeners, the log, the runtime's own.
@@ -39,14 +40,17 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     warn_of_missing(&config, &addresses);
     announce(&config, &addresses, &server)?;
     info!(addresses = listed(&addresses), "serving");
+    let _watchdog = Watchdog::start(&server);
+    notify::ready(&listed(&addresses));
     loop {
         tokio::select! {
             () = server.stopped() => {
                 return Err(Failure::new("the server stopped by itself; the lines above say why"));
             }
             _ = signals.hangup.recv() => {
-                server.reload_certificates();
+                notify::reloading();
                 reloads.run(&server).await;
+                notify::reloaded();
             }
             name = next(&mut signals.terminate, &mut signals.interrupt) => {
                 let deadline = config.drain.deadline;
@@ -55,6 +59,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
             }
         }
     }
+    notify::stopping();
     tokio::select! {
         () = server.drain(&config.drain) => {
             info!("drained");
@@ -106,20 +111,27 @@ impl Reloads {
         let read = move || {
             let config = config::load_with_flags(&args)?.config;
             let auth = auth::load(&config)?;
-            Ok::<_, Failure>((config, auth))
+            let egress = egress(&config.relay)?;
+            Ok::<_, Failure>((config, auth, egress))
         };
-        let (config, auth) = match tokio::task::spawn_blocking(read).await {
+        let (config, auth, egress) = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(new)) => new,
             Ok(Err(failure)) => {
                 let reason = failure.message().unwrap_or_default();
                 error!(reason, "SIGHUP: nothing was reloaded, and what counted before still does");
-                return;
+                // The files of certificates are none of it.
+                return server.reload_certificates();
             }
             Err(error) => {
                 error!(%error, "SIGHUP: nothing was reloaded, and what counted before still does");
                 return;
             }
         };
+        match server.reload_tls(&config.tls) {
+            Ok(true) => info!("SIGHUP: what is said of TLS counts for handshakes from now on"),
+            Ok(false) => {}
+            Err(()) => error!("SIGHUP: what is said of TLS is not taken over; the line above says why"),
+        }
         for warning in &auth.warnings {
             warn!("{warning}");
         }
@@ -129,7 +141,7 @@ impl Reloads {
             self.relay = config.relay.clone();
         }
         self.summary = auth.summary.clone();
-        server.reload(auth, &config.relay);
+        server.reload(auth, &config.relay, egress);
         match server.reload_plugins(&config.plugin) {
             Ok(true) => info!("SIGHUP: plugins reloaded; their counts and buckets begin anew"),
             Ok(false) => {}
@@ -154,12 +166,16 @@ impl Reloads {
 }
 
 fn fixed(config: &Config) -> Config {
+    // Whether there is any, and where it is not needed, is decided at the start.
+    let tls =
+        Tls { cert: config.tls.cert.as_ref().map(|_| "".into()), plain: config.tls.plain, ..Tls::default() };
     Config {
         auth: Auth::default(),
         listen: Vec::new(),
         noise: Noise::default(),
         plugin: Vec::new(),
         relay: Relay::default(),
+        tls,
         ..config.clone()
     }
 }
@@ -206,7 +222,10 @@ fn announce(config: &Config, addresses: &[Endpoint], server: &Server) -> Result<
 /// Where the console is, for a browser on this machine.
 fn console(addresses: &[Endpoint]) -> Option<String> {
     addresses.iter().find_map(|address| match address {
-        Endpoint::Unix(_) | Endpoint::WebSocket { .. } | Endpoint::TlsWebSocket { .. } => None,
+        Endpoint::Unix(_)
+        | Endpoint::Udp { .. }
+        | Endpoint::WebSocket { .. }
+        | Endpoint::TlsWebSocket { .. } => None,
         Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
             let host = match host.as_str() {
                 "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -229,9 +248,10 @@ fn listed(addresses: &[Endpoint]) -> String {
 fn flags(address: &Endpoint) -> String {
     match address {
         Endpoint::Unix(path) => format!(" --unix {}", path.display()),
-        web @ (Endpoint::WebSocket { .. } | Endpoint::Tls { .. } | Endpoint::TlsWebSocket { .. }) => {
-            format!(" {web}")
-        }
+        other @ (Endpoint::WebSocket { .. }
+        | Endpoint::Tls { .. }
+        | Endpoint::TlsWebSocket { .. }
+        | Endpoint::Udp { .. }) => format!(" {other}"),
         Endpoint::Tcp { host, port } => {
             let host = match host.as_str() {
                 "127.0.0.1" | "0.0.0.0" | "::" => String::new(),

@@ -11,19 +11,15 @@ use serde_json::Value;
 
 /// What a request is answered with, to the end of the stream: the head, and the body.
 fn ask(server: &Server, line: &str, fields: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
     let host = if fields.contains("Host: ") { "" } else { "Host: localhost\r\n" };
-    let request = format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{fields}\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = server.ask(&format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{fields}\r\n"));
     let (head, body) = answer.split_once("\r\n\r\n").expect("there is a head");
     (head.to_owned(), body.to_owned())
 }
 
 /// The first line of what a request is answered with, which may have no end.
 fn ask_head(server: &Server, line: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+    let mut stream = server.dial();
     stream.write_all(format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
     let mut head = String::new();
     BufReader::new(stream).read_line(&mut head).unwrap();
@@ -49,7 +45,7 @@ fn json(server: &Server, path: &str) -> Value {
 
 /// A client of MQTT 5 that has a session and a subscription, which it waits for.
 fn mqtt(server: &Server, client_id: &str, filter: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+    let mut stream = server.dial();
     let n = |text: &str| u8::try_from(text.len()).unwrap();
     // Clean start, keep alive 60 s, session expiry 60 s.
     let mut packet =
@@ -260,7 +256,7 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     fn open(server: &Server, fields: &str) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+        let mut stream = server.dial();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         // To a client of HTTP/1.0 the events come as they are.
         let request = format!("GET /api/log?level=info HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");

@@ -3,21 +3,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use common::Server;
 
-/// What a request is answered with, to the end of the stream.
-fn ask(server: &Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 fn get(server: &Server, path: &str, fields: &str) -> String {
-    ask(server, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
+    server.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
 }
 
 #[test]
@@ -79,7 +69,7 @@ fn the_log_names_traces() {
         let body = r#"{"type":"hello","room":"lobby"}"#;
         let fields = format!("Content-Length: {}\r\ntraceparent: {TRACE}\r\n", body.len());
         let head = "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-        let answer = ask(server, &format!("{head}{fields}\r\n{body}"));
+        let answer = server.ask(&format!("{head}{fields}\r\n{body}"));
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     };
     send(&server);
@@ -111,9 +101,9 @@ fn what_is_not_there_is_said() {
     assert!(get(&server, "/readyz", "").ends_with("\r\n\r\nready\n"));
     assert!(get(&server, "/nowhere", "").starts_with("HTTP/1.1 404 "));
     let post = "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let answer = ask(&server, post);
+    let answer = server.ask(post);
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD\r\n"), "{answer}");
-    let head = ask(&server, "HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let head = server.ask("HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(head.contains("content-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
@@ -140,7 +130,7 @@ fn pages_of_listed_origins_may_connect() {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nOrigin: {origin}\r\n"
         );
         let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
+        let mut stream = server.dial();
         stream.write_all(request.as_bytes()).unwrap();
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();

@@ -127,30 +127,18 @@ fn spans(request: &[u8]) -> Vec<Span> {
         .collect()
 }
 
-/// What is asked of a server, and its answer.
-fn ask(server: &Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port.parse::<u16>().unwrap())).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 fn send(server: &Server, trace: &str) {
     let body = r#"{"type":"hello","room":"lobby"}"#;
     let length = body.len();
-    let answer = ask(
-        server,
-        &format!(
-            "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+    let answer = server.ask(&format!(
+        "POST /ws/send HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\ntraceparent: {trace}\r\n\r\n{body}"
-        ),
-    );
+    ));
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
 }
 
 fn metrics(server: &Server) -> String {
-    ask(server, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    server.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 }
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

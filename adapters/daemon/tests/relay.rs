@@ -156,3 +156,59 @@ fn users_and_rules_say_who_may() {
     let line = program.err_line("tunnel open");
     assert!(line.contains("user=\"ann\"") && !line.contains("ann's"), "{line}");
 }
+
+/// The client speaks in clear with its own end, the relay over TLS with the target, and checks who that is.
+#[test]
+fn a_target_over_tls_is_reached() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    for line in [&["ca"][..], &["server", "localhost"]] {
+        run(&[&["cert", "--directory", &at("")], line].concat()).expect(0);
+    }
+    fs::create_dir(at("other")).unwrap();
+    run(&["cert", "--directory", &at("other"), "ca"]).expect(0);
+    let (cert, key) = (format!("{:?}", at("localhost.pem")), format!("{:?}", at("localhost.key")));
+    let hub = common::Server::start_with(&[("BOWLINE_TLS__CERT", &cert), ("BOWLINE_TLS__KEY", &key)]);
+    let target = format!("tls://localhost:{}", hub.port);
+
+    let line = ["relay", "--listen", "127.0.0.1:0", "--allow", &target, "--target-ca", &at("ca.pem")];
+    let relay = start(&line);
+    let port = port_of(&relay.out_line("listens on"));
+    let tunnel = start(&["tunnel", "-p", &port, "-L", "0", &target]);
+    let local = tunnel.out_line("leads to");
+    let local = local.split(' ').next().and_then(|address| address.rsplit(':').next()).unwrap();
+    run(&["ping", "-C", "1", "-p", local]).expect(0);
+    let clear = run(&["tunnel", "-p", &port, &format!("localhost:{}", hub.port)]).expect(1);
+    assert!(clear.err.contains("does not connect there"), "{}", clear.err);
+
+    let stranger =
+        start(&["relay", "--listen", "127.0.0.1:0", "--allow", &target, "--target-ca", &at("other/ca.pem")]);
+    let port = port_of(&stranger.out_line("listens on"));
+    let refused = run(&["tunnel", "-p", &port, &target]).expect(1);
+    let why = "could not begin to speak with it: the peer's certificate is not signed by the authority that it names";
+    assert!(refused.err.contains(why), "{}", refused.err);
+    let told = stranger.err_line("tunnel refused");
+    assert!(told.contains("reason=\"handshake\"") && told.contains("the peer's certificate"), "{told}");
+}
+
+#[test]
+fn keys_and_certificates_for_targets_are_checked() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("bowline.toml");
+    let at = file.to_str().unwrap();
+    for (text, key, why) in [
+        ("allow = [\"bowline+udp://h:7790\"]", "relay.allow", "nothing secures that"),
+        ("[relay.tls]\ncert = \"a.pem\"", "relay.tls.cert", "needs its key"),
+        ("[relay.udp]\nserver_key = \"x\"", "relay.udp.server_key", "bowline-public-v1"),
+        ("allow = [\"http://h:80\"]", "relay.allow", "the scheme is not known"),
+    ] {
+        fs::write(&file, format!("[relay]\n{text}\n")).unwrap();
+        let wrong = run(&["check", "-c", at]).expect(1);
+        assert!(wrong.err.contains(key) && wrong.err.contains(why), "{}", wrong.err);
+    }
+    let missing =
+        format!("[relay]\nallow = [\"tls://h:1\"]\n[relay.tls]\nca = {:?}\n", place.path().join("no.pem"));
+    fs::write(&file, missing).unwrap();
+    let refused = run(&["relay", "-c", at, "--listen", "127.0.0.1:0"]).expect(1);
+    assert!(refused.err.contains("relay.tls") && refused.err.contains("no.pem"), "{}", refused.err);
+}

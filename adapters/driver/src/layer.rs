@@ -25,7 +25,8 @@ impl<A: Acceptor + ?Sized> Acceptor for Arc<A> {
 
 /// Secures connections that go out.
 pub trait Connector: Send + Sync + 'static {
-    /// The layer around a connection to `host`, a name or an address, over which this is to be spoken.
+    /// The layer around a connection to `host`, a name or an address, over which this is to be spoken; nothing,
+    /// where nobody knows.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ pub trait Connector: Send + Sync + 'static {
         &self,
         transport: Box<dyn Transport>,
         host: &str,
-        alpn: Alpn,
+        alpn: Option<Alpn>,
     ) -> io::Result<Box<dyn Transport>>;
 }
 
@@ -43,7 +44,7 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
         &self,
         transport: Box<dyn Transport>,
         host: &str,
-        alpn: Alpn,
+        alpn: Option<Alpn>,
     ) -> io::Result<Box<dyn Transport>> {
         (**self).connect(transport, host, alpn)
     }

@@ -33,6 +33,7 @@ pub mod session;
 mod socket;
 mod splice;
 pub mod store;
+mod web;
 
 #[cfg(unix)]
 pub use address::abort_socket;

@@ -1,13 +1,15 @@
-//! TLS echo over loopback: 64 connections, 1 KiB, ours and tokio-rustls in turns, in one run; and what an idle
-//! session takes.
+//! TLS echo over loopback: 64 connections, 1 KiB, ours and tokio-rustls in turns, in one run, the server on a core
+//! of its own; and what an idle session takes.
 //!
 //! ```sh
 //! cargo bench -p bowline-tls --bench echo
 //! ```
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, BufRead, BufReader, IoSlice, Write};
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -16,7 +18,11 @@ use std::time::{Duration, Instant};
 use bowline_driver::Transport;
 use bowline_driver::core::endpoint::server::Peer;
 use bowline_driver::core::stack::Alpn;
-use bowline_tls::make::Authority;
+use bowline_tls::make::{Authority, Made};
+use bowline_tls::rustls::crypto::aws_lc_rs;
+use bowline_tls::rustls::pki_types::pem::PemObject;
+use bowline_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use bowline_tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,6 +31,10 @@ const SIZE: usize = 1024;
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 const IDLE: usize = 1000;
+
+/// What the process is told that serves.
+const OURS: &str = "serve-ours";
+const THEIRS: &str = "serve-theirs";
 
 struct Tcp(TcpStream);
 
@@ -71,75 +81,151 @@ async fn echo_theirs(mut t: tokio_rustls::server::TlsStream<TcpStream>) {
     }
 }
 
-struct Setup {
+/// Both servers, with the same certificate.
+struct ServerSide {
     ours: bowline_tls::Server,
     theirs: tokio_rustls::TlsAcceptor,
+}
+
+impl ServerSide {
+    fn new(chain: &str, key: &str) -> Self {
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let ours = bowline_tls::Server::builder().certificate_pem(chain, key.as_bytes()).build().unwrap();
+        Self { ours, theirs: Arc::new(server).into() }
+    }
+}
+
+struct Setup {
+    made: Made,
     client: tokio_rustls::TlsConnector,
     own_client: bowline_tls::Client,
 }
 
 fn setup() -> Setup {
-    use bowline_tls::rustls::pki_types::pem::PemObject;
-    use bowline_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use bowline_tls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs};
     let authority = Authority::new("bench", 1).unwrap();
-    let made = authority.server(&["localhost"], 1).unwrap();
     let trusted = authority.to_pem().chain;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let chain = vec![CertificateDer::from_pem_slice(made.chain.as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(made.key.as_bytes()).unwrap();
-    let server = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
+    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     Setup {
-        ours: bowline_tls::Server::builder()
-            .certificate_pem(&made.chain, made.key.as_bytes())
-            .build()
-            .unwrap(),
-        theirs: Arc::new(server).into(),
+        made: authority.server(&["localhost"], 1).unwrap(),
         client: Arc::new(client).into(),
         own_client: bowline_tls::Client::builder().authority_pem(trusted).build().unwrap(),
     }
 }
 
-/// Echoes a second, with the same clients against either server.
-fn round(setup: &Setup, ours: bool) -> f64 {
+/// What serves is a process of its own, on a core of its own.
+struct Serving {
+    process: Child,
+    address: SocketAddr,
+    said: BufReader<ChildStdout>,
+}
+
+impl Serving {
+    fn start(made: &Made, ours: bool) -> Self {
+        let itself = std::env::current_exe().unwrap();
+        let mut process = Command::new(itself)
+            .arg(if ours { OURS } else { THEIRS })
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.as_mut().unwrap();
+        write!(input, "{}\n{}\n\n", made.chain.trim(), made.key.trim()).unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        Self { process, address: line.trim().parse().unwrap(), said }
+    }
+
+    /// What it has worked so far, by its processor's time.
+    fn worked(&mut self) -> Duration {
+        let mut line = String::new();
+        self.process.stdin.as_mut().unwrap().write_all(b"worked\n").unwrap();
+        self.said.read_line(&mut line).unwrap();
+        Duration::from_nanos(line.trim().parse().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// That process: takes its certificate and key from its input, says where it listens, and then when it is
+/// asked what it has worked.
+fn serve(ours: bool) {
+    pin(1);
+    let mut pem = String::new();
+    for line in io::stdin().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        pem.push_str(&line);
+        pem.push('\n');
+    }
+    std::thread::spawn(move || {
+        for _ in io::stdin().lines() {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+            println!("{}", time.tv_sec * 1_000_000_000 + time.tv_nsec);
+        }
+        std::process::exit(0);
+    });
+    let server = ServerSide::new(&pem, &pem);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
+            if ours {
+                tokio::spawn(echo(server.ours.accept(Tcp(stream), Peer::default()).unwrap()));
+            } else {
+                let accept = server.theirs.accept(stream);
+                tokio::spawn(async move { echo_theirs(accept.await.unwrap()).await });
+            }
+        }
+    });
+}
+
+/// On this core, where there is one.
+fn pin(core: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    let _ = rustix::thread::sched_setaffinity(None, &set);
+}
+
+/// What was echoed.
+struct Echoed {
+    per_second: f64,
+    /// Of the server's processor.
+    micros_each: f64,
+}
+
+/// Echoes for a while, with the same clients against either server.
+fn round(setup: &Setup, ours: bool) -> Echoed {
+    let mut serving = Serving::start(&setup.made, ours);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let count = Arc::new(AtomicU64::new(0));
-    let began = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (server, theirs) = (setup.ours.clone(), setup.theirs.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).unwrap();
-                if ours {
-                    tokio::spawn(echo(server.accept(Tcp(stream), Peer::default()).unwrap()));
-                } else {
-                    let accept = theirs.accept(stream);
-                    tokio::spawn(async move { echo_theirs(accept.await.unwrap()).await });
-                }
-            }
-        });
+    let counted = Arc::clone(&count);
+    runtime.block_on(async {
         let name = bowline_tls::rustls::pki_types::ServerName::try_from("localhost").unwrap();
-        let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
-            let stream = TcpStream::connect(address).await.unwrap();
+            let stream = TcpStream::connect(serving.address).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            clients.push(setup.client.connect(name.clone(), stream).await.unwrap());
-        }
-        for mut client in clients {
-            let count = count.clone();
+            let mut client = setup.client.connect(name.clone(), stream).await.unwrap();
+            let count = Arc::clone(&counted);
             tokio::spawn(async move {
                 let (out, mut back) = ([7; SIZE], [0; SIZE]);
                 loop {
@@ -151,12 +237,13 @@ fn round(setup: &Setup, ours: bool) -> f64 {
             });
         }
         tokio::time::sleep(ROUND / 10).await;
-        count.store(0, Ordering::Relaxed);
+        let (worked, before) = (serving.worked(), count.load(Ordering::Relaxed));
         let began = Instant::now();
         tokio::time::sleep(ROUND).await;
-        began
-    });
-    count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+        let echoed = (count.load(Ordering::Relaxed) - before) as f64;
+        let (worked, took) = (serving.worked() - worked, began.elapsed());
+        Echoed { per_second: echoed / took.as_secs_f64(), micros_each: worked.as_secs_f64() * 1e6 / echoed }
+    })
 }
 
 /// Octets of this process that are in memory.
@@ -168,6 +255,7 @@ fn resident() -> usize {
 /// Octets of memory that one side of a connection takes that has said something and is idle, all that
 /// libraries have beside included: sockets' own memory is the system's.
 fn idle(setup: &Setup) -> usize {
+    let ours = ServerSide::new(&setup.made.chain, &setup.made.key).ours;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -183,7 +271,7 @@ fn idle(setup: &Setup) -> usize {
             let stream = TcpStream::connect(address).await.unwrap();
             let mut client = setup.own_client.connect(Tcp(stream), "localhost", Alpn::Mqtt).unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            let mut server = setup.ours.accept(Tcp(stream), Peer::default()).unwrap();
+            let mut server = ours.accept(Tcp(stream), Peer::default()).unwrap();
             let (mut a, mut b) = (false, false);
             poll_fn(|cx| {
                 a |= client.poll_open(cx).is_ready();
@@ -207,25 +295,36 @@ fn idle(setup: &Setup) -> usize {
 }
 
 fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some(OURS) => return serve(true),
+        Some(THEIRS) => return serve(false),
+        _ => {}
+    }
     let setup = setup();
     let per_session = idle(&setup);
     println!("idle: {per_session} octets a side ({IDLE} connections, TLS 1.3; 24 KiB are {})", 24 << 10);
-    let mut ratios = Vec::new();
+    pin(0);
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for n in 0..ROUNDS {
         // In turns, and each first as often as the other.
-        let (ours, theirs) = if n % 2 == 0 {
-            let ours = round(&setup, true);
-            (ours, round(&setup, false))
-        } else {
-            let theirs = round(&setup, false);
-            (round(&setup, true), theirs)
-        };
-        println!("echo: ours {ours:.0}/s, tokio-rustls {theirs:.0}/s: {:.3}", ours / theirs);
-        ratios.push(ours / theirs);
+        let first = round(&setup, n % 2 == 0);
+        let second = round(&setup, n % 2 != 0);
+        let (ours, theirs) = if n % 2 == 0 { (first, second) } else { (second, first) };
+        let (rate, cost) = (ours.per_second / theirs.per_second, theirs.micros_each / ours.micros_each);
+        println!(
+            "echo: ours {:.0}/s, {:.2} us of the server's processor each; tokio-rustls {:.0}/s, {:.2} us: {rate:.3} x \
+             by rate, {cost:.3} x by processor",
+            ours.per_second, ours.micros_each, theirs.per_second, theirs.micros_each
+        );
+        rates.push(rate);
+        costs.push(cost);
     }
-    ratios.sort_by(f64::total_cmp);
+    for ratios in [&mut rates, &mut costs] {
+        ratios.sort_by(f64::total_cmp);
+    }
     println!(
-        "echo, {CONNECTIONS} connections, {SIZE} octets: {:.3} x tokio-rustls (median)",
-        ratios[ROUNDS / 2]
+        "echo, {CONNECTIONS} connections, {SIZE} octets: {:.3} x tokio-rustls by rate, {:.3} x by processor (medians)",
+        rates[ROUNDS / 2],
+        costs[ROUNDS / 2]
     );
 }

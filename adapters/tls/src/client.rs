@@ -10,8 +10,8 @@ use std::{fmt, io};
 use bowline_driver::core::stack::Alpn;
 use bowline_driver::{Connector, Transport};
 use rustls::ClientConfig;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
@@ -144,12 +144,13 @@ impl Builder {
             }
         };
         // They share what servers are remembered by.
-        let with = |alpn: Alpn| {
+        let with = |alpn: Option<Alpn>| {
             let mut config = config.clone();
-            config.alpn_protocols = self.alpn.clone().unwrap_or_else(|| vec![alpn.name().into()]);
+            let spoken = || alpn.into_iter().map(|alpn| alpn.name().into()).collect();
+            config.alpn_protocols = self.alpn.clone().unwrap_or_else(spoken);
             (alpn, Arc::new(config))
         };
-        let configs = Alpn::ALL.into_iter().map(with).collect();
+        let configs = Alpn::ALL.map(Some).into_iter().chain([None]).map(with).collect();
         Ok(Client(Arc::new(Inner { configs, on_failure: self.on_failure })))
     }
 
@@ -187,7 +188,7 @@ impl Builder {
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    configs: HashMap<Alpn, Arc<ClientConfig>>,
+    configs: HashMap<Option<Alpn>, Arc<ClientConfig>>,
     on_failure: Option<OnFailure>,
 }
 
@@ -203,16 +204,37 @@ impl Client {
         Builder::default()
     }
 
-    /// TLS around a connection to `host`: a name, or an address.
+    /// The same, but nothing is remembered of a connection, and none goes on from an earlier one: each handshake
+    /// is a whole one, as whoever comes for the first time makes it.
+    #[must_use]
+    pub fn without_memory(&self) -> Self {
+        let forgetful = |(alpn, config): (&Alpn, &Arc<ClientConfig>)| {
+            let mut config = ClientConfig::clone(config);
+            config.resumption = Resumption::disabled();
+            (*alpn, Arc::new(config))
+        };
+        let configs = self.0.configs.iter().map(forgetful).collect();
+        Self(Arc::new(Inner { configs, on_failure: self.0.on_failure.clone() }))
+    }
+
+    /// TLS around a connection to `host`: a name, or an address. `alpn` is what is to be spoken, where that is
+    /// known.
     ///
     /// # Errors
     ///
     /// No certificate can be for that name.
-    pub fn connect<T: Transport>(&self, transport: T, host: &str, alpn: Alpn) -> io::Result<Tls<T>> {
+    pub fn connect<T: Transport>(
+        &self,
+        transport: T,
+        host: &str,
+        alpn: impl Into<Option<Alpn>>,
+    ) -> io::Result<Tls<T>> {
         let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned()).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("no certificate can be for {host:?}"))
         })?;
-        let Some(config) = self.0.configs.get(&alpn) else { return Err(io::ErrorKind::Unsupported.into()) };
+        let Some(config) = self.0.configs.get(&alpn.into()) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let session = Session::client(Arc::clone(config), name).map_err(Fault::Tls)?;
         let observe = self.0.on_failure.clone().map(|tell| {
             let observe = move |done: Result<&Handshake, (Failure, &str)>| {
@@ -231,7 +253,7 @@ impl Connector for Client {
         &self,
         transport: Box<dyn Transport>,
         host: &str,
-        alpn: Alpn,
+        alpn: Option<Alpn>,
     ) -> io::Result<Box<dyn Transport>> {
         Ok(Box::new(Self::connect(self, transport, host, alpn)?))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 /// Why a connection has no TLS, or lost it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +119,9 @@ impl fmt::Display for Fault {
                 f.write_str("no protocol is known to both sides (ALPN)")
             }
             Self::Tls(Error::AlertReceived(alert)) => received(*alert, f),
+            Self::Tls(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                f.write_str("what the peer sends is no TLS")
+            }
             Self::Tls(Error::PeerSentOversizedRecord) => {
                 f.write_str("the peer sent a record that is too large")
             }
@@ -141,6 +144,7 @@ fn certificate(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Res
         E::BadSignature => f.write_str("is not signed by the authority that it names"),
         E::NotValidForName => f.write_str("is for another name"),
         E::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<_> = presented.iter().map(|name| plain(name)).collect();
             write!(f, "is for {}, not for {}", presented.join(", "), expected.to_str())
         }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
@@ -149,6 +153,12 @@ fn certificate(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Res
         E::ApplicationVerificationFailure => f.write_str("has a key that is not among the pinned ones"),
         error => write!(f, "is not good: {error}"),
     }
+}
+
+/// A name of a certificate, which rustls writes `DnsName("localhost")` or `IpAddress(127.0.0.1)`.
+fn plain(name: &str) -> &str {
+    let within = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    within.unwrap_or(name).trim_matches('"')
 }
 
 fn received(alert: AlertDescription, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -53,7 +53,7 @@ pub struct Builder {
     on_reload: Option<OnReload>,
 }
 
-/// What is the same after a reload.
+/// What is read, and what is agreed to.
 #[derive(Default)]
 struct Settings {
     certificates: Vec<Files>,
@@ -148,9 +148,8 @@ impl Builder {
         let seen = settings.stamps();
         let loaded = Loaded::read(&settings, None)?;
         let inner = Inner {
-            settings,
             loaded: RwLock::new(Arc::new(loaded)),
-            seen: Mutex::new(seen),
+            read: Mutex::new(Read { settings, seen }),
             counters: Tally::default(),
             on_failure,
             on_reload,
@@ -178,13 +177,18 @@ impl Settings {
 pub struct Server(Arc<Inner>);
 
 struct Inner {
-    settings: Settings,
     loaded: RwLock<Arc<Loaded>>,
-    /// The files, as they were when they were last read.
-    seen: Mutex<Vec<Stamp>>,
+    read: Mutex<Read>,
     counters: Tally,
     on_failure: Option<OnFailure>,
     on_reload: Option<OnReload>,
+}
+
+/// What is read.
+struct Read {
+    settings: Settings,
+    /// The files, as they were when they were last read.
+    seen: Vec<Stamp>,
 }
 
 impl fmt::Debug for Server {
@@ -246,12 +250,44 @@ impl Server {
     /// Which file, and what is wrong with it.
     pub fn reload(&self) -> Result<(), Error> {
         // One at a time, or an older one could come last.
-        let mut seen = self.0.seen.lock();
-        *seen = self.0.settings.stamps();
+        let mut read = self.0.read.lock();
+        read.seen = read.settings.stamps();
+        let done = self.take_over(&read.settings);
+        drop(read);
+        self.tell(done)
+    }
+
+    /// Other settings, files and all, for handshakes from now on; who is connected stays. Where anything is
+    /// wrong, all stays as it was. Whom the server itself [tells](Builder::on_reload) of what stays too.
+    ///
+    /// Who goes on from an earlier connection is let in by what counts now: what was agreed upon before is
+    /// forgotten where other authorities may vouch for clients, or clients have to have a certificate that had
+    /// not to have one.
+    ///
+    /// # Errors
+    ///
+    /// Which file, and what is wrong with it.
+    pub fn set(&self, builder: Builder) -> Result<(), Error> {
+        let settings = builder.settings;
+        let mut read = self.0.read.lock();
+        let seen = settings.stamps();
+        let done = self.take_over(&settings);
+        if done.is_ok() {
+            *read = Read { settings, seen };
+        }
+        drop(read);
+        self.tell(done)
+    }
+
+    fn take_over(&self, settings: &Settings) -> Result<(), Error> {
         let before = Arc::clone(&self.0.loaded.read());
-        let loaded = Loaded::read(&self.0.settings, Some(&before));
-        let done = loaded.map(|loaded| *self.0.loaded.write() = Arc::new(loaded));
-        drop(seen);
+        let loaded = Loaded::read(settings, Some(&before))?;
+        *self.0.loaded.write() = Arc::new(loaded);
+        Ok(())
+    }
+
+    /// Counts and tells what came of it.
+    fn tell(&self, done: Result<(), Error>) -> Result<(), Error> {
         count(if done.is_ok() { &self.0.counters.reloads } else { &self.0.counters.reload_failures });
         if let Some(tell) = &self.0.on_reload {
             tell(done.as_ref().copied());
@@ -262,7 +298,9 @@ impl Server {
     /// The same, where a file has changed since it was last read: another time, size or inode. Nothing: none
     /// has.
     pub fn reload_if_changed(&self) -> Option<Result<(), Error>> {
-        let changed = *self.0.seen.lock() != self.0.settings.stamps();
+        let read = self.0.read.lock();
+        let changed = read.seen != read.settings.stamps();
+        drop(read);
         changed.then(|| self.reload())
     }
 

@@ -315,6 +315,10 @@ impl<T: Transport> Transport for Tls<T> {
         self.told(done)
     }
 
+    fn abort(&mut self) {
+        self.transport.abort();
+    }
+
     fn secured(&mut self) -> Option<Secured> {
         self.state.secured.take()
     }

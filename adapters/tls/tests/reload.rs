@@ -11,7 +11,7 @@ use bowline_driver::Transport;
 use bowline_driver::core::endpoint::server::Peer;
 use bowline_driver::core::stack::Alpn;
 use bowline_tls::make::Made;
-use bowline_tls::{Client, Server};
+use bowline_tls::{Client, ClientCertificate, Server, Version};
 use common::{Pki, Read, cx, line, open, pair, read_file, write};
 
 /// The key of the certificate that the server shows now.
@@ -150,6 +150,52 @@ fn other_authorities_for_clients_forget_what_was() {
     server.reload().unwrap();
     let why = resumed().unwrap_err();
     assert_eq!(why, "the peer's certificate is not signed by the authority that it names");
+}
+
+/// Other settings count as a whole, or not at all; who had not to have a certificate does not go on without
+/// one where that is needed.
+#[test]
+fn other_settings_are_taken_over_as_a_whole() {
+    let pki = Pki::new();
+    let told = Arc::new(AtomicU32::new(0));
+    let heard = told.clone();
+    let tell = move |_: Result<(), &bowline_tls::Error>| drop(heard.fetch_add(1, Ordering::Relaxed));
+    let server = pki.server().client_authority(pki.ca()).on_reload(tell).build().unwrap();
+    let client = fresh(&pki);
+    let resumed = |client: &Client| {
+        let (mut a, mut b) = pair(client, &server, line(usize::MAX, usize::MAX));
+        let (_, done) = open(&mut a, &mut b);
+        Read::default().poll(&mut a);
+        done.unwrap().map(|()| b.handshake().unwrap().resumed).map_err(|error| error.to_string())
+    };
+    assert_eq!((resumed(&client), resumed(&client)), (Ok(false), Ok(true)));
+    assert_eq!(resumed(&client.without_memory()), Ok(false), "as if for the first time");
+    server.set(pki.server().client_authority(pki.ca())).unwrap();
+    assert_eq!(resumed(&client), Ok(true), "nothing is new");
+    let required = || {
+        let builder = pki.server().client_authority(pki.ca());
+        builder.client_certificate(ClientCertificate::Required).min_version(Version::Tls13)
+    };
+    let nothing = pki.path("nothing");
+    let error = server.set(required().certificate(&nothing, &nothing)).unwrap_err().to_string();
+    assert!(error.contains("nothing"), "{error}");
+    assert_eq!(resumed(&client), Ok(true), "and what was before still counts");
+    server.set(required()).unwrap();
+    assert_eq!(resumed(&client).unwrap_err(), "the peer has no certificate");
+    let (chain, key) = pki.client_files("ann");
+    assert_eq!(resumed(&pki.client().identity(chain, key).build().unwrap()), Ok(false));
+    // Those files are looked at from now on.
+    assert!(server.reload_if_changed().is_none());
+    let before = server.certificates();
+    pki.put("other", &pki.authority.server(&["localhost", "other"], 30).unwrap());
+    server.set(Server::builder().certificate(pki.path("other.pem"), pki.path("other.key"))).unwrap();
+    assert_ne!(server.certificates(), before);
+    pki.server_files("localhost");
+    assert!(server.reload_if_changed().is_none(), "a file that counts no more");
+    pki.put("other", &pki.authority.server(&["localhost"], 30).unwrap());
+    server.reload_if_changed().expect("it has changed").unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 5);
+    assert_eq!((server.counters().reloads, server.counters().reload_failures), (4, 1));
 }
 
 /// Renewed as a tool does it: each file replaced by another, one after the other.

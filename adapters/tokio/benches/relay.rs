@@ -1,7 +1,8 @@
-//! A relay against a plain loop that copies: octets a second, and the time of a small exchange.
+//! A relay against a plain loop that copies: octets a second, its CPU for them, and the time of a small exchange.
 //!
 //! `cargo bench -p bowline-tokio --bench relay`. All in one process, over loopback, one after the other; what
-//! counts is the ratio. `socat` is a third way, where it is installed. Then the memory of idle tunnels.
+//! counts is the ratio. The relay and the loop have a thread each, whose CPU is counted; clients and the target
+//! share others. Then the memory of idle tunnels.
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,42 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             n => stream.write_all(&memory[..n]).await?,
         }
     }
+}
+
+/// Runs a server on a thread of its own: where it listens, and the file that says its CPU.
+fn apart<F: Future<Output = Result<String, Failed>>>(
+    serve: impl FnOnce() -> F + Send + 'static,
+) -> Result<(String, Cpu), Failed> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let cpu = std::fs::read_link("/proc/thread-self")
+                .map(|path| Cpu(format!("/proc/{}/schedstat", path.display())));
+            let _ = tell.send((serve().await, cpu));
+            std::future::pending::<()>().await;
+        });
+        Ok::<_, std::io::Error>(())
+    });
+    let (address, cpu) = told.recv()?;
+    Ok((address?, cpu?))
+}
+
+/// The CPU that a thread has had.
+struct Cpu(String);
+
+impl Cpu {
+    fn now(&self) -> Duration {
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        Duration::from_nanos(text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default())
+    }
+}
+
+/// What moving much costs: MiB a second, and nanoseconds of CPU a KiB of who is between.
+async fn weigh(cpu: &Cpu, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(f64, f64), Failed> {
+    let before = cpu.now();
+    let rate = bulk(stream).await?;
+    Ok((rate, (cpu.now() - before).as_nanos() as f64 / (BULK >> 10) as f64))
 }
 
 /// A plain loop: each connection is copied both ways.
@@ -100,24 +137,33 @@ fn resident() -> usize {
     pages.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).unwrap_or_default() * 4096
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<(), Failed> {
-    let target = target().await?;
-    let plain = plain(target.clone()).await?;
+/// A relay to this target.
+async fn relay(target: String) -> Result<String, Failed> {
     let mut relay = RelayConfig { allowed: Allowed::new([target.parse()?]), ..RelayConfig::default() };
     (relay.max_tunnels, relay.session.max) = (2 * IDLE, 2 * IDLE as u32);
     let server = Server::builder().listen("127.0.0.1:0").relay(relay).start().await?;
-    let client = Client::builder(&server.addresses()[0].to_string()).connect().await?;
+    Ok(server.addresses()[0].to_string())
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Failed> {
+    let target = target().await?;
+    let (to, of) = (target.clone(), target.clone());
+    let (plain, plain_cpu) = apart(move || plain(to))?;
+    let (relay, relay_cpu) = apart(move || relay(of))?;
+    let client = Client::builder(&relay).connect().await?;
     let open = || TunnelStream::open(&client, &target);
-    for round in 1..=3 {
-        let figures = [
-            bulk(connect(&target).await?).await?,
-            bulk(connect(&plain).await?).await?,
-            bulk(open().await?).await?,
-        ];
+    for round in 1..=5 {
+        let direct = bulk(connect(&target).await?).await?;
+        let (copied, copied_cpu) = weigh(&plain_cpu, connect(&plain).await?).await?;
+        let (relayed, relayed_cpu) = weigh(&relay_cpu, open().await?).await?;
         println!(
-            "round {round}, MiB/s:   direct {:.0}, copy loop {:.0}, relay {:.0}",
-            figures[0], figures[1], figures[2]
+            "round {round}, MiB/s: direct {direct:.0}, copy loop {copied:.0}, relay {relayed:.0}: {:.2} of the loop",
+            relayed / copied
+        );
+        println!(
+            "round {round}, CPU a KiB: copy loop {copied_cpu:.0} ns, relay {relayed_cpu:.0} ns: {:.2} of the loop",
+            relayed_cpu / copied_cpu
         );
         let times = [
             exchanges(connect(&target).await?).await?,
@@ -125,8 +171,11 @@ async fn main() -> Result<(), Failed> {
             exchanges(open().await?).await?,
         ];
         println!(
-            "round {round}, 64 octets: direct {:?}, copy loop {:?}, relay {:?}",
-            times[0], times[1], times[2]
+            "round {round}, 64 octets: direct {:?}, copy loop {:?}, relay {:?}: {:.2} of the loop",
+            times[0],
+            times[1],
+            times[2],
+            times[2].as_secs_f64() / times[1].as_secs_f64()
         );
     }
     let before = resident();

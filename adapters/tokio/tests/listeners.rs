@@ -8,7 +8,7 @@ use bowline_driver::core::endpoint::server::{Refused, ServerEvent};
 use bowline_driver::core::proxy::Fault;
 use bowline_driver::{ListeningSocket, SocketOptions};
 use bowline_tokio::Server;
-use bowline_tokio::server::{Listen, Peer, Speaks};
+use bowline_tokio::server::{Listen, Peer, Speaks, StartError};
 use tokio::sync::mpsc;
 
 const CONNECT: &[u8] = b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0";
@@ -113,4 +113,8 @@ async fn several_workers_and_sockets_of_others_take_connections() {
     let address = server.listen(Listen::sockets([ListeningSocket::Tcp(bound)])).unwrap().to_string();
     assert_eq!(answer(&address, CONNECT.to_vec()).await, WELCOME);
     assert!(server.listen(Listen::sockets([])).is_err());
+    let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let only = Listen::sockets([ListeningSocket::Tcp(bound)]).tls_only();
+    let error = server.listen(only).unwrap_err();
+    assert!(matches!(error, StartError::NoTls(_)), "nothing is taken in the clear there: {error}");
 }

@@ -6,6 +6,7 @@
 
 mod cut;
 mod dispatch;
+mod egress;
 mod over;
 mod relay;
 
@@ -17,13 +18,12 @@ use bowline_driver::client::{
     Room, RoomEvent, SubscribeOptions, Subscription,
 };
 use bowline_driver::handler::{Params, Text};
-use bowline_driver::server::Server;
-
-use over::Line;
+use bowline_driver::server::{Server, ServerConfig};
 
 pub use cut::{Cut, Cuttable};
 pub use dispatch::{DISPATCH_LOG, dispatch_story};
-pub use over::{Over, Told, secured};
+pub use egress::{EGRESS_LOG, STRANGERS_LOG, egress_story, strangers_story};
+pub use over::{Line, Over, Told, secured};
 pub use relay::{RELAY_LOG, relay_story};
 
 /// What [`story`] must return.
@@ -103,7 +103,7 @@ pub async fn story<R: Runtime>(runtime: R, over: Over) -> String {
     let mut log = Story(String::new());
     let line = Line::new(over);
     let server = line
-        .server(Server::builder_on(runtime.clone()))
+        .server(Server::builder_on(runtime.clone()), ServerConfig::default())
         .serve("upper/{word}", |Params(p): Params, Text(mark): Text| async move {
             p["word"].to_uppercase() + &mark
         })

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bowline_driver::client::{self, ClientConfig, NoiseConfig, NoiseKeys, ServerTrust};
-use bowline_driver::core::secure::SecretKey;
-use bowline_driver::server::{self, ServerConfig};
+use bowline_driver::core::secure::{PublicKey, SecretKey};
+use bowline_driver::server::{self, Egress, ServerConfig};
 use bowline_driver::{Runtime, datagram};
 use bowline_tls::make::Authority;
 
@@ -64,34 +64,48 @@ impl Over {
         }
     }
 
+    /// How a relay is asked to reach a server of ours so, at this place; nothing of what is within a tunnel.
+    pub(crate) fn target(self, place: &str) -> Option<String> {
+        Some(match self {
+            Self::Tcp | Self::Unix => place.to_owned(),
+            Self::WebSocket => format!("bowline+ws://{place}/"),
+            Self::Tls => format!("tls://{place}"),
+            Self::WebSocketInTls => format!("bowline+wss://{place}/"),
+            Self::Udp => format!("bowline+udp://{place}"),
+            Self::Noise | Self::NoiseInWebSocket => return None,
+        })
+    }
+
     const fn is_noise(self) -> bool {
         matches!(self, Self::Noise | Self::NoiseInWebSocket)
     }
 }
 
-/// Over what a runtime has told the story well: kept in a file, of which the README's table is made.
+/// Over what a runtime has told its stories well: kept in a file, of which the README's table is made.
 #[derive(Debug)]
 pub struct Told {
     file: PathBuf,
-    names: String,
+    lines: String,
 }
 
 impl Told {
-    /// Nothing yet; `directory` is cargo's for tests.
+    /// Nothing yet of these stories; `directory` is cargo's for tests.
     #[must_use]
-    pub fn new(directory: &str, runtime: &str) -> Self {
-        Self { file: PathBuf::from(directory).join(format!("stories-{runtime}")), names: String::new() }
+    pub fn new(directory: &str, stories: &str, runtime: &str) -> Self {
+        let file = PathBuf::from(directory).join(format!("{stories}-{runtime}"));
+        // What an earlier run has told is nothing of this one's.
+        let _ = std::fs::remove_file(&file);
+        Self { file, lines: String::new() }
     }
 
-    /// Over this too.
+    /// Over this too, and what there is to say of it.
     ///
     /// # Panics
     ///
     /// The file cannot be written.
-    pub fn well(&mut self, over: Over) {
-        self.names += over.name();
-        self.names += "\n";
-        std::fs::write(&self.file, &self.names).expect("cargo's directory can be written to");
+    pub fn well(&mut self, over: Over, what: &str) {
+        self.lines += &format!("{}\t{what}\n", over.name());
+        std::fs::write(&self.file, &self.lines).expect("cargo's directory can be written to");
     }
 }
 
@@ -99,9 +113,17 @@ impl Told {
 const SERVER_KEY: [u8; 32] = [7; 32];
 
 /// What server and clients of one story have in common.
-pub(crate) struct Line {
+#[derive(Debug)]
+pub struct Line {
     over: Over,
-    tls: Option<(bowline_tls::Server, bowline_tls::Client)>,
+    tls: Option<Tls>,
+}
+
+/// A server's certificate, and what vouches for it.
+#[derive(Debug)]
+struct Tls {
+    server: bowline_tls::Server,
+    authority: String,
 }
 
 /// Settings of sessions over UDP: a client's and a server's, each with a key of its own.
@@ -114,14 +136,23 @@ pub fn secured() -> [datagram::Config; 2] {
 }
 
 impl Line {
-    pub(crate) fn new(over: Over) -> Self {
+    /// For a server of its own.
+    ///
+    /// # Panics
+    ///
+    /// No certificate can be made.
+    #[must_use]
+    pub fn new(over: Over) -> Self {
         let is_tls = matches!(over, Over::Tls | Over::WebSocketInTls);
-        Self { over, tls: is_tls.then(tls) }
+        Self { over, tls: is_tls.then(Tls::make) }
     }
 
-    /// A server that listens there.
-    pub(crate) fn server<R: Runtime>(&self, builder: server::Builder<R>) -> server::Builder<R> {
-        let mut config = ServerConfig::default();
+    /// A server that listens there, with this configuration beside.
+    pub fn server<R: Runtime>(
+        &self,
+        builder: server::Builder<R>,
+        mut config: ServerConfig,
+    ) -> server::Builder<R> {
         if self.over.is_noise() {
             config.noise.keys.own = Some(SecretKey::from_octets(SERVER_KEY));
             config.noise.plain = false;
@@ -129,7 +160,7 @@ impl Line {
         }
         let builder = builder.config(config);
         let builder = match &self.tls {
-            Some((tls, _)) => builder.tls(tls.clone()),
+            Some(tls) => builder.tls(tls.server.clone()),
             None => builder,
         };
         match self.over {
@@ -140,6 +171,19 @@ impl Line {
             }
             _ => builder.listen("127.0.0.1:0"),
         }
+    }
+
+    /// Whom clients are to trust, in PEM, where there is TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.tls.as_ref().map(|tls| tls.authority.as_str())
+    }
+
+    /// The server's key, where there is Noise: in the records of our own protocol, or in datagrams.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        let has_key = self.over.is_noise() || self.over == Over::Udp;
+        has_key.then(|| SecretKey::from_octets(SERVER_KEY).public())
     }
 
     /// A client that speaks so.
@@ -157,13 +201,31 @@ impl Line {
             return builder.datagrams(config);
         }
         match &self.tls {
-            Some((_, tls)) => builder.tls(tls.clone()),
+            Some(tls) => builder.tls(tls.client()),
             None => builder,
         }
     }
 
+    /// How a relay reaches a server that listens there.
+    pub(crate) fn egress(&self) -> Egress {
+        match (&self.tls, self.over) {
+            (Some((_, tls)), _) => Egress::new().tls(tls.clone()),
+            (None, Over::Udp) => {
+                let [config, _] = secured();
+                Egress::new().datagrams(config)
+            }
+            _ => Egress::new(),
+        }
+    }
+
+    /// The server's side of TLS.
+    pub(crate) fn acceptor(&self) -> Option<&bowline_tls::Server> {
+        self.tls.as_ref().map(|(tls, _)| tls)
+    }
+
     /// What clients connect to of a server that listens there.
-    pub(crate) fn reach(&self, address: &str) -> String {
+    #[must_use]
+    pub fn reach(&self, address: &str) -> String {
         let scheme = match self.over {
             Over::Tcp | Over::Unix | Over::Noise | Over::Udp => return address.to_owned(),
             Over::WebSocket | Over::NoiseInWebSocket => "ws://",
@@ -181,10 +243,15 @@ fn unix() -> String {
     format!("unix:{}", std::env::temp_dir().join(name).display())
 }
 
-fn tls() -> (bowline_tls::Server, bowline_tls::Client) {
-    let authority = Authority::new("the world", 1).expect("there is randomness");
-    let made = authority.server(&["127.0.0.1"], 1).expect("it is an address");
-    let server = bowline_tls::Server::builder().certificate_pem(&made.chain, made.key.as_bytes());
-    let client = bowline_tls::Client::builder().authority_pem(authority.to_pem().chain);
-    (server.build().expect("they fit"), client.build().expect("it is one"))
+impl Tls {
+    fn make() -> Self {
+        let authority = Authority::new("the world", 1).expect("there is randomness");
+        let made = authority.server(&["127.0.0.1"], 1).expect("it is an address");
+        let server = bowline_tls::Server::builder().certificate_pem(&made.chain, made.key.as_bytes());
+        Self { server: server.build().expect("they fit"), authority: authority.to_pem().chain }
+    }
+
+    fn client(&self) -> bowline_tls::Client {
+        bowline_tls::Client::builder().authority_pem(&self.authority).build().expect("it is one")
+    }
 }

@@ -14,7 +14,7 @@ use crate::{PATIENCE, Story};
 /// What [`relay_story`] must return.
 pub const RELAY_LOG: &str = include_str!("relay.log");
 
-async fn read(from: &mut impl Transport, most: usize) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(from: &mut impl Transport, most: usize) -> io::Result<Vec<u8>> {
     let mut memory = vec![0; most];
     let n = poll_fn(|cx| from.poll_read(cx, &mut memory)).await?;
     memory.truncate(n);
@@ -22,7 +22,7 @@ async fn read(from: &mut impl Transport, most: usize) -> io::Result<Vec<u8>> {
 }
 
 /// What is read next, in words.
-async fn hear(from: &mut impl Transport) -> String {
+pub(crate) async fn hear(from: &mut impl Transport) -> String {
     match read(from, 4096).await {
         Ok(octets) if octets.is_empty() => "the end".into(),
         Ok(octets) => format!("{:?}", String::from_utf8_lossy(&octets)),
@@ -30,31 +30,31 @@ async fn hear(from: &mut impl Transport) -> String {
     }
 }
 
-async fn say(to: &mut impl Transport, mut octets: &[u8]) {
+pub(crate) async fn say(to: &mut impl Transport, mut octets: &[u8]) {
     while !octets.is_empty() {
         let n = poll_fn(|cx| to.poll_write_vectored(cx, &[IoSlice::new(octets)])).await.expect("it is open");
         octets = &octets[n..];
     }
 }
 
-async fn end(of: &mut impl Transport) {
+pub(crate) async fn end(of: &mut impl Transport) {
     poll_fn(|cx| of.poll_shutdown(cx)).await.expect("it is open");
 }
 
 /// A target: what connects to it is taken by hand.
-struct Target<L> {
+pub(crate) struct Target<L> {
     listener: L,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl<L: Listener> Target<L> {
-    fn bind<R: Runtime<Listener = L>>(runtime: &R) -> Self {
+    pub(crate) fn bind<R: Runtime<Listener = L>>(runtime: &R) -> Self {
         let listener = runtime.bind(&Address::Tcp("127.0.0.1:0".into())).expect("loopback has a free port");
         let Ok(Address::Tcp(address)) = listener.local_address() else { panic!("an address of TCP") };
         Self { listener, address }
     }
 
-    async fn accept(&mut self) -> L::Stream {
+    pub(crate) async fn accept(&mut self) -> L::Stream {
         poll_fn(|cx| self.listener.poll_accept(cx)).await.expect("a connection").0
     }
 }
@@ -72,7 +72,7 @@ async fn serve<R: Runtime>(runtime: &R, allowed: &[&str]) -> (Server<R>, String)
     (server, address)
 }
 
-fn failed(error: &Error) -> String {
+pub(crate) fn failed(error: &Error) -> String {
     match error {
         Error::Status { status, reason } => format!("{status:?}, {reason}"),
         e => e.to_string(),

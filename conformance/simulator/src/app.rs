@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_core::endpoint::client::{
-    Client, ClientConfig, ClientEvent, Credentials, DropReason, IncomingRequest, Message, Publish, Reason,
-    Reply, Request, RequestFailure, RequestHandle, SubscribeOptions, SubscriptionId,
+    Client, ClientConfig, ClientEvent, Credentials, DropReason, IncomingRequest, Message, NoiseConfig,
+    NoiseKeys, Publish, Reason, Reply, Request, RequestFailure, RequestHandle, ServerTrust, SubscribeOptions,
+    SubscriptionId,
 };
 use bowline_core::entropy::Seeded;
+use bowline_core::secure::SecretKey;
 use bowline_core::session::{Properties, Property, SessionId};
 use bowline_core::status::Status;
 use bytes::Bytes;
 
 use crate::mutant::Mutant;
 use crate::oracle::Published;
+use crate::pipes::Over;
 use crate::plan::{FILTERS, Plan, SERVERS, SERVICES, SHARED, TOPICS};
 use crate::trace::say;
-use crate::world::{Owner, Phase, SECOND, TOKEN, Wake, World, may_end};
+use crate::world::{Owner, Phase, SECOND, SERVER_KEY, TOKEN, Wake, World, may_end};
 
 /// How long after a trouble a client counts as undisturbed again.
 pub(crate) const GRACE: u64 = 15 * SECOND;
@@ -80,7 +83,7 @@ pub(crate) struct Player {
 impl Player {
     pub(crate) fn new(world: &mut World, number: u32) -> Player {
         let plan = &world.plan;
-        let config = config(plan, number, &mut world.rng);
+        let config = config(plan, world.over, number, &mut world.rng);
         let recv_limit = config.session.limits.max_frame as usize + 64;
         let entropy = Box::new(Seeded::new(world.rng.next()));
         let client = Client::new(world.instant(), config, entropy);
@@ -127,13 +130,19 @@ impl Player {
     }
 }
 
-fn config(plan: &Plan, number: u32, rng: &mut crate::rng::Rng) -> ClientConfig {
+fn config(plan: &Plan, over: Over, number: u32, rng: &mut crate::rng::Rng) -> ClientConfig {
     let mut config = ClientConfig {
         name: format!("client-{number}"),
         expiry: plan.expiry,
         request_timeout: Duration::from_secs(10),
         ..ClientConfig::default()
     };
+    if over == Over::Noise {
+        let server = ServerTrust::Keys(vec![SecretKey::from_octets(SERVER_KEY).public()]);
+        let mut noise = NoiseConfig::new(NoiseKeys::Static { own: None, server });
+        noise.rekey.octets = 10_000;
+        config.noise = Some(noise);
+    }
     config.session.limits.credit = plan.credit;
     config.session.limits.in_flight = plan.in_flight;
     config.session.limits.max_frame = 8192;
@@ -405,7 +414,7 @@ impl World {
                 player.session = session;
                 // It may have been told late, when the line is in trouble already.
                 let link = player.link.and_then(|l| self.links[l as usize].as_ref());
-                let works = link.is_none_or(|k| !k.down.is_dead() && !k.down.is_stalled(self.now));
+                let works = link.is_none_or(|k| !k.pipes.is_dead() && !k.pipes.is_stalled(self.now));
                 player.calm_since = if works { grace } else { u64::MAX };
                 self.trace.mix(11, u64::from(c), u64::from(resumed));
             }

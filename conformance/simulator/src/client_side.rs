@@ -1,9 +1,10 @@
 //! A client's end of its line: what a driver does.
 
-use bowline_core::session::Transport;
+use bowline_core::endpoint::client::Carrier;
 
 use crate::app::Player;
 use crate::mutant::Mutant;
+use crate::pipes::{End, Over};
 use crate::trace::say;
 use crate::world::{Link, Owner, Side, Wake, World, is_output};
 
@@ -58,7 +59,7 @@ impl World {
     pub(crate) fn dialed(&mut self, c: u32) {
         let at = self.instant();
         self.players[c as usize].dialing = false;
-        let side = Side::new(self.players[c as usize].recv_limit, self.plan.out_limit);
+        let side = Side::new(self.over.holds(self.players[c as usize].recv_limit), self.plan.out_limit);
         let failed =
             self.plan.trouble.total() > 0 && self.phase == crate::world::Phase::Work && self.rng.chance(100);
         let link = if failed { None } else { self.connect(Owner::Client(c), side) };
@@ -66,7 +67,11 @@ impl World {
         match link {
             Some(l) => {
                 player.link = Some(l);
-                player.client.handle_connected(at);
+                let carrier = match self.over {
+                    Over::WebSocket => Carrier::WebSocket { host: "simulated".into(), target: "/".into() },
+                    _ => Carrier::Transport,
+                };
+                player.client.handle_connected_over(at, &carrier);
             }
             None => {
                 self.tally.refused += 1;
@@ -80,91 +85,51 @@ impl World {
     /// Says whether the client drops the line.
     fn client_line(&mut self, c: u32, link: &mut Link) -> bool {
         let (now, at) = (self.now, self.instant());
+        let mut flips = false;
         for _ in 0..64 {
-            let Some(side) = &mut link.client else { return false };
+            let Link { pipes, client: Some(side), .. } = link else { return false };
             let player = &mut self.players[c as usize];
             let room = if player.client.wants_read() { 16 << 10 } else { 0 };
-            let read = link.down.read(now, room, &mut side.recv);
+            let read = pipes.read(End::Client, now, room, &mut side.recv);
             if read > 0 {
                 self.trace.mix(8, u64::from(c), read as u64 ^ now << 20);
-                if link.down.take_full() {
-                    wake_server_of(self, link, now + link.quality.latency);
-                }
             }
-            let Some(side) = &mut link.client else { return false };
-            let player = &mut self.players[c as usize];
+            let freed = pipes.take_freed(End::Client);
             player.client.recv(at, &mut side.recv);
-            if !side.eof && link.down.is_ended(now) {
+            if !side.eof && pipes.is_ended(End::Client, now) {
                 side.eof = true;
                 player.client.handle_eof(at);
             }
             let verdict = player.client.poll_transmit(at, &mut side.out);
-            let waiting = side.out.len();
-            let mut written = 0;
-            if waiting > 0 {
-                written = link.up.write(now, &link.quality, &mut self.rng, &mut side.out);
+            let had = !side.out.is_empty();
+            let (written, mut told) = pipes.write(End::Client, now, &mut self.rng, &mut side.out);
+            if had {
                 player.client.handle_written(at, written, side.out.len());
             }
             if written > 0 {
                 self.trace.mix(9, u64::from(c), written as u64 ^ now << 20);
-                if self.mutated(Mutant::FlipBit) {
-                    let _ = link.up.corrupt(&mut self.rng);
-                }
-                let arrival = link.up.next_arrival();
+                flips = true;
+            }
+            let drops = side.obey(verdict, End::Client, pipes, now, &mut self.rng, &mut told);
+            let (arrival, latency) = (pipes.next_arrival(End::Server), pipes.quality.latency);
+            if told {
                 wake_server_of(self, link, arrival);
             }
-            if self.obey(verdict, link, false) {
+            if freed {
+                wake_server_of(self, link, now + latency);
+            }
+            if drops {
                 return true;
             }
+            if flips && self.mutated(Mutant::FlipBit) {
+                let _ = link.pipes.corrupt(End::Client, &mut self.rng);
+            }
+            flips = false;
             if read == 0 && written == 0 {
                 break;
             }
         }
         false
-    }
-
-    /// Does what a machine says its transport owes. Says whether the line is to be dropped.
-    pub(crate) fn obey(&mut self, verdict: Transport, link: &mut Link, server: bool) -> bool {
-        let now = self.now;
-        let (side, pipe) = match server {
-            true => (&mut link.server, &mut link.down),
-            false => (&mut link.client, &mut link.up),
-        };
-        let Some(side) = side else { return false };
-        let empty = side.out.is_empty();
-        match verdict {
-            Transport::Open => return false,
-            Transport::Shut | Transport::Drop if !empty => return false,
-            Transport::Shut => {
-                if side.ended {
-                    return false;
-                }
-                side.ended = true;
-                pipe.end(now, &link.quality);
-            }
-            Transport::Drop => pipe.end(now, &link.quality),
-            Transport::Abort => {
-                pipe.kill();
-                let _ = pipe;
-            }
-        }
-        if server {
-            let arrival = if verdict == Transport::Abort { now } else { link.down.next_arrival() };
-            if verdict == Transport::Abort {
-                // A reset: the peer learns of it as of an end.
-                link.down = crate::pipe::Pipe::default();
-                link.down.end(now, &link.quality);
-            }
-            self.wake_owner(link.owner, arrival.max(now));
-        } else {
-            if verdict == Transport::Abort {
-                link.up = crate::pipe::Pipe::default();
-                link.up.end(now, &link.quality);
-            }
-            let arrival = link.up.next_arrival();
-            wake_server_of(self, link, arrival);
-        }
-        verdict != Transport::Shut
     }
 
     fn rearm_client(&mut self, c: u32) {
@@ -176,8 +141,9 @@ impl World {
         {
             can_write = side.out.is_empty();
             if !side.eof {
-                down = link.down.next_arrival();
+                down = link.pipes.next_arrival(End::Client);
             }
+            wake = link.pipes.next_turn();
         }
         if player.client.wants_read() {
             wake = wake.min(down);

@@ -124,7 +124,7 @@ impl World {
     /// Whether the server is at the other end of its line.
     fn has_line(&self, p: &crate::app::Player) -> bool {
         let link = p.link.and_then(|l| self.links[l as usize].as_ref());
-        link.is_some_and(|link| link.server.is_some() && !link.down.is_dead())
+        link.is_some_and(|link| link.server.is_some() && !link.pipes.is_dead())
     }
 
     fn is_settled(&self) -> bool {

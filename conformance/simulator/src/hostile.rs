@@ -5,6 +5,7 @@ use bowline_core::session::{Auth, Config, Connect, Counts, PREFACE, Resume, Resu
 use bowline_core::time::Instant;
 
 use crate::client_side::wake_server_of;
+use crate::pipes::End;
 use crate::rng::Rng;
 use crate::trace::say;
 use crate::world::{MILLI, Owner, Phase, SECOND, Side, World};
@@ -137,8 +138,8 @@ impl World {
         if leaves {
             link.client = None;
             self.hostiles[h as usize].link = None;
-            link.up.end(self.now, &link.quality.clone());
-            let arrival = link.up.next_arrival().max(self.now);
+            link.pipes.drop_end(End::Client, self.now, &mut self.rng);
+            let arrival = link.pipes.next_arrival(End::Server).max(self.now);
             if let Some(side) = &mut link.server
                 && arrival < side.wake
             {
@@ -156,11 +157,12 @@ impl World {
     fn misbehave(&mut self, h: u32, link: &mut crate::world::Link) -> bool {
         let now = self.now;
         let Some(side) = &mut link.client else { return true };
+        let pipes = &mut link.pipes;
         let hostile = &mut self.hostiles[h as usize];
         let deaf = matches!(hostile.kind, Kind::Deaf | Kind::DeafFlood) && hostile.stage > 1;
         if !deaf {
-            let read = link.down.read(now, 64 << 10, &mut side.recv);
-            if link.down.is_ended(now) {
+            let read = pipes.read(End::Client, now, 64 << 10, &mut side.recv);
+            if pipes.is_ended(End::Client, now) {
                 return true;
             }
             if read > 0 {
@@ -182,16 +184,17 @@ impl World {
         let n = n.min(room);
         bowline_core::buf::SendBuf::put(&mut side.out, &hostile.waiting[..n]);
         hostile.waiting.drain(..n);
-        let written = link.up.write(now, &link.quality, &mut self.rng, &mut side.out);
+        let (written, sent) = link.pipes.write(End::Client, now, &mut self.rng, &mut side.out);
         self.trace.mix(20, u64::from(h), written as u64 ^ now << 20);
-        if written > 0 {
-            let arrival = link.up.next_arrival();
+        if sent {
+            let arrival = link.pipes.next_arrival(End::Server);
             wake_server_of(self, link, arrival);
         }
-        if link.down.take_full() {
+        if link.pipes.take_freed(End::Client) {
             wake_server_of(self, link, now + MILLI);
         }
-        let arrival = if deaf { u64::MAX } else { link.down.next_arrival() };
+        let read = if deaf { u64::MAX } else { link.pipes.next_arrival(End::Client) };
+        let arrival = read.min(link.pipes.next_turn());
         let Some(next) = next else { return true };
         self.wake_owner(Owner::Hostile(h), next.min(arrival));
         false

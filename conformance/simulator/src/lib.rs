@@ -31,6 +31,10 @@
 //! - **All comes to rest** in bounded virtual time, and when everyone has left nothing is left over.
 //! - The hub's own tables agree with each other.
 //!
+//! The lines are streams of octets, or WebSockets, the records of Noise, or TLS on them, or sessions in datagrams that
+//! are lost, doubled, delayed, damaged, and sent from another address all at once ([`Over`]): all of that holds over each,
+//! but that over datagrams a message may take its time.
+//!
 //! # Worlds with a broker
 //!
 //! The same with clients of MQTT, 3.1.1 and 5.0, that keep their sessions, and a server whose store
@@ -69,9 +73,11 @@ mod hostile;
 mod mutant;
 mod oracle;
 mod pipe;
+mod pipes;
 mod plan;
 mod rng;
 mod rooms;
+mod serve;
 mod trace;
 mod trouble;
 mod world;
@@ -79,6 +85,7 @@ mod world;
 use std::time::Duration;
 
 pub use mutant::Mutant;
+pub use pipes::Over;
 pub use plan::Scenario;
 
 use broker::Broker;
@@ -117,6 +124,8 @@ pub struct Options {
     pub kind: Kind,
     /// What worlds of sessions are about; nothing: each seed chooses.
     pub scenario: Option<Scenario>,
+    /// What the lines of a world of sessions are.
+    pub over: Over,
     /// How many messages go in and out before a world comes to its end.
     pub messages: u64,
     /// A fault on purpose.
@@ -127,7 +136,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { kind: Kind::Session, scenario: None, messages: 2000, mutant: None, print: false }
+        Self {
+            kind: Kind::Session,
+            scenario: None,
+            over: Over::Plain,
+            messages: 2000,
+            mutant: None,
+            print: false,
+        }
     }
 }
 
@@ -209,7 +225,7 @@ fn run_rooms(seed: u64, options: &Options, words: Words) -> Outcome {
 }
 
 fn run_sessions(seed: u64, options: &Options, words: Words) -> Outcome {
-    let mut world = World::new(seed, options.scenario, options.messages, words);
+    let mut world = World::new(seed, options.scenario, options.messages, options.over, words);
     world.mutant = options.mutant;
     world.run();
     Outcome {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bowline_simulator::{Kind, Options, Outcome, Scenario, run};
+use bowline_simulator::{Kind, Options, Outcome, Over, Scenario, run};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -48,6 +48,9 @@ struct World {
     /// What worlds of sessions are about; else each seed chooses.
     #[arg(long, value_parser = scenario)]
     scenario: Option<Scenario>,
+    /// What its lines are, of worlds of sessions: plain, websocket, noise, tls, udp.
+    #[arg(long, value_parser = over, default_value = "plain")]
+    over: Over,
     /// Messages in each world.
     #[arg(long, default_value_t = 2000)]
     messages: u64,
@@ -56,6 +59,13 @@ struct World {
 fn scenario(name: &str) -> Result<Scenario, String> {
     Scenario::from_name(name).ok_or_else(|| {
         let names: Vec<_> = Scenario::ALL.iter().map(|s| s.name()).collect();
+        format!("there are: {}", names.join(", "))
+    })
+}
+
+fn over(name: &str) -> Result<Over, String> {
+    Over::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Over::ALL.iter().map(|o| o.name()).collect();
         format!("there are: {}", names.join(", "))
     })
 }
@@ -75,7 +85,13 @@ fn main() -> ExitCode {
 }
 
 fn options(world: &World) -> Options {
-    Options { kind: world.kind, scenario: world.scenario, messages: world.messages, ..Options::default() }
+    Options {
+        kind: world.kind,
+        scenario: world.scenario,
+        over: world.over,
+        messages: world.messages,
+        ..Options::default()
+    }
 }
 
 fn run_many(seeds: std::ops::Range<u64>, world: &World) -> ExitCode {
@@ -126,8 +142,9 @@ fn tell(seed: u64, world: &World, outcome: &Outcome) {
     println!("seed {seed} ({}): {wrong}", outcome.name);
     let scenario = world.scenario.map_or(String::new(), |s| format!(" --scenario {}", s.name()));
     println!(
-        "  again: cargo run --release -p bowline-simulator -- replay {seed} --world {}{scenario} --messages {} --trace",
+        "  again: cargo run --release -p bowline-simulator -- replay {seed} --world {}{scenario} --over {} --messages {} --trace",
         world.kind.name(),
+        world.over.name(),
         world.messages
     );
 }

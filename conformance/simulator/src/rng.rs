@@ -40,11 +40,29 @@ impl Rng {
         of[self.below(of.len() as u64) as usize]
     }
 
+    /// Draws one of some things that have so much weight in all.
+    pub(crate) fn lot(&mut self, total: u64) -> Lot {
+        Lot(Some(self.below(total)))
+    }
+
     pub(crate) fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_micros(self.range(from * 1000, to * 1000))
     }
 
     pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Which of some things it is, each with a weight of its own; nothing once it was found.
+#[derive(Debug)]
+pub(crate) struct Lot(Option<u64>);
+
+impl Lot {
+    /// Whether it is the next one, of this weight.
+    pub(crate) fn is(&mut self, weight: u64) -> bool {
+        let hit = self.0.is_some_and(|at| at < weight);
+        self.0 = if hit { None } else { self.0.map(|at| at - weight) };
+        hit
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::app::GRACE;
 use crate::mutant::Mutant;
+use crate::pipes::{End, Over};
 use crate::trace::say;
 use crate::world::{MILLI, Owner, Phase, SECOND, Wake, World};
 
@@ -15,12 +16,11 @@ impl World {
         }
         let t = self.plan.trouble;
         let c = self.rng.below(self.plan.clients as u64) as u32;
-        let mut dice = self.rng.below(t.total());
-        let mut is = |weight: u64| {
-            let hit = dice < weight;
-            dice = if hit { u64::MAX } else { dice.wrapping_sub(weight) };
-            hit
-        };
+        if self.over == Over::Udp && self.rng.chance(300) {
+            self.rebind(c);
+        }
+        let mut lot = self.rng.lot(t.total());
+        let mut is = |weight| lot.is(weight);
         if is(t.cut) {
             self.cut(c);
         } else if is(t.half_open) {
@@ -50,6 +50,19 @@ impl World {
         self.players.iter_mut().for_each(|p| p.calm_since = u64::MAX);
     }
 
+    /// The client is seen at another address from now on.
+    fn rebind(&mut self, c: u32) {
+        let until = self.now + 10 * SECOND;
+        let player = &mut self.players[c as usize];
+        let Some(link) = player.link.and_then(|l| self.links[l as usize].as_mut()) else { return };
+        // Until it has said something from there, nothing reaches it.
+        player.calm_since = u64::MAX;
+        if link.pipes.rebind() {
+            say!(self, "client {c} has another address");
+            self.at(until, Wake::Relief(c));
+        }
+    }
+
     /// The line breaks: both ends learn it, and what is on its way is lost.
     fn cut(&mut self, c: u32) {
         let player = &mut self.players[c as usize];
@@ -73,8 +86,7 @@ impl World {
         player.calm_since = u64::MAX;
         let Some(l) = player.link else { return };
         let Some(mut link) = self.links[l as usize].take() else { return };
-        link.up.kill();
-        link.down.kill();
+        link.pipes.kill_both();
         if self.rng.chance(600) {
             say!(self, "line {l} of client {c} is cut, and the server does not know");
             self.tell_gone(Owner::Client(c), &mut link);
@@ -100,10 +112,10 @@ impl World {
         let Some(link) = player.link.and_then(|l| self.links[l as usize].as_mut()) else { return };
         let which = self.rng.below(3);
         if which != 0 {
-            link.up.stall(until);
+            link.pipes.stall(End::Client, until);
         }
         if which != 1 {
-            link.down.stall(until);
+            link.pipes.stall(End::Server, until);
         }
         say!(self, "client {c}'s line stalls until {} ms", until / MILLI);
         self.at(until, Wake::Relief(c));
@@ -114,8 +126,7 @@ impl World {
         let player = &mut self.players[c as usize];
         player.calm_since = u64::MAX;
         let Some(link) = player.link.and_then(|l| self.links[l as usize].as_mut()) else { return };
-        link.quality.per_octet = self.rng.range(10, 300) * 1000;
-        link.quality.capacity = link.quality.capacity.min(2000);
+        link.pipes.slow(self.rng.range(10, 300) * 1000, 2000);
         say!(self, "client {c}'s line is slow until {} ms", until / MILLI);
         self.at(until, Wake::Relief(c));
     }
@@ -139,7 +150,7 @@ impl World {
         self.disturbed = self.now;
         for p in &mut self.players {
             let link = p.link.and_then(|l| self.links[l as usize].as_ref());
-            let works = link.is_some_and(|k| !k.down.is_dead() && !k.down.is_stalled(self.now));
+            let works = link.is_some_and(|k| !k.pipes.is_dead() && !k.pipes.is_stalled(self.now));
             p.calm_since = if p.connected && works { self.now + GRACE + 60 * SECOND } else { u64::MAX };
         }
     }
@@ -164,13 +175,11 @@ impl World {
         player.reading = true;
         let link = player.link.and_then(|l| self.links[l as usize].as_mut());
         // A dead line stays dead, whatever else has ended.
-        if player.connected && link.as_ref().is_none_or(|link| !link.down.is_dead()) {
+        if player.connected && link.as_ref().is_none_or(|link| !link.pipes.is_dead()) {
             player.calm_since = now + GRACE;
         }
         if let (Some(l), Some(link)) = (player.link, link) {
-            link.up.heal();
-            link.down.heal();
-            (link.quality.per_octet, link.quality.capacity) = (line.per_octet, line.capacity);
+            link.pipes.heal(&line);
             self.wake_server(l, now);
         }
         self.pump_client(c);

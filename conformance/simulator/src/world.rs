@@ -7,6 +7,7 @@ use std::time::Duration;
 use bowline_core::buf::{GrowingRecvBuf, SharedSendBuf};
 use bowline_core::endpoint::server::{Anonymous, ConnectionKey, Server, ServerConfig, ServerEvent, Users};
 use bowline_core::entropy::Seeded;
+use bowline_core::secure::SecretKey;
 use bowline_core::session::{By, Code};
 use bowline_core::time::Instant;
 
@@ -14,9 +15,10 @@ use crate::app::Player;
 use crate::hostile::Hostile;
 use crate::mutant::Mutant;
 use crate::oracle::Oracle;
-use crate::pipe::{Pipe, Quality};
+use crate::pipes::{End, Over, Pipes, Tls};
 use crate::plan::{Plan, Scenario};
 use crate::rng::Rng;
+use crate::serve::{Fuse, Turn};
 use crate::trace::{Trace, Words, say};
 
 pub(crate) const MILLI: u64 = 1_000_000;
@@ -24,6 +26,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// What is told with a token.
 pub(crate) const TOKEN: &[u8] = b"a token of the simulator";
+
+/// The server's key in the secure mode.
+pub(crate) const SERVER_KEY: [u8; 32] = [7; 32];
 
 /// So many steps at one instant mean that somebody spins.
 const SPIN: u32 = 200_000;
@@ -86,10 +91,7 @@ pub(crate) enum Owner {
 pub(crate) struct Link {
     pub(crate) key: ConnectionKey,
     pub(crate) owner: Owner,
-    /// To the server.
-    pub(crate) up: Pipe,
-    pub(crate) down: Pipe,
-    pub(crate) quality: Quality,
+    pub(crate) pipes: Pipes,
     pub(crate) server: Option<Side>,
     pub(crate) client: Option<Side>,
     /// The server opened a session on it, and told its end.
@@ -134,6 +136,8 @@ pub(crate) struct World {
     hub_wake: u64,
     pub(crate) links: Vec<Option<Box<Link>>>,
     by_index: Vec<u32>,
+    pub(crate) over: Over,
+    tls: Tls,
     pub(crate) players: Vec<Player>,
     pub(crate) hostiles: Vec<Hostile>,
     pub(crate) oracle: Oracle,
@@ -153,9 +157,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, scenario: Option<Scenario>, messages: u64, words: Words) -> World {
+    pub(crate) fn new(
+        seed: u64,
+        scenario: Option<Scenario>,
+        messages: u64,
+        over: Over,
+        words: Words,
+    ) -> World {
         let mut rng = Rng::new(seed ^ 0x0b0a_711e_5eed);
-        let plan = Plan::draw(&mut rng, scenario, messages);
+        let mut plan = Plan::draw(&mut rng, scenario, messages);
+        // What is lost on the way is said again, which takes its time.
+        plan.prompt &= over != Over::Udp;
         let server = Self::make_server(&plan, rng.next());
         let mut world = World {
             rng,
@@ -168,6 +180,8 @@ impl World {
             hub_wake: u64::MAX,
             links: Vec::new(),
             by_index: Vec::new(),
+            over,
+            tls: Tls::new(),
             players: Vec::new(),
             hostiles: Vec::new(),
             oracle: Oracle::new(),
@@ -197,6 +211,8 @@ impl World {
         config.queue.max_messages = plan.queue_messages;
         config.queue.max_bytes = plan.queue_bytes;
         config.queue.policy = plan.policy;
+        config.noise.keys.own = Some(SecretKey::from_octets(SERVER_KEY));
+        config.noise.rekey.octets = 20_000;
         config.users = Users::new(Anonymous::Always);
         config.users.add_token(TOKEN, "somebody");
         Server::new(config, Box::new(Seeded::new(seed)))
@@ -335,13 +351,16 @@ impl World {
         self.by_index[index] = l;
         let mut quality = self.plan.line;
         quality.latency = quality.latency / 2 + self.rng.below(quality.latency);
+        let pipes = match self.over {
+            Over::Plain | Over::WebSocket | Over::Noise => Pipes::new(quality),
+            Over::Tls => Pipes::tls(quality, &self.tls),
+            Over::Udp => Pipes::udp(quality, self.now, &mut self.rng),
+        };
         let link = Link {
             key,
             owner,
-            up: Pipe::default(),
-            down: Pipe::default(),
-            quality,
-            server: Some(Side::new(8192 + 64, self.plan.out_limit)),
+            pipes,
+            server: Some(Side::new(self.over.holds(8192 + 64), self.plan.out_limit)),
             client: Some(client),
             opened: false,
             closed: false,
@@ -355,13 +374,32 @@ impl World {
         Some(l)
     }
 
-    /// The server's end of a line: what a driver does.
+    /// The server's end of a line.
     fn pump_server(&mut self, l: u32) {
         let Some(mut link) = self.links[l as usize].take() else { return };
-        let dropped = self.server_io(l, &mut link);
-        if dropped {
+        let Link { key, owner, pipes, server: Some(side), .. } = &mut *link else {
+            self.links[l as usize] = Some(link);
+            return;
+        };
+        let (key, owner, latency) = (*key, *owner, pipes.quality.latency);
+        let (server, rng, fuse) = (&mut self.server, &mut self.rng, &mut Fuse::default());
+        let served = Turn { server, key, side, pipes, rng, fuse, room: 16 << 10 }.serve(self.now);
+        let arrival = pipes.next_arrival(End::Client);
+        if served.read > 0 || served.written > 0 {
+            let octets = (served.read as u64) << 32 ^ served.written as u64 ^ self.now << 20;
+            self.trace.mix(2, u64::from(l), octets);
+        }
+        if served.freed {
+            self.wake_owner(owner, self.now + latency);
+        }
+        if served.sent {
+            self.wake_owner(owner, arrival);
+        }
+        if served.dropped {
             link.server = None;
-            self.server.disconnect(self.instant(), link.key);
+            self.server.disconnect(self.instant(), key);
+        } else {
+            self.rearm_server(l, &mut link);
         }
         let gone = link.server.is_none() && link.client.is_none();
         self.links[l as usize] = Some(link);
@@ -371,60 +409,10 @@ impl World {
         }
     }
 
-    /// Says whether the server drops the line.
-    fn server_io(&mut self, l: u32, link: &mut Link) -> bool {
-        let (now, at, key) = (self.now, self.instant(), link.key);
-        let due = self.server.poll_timeout(key).filter(|d| d.at <= at && !is_output(d));
-        if due.is_some() {
-            self.server.handle_timeout(at, key);
-        }
-        for _ in 0..64 {
-            let Some(side) = &mut link.server else { return false };
-            let room = if side.blocked { 0 } else { 16 << 10 };
-            let read = link.up.read(now, room, &mut side.recv);
-            if read > 0 {
-                self.trace.mix(2, u64::from(l), read as u64 ^ now << 20);
-                if link.up.take_full() {
-                    let freed = now + link.quality.latency;
-                    self.wake_owner(link.owner, freed);
-                }
-            }
-            if read > 0 || side.blocked {
-                side.blocked = self.server.recv(at, key, &mut side.recv, &mut side.out);
-            }
-            if !side.eof && !side.blocked && link.up.is_ended(now) {
-                side.eof = true;
-                self.server.handle_eof(at, key);
-            }
-            let verdict = self.server.poll_transmit(at, key, &mut side.out);
-            let waiting = side.out.len();
-            let mut written = 0;
-            if waiting > 0 {
-                written = link.down.write(now, &link.quality, &mut self.rng, &mut side.out);
-                self.server.handle_written(at, key, written, side.out.len());
-            }
-            if written > 0 {
-                self.trace.mix(3, u64::from(l), written as u64 ^ now << 20);
-                let arrival = link.down.next_arrival();
-                self.wake_owner(link.owner, arrival);
-            }
-            if self.obey(verdict, link, true) {
-                return true;
-            }
-            if read == 0 && written == 0 {
-                break;
-            }
-        }
-        self.rearm_server(l, link);
-        false
-    }
-
     fn rearm_server(&mut self, l: u32, link: &mut Link) {
         let Some(side) = &mut link.server else { return };
-        let mut wake = if side.blocked { u64::MAX } else { link.up.next_arrival() };
-        if side.eof {
-            wake = u64::MAX;
-        }
+        let read = if side.blocked || side.eof { u64::MAX } else { link.pipes.next_arrival(End::Server) };
+        let mut wake = read.min(link.pipes.next_turn());
         match self.server.poll_timeout(link.key) {
             Some(d) if is_output(&d) => {
                 if side.out.is_empty() {

@@ -1,6 +1,8 @@
 //! A few dozen worlds whose server dies again and again, the same world twice, and faults on purpose
 //! that must be caught.
 
+mod common;
+
 use bowline_simulator::{Kind, Mutant, Options, run};
 
 /// So many seeds at most may pass until a fault on purpose is caught.
@@ -28,22 +30,12 @@ fn nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_seed_is_one_world() {
-    let (a, b) = (run(99, &options()), run(99, &options()));
-    assert_eq!((a.hash, a.messages, a.virtual_time), (b.hash, b.messages, b.virtual_time));
-    assert_ne!(a.hash, run(100, &options()).hash, "another seed is another world");
+    common::same_again(&options());
 }
 
 /// What is said about a fault has one of these words in it.
 fn caught(mutant: Mutant, words: &[&str]) {
-    let options = Options { mutant: Some(mutant), ..options() };
-    for seed in 1..=BUDGET {
-        if let Some(wrong) = run(seed, &options).wrong {
-            println!("{mutant:?}: seed {seed}: {wrong}");
-            assert!(words.iter().any(|w| wrong.contains(w)), "{mutant:?} was caught as: {wrong}");
-            return;
-        }
-    }
-    panic!("{mutant:?} was not caught by {BUDGET} seeds");
+    common::caught(&Options { mutant: Some(mutant), ..options() }, BUDGET, words);
 }
 
 #[test]

@@ -91,7 +91,8 @@ struct Got {
 impl Got {
     fn take(&mut self, wire: &mut Wire, side: usize, key: SessionKey) {
         read_all(wire, side, key, &mut self.stream);
-        while let Some((delivery, message)) = wire.sides[side].endpoint.recv_message(key) {
+        let mut message = Vec::new();
+        while let Some(delivery) = wire.sides[side].endpoint.recv_message(key, &mut message) {
             assert!(message.iter().skip(8).all(|octet| *octet == message[7]), "a message is whole");
             match delivery {
                 Delivery::Unreliable => self.unreliable.push(number(&message)),
@@ -240,8 +241,9 @@ fn what_was_captured_is_of_no_use() {
     wire.run(500);
     read_all(&mut wire, SERVER, keys[SERVER], &mut got);
     assert_eq!(got, b"once");
-    assert!(wire.sides[SERVER].endpoint.recv_message(keys[SERVER]).is_some());
-    assert!(wire.sides[SERVER].endpoint.recv_message(keys[SERVER]).is_none(), "never twice");
+    let mut message = Vec::new();
+    assert!(wire.sides[SERVER].endpoint.recv_message(keys[SERVER], &mut message).is_some());
+    assert!(wire.sides[SERVER].endpoint.recv_message(keys[SERVER], &mut message).is_none(), "never twice");
     assert_eq!(wire.sides[SERVER].endpoint.ended(keys[SERVER]), None);
 }
 
@@ -498,6 +500,63 @@ fn a_close_says_why() {
     assert_eq!(wire.sides[SERVER].endpoint.ended(keys[SERVER]), Some(&Ended::Local));
     let refused = wire.sides[CLIENT].endpoint.send_message(keys[CLIENT], Delivery::Unreliable, b"x");
     assert_eq!(refused, Err(SendError::Closed));
+}
+
+/// [DGM-25] A client of a server that has begun anew learns so when it sends, long before silence tells.
+#[test]
+fn a_server_that_has_forgotten_says_so() {
+    for secured in [false, true] {
+        let config = if secured { noise() } else { both(&plain()) };
+        let (mut wire, keys) = open(config.clone(), Path::clean(ms(20)), 9);
+        wire.run(1000);
+        let [_, server] = config;
+        wire.sides[SERVER].endpoint = Endpoint::new(server, Seeded::new(4), true);
+        wire.run(1000);
+        assert_eq!(wire.sides[CLIENT].endpoint.ended(keys[CLIENT]), None, "nobody has asked");
+        wire.sides[CLIENT].endpoint.write(keys[CLIENT], b"still there?").expect("open");
+        wire.run(1000);
+        assert_eq!(wire.sides[CLIENT].endpoint.ended(keys[CLIENT]), Some(&Ended::Forgotten));
+        let counters = wire.sides[SERVER].endpoint.counters();
+        let said = dropped(&wire, SERVER, DropReason::Unknown);
+        assert!(counters.forgotten > 0 && said == counters.forgotten, "{counters:?}");
+        let [sent, received] = [counters.sent_octets, counters.received_octets];
+        assert!(sent == 9 * counters.forgotten && sent < received, "{sent} octets for {received}");
+    }
+}
+
+/// [DGM-26] Who sees a session's packets and says that the server does not know it ends nothing, draws next to
+/// nothing, and gets no answer.
+#[test]
+fn a_forged_unknown_ends_nothing() {
+    let (mut wire, keys) = open(noise(), Path::clean(ms(20)), 10);
+    wire.run(500);
+    wire.sides[CLIENT].endpoint.write(keys[CLIENT], b"x").expect("open");
+    let (now, mut packet) = (wire.instant(), Vec::new());
+    wire.sides[CLIENT].endpoint.poll_transmit(now, &mut packet, 1).expect("a packet");
+    let forged = [&[0xc4], &packet[1..9]].concat();
+    let elsewhere: SocketAddr = "203.0.113.9:9".parse().expect("an address");
+    let before = wire.sides[CLIENT].endpoint.counters().sent;
+    for _ in 0..100 {
+        let (now, server) = (wire.instant(), wire.sides[SERVER].address);
+        for from in [server, server, elsewhere] {
+            wire.sides[CLIENT].endpoint.handle_datagram(now, from, &forged);
+            wire.sides[SERVER].endpoint.handle_datagram(now, from, &forged);
+        }
+        wire.run(100);
+    }
+    let sent = wire.sides[CLIENT].endpoint.counters().sent - before;
+    assert!(sent <= 110, "{sent} packets: one for each that was new");
+    assert!(dropped(&wire, CLIENT, DropReason::Unexpected) >= 200, "another address, or asked already");
+    assert_eq!(dropped(&wire, SERVER, DropReason::Unknown), 300, "a server is told nothing by it");
+    assert_eq!(wire.sides[SERVER].endpoint.counters().forgotten, 0, "and does not answer");
+    assert_eq!(wire.sides.each_ref().map(|side| side.endpoint.sessions()), [1, 1]);
+    assert_eq!(wire.sides[CLIENT].endpoint.ended(keys[CLIENT]), None);
+    // One whose server is silent then is over, as it would have been.
+    let (now, server) = (wire.instant(), wire.sides[SERVER].address);
+    wire.sides[SERVER].address = elsewhere;
+    wire.sides[CLIENT].endpoint.handle_datagram(now, server, &forged);
+    wire.run(1000);
+    assert_eq!(wire.sides[CLIENT].endpoint.ended(keys[CLIENT]), Some(&Ended::Forgotten));
 }
 
 /// There are as many sessions as there may be; who is refused is told.

@@ -1,5 +1,7 @@
 //! A few worlds with a room, the same world twice, and faults on purpose that must be caught.
 
+mod common;
+
 use bowline_simulator::{Kind, Mutant, Options, run};
 
 /// So many seeds at most may pass until a fault on purpose is caught.
@@ -27,22 +29,12 @@ fn members_miss_nothing_that_they_are_not_told_of() {
 
 #[test]
 fn a_seed_is_one_world() {
-    let (a, b) = (run(99, &options()), run(99, &options()));
-    assert_eq!((a.hash, a.messages, a.virtual_time), (b.hash, b.messages, b.virtual_time));
-    assert_ne!(a.hash, run(100, &options()).hash, "another seed is another world");
+    common::same_again(&options());
 }
 
 /// What is said about a fault has one of these words in it.
 fn caught(mutant: Mutant, words: &[&str]) {
-    let options = Options { mutant: Some(mutant), messages: 600, ..options() };
-    for seed in 1..=BUDGET {
-        if let Some(wrong) = run(seed, &options).wrong {
-            println!("{mutant:?}: seed {seed}: {wrong}");
-            assert!(words.iter().any(|w| wrong.contains(w)), "{mutant:?} was caught as: {wrong}");
-            return;
-        }
-    }
-    panic!("{mutant:?} was not caught by {BUDGET} seeds");
+    common::caught(&Options { mutant: Some(mutant), messages: 600, ..options() }, BUDGET, words);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A few dozen worlds of every kind, the same world twice, and faults on purpose that must be caught.
 
-use bowline_simulator::{Mutant, Options, Scenario, run};
+mod common;
+
+use bowline_simulator::{Mutant, Options, Over, Scenario, run};
 
 /// So many seeds at most may pass until a fault on purpose is caught.
 const BUDGET: u64 = 40;
@@ -40,11 +42,49 @@ worlds! {
 #[test]
 fn a_seed_is_one_world() {
     for scenario in Scenario::ALL {
-        let options = Options { scenario: Some(scenario), messages: 300, ..Options::default() };
-        let (a, b) = (run(99, &options), run(99, &options));
-        assert_eq!((a.hash, a.messages, a.virtual_time), (b.hash, b.messages, b.virtual_time));
-        assert_ne!(a.hash, run(100, &options).hash, "another seed is another world");
+        common::same_again(&Options { scenario: Some(scenario), messages: 300, ..Options::default() });
     }
+}
+
+/// Of TLS too: its octets are others each time, but not how many there are.
+#[test]
+fn a_seed_is_one_world_over_everything() {
+    for over in Over::ALL {
+        let scenario = Some(Scenario::Expiry);
+        common::same_again(&Options { scenario, over, messages: 200, ..Options::default() });
+    }
+}
+
+/// A layer below, or datagrams that are lost: nothing of what must be true changes.
+fn good_over(over: Over) {
+    let mut connections = [0; 3];
+    for seed in 1..=6 {
+        let outcome = run(seed, &Options { over, messages: 300, ..Options::default() });
+        let lines = outcome.lines.join("\n");
+        assert_eq!(outcome.wrong, None, "seed {seed} over {}:\n{lines}", over.name());
+        connections.iter_mut().zip(outcome.connections).for_each(|(sum, n)| *sum += n);
+    }
+    assert!(connections[0] > 100 && connections[1] > 0, "over {}: {connections:?}", over.name());
+}
+
+#[test]
+fn worlds_over_websockets() {
+    good_over(Over::WebSocket);
+}
+
+#[test]
+fn worlds_over_noise() {
+    good_over(Over::Noise);
+}
+
+#[test]
+fn worlds_over_tls() {
+    good_over(Over::Tls);
+}
+
+#[test]
+fn worlds_over_datagrams() {
+    good_over(Over::Udp);
 }
 
 #[test]
@@ -60,15 +100,8 @@ fn worlds_are_not_idle() {
 
 /// What is said about a fault has one of these words in it.
 fn caught(mutant: Mutant, scenario: Scenario, words: &[&str]) {
-    let options =
-        Options { scenario: Some(scenario), mutant: Some(mutant), messages: 1000, ..Options::default() };
-    for seed in 1..=BUDGET {
-        if let Some(wrong) = run(seed, &options).wrong {
-            assert!(words.iter().any(|w| wrong.contains(w)), "{mutant:?} was caught as: {wrong}");
-            return;
-        }
-    }
-    panic!("{mutant:?} was not caught by {BUDGET} seeds");
+    let options = Options { scenario: Some(scenario), messages: 1000, ..Options::default() };
+    common::caught(&Options { mutant: Some(mutant), ..options }, BUDGET, words);
 }
 
 #[test]
@@ -104,6 +137,16 @@ fn connections_that_are_forgotten_are_caught() {
 #[test]
 fn wrong_octets_are_caught() {
     caught(Mutant::FlipBit, Scenario::Calm, &["keeps to the protocol", "lost its connection", "nobody"]);
+}
+
+/// A layer that is secured tells a wrong bit from a right one, and ends.
+#[test]
+fn wrong_octets_in_a_secured_layer_are_caught() {
+    for over in [Over::Noise, Over::Tls] {
+        let options = Options { scenario: Some(Scenario::Calm), over, messages: 1000, ..Options::default() };
+        let options = Options { mutant: Some(Mutant::FlipBit), ..options };
+        common::caught(&options, BUDGET, &["keeps to the protocol", "lost its connection"]);
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@
 //! # Rules
 //!
 //! The first [`Rule`] that matches decides, and the default where none does. A rule matches where
-//! all holds that it says of the action, the user, the client id, the address, what secures the
-//! connection, and the topic.
+//! all holds that it says of the action, the user, the client id, the address, the listener, what
+//! secures the connection, and the topic.
 //!
 //! Connecting has no topic, and is allowed where no rule decides: who asks has proved who it is, or
 //! come in where nobody has to. To keep others out, end the list with a rule that denies it.
@@ -92,6 +92,9 @@ pub struct Who<'a> {
     pub client_id: &'a str,
     /// Where it connects from; nothing for a Unix socket or a line in memory.
     pub address: Option<IpAddr>,
+    /// The listener that its connection came in at, by its name; empty: none is known, as of a session
+    /// that waits for its client since the server was started, and in a hub without a server.
+    pub listener: &'a str,
     /// What secures its connection; nothing: whoever is in between can read it.
     pub secured: Option<Security>,
 }

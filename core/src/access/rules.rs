@@ -40,6 +40,8 @@ pub struct Rule {
     pub client_ids: Vec<String>,
     /// From these addresses.
     pub addresses: Vec<Network>,
+    /// Where their connections came in: at listeners of these names.
+    pub listeners: Vec<String>,
     /// Over connections that TLS or Noise secures; `Some(false)`: over all others.
     pub secured: Option<bool>,
     /// On these topics. Without one it is about every topic, those that begin with `$` too, and
@@ -114,6 +116,8 @@ pub enum Verdict {
     ClientId,
     /// It is about other addresses.
     Address,
+    /// It is about other listeners.
+    Listener,
     /// It is about secured connections, or about those that are not.
     Secured,
     /// It is about other topics. To allow a filter, one of its patterns would have to cover it.
@@ -143,6 +147,7 @@ struct Compiled {
     anonymous: Option<bool>,
     client_ids: BTreeSet<Box<str>>,
     addresses: Box<[Network]>,
+    listeners: Box<[String]>,
     secured: Option<bool>,
     topics: Option<Box<[Pattern]>>,
     line: u32,
@@ -354,6 +359,7 @@ impl Compiled {
             anonymous,
             client_ids,
             addresses,
+            listeners,
             secured,
             topics,
             line,
@@ -382,6 +388,7 @@ impl Compiled {
             anonymous,
             client_ids: client_ids.into_iter().map(Into::into).collect(),
             addresses: addresses.into(),
+            listeners: listeners.into(),
             secured,
             topics: Some(patterns).filter(|patterns| !patterns.is_empty()),
             line,
@@ -395,6 +402,10 @@ impl Compiled {
     fn is_from(&self, address: Option<IpAddr>) -> bool {
         self.addresses.is_empty()
             || address.is_some_and(|address| self.addresses.iter().any(|network| network.contains(address)))
+    }
+
+    fn is_at(&self, listener: &str) -> bool {
+        self.listeners.is_empty() || self.listeners.iter().any(|name| name == listener)
     }
 
     fn is_over(&self, who: &Who<'_>) -> bool {
@@ -420,6 +431,7 @@ impl Compiled {
     fn is_met(&self, who: &Who<'_>, action: Action, subject: &str) -> bool {
         self.names(who.client_id)
             && self.is_from(who.address)
+            && self.is_at(who.listener)
             && self.is_over(who)
             && self.is_about(who, action, subject)
     }
@@ -431,6 +443,9 @@ impl Compiled {
         }
         if !self.is_from(who.address) {
             return Verdict::Address;
+        }
+        if !self.is_at(who.listener) {
+            return Verdict::Listener;
         }
         if !self.is_over(who) {
             return Verdict::Secured;

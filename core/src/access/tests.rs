@@ -12,7 +12,7 @@ use super::pattern::{Pattern, Relation};
 use super::*;
 use crate::topic;
 
-const ANN: Who<'_> = Who { user: "ann", client_id: "phone", address: None, secured: None };
+const ANN: Who<'_> = Who { user: "ann", client_id: "phone", address: None, listener: "", secured: None };
 
 fn rule(effect: Effect, actions: &[Action], topics: &[&str]) -> Rule {
     let topics = topics.iter().map(ToString::to_string).collect();
@@ -108,7 +108,7 @@ fn a_rule_is_about_whom_it_names() {
         Rules::new(Deny, &groups, vec![rule]).unwrap()
     };
     let may = |rules: &Rules, user, client_id, address: Option<[u8; 4]>| {
-        let who = Who { user, client_id, address: address.map(Into::into), secured: None };
+        let who = Who { user, client_id, address: address.map(Into::into), ..Who::default() };
         let decision = rules.decide(&who, Publish, "t");
         let told = rules.explain(&who, Publish, "t").last().unwrap().verdict;
         assert_eq!(decision.allowed, told == Verdict::Decides(Allow));
@@ -142,6 +142,27 @@ fn a_rule_is_about_whom_it_names() {
     assert_eq!(may(&near, "", "", Some([192, 0, 2, 9])), yes);
     assert_eq!(may(&near, "", "", Some([192, 0, 3, 9])), (false, Verdict::Address));
     assert_eq!(may(&near, "", "", None), (false, Verdict::Address));
+}
+
+#[test]
+fn a_rule_is_about_the_listeners_that_it_names() {
+    let names = vec!["internal".into(), "0.0.0.0:1883".into()];
+    let rules =
+        vec![Rule { listeners: names, ..rule(Allow, &[Connect, Publish], &[]) }, rule(Deny, &[Connect], &[])];
+    let rules = Rules::new(Deny, &[], rules).unwrap();
+    let at = |listener, action| {
+        let who = Who { listener, ..Who::default() };
+        let told = rules.explain(&who, action, "").map(|step| step.verdict).next();
+        (rules.decide(&who, action, "").rule, told)
+    };
+    for listener in ["internal", "0.0.0.0:1883"] {
+        assert_eq!(at(listener, Publish), (Some(0), Some(Verdict::Decides(Allow))));
+        assert_eq!(at(listener, Connect), (Some(0), Some(Verdict::Decides(Allow))));
+    }
+    for listener in ["", "intern", "internal2", "Internal"] {
+        assert_eq!(at(listener, Publish), (None, Some(Verdict::Listener)), "{listener}");
+        assert_eq!(at(listener, Connect), (Some(1), Some(Verdict::Listener)), "{listener}");
+    }
 }
 
 #[test]
@@ -282,9 +303,10 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let topics = prop::collection::vec(pattern(), 0..3);
     let anonymous = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
     let secured = prop::sample::select(vec![None, None, None, Some(true), Some(false)]);
-    let names = (users, groups, client_ids, networks, anonymous, secured);
+    let listeners = prop::collection::vec(prop::sample::select(vec!["in", "out"]), 0..2);
+    let names = (users, groups, client_ids, networks, anonymous, (secured, listeners));
     (any::<bool>(), actions, topics, names, 0u32..100).prop_map(|(allow, actions, topics, names, line)| {
-        let (users, groups, client_ids, networks, anonymous, secured) = names;
+        let (users, groups, client_ids, networks, anonymous, (secured, listeners)) = names;
         let owned = |names: Vec<&str>| names.iter().map(ToString::to_string).collect();
         let mut actions = Actions::from_iter(actions);
         if !topics.is_empty() && actions.contains(Connect) {
@@ -298,6 +320,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             anonymous,
             client_ids: owned(client_ids),
             addresses: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            listeners: owned(listeners),
             secured,
             topics,
             line,
@@ -309,11 +332,13 @@ fn who() -> impl Strategy<Value = Who<'static>> {
     let names = || prop::sample::select(vec!["", "a", "b", "c", "+", "#", "a/b", "$s"]);
     let addresses = vec![None, Some([10, 1, 2, 3]), Some([10, 2, 0, 1]), Some([192, 0, 2, 1])];
     let secured = prop::sample::select(vec![None, Some(Security::Tls), Some(Security::Noise)]);
-    (names(), names(), prop::sample::select(addresses), secured).prop_map(
-        |(user, client_id, address, secured)| Who {
+    let listeners = prop::sample::select(vec!["", "in", "out"]);
+    (names(), names(), prop::sample::select(addresses), listeners, secured).prop_map(
+        |(user, client_id, address, listener, secured)| Who {
             user,
             client_id,
             address: address.map(Into::into),
+            listener,
             secured,
         },
     )

@@ -129,6 +129,8 @@ pub enum WebSocketError {
         /// Its reason; may be empty.
         reason: String,
     },
+    /// The transport ended without a Close frame.
+    Truncated,
 }
 
 impl WebSocketError {
@@ -160,6 +162,9 @@ impl fmt::Display for WebSocketError {
             Self::Closed { code, reason } => {
                 write!(f, "the server closed the WebSocket with {code}{}", beside(reason))
             }
+            Self::Truncated => {
+                f.write_str("the connection ended without a Close frame: something may be missing")
+            }
         }
     }
 }
@@ -183,11 +188,8 @@ pub(super) const fn farewell(code: Code) -> (CloseCode, &'static str) {
 
 /// A client's dialect, as the WebSocket beneath it works on it.
 pub(super) trait Spoken {
-    /// The subprotocol that it goes by.
-    const PROTOCOL: &'static str;
-
-    /// What it goes in, where that is not the transport alone.
-    fn web(&mut self) -> &mut Option<Box<Web>>;
+    /// The subprotocol that it goes by; may be empty.
+    fn protocol(&self) -> &str;
     /// What the request has beside.
     fn fields(&self) -> &RequestFields;
     /// Whether a transport is of use to it: it has not ended.
@@ -204,10 +206,20 @@ pub(super) trait Spoken {
     fn due(&self) -> Option<Deadline>;
     /// With which code it has ended.
     fn ended(&self) -> Code;
+    /// Whether it still hears the other side when it has ended its own direction.
+    fn hears_on(&self) -> bool {
+        false
+    }
     /// The stream has ended.
     fn end(&mut self);
     /// The connection ends for this reason, unless it has ended before.
     fn lost(&mut self, why: WebSocketError, retry_after: Option<Duration>);
+}
+
+/// A dialect that may have a WebSocket beneath it.
+pub(super) trait MayBeWeb: Spoken {
+    /// What it goes in, where that is not the transport alone.
+    fn web(&mut self) -> &mut Option<Box<Web>>;
 
     /// Lets the WebSocket work on it; nothing where there is none.
     fn with_web<T>(&mut self, work: impl FnOnce(&mut Web, &mut Self) -> T) -> Option<T> {
@@ -246,15 +258,23 @@ impl Web {
         entropy: &mut dyn Entropy,
     ) -> Option<Box<Self>> {
         let Carrier::WebSocket { host, target } = carrier else { return None };
-        Some(Box::new(Self {
-            host: host.clone(),
-            target: target.clone(),
-            connect: Connect::new(now + timeout),
-            entropy: Some(Derived::from(entropy)),
-            layer: None,
-            ended: false,
-            why: None,
-        }))
+        Some(Box::new(Self::asking(now, (host.clone(), target.clone()), timeout, entropy)))
+    }
+
+    /// One that asks this host for this target.
+    pub(super) fn asking(
+        now: Instant,
+        (host, target): (String, String),
+        timeout: Duration,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        let (connect, entropy) = (Connect::new(now + timeout), Some(Derived::from(entropy)));
+        Self { host, target, connect, entropy, layer: None, ended: false, why: None }
+    }
+
+    /// Whether the server has opened it.
+    pub(super) const fn is_open(&self) -> bool {
+        self.layer.is_some()
     }
 
     pub(super) fn recv<S: Spoken>(&mut self, now: Instant, spoken: &mut S, buf: &mut impl RecvBuf) {
@@ -276,7 +296,7 @@ impl Web {
     /// Reads what the server answers, as far as it has come.
     fn answered<S: Spoken>(&mut self, now: Instant, spoken: &mut S, buf: &mut impl RecvBuf) {
         let mut fields = Fields::default();
-        let opening = opening::<S>(&self.host, &self.target, spoken.fields(), &mut fields);
+        let opening = opening(&self.host, &self.target, spoken, &mut fields);
         match (self.connect.recv(&opening, buf), &mut self.entropy) {
             (Some(Ok(())), entropy @ Some(_)) => {
                 // What is spoken has its own keepalive.
@@ -304,6 +324,7 @@ impl Web {
         match spoken.say(&mut layer.framed(out)) {
             Transport::Open => {}
             Transport::Abort if layer.is_open() => return Transport::Abort,
+            Transport::Shut if spoken.hears_on() => layer.finish(now),
             Transport::Shut | Transport::Drop | Transport::Abort => {
                 let (code, reason) = farewell(spoken.ended());
                 layer.close(now, code, reason);
@@ -315,7 +336,7 @@ impl Web {
     fn ask<S: Spoken>(&mut self, spoken: &mut S, out: &mut impl SendBuf) {
         let Some(entropy) = &mut self.entropy else { return };
         let mut fields = Fields::default();
-        let opening = opening::<S>(&self.host, &self.target, spoken.fields(), &mut fields);
+        let opening = opening(&self.host, &self.target, spoken, &mut fields);
         if let Err(fault) = self.connect.poll_transmit(&opening, entropy, out) {
             refuse(spoken, &Refused::new(fault));
         }
@@ -376,17 +397,18 @@ impl Web {
     }
 }
 
-fn opening<'a, S: Spoken>(
+fn opening<'a>(
     host: &'a str,
     target: &'a str,
-    fields: &'a RequestFields,
+    spoken: &'a impl Spoken,
     memory: &'a mut Fields<'a>,
 ) -> Opening<'a> {
+    let fields = spoken.fields();
     let n = fields.0.len().min(BESIDE);
     for (to, (name, value)) in memory.iter_mut().zip(&fields.0) {
         *to = (name, value);
     }
-    Opening { host, target, protocols: S::PROTOCOL, extensions: "", headers: &memory[..n] }
+    Opening { host, target, protocols: spoken.protocol(), extensions: "", headers: &memory[..n] }
 }
 
 fn refuse<S: Spoken>(spoken: &mut S, refused: &Refused<'_>) {

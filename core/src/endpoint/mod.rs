@@ -20,3 +20,4 @@ pub mod client;
 mod message;
 pub mod mqtt_client;
 pub mod server;
+pub mod web_stream;

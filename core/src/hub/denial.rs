@@ -49,7 +49,7 @@ impl Hub {
             || (!event
                 && rooms::is_topic(topic)
                 && message.payload().starts_with(json::OWN_PREFIX.as_bytes()));
-        if is_own && !self.sessions.all[index].aside.owner.trusted {
+        if is_own && !self.sessions.all[index].aside.owner.is_trusted() {
             return Err(self.deny(index, Action::Publish, message.topic(), message.trace()));
         }
         if self.access.is_some() && !self.sessions.all[index].passed.has(topic) {
@@ -88,7 +88,7 @@ impl Hub {
     pub(super) fn permits<'a>(&self, index: u32, action: Action, subject: impl Fn() -> &'a str) -> bool {
         let Some(access) = &self.access else { return true };
         let owner = &self.sessions.all[index].aside.owner;
-        owner.trusted || access.decide(&owner.who(), action, subject()).allowed
+        owner.is_trusted() || access.decide(&owner.who(&self.listeners), action, subject()).allowed
     }
 
     #[cold]

@@ -148,7 +148,7 @@ impl Hub {
         let will = rare.will.as_ref().map(|will| self.sessions.pool.get(will.message).topic());
         SessionInfo {
             key,
-            who: session.aside.owner.who(),
+            who: session.aside.owner.who(&self.listeners),
             attached: session.attached,
             subscriptions: session.aside.subs.len().saturating_sub(rooms),
             rooms,

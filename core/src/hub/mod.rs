@@ -117,6 +117,7 @@ use history::{Calendar, Histories};
 use log::Log;
 use names::Names;
 use outbox::Sessions;
+use owner::Listeners;
 use queue::Queues;
 use request::Calls;
 use retained::Retained;
@@ -148,6 +149,7 @@ pub struct Hub {
     queues: Queues,
     rooms: Rooms,
     keys: Keys,
+    listeners: Listeners,
     restoring: Option<Box<restore::Restoring>>,
     access: Option<Box<dyn Access + Send>>,
     denials: VecDeque<Denial>,
@@ -190,6 +192,7 @@ impl Hub {
             histories: Histories::new(&options, hasher.clone(), epochs),
             rooms: Rooms::new(hasher.clone(), members),
             keys: Keys::new(hasher.clone()),
+            listeners: Listeners::default(),
             subs: Subscriptions::new(hasher.clone()),
             sessions: Sessions::new(hasher.clone(), Log::new(options.durable)),
             denials: VecDeque::new(),
@@ -246,6 +249,8 @@ impl Hub {
             let (name, identity) = (options.name.into(), options.identity.into());
             self.sessions.pool.log.push(Operation::SessionCreated { session, name, identity, expiry });
         }
+        let listener = self.listeners.number(options.listener);
+        self.sessions.all[index].aside.owner.set_listener(listener);
         self.enroll(index);
         Ok(key)
     }
@@ -371,7 +376,7 @@ impl Hub {
     /// Who the session is for access rules; `None` when it has ended.
     #[must_use]
     pub fn who(&self, key: SessionKey) -> Option<Who<'_>> {
-        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.who())
+        self.sessions.find(key).ok().map(|index| self.sessions.all[index].aside.owner.who(&self.listeners))
     }
 
     /// A connection goes on with the session whose client calls itself this, is there, and is secured so:
@@ -383,7 +388,7 @@ impl Hub {
     pub fn set_client(&mut self, key: SessionKey, who: &Who<'_>) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
         let s = &mut self.sessions.all[index];
-        s.aside.owner.set_client(who);
+        s.aside.owner.set_client(who, &mut self.listeners);
         s.passed.forget();
         self.enroll(index);
         Ok(())

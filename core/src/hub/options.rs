@@ -152,6 +152,8 @@ pub struct SessionOptions<'a> {
     pub client_id: &'a str,
     /// Where its client connects from; for access rules.
     pub address: Option<IpAddr>,
+    /// The listener that its client's connection came in at, by its name, or empty; for access rules.
+    pub listener: &'a str,
     /// What secures its client's connection; for access rules.
     pub secured: Option<Security>,
     /// It belongs to the program itself: no access rules are asked.
@@ -179,6 +181,7 @@ impl Default for SessionOptions<'_> {
             name: "",
             client_id: "",
             address: None,
+            listener: "",
             secured: None,
             trusted: false,
             expiry: Duration::ZERO,

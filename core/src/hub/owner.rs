@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::options::SessionOptions;
@@ -14,10 +15,49 @@ pub(super) struct Owner {
     text: Option<Box<str>>,
     /// Octets of the user.
     user: u32,
+    /// Where its client's connection came in, by its place among the [`Listeners`].
+    listener: u16,
     address: Option<IpAddr>,
-    secured: Option<Security>,
-    /// No rules are asked.
-    pub(super) trusted: bool,
+    standing: Standing,
+}
+
+/// How it stands with the rules; in one octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// None are asked.
+    Trusted,
+    /// A client, and what secures its connection.
+    Client(Option<Security>),
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self::Client(None)
+    }
+}
+
+/// The names of listeners, for sessions to have them by numbers. Those of listeners that are gone stay: they
+/// are few, and no client makes one.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Vec<Box<str>>);
+
+impl Listeners {
+    /// The number of a name: 0 of none, and of one too many.
+    pub(super) fn number(&mut self, name: &str) -> u16 {
+        if name.is_empty() {
+            return 0;
+        }
+        let place = self.0.iter().position(|known| **known == *name).unwrap_or(self.0.len());
+        let Ok(number) = u16::try_from(place + 1) else { return 0 };
+        if place == self.0.len() {
+            self.0.push(name.into());
+        }
+        number
+    }
+
+    fn name(&self, number: u16) -> &str {
+        usize::from(number).checked_sub(1).and_then(|place| self.0.get(place)).map_or("", |name| &**name)
+    }
 }
 
 /// The topic that a session was last allowed to publish to: most publishers go on with it, and the
@@ -45,29 +85,52 @@ fn joined(user: &str, client_id: &str) -> Option<Box<str>> {
 impl Owner {
     /// Nobody.
     pub(super) const NONE: Owner =
-        Owner { text: None, user: 0, address: None, secured: None, trusted: false };
+        Owner { text: None, user: 0, listener: 0, address: None, standing: Standing::Client(None) };
 
     pub(super) fn new(options: &SessionOptions<'_>) -> Self {
         let SessionOptions { identity, client_id, address, secured, trusted, .. } = *options;
         let (text, user) = (joined(identity, client_id), identity.len() as u32);
-        Self { text, user, address, secured, trusted }
+        let standing = if trusted { Standing::Trusted } else { Standing::Client(secured) };
+        Self { text, user, listener: 0, address, standing }
+    }
+
+    /// Where its client's connection came in.
+    pub(super) const fn set_listener(&mut self, number: u16) {
+        self.listener = number;
+    }
+
+    /// No rules are asked.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.standing == Standing::Trusted
     }
 
     /// Another connection of the same user, whatever `who` says of that.
-    pub(super) fn set_client(&mut self, who: &Who<'_>) {
-        if self.who().client_id != who.client_id {
+    pub(super) fn set_client(&mut self, who: &Who<'_>, listeners: &mut Listeners) {
+        if self.names().1 != who.client_id {
             self.text = joined(self.user(), who.client_id);
         }
-        (self.address, self.secured) = (who.address, who.secured);
+        (self.address, self.listener) = (who.address, listeners.number(who.listener));
+        if !self.is_trusted() {
+            self.standing = Standing::Client(who.secured);
+        }
+    }
+
+    /// The user, and the client id.
+    fn names(&self) -> (&str, &str) {
+        self.text.as_deref().unwrap_or_default().split_at(self.user as usize)
     }
 
     pub(super) fn user(&self) -> &str {
-        self.who().user
+        self.names().0
     }
 
-    pub(super) fn who(&self) -> Who<'_> {
-        let (user, client_id) = self.text.as_deref().unwrap_or_default().split_at(self.user as usize);
-        Who { user, client_id, address: self.address, secured: self.secured }
+    pub(super) fn who<'a>(&'a self, listeners: &'a Listeners) -> Who<'a> {
+        let (user, client_id) = self.names();
+        let secured = match self.standing {
+            Standing::Trusted => None,
+            Standing::Client(secured) => secured,
+        };
+        Who { user, client_id, address: self.address, listener: listeners.name(self.listener), secured }
     }
 }
 

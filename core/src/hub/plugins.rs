@@ -93,7 +93,7 @@ impl Hub {
     /// ([`Refusal::Invalid`]).
     pub fn tag(&mut self, key: SessionKey, tag: &str) -> Result<(), Refusal> {
         let index = self.sessions.find(key)?;
-        let who = self.sessions.all[index].aside.owner.who();
+        let who = self.sessions.all[index].aside.owner.who(&self.listeners);
         let done = self.plugins.with_tags(key, &who, |tags| tags.insert(tag));
         done.map_err(|why| match why {
             BadTag::Text => Refusal::Invalid("a tag is a short word without white space, '/', '+' and '#'"),
@@ -111,7 +111,7 @@ impl Hub {
         if !self.plugins.tags(key).contains(tag) {
             return Ok(false);
         }
-        let who = self.sessions.all[index].aside.owner.who();
+        let who = self.sessions.all[index].aside.owner.who(&self.listeners);
         Ok(self.plugins.with_tags(key, &who, |tags| tags.remove(tag)))
     }
 
@@ -133,7 +133,7 @@ impl Hub {
     ) {
         let now = self.tick(now);
         let Ok(index) = self.sessions.find(key) else { return };
-        let who = self.sessions.all[index].aside.owner.who();
+        let who = self.sessions.all[index].aside.owner.who(&self.listeners);
         let is_new = tags.is_some();
         let tags = tags.unwrap_or_else(|| self.plugins.tags(key).clone());
         self.plugins.arrive(key, &who, via, tags);
@@ -187,7 +187,7 @@ impl Hub {
     pub(super) fn enroll(&mut self, index: u32) {
         if !self.plugins.is_empty() {
             let (key, owner) = (self.sessions.key(index), &self.sessions.all[index].aside.owner);
-            self.plugins.enroll(key, &owner.who(), owner.trusted);
+            self.plugins.enroll(key, &owner.who(&self.listeners), owner.is_trusted());
         }
     }
 

@@ -114,14 +114,9 @@ pub(crate) struct Facts {
 impl Facts {
     fn client(&self) -> Client<'_> {
         let (user, client_id) = (&*self.user, &*self.client_id);
-        let who = Who { user, client_id, address: self.address, secured: self.secured };
-        Client {
-            session: Some(self.key),
-            who,
-            listener: &self.listener,
-            dialect: self.dialect,
-            tags: &self.tags,
-        }
+        let (address, listener, secured) = (self.address, &*self.listener, self.secured);
+        let who = Who { user, client_id, address, listener, secured };
+        Client { session: Some(self.key), who, listener, dialect: self.dialect, tags: &self.tags }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::hub::SessionKey;
 /// Who a plugin is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
-    /// The session; nothing before it has begun.
+    /// The session; nothing before it has begun. In [`connect`](super::Plugin::connect) that of a client which
+    /// comes back to it, and has proved that it is its own; nothing of a new one.
     pub session: Option<SessionKey>,
     /// Who it is, what it calls itself, where it connects from.
     pub who: Who<'a>,
@@ -189,7 +190,7 @@ mod tests {
     use alloc::vec;
 
     fn client<'a>(tags: &'a Tags, address: &str) -> Client<'a> {
-        let who = Who { user: "ann", client_id: "meter-7", address: address.parse().ok(), secured: None };
+        let who = Who { user: "ann", client_id: "meter-7", address: address.parse().ok(), ..Who::default() };
         Client { session: None, who, listener: "0.0.0.0:1883", dialect: "mqtt5", tags }
     }
 

@@ -133,7 +133,8 @@ pub trait Plugin: Send {
     }
 
     /// Whether a client may begin a session, or go on with one; and what it is tagged with until the
-    /// connection ends. The tags of plugins before are in `tags` already.
+    /// connection ends. It goes on with one where the client has a [session](Client::session) already. The tags of
+    /// plugins before are in `tags` already.
     ///
     /// # Errors
     ///

@@ -33,7 +33,7 @@ pub struct OverloadConfig {
     pub octets: Option<Limit>,
     /// By how much the hub's turn is late, in milliseconds: how long all that waits for it waits.
     pub late: Option<Limit>,
-    /// Sessions with one of these tags are let in, and heard, whatever there is.
+    /// Clients with one of these tags are let in, and heard, whatever there is.
     pub spared: Vec<String>,
     /// What sessions with one of these tags send matters less.
     pub minor: Vec<String>,
@@ -60,9 +60,9 @@ impl Default for OverloadConfig {
 ///
 /// | stage | from | what is refused |
 /// |---|---|---|
-/// | 1 | `high` | new connections |
+/// | 1 | `high` | new sessions: who comes back to its own is let in |
 /// | 2 | 1.25 × `high` | and messages that matter less |
-/// | 3 | 1.5 × `high` | and all messages but of who is spared |
+/// | 3 | 1.5 × `high` | and all messages, and every connection, but of who is spared |
 ///
 /// A stage ends when the value is at the same part of `low`. Each change is reported as an [`Alert`] named
 /// `overload`, with the stage as its value. What is refused is answered `Busy`, to be tried again in a second.
@@ -116,12 +116,13 @@ impl Plugin for Overload {
         if queued.is_none() && octets.is_none() && late.is_none() {
             return Interest::NONE;
         }
-        // Who is spared is known by its tags, and those only once it has said who it is.
-        let door = if spared.is_empty() { Interest::ACCEPT } else { Interest::CONNECT };
         match self.stage {
             0 => Interest::TIMER,
-            1 => Interest::TIMER | door,
-            _ => Interest::TIMER | door | Interest::MESSAGE_IN,
+            // Who comes back, and who is spared, is known only once it has said who it is.
+            1 => Interest::TIMER | Interest::CONNECT,
+            2 => Interest::TIMER | Interest::CONNECT | Interest::MESSAGE_IN,
+            _ if spared.is_empty() => Interest::TIMER | Interest::ACCEPT | Interest::MESSAGE_IN,
+            _ => Interest::TIMER | Interest::CONNECT | Interest::MESSAGE_IN,
         }
     }
 
@@ -129,8 +130,14 @@ impl Plugin for Overload {
         Err(BUSY)
     }
 
-    fn connect(&mut self, _: &mut Context<'_>, _: &Client<'_>, tags: &mut Tags) -> Result<(), Rejection> {
-        if self.is_spared(tags) { Ok(()) } else { Err(BUSY) }
+    fn connect(
+        &mut self,
+        _: &mut Context<'_>,
+        client: &Client<'_>,
+        tags: &mut Tags,
+    ) -> Result<(), Rejection> {
+        let is_old = client.session.is_some() && self.stage < 3;
+        if is_old || self.is_spared(tags) { Ok(()) } else { Err(BUSY) }
     }
 
     fn message_in(&mut self, _: &mut Context<'_>, client: &Client<'_>, message: &Message) -> Verdict {

@@ -260,17 +260,18 @@ fn load_is_shed_in_stages_and_taken_again() {
     let (a, guest, vip, b) = (s.session("a", ""), s.session("g", ""), s.session("v", ""), s.listener("#"));
     s.hub.tag(guest, "guest").unwrap();
     s.hub.tag(vip, "vip").unwrap();
-    let door = |s: &mut Story, tag: &str| {
+    let door = |s: &mut Story, what: &str| {
         let mut tags = Tags::default();
-        if !tag.is_empty() {
-            tags.insert(tag).unwrap();
+        if what == "vip" {
+            tags.insert(what).unwrap();
         }
+        let (session, none) = (Some(a).filter(|_| what == "back"), Tags::NONE);
+        let client = Client { session, ..stranger(Who::default(), "", &none) };
         let mut plugin = s.hub.remove_plugin(s.now, "it").unwrap();
         let wants = plugin.interest().contains(Interest::CONNECT);
         let mut effects = super::context::Effects::default();
         let mut cx = Context::new(s.now, 0, &mut effects);
-        let open =
-            !wants || plugin.connect(&mut cx, &stranger(Who::default(), "", &Tags::NONE), &mut tags).is_ok();
+        let open = !wants || plugin.connect(&mut cx, &client, &mut tags).is_ok();
         s.hub.add_plugin(s.now, "it", plugin, Placement::default()).unwrap();
         open
     };
@@ -280,14 +281,16 @@ fn load_is_shed_in_stages_and_taken_again() {
     assert!(door(&mut s, ""), "it has not looked yet");
     s.pass(100);
     assert_eq!(s.alerts(), ["overload true 1/1"]);
-    assert!(!door(&mut s, "") && door(&mut s, "vip"));
+    assert!(!door(&mut s, "") && door(&mut s, "vip") && door(&mut s, "back"));
     assert!(s.send(guest, "t", "").is_ok() && s.send(a, "log/x", "").is_ok());
     s.pass(100);
     assert_eq!(s.alerts(), ["overload true 2/1"], "ten wait");
+    assert!(!door(&mut s, "") && door(&mut s, "back"));
     assert!(s.send(guest, "t", "").is_err() && s.send(a, "log/x", "").is_err());
     assert!(s.send(a, "t", "").is_ok() && s.send(vip, "log/x", "").is_ok());
     s.pass(100);
     assert_eq!(s.alerts(), ["overload true 3/1"], "twelve wait");
+    assert!(!door(&mut s, "") && !door(&mut s, "back") && door(&mut s, "vip"));
     let Err(Refusal::Plugin(why)) = s.send(a, "t", "") else { panic!("all is too much") };
     assert_eq!((why.status, why.retry_after), (Status::Busy, Some(Duration::from_secs(1))));
     assert!(s.send(vip, "t", "").is_ok());

@@ -6,8 +6,10 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
-use super::target::{is_plain_path, name, parse_port, split_port};
-use super::{Host, Target, is_public};
+use super::target::{
+    is_plain_path, is_plain_web_path, name, parse_port, split_port, web_port, web_scheme, web_text,
+};
+use super::{Host, Over, Target, is_public};
 use crate::access::{BadNetwork, Network};
 
 /// One entry of a list of allowed targets.
@@ -21,18 +23,41 @@ use crate::access::{BadNetwork, Network};
 /// | `*:443` | every name and every [public](is_public) address |
 /// | `HOST:*`, `HOST:8000-8100`, `HOST:80,443` | all ports, some of them |
 /// | `unix:/run/app.sock`, `unix:/run/app/*` | a Unix socket, all that stand in a directory |
+/// | `tls://HOST:PORTS`, `bowline+udp://HOST:PORTS` | the same hosts and ports over these, and not over TCP alone |
+/// | `ws://HOST:PORTS`, `wss://HOST:PORTS` | WebSockets at any path, of any subprotocol; without ports 80 and 443 |
+/// | `ws://HOST:PORTS/a`, `ws://HOST:PORTS/a/*` | at this path, all below |
+/// | `NAME+ws://…`, `NAME+wss://…` | of this subprotocol |
+///
+/// A network stands in brackets where a scheme is before it: `tls://[10.0.0.0/8]:443`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPattern(Pattern);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pattern {
-    Tcp {
+    Port {
+        over: Overs,
         hosts: Hosts,
         ports: Vec<(u16, u16)>,
     },
     Path(String),
     /// What stands in it, with `/` at its end.
     Directory(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Overs {
+    Tcp,
+    Tls,
+    Udp,
+    WebSocket { tls: bool, protocol: Option<String>, paths: Paths },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Paths {
+    Any,
+    One(String),
+    /// With `/` at its end.
+    Below(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +73,9 @@ enum Hosts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPattern {
+    /// What stands before `://` is unknown.
+    #[error("the scheme is not known; write HOST:PORT, unix:/path, tls://, ws://, wss:// or bowline+udp://")]
+    Scheme,
     /// There are no ports.
     #[error("the ports are missing; write HOST:PORT, or HOST:* for all")]
     NoPort,
@@ -65,6 +93,11 @@ pub enum BadPattern {
     /// The path is not absolute, or has `.` or `..` in it.
     #[error("the path of a Unix socket is absolute and plain; `*` may stand for the last part alone")]
     Path,
+    /// The path of a WebSocket has something in it that servers may read in two ways, or a network stands there.
+    #[error(
+        "the path of a WebSocket is plain; `/*` may stand at its end. A network belongs in brackets: ws://[10.0.0.0/8]:80"
+    )]
+    WebPath,
 }
 
 impl FromStr for TargetPattern {
@@ -80,9 +113,77 @@ impl FromStr for TargetPattern {
                 _ => Err(BadPattern::Path),
             };
         }
-        let (host, port) = split_port(text).map_err(|_| BadPattern::NoPort)?;
-        let ports = ports(port).ok_or(BadPattern::Ports)?;
-        Ok(Self(Pattern::Tcp { hosts: hosts(host)?, ports }))
+        let (over, place) = match text.split_once("://") {
+            None => (Overs::Tcp, text),
+            Some((scheme, rest)) => Overs::read(scheme, rest)?,
+        };
+        let (host, ports) = match (split_port(place), &over) {
+            (Ok((host, port)), _) => (host, ports(port).ok_or(BadPattern::Ports)?),
+            (Err(_), Overs::WebSocket { tls, .. }) => (place, [(web_port(*tls), web_port(*tls))].into()),
+            (Err(_), _) => return Err(BadPattern::NoPort),
+        };
+        Ok(Self(Pattern::Port { over, hosts: hosts(host)?, ports }))
+    }
+}
+
+impl Overs {
+    /// What stands before `://`, and behind: gives back what is left to be read.
+    fn read<'t>(scheme: &str, rest: &'t str) -> Result<(Self, &'t str), BadPattern> {
+        Ok(match scheme {
+            "tcp" => (Self::Tcp, rest),
+            "tls" => (Self::Tls, rest),
+            "bowline+udp" => (Self::Udp, rest),
+            _ => {
+                let (protocol, tls) = web_scheme(scheme).ok_or(BadPattern::Scheme)?;
+                // The slash of a network is none of the path.
+                let host = if rest.starts_with('[') { rest.find(']').unwrap_or(0) } else { 0 };
+                let at = rest[host..].find('/').map_or(rest.len(), |at| host + at);
+                let (place, path) = rest.split_at(at);
+                let paths = Paths::read(place, path).ok_or(BadPattern::WebPath)?;
+                (Self::WebSocket { tls, protocol: Some(protocol).filter(|p| !p.is_empty()), paths }, place)
+            }
+        })
+    }
+
+    fn allow(&self, over: &Over) -> bool {
+        match (self, over) {
+            (Self::Tcp, Over::Tcp) | (Self::Tls, Over::Tls) | (Self::Udp, Over::Udp) => true,
+            (
+                Self::WebSocket { tls, protocol, paths },
+                Over::WebSocket { tls: asked, protocol: wanted, path },
+            ) => {
+                tls == asked
+                    && protocol.as_ref().is_none_or(|protocol| protocol == wanted)
+                    && paths.allow(path)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Paths {
+    fn read(place: &str, path: &str) -> Option<Self> {
+        // `10.0.0.0/8:80`: what follows the slash is no path.
+        let is_network = place.parse::<IpAddr>().is_ok()
+            && path.strip_prefix('/').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        match path.strip_suffix("/*") {
+            _ if is_network => None,
+            _ if path.is_empty() => Some(Self::Any),
+            Some("") => Some(Self::Any),
+            Some(above) if is_plain_web_path(above) && !above.contains(['*', '?']) => {
+                Some(Self::Below(alloc::format!("{above}/")))
+            }
+            None if is_plain_web_path(path) && !path.contains('*') => Some(Self::One(path.into())),
+            _ => None,
+        }
+    }
+
+    fn allow(&self, path: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(allowed) => allowed == path,
+            Self::Below(above) => path.len() > above.len() && path.starts_with(above.as_str()),
+        }
     }
 }
 
@@ -113,10 +214,24 @@ fn hosts(text: &str) -> Result<Hosts, BadPattern> {
 }
 
 impl TargetPattern {
+    /// Whether what it allows is reached by TLS: the relay has to know whom to trust.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        let Pattern::Port { over, .. } = &self.0 else { return false };
+        matches!(over, Overs::Tls | Overs::WebSocket { tls: true, .. })
+    }
+
+    /// Whether what it allows is reached by sessions over UDP: the relay has to have keys.
+    #[must_use]
+    pub const fn is_udp(&self) -> bool {
+        matches!(&self.0, Pattern::Port { over: Overs::Udp, .. })
+    }
+
     fn allows(&self, target: &Target) -> bool {
         match (&self.0, target) {
-            (Pattern::Tcp { hosts, ports }, Target::Tcp { host, port }) => {
+            (Pattern::Port { over, hosts, ports }, Target::Port { over: wanted, host, port }) => {
                 has(ports, *port)
+                    && over.allow(wanted)
                     && match (hosts, host) {
                         (Hosts::Any, Host::Name(_)) => true,
                         (Hosts::Any, Host::Address(address)) => is_public(*address),
@@ -133,34 +248,44 @@ impl TargetPattern {
             _ => false,
         }
     }
-
-    /// Whether it names a network in which this address and port are.
-    fn names(&self, socket: SocketAddr) -> bool {
-        match &self.0 {
-            Pattern::Tcp { hosts: Hosts::Network(network), ports } => {
-                has(ports, socket.port()) && network.contains(socket.ip())
-            }
-            _ => false,
-        }
-    }
 }
 
 fn has(ports: &[(u16, u16)], port: u16) -> bool {
     ports.iter().any(|(from, to)| (*from..=*to).contains(&port))
 }
 
+/// The address of a network that is one address.
+fn single(network: &Network) -> Option<IpAddr> {
+    let text = alloc::format!("{network}");
+    let (address, bits) = text.split_once('/').unwrap_or((&text, ""));
+    let address: IpAddr = address.parse().ok()?;
+    (matches!((bits, address), ("" | "32", IpAddr::V4(_)) | ("" | "128", IpAddr::V6(_)))).then_some(address)
+}
+
 impl fmt::Display for TargetPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hosts, ports) = match &self.0 {
+        let (over, hosts, ports) = match &self.0 {
             Pattern::Path(path) => return write!(f, "unix:{path}"),
             Pattern::Directory(directory) => return write!(f, "unix:{directory}*"),
-            Pattern::Tcp { hosts, ports } => (hosts, ports),
+            Pattern::Port { over, hosts, ports } => (over, hosts, ports),
         };
+        match over {
+            Overs::Tcp => {}
+            Overs::Tls => f.write_str("tls://")?,
+            Overs::Udp => f.write_str("bowline+udp://")?,
+            Overs::WebSocket { tls, protocol, .. } => {
+                f.write_str(&web_text(*tls, protocol.as_deref().unwrap_or_default()))?;
+            }
+        }
         match hosts {
             Hosts::Any => f.write_str("*:")?,
             Hosts::Name(name) => write!(f, "{name}:")?,
             Hosts::Below(domain) => write!(f, "*{domain}:")?,
-            Hosts::Network(network) => write!(f, "[{network}]:")?,
+            Hosts::Network(network) => match single(network) {
+                Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+                Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+                None => write!(f, "[{network}]:")?,
+            },
         }
         for (i, (from, to)) in ports.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
@@ -170,7 +295,11 @@ impl fmt::Display for TargetPattern {
                 (from, to) => write!(f, "{comma}{from}-{to}")?,
             }
         }
-        Ok(())
+        match over {
+            Overs::WebSocket { paths: Paths::One(path), .. } => f.write_str(path),
+            Overs::WebSocket { paths: Paths::Below(above), .. } => write!(f, "{above}*"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -183,8 +312,9 @@ impl fmt::Display for TargetPattern {
 /// assert!(!allowed.permits(&"example.com:443".parse().unwrap()));
 ///
 /// // A name is allowed, and what it leads to is looked at again.
-/// assert!(allowed.permits_resolved("www.example.org", "93.184.216.34:443".parse().unwrap()));
-/// assert!(!allowed.permits_resolved("www.example.org", "169.254.169.254:443".parse().unwrap()));
+/// let target = "www.example.org:443".parse().unwrap();
+/// assert!(allowed.permits_resolved(&target, "93.184.216.34".parse().unwrap()));
+/// assert!(!allowed.permits_resolved(&target, "169.254.169.254".parse().unwrap()));
 /// # Ok::<(), bowline_core::relay::BadPattern>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,6 +344,11 @@ impl Allowed {
         self.patterns.is_empty()
     }
 
+    /// The list.
+    pub fn patterns(&self) -> impl Iterator<Item = &TargetPattern> {
+        self.patterns.iter()
+    }
+
     /// Whether a client may be connected to a target; for a name, what it leads to is to be asked
     /// about as well.
     #[must_use]
@@ -221,25 +356,28 @@ impl Allowed {
         self.patterns.iter().any(|pattern| pattern.allows(target))
     }
 
-    /// Whether a name that is allowed may lead to this address: one that is [public](is_public), or of a
-    /// network that the list names with this port or that names may [reach](Self::names_reach).
-    /// `localhost`, and names below it, lead to this machine and nowhere else (RFC 6761).
+    /// Whether a target that is allowed and goes by a name may be connected to at this address: one that is
+    /// [public](is_public), or where the list allows the same target by its address, or of a network that names
+    /// may [reach](Self::names_reach). `localhost`, and names below it, lead to this machine and nowhere else
+    /// (RFC 6761).
     #[must_use]
-    pub fn permits_resolved(&self, name: &str, to: SocketAddr) -> bool {
-        let address = to.ip().to_canonical();
+    pub fn permits_resolved(&self, target: &Target, address: IpAddr) -> bool {
+        let Some(name) = target.name() else { return false };
+        let address = address.to_canonical();
         if name == "localhost" || name.ends_with(".localhost") {
             return address.is_loopback();
         }
         is_public(address)
             || self.reach.iter().any(|network| network.contains(address))
-            || self.patterns.iter().any(|pattern| pattern.names(SocketAddr::new(address, to.port())))
+            || self.permits(&target.at(address))
     }
 
-    /// Of the addresses that a name has, those to connect to, in their order.
+    /// Of the addresses that the name of a target has, those to connect to, in their order.
     #[must_use]
-    pub fn choose(&self, name: &str, port: u16, addresses: &[IpAddr]) -> Vec<SocketAddr> {
-        let sockets = addresses.iter().map(|address| SocketAddr::new(*address, port));
-        sockets.filter(|to| self.permits_resolved(name, *to)).collect()
+    pub fn choose(&self, target: &Target, addresses: &[IpAddr]) -> Vec<SocketAddr> {
+        let Target::Port { port, .. } = target else { return Vec::new() };
+        let good = addresses.iter().filter(|address| self.permits_resolved(target, **address));
+        good.map(|address| SocketAddr::new(*address, *port)).collect()
     }
 }
 
@@ -285,11 +423,33 @@ mod tests {
                 &["unix:/run/app/x"],
                 &["unix:/run/app/x/y", "unix:/run/apps", "unix:/run/app"],
             ),
+            ("tls://db:5432", &["tls://db:5432"], &["db:5432", "wss://db:5432", "tls://db:5433"]),
+            ("db:5432", &["tcp://db:5432"], &["tls://db:5432", "bowline+udp://db:5432", "ws://db:5432"]),
+            ("bowline+udp://*.a.org:7790", &["bowline+udp://x.a.org:7790"], &["x.a.org:7790"]),
+            ("tls://[10.0.0.0/8]:*", &["tls://10.1.2.3:1"], &["10.1.2.3:1", "tls://11.0.0.1:1"]),
+            (
+                "ws://h",
+                &["ws://h", "ws://h:80/a/b?c", "mqtt+ws://h/"],
+                &["wss://h", "ws://h:81", "h:80", "ws://x.h"],
+            ),
+            ("wss://h:443/a", &["wss://h/a"], &["wss://h/", "wss://h/ab", "wss://h/a/b", "wss://h/a?b"]),
+            (
+                "ws://h/a/*",
+                &["ws://h/a/b", "ws://h/a/b/c?d"],
+                &["ws://h/a", "ws://h/a/", "ws://h/ab", "ws://h/b"],
+            ),
+            ("bowline+ws://h", &["bowline+ws://h"], &["ws://h", "mqtt+ws://h", "bowline+wss://h"]),
+            ("ws://[10.0.0.0/8]:80/a", &["ws://10.0.0.1/a"], &["ws://10.0.0.1/b", "ws://11.0.0.1/a"]),
         ] {
             good.iter().for_each(|target| assert!(allows(pattern, target), "{pattern} {target}"));
             bad.iter().for_each(|target| assert!(!allows(pattern, target), "{pattern} {target}"));
             let parsed: TargetPattern = pattern.parse().unwrap();
             assert_eq!(parsed.to_string().parse(), Ok(parsed), "{pattern}");
+        }
+        for same in
+            ["192.0.2.7:22", "[2001:db8::7]:22", "tls://192.0.2.7:*", "wss://*.a.org:443/a/*", "ws://h:80"]
+        {
+            assert_eq!(same.parse::<TargetPattern>().unwrap().to_string(), same);
         }
     }
 
@@ -308,14 +468,31 @@ mod tests {
         for path in ["unix:", "unix:a", "unix:/*", "unix:/a/*/b", "unix:/a*", "unix:/../*"] {
             assert_eq!(bad(path), BadPattern::Path, "{path}");
         }
+        for scheme in ["http://h:1", "udp://h:1", "+ws://h"] {
+            assert_eq!(bad(scheme), BadPattern::Scheme, "{scheme}");
+        }
+        assert_eq!(bad("tls://h"), BadPattern::NoPort);
+        for path in [
+            "ws://h/a*",
+            "ws://h/*/b",
+            "ws://h/../*",
+            "ws://h/a?b/*",
+            "ws://10.0.0.0/8:80",
+            "ws://10.0.0.0/8",
+        ] {
+            assert_eq!(bad(path), BadPattern::WebPath, "{path}");
+        }
     }
 
     /// DNS rebinding: a name that is allowed leads to the relay's own networks only where that was said.
     #[test]
     fn a_name_leads_nowhere_that_was_not_allowed() {
         let allowed = Allowed::new(["*:80".parse().unwrap(), "10.0.0.0/8:5432".parse().unwrap()]);
-        let may =
-            |allowed: &Allowed, name: &str, to: &str| allowed.permits_resolved(name, to.parse().unwrap());
+        let may = |allowed: &Allowed, name: &str, to: &str| {
+            let to: SocketAddr = to.parse().unwrap();
+            let target = std::format!("{name}:{}", to.port()).parse().unwrap();
+            allowed.permits_resolved(&target, to.ip())
+        };
         assert!(may(&allowed, "evil.org", "1.1.1.1:80"));
         for inside in
             ["127.0.0.1:80", "10.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "169.254.169.254:80"]
@@ -328,6 +505,20 @@ mod tests {
         assert!(may(&allowed, "localhost", "127.0.0.1:80") && may(&allowed, "a.localhost", "[::1]:80"));
         assert!(!may(&allowed, "localhost", "1.1.1.1:80"));
         let both = ["10.0.0.1".parse().unwrap(), "1.1.1.1".parse().unwrap()];
-        assert_eq!(allowed.choose("evil.org", 80, &both), ["1.1.1.1:80".parse().unwrap()]);
+        let evil = "evil.org:80".parse().unwrap();
+        assert_eq!(allowed.choose(&evil, &both), ["1.1.1.1:80".parse().unwrap()]);
+    }
+
+    /// What is allowed over one transport says nothing of another, of addresses as of names.
+    #[test]
+    fn a_name_leads_into_a_network_over_what_is_allowed_there() {
+        let allowed =
+            Allowed::new(["*:443", "tls://*:443", "tls://[10.0.0.0/8]:443"].map(|p| p.parse().unwrap()));
+        let inside = ["10.0.0.1".parse().unwrap()];
+        let chosen = |target: &str| allowed.choose(&target.parse().unwrap(), &inside).len();
+        assert_eq!((chosen("tls://own.org:443"), chosen("own.org:443")), (1, 0));
+        assert_eq!(chosen("unix:/run/a"), 0);
+        assert!(allowed.permits(&"tls://10.0.0.1:443".parse().unwrap()));
+        assert!(!allowed.permits(&"10.0.0.1:443".parse().unwrap()));
     }
 }

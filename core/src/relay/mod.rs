@@ -11,4 +11,4 @@ mod target;
 
 pub use allow::{Allowed, BadPattern, TargetPattern};
 pub use networks::is_public;
-pub use target::{BadTarget, Host, Target};
+pub use target::{BadTarget, Host, Over, Target};

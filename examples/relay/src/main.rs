@@ -24,8 +24,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let inside = hidden.addresses()[0].to_string().replace("bowline://", "");
 
-    // The relay: it connects to this target, and to nothing else.
-    let allowed = Allowed::new([inside.parse()?]);
+    // The relay: it connects to this target, over TCP and by a WebSocket, and to nothing else. To reach it over
+    // TLS (`tls://`, `bowline+wss://`), a relay has to know whom to trust: `Builder::egress`.
+    let web = format!("bowline+ws://{inside}/");
+    let allowed = Allowed::new([inside.parse()?, web.parse()?]);
     let relay = Server::builder()
         .listen("127.0.0.1:0")
         .relay(RelayConfig { allowed, ..RelayConfig::default() })
@@ -38,10 +40,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let answer = inner.request(Request::new("greet/world", "")).await?;
     println!("{}", String::from_utf8_lossy(&answer));
 
+    // The same, with a WebSocket between the relay and the target: the client does not notice.
+    let through = Through::new(outer.clone()).target(&web);
+    let by_web = client::Client::builder_on(through, "hub.internal").connect().await?;
+    let answer = by_web.request(Request::new("greet/web", "")).await?;
+    println!("{}", String::from_utf8_lossy(&answer));
+
     let refused = outer.tunnel("169.254.169.254:80").await.expect_err("nobody allowed that");
     println!("{refused}");
 
     inner.close().await;
+    by_web.close().await;
     outer.close().await;
     relay.drain(Duration::from_secs(5)).await;
     hidden.drain(Duration::from_secs(5)).await;

@@ -11,7 +11,7 @@ use crate::stats::Figures;
 use crate::wire::Wire;
 
 /// All sessions together may take so long to come up.
-const STORM_MAX: Duration = Duration::from_secs(60);
+const STORM_MAX: Duration = Duration::from_secs(120);
 /// What the server does behind the answer to the last one has so long to settle.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -30,7 +30,7 @@ pub(super) fn idle(
     enough_descriptors(idle.sessions)?;
     let clock = Clock::start();
     let mut meter = Meter::new(target.pid);
-    let mut fleet = Fleet::new(wire, target.address)?;
+    let mut fleet = Fleet::new(wire, target)?;
     // The first session makes the server load what it needs for any.
     let one = usize::from(idle.sessions > 0);
     storm(&mut fleet, clock, one, idle)?;

@@ -27,7 +27,7 @@ pub(super) fn stall(
     backlog: usize,
 ) -> Result<Figures, Failure> {
     let plan = plan(common, Shape::All, (1, subscribers), backlog);
-    let mut engine = Engine::start(wire, target.address, target.pid, plan)?;
+    let mut engine = Engine::start(wire, target, plan)?;
     engine.warm_up(common.warmup)?;
     let before = engine.window(common.duration, &mut |_| Ok(()))?;
     engine.drain()?;
@@ -59,7 +59,7 @@ pub(super) fn stall(
 
 /// A healthy client: one message under way between two sessions.
 fn healthy<W: Wire>(wire: W, target: &Target, common: &Common) -> Result<Engine<W>, Failure> {
-    let mut engine = Engine::start(wire, target.address, target.pid, plan(common, Shape::Pairs, (1, 1), 1))?;
+    let mut engine = Engine::start(wire, target, plan(common, Shape::Pairs, (1, 1), 1))?;
     engine.warm_up(common.warmup)?;
     Ok(engine)
 }
@@ -76,7 +76,7 @@ fn report(baseline: &Window, attack: &Window, figures: &mut Figures) {
 
 /// Whether a new client is served.
 fn serves<W: Wire>(wire: W, target: &Target, common: &Common) -> bool {
-    Engine::start(wire, target.address, None, plan(common, Shape::Pairs, (1, 1), 1)).is_ok()
+    Engine::start(wire, target, plan(common, Shape::Pairs, (1, 1), 1)).is_ok()
 }
 
 pub(super) fn slowloris(

@@ -36,7 +36,7 @@ pub(super) fn run(
         _ => return Err(Failure::Unfit),
     };
     let plan = plan(common, shape, ends, backlog as usize);
-    let mut engine = Engine::start(wire, target.address, target.pid, plan)?;
+    let mut engine = Engine::start(wire, target, plan)?;
     engine.warm_up(common.warmup)?;
     let window = engine.window(common.duration, &mut |_| Ok(()))?;
     engine.drain()?;

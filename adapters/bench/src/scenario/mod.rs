@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::Failure;
 use crate::stats::Figures;
+use crate::tls::Trust;
 use crate::wire::{Bowline, FloodKind, Nats, Raw, Wire};
 
 /// What a server speaks.
@@ -26,10 +27,12 @@ pub(crate) enum Protocol {
 }
 
 /// A server to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     pub(crate) address: SocketAddrV4,
+    /// In TLS, and whom to trust.
+    pub(crate) trust: Option<Trust>,
     pub(crate) pid: Option<u32>,
 }
 
@@ -190,7 +193,7 @@ impl Scenario {
             Protocol::Nats => !self.is_http(),
             Protocol::Raw => self.fits_raw(),
         };
-        if !is_fit {
+        if !is_fit || target.trust.is_some() && !self.fits_tls() {
             return Err(Failure::Unfit);
         }
         match target.protocol {
@@ -208,6 +211,11 @@ impl Scenario {
     /// An echo server has no topics.
     fn fits_raw(&self) -> bool {
         matches!(self, Scenario::Echo { .. } | Scenario::Idle { subscribe: false, .. })
+    }
+
+    /// Those who attack, or wait by HTTP, do it in the clear.
+    const fn fits_tls(&self) -> bool {
+        !matches!(self, Scenario::Poll { .. } | Scenario::Slowloris { .. } | Scenario::Flood { .. })
     }
 
     fn run_on(&self, wire: impl Wire, common: &Common, target: &Target) -> Result<Figures, Failure> {

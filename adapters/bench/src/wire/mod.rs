@@ -80,6 +80,12 @@ pub(crate) enum FloodKind {
 pub(crate) trait Wire: Copy {
     /// What a client sends at first; nothing where a connection needs no opening.
     fn opening(self, out: &mut Vec<u8>);
+    /// Whether there is anything of that kind.
+    fn opens(self) -> bool {
+        let mut opening = Vec::new();
+        self.opening(&mut opening);
+        !opening.is_empty()
+    }
     /// Asks for a topic's messages.
     fn subscribe(self, id: u64, topic: &str, reliable: bool, out: &mut Vec<u8>);
     /// A message to a topic.

@@ -30,7 +30,8 @@ pub(crate) fn access(args: &CheckAccessArgs, config: &ConfigArgs, json: bool) ->
     let action = args.action.action();
     let subject = subject(action, args.topic.as_deref())?;
     let secured = args.secured.then_some(Security::Tls);
-    let who = Who { user: &args.user, client_id: &args.client_id, address: args.address, secured };
+    let CheckAccessArgs { user, client_id, address, listener, .. } = args;
+    let who = Who { user, client_id, address: *address, listener, secured };
     let rules = file.with_member(who.user, &args.group)?;
     let answer = Answer { file: &file, rules: &rules, who, action, subject };
     let text = if json { answer.to_json()? } else { answer.to_text() };
@@ -137,6 +138,7 @@ impl Answer<'_> {
             "user": self.who.user,
             "client_id": self.who.client_id,
             "address": self.who.address.map(|address| address.to_string()),
+            "listener": self.who.listener,
             "secured": self.who.secured.is_some(),
             "action": format!("{:?}", self.action).to_lowercase(),
             "topic": self.subject,
@@ -170,6 +172,7 @@ fn reason(verdict: Verdict, rule: &Rule, action: Action) -> String {
             let addresses: Vec<String> = rule.addresses.iter().map(ToString::to_string).collect();
             named("addresses in", &addresses)
         }
+        Verdict::Listener => named("the listener", &rule.listeners),
         Verdict::Secured if rule.secured == Some(true) => "is about connections that are secured".to_owned(),
         Verdict::Secured => "is about connections that nothing secures".to_owned(),
         Verdict::Topic if rule.effect == Effect::Allow && action == Action::Subscribe => {

@@ -56,6 +56,7 @@ struct Entry {
     group: OneOrMany<String>,
     client_id: OneOrMany<String>,
     address: OneOrMany<Place>,
+    listener: OneOrMany<String>,
     anonymous: Option<bool>,
     secured: Option<bool>,
     topic: OneOrMany<String>,
@@ -203,12 +204,14 @@ fn groups(table: &toml::Table, complaints: &mut Complaints<'_>) -> Vec<Group> {
 
 fn rule(number: usize, entry: Entry, complaints: &mut Complaints<'_>) -> access::Rule {
     let key = format!("rule[{number}]");
-    let Entry { allow, deny, user, group, client_id, address, anonymous, secured, topic } = entry;
+    let Entry { allow, deny, user, group, client_id, address, listener, anonymous, secured, topic } = entry;
     let (effect, verbs) = if deny.0.is_empty() { (Effect::Allow, &allow.0) } else { (Effect::Deny, &deny.0) };
     if allow.0.is_empty() == deny.0.is_empty() {
         complaints.add(key.clone(), "it must have either `allow` or `deny`, with at least one action");
     }
-    for (name, list) in [("user", &user.0), ("group", &group.0), ("client_id", &client_id.0)] {
+    let names =
+        [("user", &user.0), ("group", &group.0), ("client_id", &client_id.0), ("listener", &listener.0)];
+    for (name, list) in names {
         if list.iter().any(String::is_empty) {
             let anonymous = if name == "user" { "; for those without a name: anonymous = true" } else { "" };
             complaints.add(format!("{key}.{name}"), format!("an empty name is nobody's{anonymous}"));
@@ -231,6 +234,7 @@ fn rule(number: usize, entry: Entry, complaints: &mut Complaints<'_>) -> access:
         anonymous,
         client_ids: client_id.0,
         addresses: address.0.into_iter().map(|place| place.0).collect(),
+        listeners: listener.0,
         secured,
         topics: topic.0,
         line,
@@ -339,6 +343,17 @@ user = "root"
     }
 
     #[test]
+    fn a_rule_can_be_about_listeners() {
+        let text = "[[rule]]\nallow = \"all\"\nlistener = [\"internal\", \"0.0.0.0:1883\"]";
+        let file = AccessFile::parse("access.toml", text).unwrap();
+        let may = |listener| {
+            let who = Who { listener, ..Who::default() };
+            file.rules.decide(&who, Action::Publish, "t").allowed
+        };
+        assert!(may("internal") && may("0.0.0.0:1883") && !may("internet") && !may(""));
+    }
+
+    #[test]
     fn nothing_written_is_nothing_allowed() {
         let file = AccessFile::parse("access.toml", "").unwrap();
         assert!(!file.rules.decide(&Who::default(), Action::Publish, "a").allowed);
@@ -387,7 +402,7 @@ group = "admins"
             (
                 "[[rule]]\nallow = \"publish\"\ntopics = \"a\"",
                 "3:1: rule[0].topics: unknown key; did you mean `topic`?; allowed here: allow, deny, user, group, \
-                 client_id, address, anonymous, secured and topic",
+                 client_id, address, listener, anonymous, secured and topic",
             ),
             (
                 "[[rule]]\ntopic = \"a\"",
@@ -427,6 +442,7 @@ group = "admins"
                 "[[rule]]\ndeny = \"all\"\nuser = \"\"",
                 "3:1: rule[0].user: an empty name is nobody's; for those without a name: anonymous = true",
             ),
+            ("[[rule]]\ndeny = \"all\"\nlistener = \"\"", "3:1: rule[0].listener: an empty name is nobody's"),
             (
                 "[[rule]]\ndeny = \"all\"\nuser = \"ann\"\nanonymous = true",
                 "4:1: rule[0].anonymous: who is anonymous is no user and in no group",

@@ -72,6 +72,8 @@ pub(super) struct Outcome {
     /// From the first sent to the last received.
     pub(super) elapsed: Duration,
     pub(super) latency: Latency,
+    /// What went wrong first, where connections are what counts.
+    pub(super) trouble: Option<String>,
 }
 
 impl Outcome {

@@ -1,5 +1,6 @@
 //! `bowline bench`: load, and how long messages take under it.
 
+mod connects;
 mod measure;
 mod pace;
 mod pubsub;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         outcome = async {
             match args.scenario {
                 Scenario::FanOut | Scenario::Pairs => pubsub::run(&args, &target, &shared).await,
+                Scenario::Connect => connects::run(&args, &target, &shared).await,
                 Scenario::Requests => requests::run(&args, &target, &shared).await,
             }
         } => outcome,
@@ -39,6 +41,13 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     let result = outcome?;
     let text = if args.json { report::json(&args, &result) } else { report::text(&args, &result) };
     output::data(&text)?;
+    if let Some(trouble) = &result.trouble {
+        let (failed, lost) = (result.failed, result.lost());
+        let why = format!(
+            "{failed} connections failed, and {lost} of those that were to stay were lost; first: {trouble}"
+        );
+        return Err(Failure::new(why));
+    }
     // At least once that came less often is the server's fault, and worth an exit code.
     match result.lost() {
         0 => Ok(()),

@@ -76,6 +76,7 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
         failed: sent - accepted,
         elapsed: Duration::ZERO,
         latency: Latency::new(),
+        trouble: None,
     };
     while let Some(done) = receiving.join_next().await {
         let part = done.map_err(|error| broken(&error))?;

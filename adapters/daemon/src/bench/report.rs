@@ -17,6 +17,21 @@ const PERCENTILES: [(&str, f64); 5] =
 pub(super) fn text(args: &BenchArgs, outcome: &Outcome) -> String {
     let mut text = String::new();
     let seconds = outcome.elapsed.as_secs_f64();
+    if args.scenario == Scenario::Connect {
+        _ = writeln!(text, "{}", shape(args));
+        _ = writeln!(
+            text,
+            "connected  {:>12}  {:>12.0}/s",
+            outcome.accepted,
+            rate(outcome.accepted, seconds)
+        );
+        _ = writeln!(text, "failed     {:>12}", outcome.failed);
+        _ = writeln!(text, "stayed     {:>12}", outcome.received);
+        _ = writeln!(text, "lost       {:>12}", outcome.lost());
+        _ = writeln!(text, "time       {seconds:>12.3} s");
+        latency(&mut text, outcome);
+        return text;
+    }
     _ = writeln!(text, "{}, payload {} octets, qos {}", shape(args), args.size, args.qos);
     if args.scenario == Scenario::Requests {
         _ = writeln!(text, "requests   {:>12}  {:>12.0}/s", outcome.sent, rate(outcome.sent, seconds));
@@ -34,14 +49,19 @@ pub(super) fn text(args: &BenchArgs, outcome: &Outcome) -> String {
         _ = writeln!(text, "lost       {:>12}", outcome.lost());
     }
     _ = writeln!(text, "time       {seconds:>12.3} s");
-    if !outcome.latency.is_empty() {
-        _ = write!(text, "latency    min {}", micros(outcome.latency.min()));
-        for (name, percentile) in PERCENTILES {
-            _ = write!(text, "  {name} {}", micros(outcome.latency.at(percentile)));
-        }
-        _ = writeln!(text, "  max {}", micros(outcome.latency.max()));
-    }
+    latency(&mut text, outcome);
     text
+}
+
+fn latency(text: &mut String, outcome: &Outcome) {
+    if outcome.latency.is_empty() {
+        return;
+    }
+    _ = write!(text, "latency    min {}", micros(outcome.latency.min()));
+    for (name, percentile) in PERCENTILES {
+        _ = write!(text, "  {name} {}", micros(outcome.latency.at(percentile)));
+    }
+    _ = writeln!(text, "  max {}", micros(outcome.latency.max()));
 }
 
 /// For programs: one object; times in microseconds.
@@ -84,6 +104,7 @@ fn shape(args: &BenchArgs) -> String {
     match args.scenario {
         Scenario::FanOut => format!("fan-out: publishers {}, subscribers {}", args.publishers, args.clients),
         Scenario::Pairs => format!("pairs: {}", args.clients),
+        Scenario::Connect => format!("connect: clients that stay {}", args.clients),
         Scenario::Requests => format!("requests: clients {}, responders {}", args.clients, args.responders),
     }
 }
@@ -127,6 +148,7 @@ mod tests {
             failed: 0,
             elapsed: Duration::from_secs(2),
             latency,
+            trouble: None,
         }
     }
 
@@ -138,6 +160,16 @@ mod tests {
         assert_eq!(lines[1], "sent               1000           500/s");
         assert_eq!(lines[3], "lost                  1");
         assert!(lines[5].starts_with("latency    min 1us  p50 500us  p90 900us  p99 990us"), "{}", lines[5]);
+    }
+
+    #[test]
+    fn connections_are_counted_as_such() {
+        let outcome = Outcome { accepted: 998, failed: 2, expected: 50, received: 49, ..outcome() };
+        let text = text(&args(&["connect", "--clients", "50"]), &outcome);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["connect:", "clients", "that", "stay", "50"]);
+        assert_eq!(lines[1], ["connected", "998", "499/s"]);
+        assert_eq!(lines[2..5], [["failed", "2"], ["stayed", "49"], ["lost", "1"]]);
     }
 
     #[test]

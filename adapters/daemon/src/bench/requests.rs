@@ -54,6 +54,7 @@ pub(super) async fn run(args: &BenchArgs, target: &Target, shared: &Shared) -> R
         failed: 0,
         elapsed: Duration::ZERO,
         latency: Latency::new(),
+        trouble: None,
     };
     while let Some(done) = asking.join_next().await {
         let part = done.map_err(|error| Failure::new(format!("a task of the bench failed: {error}")))??;

@@ -60,6 +60,7 @@ before it did not.
 Examples:
   bowline check -c bowline.toml access ann publish home/door
   bowline check access --file access.toml ann subscribe 'home/#' --address 192.0.2.7
+  bowline check access --file access.toml ann publish t --listener internal
   bowline check access --file access.toml '' connect        an anonymous client";
 
 /// `bowline check access`.
@@ -86,6 +87,10 @@ pub(crate) struct CheckAccessArgs {
     /// Where the client connects from
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
+
+    /// At which listener the client connects, by its name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) listener: String,
 
     /// As if TLS secured the connection
     #[arg(long)]

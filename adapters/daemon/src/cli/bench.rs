@@ -15,6 +15,8 @@ Examples:
   bowline bench fan-out --clients 100            one publisher, 100 subscribers
   bowline bench pairs --clients 50 --size 1KiB   50 publishers, each with a subscriber of its own
   bowline bench requests --clients 8 --duration 10s
+  bowline bench connect --rate 100 -s bowlines://localhost --cafile ca.pem
+                                                 100 handshakes a second, beside 10 clients that stay
   bowline bench pairs --rate 10000 --json        10,000 messages a second altogether";
 
 /// What the load looks like.
@@ -24,6 +26,8 @@ pub(crate) enum Scenario {
     FanOut,
     /// Each client publishes to a subscriber of its own
     Pairs,
+    /// Clients come, hear from the server and go (--rate of them a second), beside --clients that stay
+    Connect,
     /// Each client sends requests, one after the other; responders (--responders) answer
     Requests,
 }
@@ -36,7 +40,7 @@ pub(crate) struct BenchArgs {
     #[arg(value_enum)]
     pub(crate) scenario: Scenario,
 
-    /// Subscribers, pairs or requesters
+    /// Subscribers, pairs, requesters, or clients that stay
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) clients: u32,
 
@@ -52,7 +56,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, default_value = "5s")]
     pub(crate) duration: Duration,
 
-    /// End after so many messages of each publisher or requester
+    /// End after so many messages of each publisher or requester, or so many connections
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: Option<u64>,
 
@@ -60,7 +64,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "SIZE", value_parser = payload_size, default_value = "128")]
     pub(crate) size: usize,
 
-    /// Messages a second, altogether [default: as fast as it goes]
+    /// Messages or connections a second, altogether [default: as fast as it goes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rate: Option<u64>,
 
@@ -68,7 +72,8 @@ pub(crate) struct BenchArgs {
     #[arg(short, long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub(crate) qos: u8,
 
-    /// How many messages, of 2 MiB at most, publishers may be ahead of their slowest subscriber
+    /// How many messages, of 2 MiB at most, publishers may be ahead of their slowest subscriber; how many
+    /// clients may be on their way in at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) window: u32,
 

@@ -28,8 +28,9 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
 
-    /// Servers to try in turn: bowline://host:port,ws://host2:port/path,unix:/path. A single one may also stand
-    /// in the first place, without this flag [env: BOWLINE_SERVER]
+    /// Servers to try in turn: bowline://host:port,ws://host2:port/path,unix:/path, or with keys
+    /// bowline+udp://host:port. A single one may also stand in the first place, without this flag
+    /// [env: BOWLINE_SERVER]
     #[arg(short, long, value_name = "LIST", conflicts_with_all = ["host", "port", "unix"])]
     pub(crate) server: Option<String>,
 
@@ -50,7 +51,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long)]
     pub(crate) scram: bool,
 
-    /// Send the password, token or header readable over an unencrypted network
+    /// Send the password, token or header readable over an unencrypted network; over UDP, have nothing secured
     #[arg(long)]
     pub(crate) insecure: bool,
 
@@ -113,8 +114,12 @@ impl ConnectArgs {
         let tls = self.tls.client(&endpoints, move |why| told.tell(why))?;
         let credentials = self.credentials(environment)?;
         let fields = fields(&self.headers)?;
-        let secure = self.secure.secure(&endpoints)?;
-        if (credentials.is_readable() && secure.is_none() || !self.headers.is_empty())
+        let datagrams = self.secure.datagrams(&endpoints, self.insecure)?;
+        let secure = if datagrams.is_some() { None } else { self.secure.secure(&endpoints)? };
+        let readable = credentials.is_readable() && secure.is_none() || !self.headers.is_empty();
+        // Over UDP there are keys, or it was said.
+        if readable
+            && datagrams.is_none()
             && !self.insecure
             && let Some(endpoint) =
                 endpoints.iter().find(|endpoint| !endpoint.is_local() && !endpoint.is_secured())
@@ -136,6 +141,7 @@ impl ConnectArgs {
                 ..Compression::default()
             }),
             tls,
+            datagrams,
             faults,
         })
     }

@@ -20,10 +20,13 @@ pub(crate) enum Endpoint {
     Tls { host: String, port: u16 },
     /// A WebSocket in TLS.
     TlsWebSocket { host: String, port: u16, target: String },
+    /// Sessions over UDP.
+    Udp { host: String, port: u16 },
 }
 
 impl Endpoint {
-    /// Reads `host`, `host:port`, `[::1]:port`, `bowline://host:port`, `ws://host:port/path`, `unix:/path`.
+    /// Reads `host`, `host:port`, `[::1]:port`, `bowline://host:port`, `ws://host:port/path`,
+    /// `bowline+udp://host:port`, `unix:/path`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Self::parse_with(text, PORT)
     }
@@ -33,7 +36,7 @@ impl Endpoint {
         let complaint = |why: &str| {
             Err(format!(
                 "`{text}` is not a server ({why}); write bowline://host:port, host:port, ws://host:port/path, \
-                 unix:/path, or with TLS bowlines, mqtts or wss"
+                 bowline+udp://host:port, unix:/path, or with TLS bowlines, mqtts or wss"
             ))
         };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -48,6 +51,7 @@ impl Endpoint {
             Some(("bowline", rest)) => (rest, default),
             Some(("mqtt", rest)) => (rest, MQTT_PORT),
             Some((scheme, _)) if scheme.contains("ws") => return web(text),
+            Some(("bowline+udp", rest)) => return over_udp(Self::parse_with(rest, PORT)?),
             Some(("bowlines", rest)) => return secured(Self::parse_with(rest, TLS_PORT)?),
             Some(("mqtts", rest)) => return secured(Self::parse_with(rest, MQTT_TLS_PORT)?),
             _ => (text, default),
@@ -97,12 +101,18 @@ impl Endpoint {
         matches!(self, Self::Tls { .. } | Self::TlsWebSocket { .. })
     }
 
+    /// Whether sessions go over UDP there.
+    pub(crate) const fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp { .. })
+    }
+
     /// Whether nobody on a network can listen to what goes there.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
             Self::Tcp { host, .. }
             | Self::Tls { host, .. }
+            | Self::Udp { host, .. }
             | Self::WebSocket { host, .. }
             | Self::TlsWebSocket { host, .. } => {
                 host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -118,6 +128,7 @@ impl fmt::Display for Endpoint {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::WebSocket { host, port, target } => write!(f, "ws://{}:{port}{target}", bracketed(host)),
             Self::Tls { host, port } => write!(f, "bowlines://{}:{port}", bracketed(host)),
+            Self::Udp { host, port } => write!(f, "bowline+udp://{}:{port}", bracketed(host)),
             Self::TlsWebSocket { host, port, target } => {
                 write!(f, "wss://{}:{port}{target}", bracketed(host))
             }
@@ -133,6 +144,14 @@ fn bracketed(host: &str) -> String {
 fn secured(endpoint: Endpoint) -> Result<Endpoint, String> {
     match endpoint {
         Endpoint::Tcp { host, port } => Ok(Endpoint::Tls { host, port }),
+        other => Err(format!("`{other}` is not a host and a port")),
+    }
+}
+
+/// The same place over UDP.
+fn over_udp(endpoint: Endpoint) -> Result<Endpoint, String> {
+    match endpoint {
+        Endpoint::Tcp { host, port } => Ok(Endpoint::Udp { host, port }),
         other => Err(format!("`{other}` is not a host and a port")),
     }
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::Endpoint;
 use crate::auth::read_key;
 use crate::failure::Failure;
-use crate::net::{KnownKeys, Secure};
+use crate::net::{Datagrams, KnownKeys, Secure, udp};
 
 /// `bowline key`.
 #[derive(Args, Debug)]
@@ -51,7 +51,7 @@ pub(crate) enum KeyCommand {
     },
 }
 
-/// The secure mode of a client: with any of these, nothing is said in clear.
+/// The secure mode of a client: with any of these, nothing is said in clear. Over UDP it is a session's own.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Secure mode (Noise)")]
 pub(crate) struct SecureArgs {
@@ -97,6 +97,60 @@ impl SecureArgs {
         }
         let server = self.server_key.iter().map(|key| server_key(key)).collect::<Result<_, _>>()?;
         Ok(Some(Secure { keys: NoiseKeys::Static { own, server: ServerTrust::Keys(server) }, known: None }))
+    }
+
+    /// How sessions over UDP are secured; nothing where none go there. `insecure`: not at all.
+    pub(super) fn datagrams(
+        &self,
+        endpoints: &[Endpoint],
+        insecure: bool,
+    ) -> Result<Option<Datagrams>, Failure> {
+        let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.is_udp()) else { return Ok(None) };
+        if !endpoints.iter().all(Endpoint::is_udp) {
+            return Err(Failure::usage(format!(
+                "{endpoint} cannot be in a list with servers that are not reached over UDP: what secures them is not \
+                 the same"
+            )));
+        }
+        if let Some(path) = &self.psk_file {
+            return Ok(Some(udp::shared(read_key(path)?)));
+        }
+        let Some(server) = self.udp_server(endpoints)? else {
+            if insecure && self.noise_key.is_none() {
+                return Ok(Some(udp::insecure()));
+            }
+            return Err(Failure::usage(format!(
+                "a session with {endpoint} is secured by keys: --server-key KEY (the server's [udp] key, as \
+                 `bowline key public` prints it) or --psk-file FILE; --insecure, if the server has none and you trust \
+                 the network"
+            )));
+        };
+        let own = self.noise_key.as_deref().map(read_key).transpose()?;
+        Ok(Some(udp::known(own, server)))
+    }
+
+    /// The one key that the servers have, as far as the flags say.
+    fn udp_server(&self, endpoints: &[Endpoint]) -> Result<Option<PublicKey>, Failure> {
+        let mut keys = self.server_key.iter().map(|key| server_key(key)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(path) = &self.known_keys {
+            let known = KnownKeys::read(path)?;
+            for endpoint in endpoints {
+                let address = endpoint.to_string();
+                let Some(key) = known.of(&address) else {
+                    let shown = path.display();
+                    return Err(Failure::usage(format!(
+                        "{shown} has no key of {address}, and over UDP none is taken at first sight: write the line \
+                         `{address} KEY` there, or use --server-key KEY"
+                    )));
+                };
+                keys.push(key);
+            }
+        }
+        keys.dedup();
+        if keys.len() > 1 {
+            return Err(Failure::usage("over UDP, all servers of a list must have the same key"));
+        }
+        Ok(keys.pop())
     }
 }
 

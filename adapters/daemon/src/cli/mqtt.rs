@@ -423,6 +423,7 @@ fn server(text: &str) -> Result<Endpoint, String> {
         Endpoint::TlsWebSocket { host, port, .. } if bare => {
             Endpoint::TlsWebSocket { host, port, target: WEB_PATH.to_owned() }
         }
+        Endpoint::Udp { .. } => return Err("MQTT does not go over UDP; mqtt:// or ws:// does it".to_owned()),
         other => other,
     })
 }
@@ -446,8 +447,8 @@ fn expiry(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The process's arguments: with `--mqtt`, those of a command line of its own; and a server that stands first
-/// behind a flag.
+/// The process's arguments: with `--mqtt`, those of a command line of its own; and a server that stands first,
+/// or alone, behind a flag.
 pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut given: Vec<OsString> = given.collect();
     let command = match given.get(1).and_then(|arg| arg.to_str()) {
@@ -459,7 +460,15 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
     };
     let flags = given.iter().skip(2).take_while(|arg| *arg != "--");
     let mqtt = flags.clone().any(|arg| arg == "--mqtt");
-    let first = given.iter().skip(2).position(|arg| *arg != "--mqtt").map(|at| at + 2);
+    // `ping` takes nothing else that stands alone: for it the server may stand anywhere.
+    let anywhere = given[1] == "ping";
+    let named = |at: &usize| {
+        at.checked_sub(1).is_some_and(|before| given[before] == "--server" || given[before] == "-s")
+    };
+    let first = (2..given.len()).find(|at| match anywhere {
+        true => given[*at].to_str().is_some_and(is_server) && !named(at),
+        false => given[*at] != "--mqtt",
+    });
     if let Some(at) = first.filter(|at| given[*at].to_str().is_some_and(is_server)) {
         given.insert(at, "--server".into());
     }
@@ -482,8 +491,9 @@ pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> 
 
 /// Whether an argument is a server's address by its scheme.
 fn is_server(text: &str) -> bool {
-    const SCHEMES: [&str; 10] = [
+    const SCHEMES: [&str; 11] = [
         "bowline",
+        "bowline+udp",
         "bowline+ws",
         "bowline+wss",
         "bowlines",

@@ -56,13 +56,18 @@ pub(crate) struct ServeArgs {
     #[arg(short, long, value_name = "DIR", conflicts_with = "memory")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Relay to this target, such as db.internal:5432, *.example.org:443 or 10.0.0.0/8:22; may be repeated
+    /// Relay to this target, such as db.internal:5432, *.example.org:443, 10.0.0.0/8:22 or tls://db.internal:5432; may
+    /// be repeated
     #[arg(long, value_name = "TARGET")]
     pub(crate) allow: Vec<TargetPattern>,
 
     /// Let names that are allowed lead into this network, though it is not public; may be repeated
     #[arg(long, value_name = "NETWORK")]
     pub(crate) names_reach: Vec<Network>,
+
+    /// Trust the authorities in this file with targets over TLS, instead of those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) target_ca: Option<PathBuf>,
 
     /// It is a relay above all.
     #[arg(skip)]

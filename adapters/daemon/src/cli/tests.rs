@@ -250,6 +250,8 @@ fn a_server_may_stand_first() {
         ("b sub ws://h/ a", "b sub --server ws://h/ a"),
         ("b pub wss://h a b", "b pub --server wss://h a b"),
         ("b ping bowline://h:1", "b ping --server bowline://h:1"),
+        ("b ping -C 1 bowlines://h:1", "b ping -C 1 --server bowlines://h:1"),
+        ("b ping -s ws://h/ -C 1", "b ping -s ws://h/ -C 1"),
         ("b sub --mqtt ws://h/mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
         ("b sub ws://h/mqtt --mqtt -t a", "b mqtt-sub --server ws://h/mqtt -t a"),
         ("b pub a ws://h/", "b pub a ws://h/"),

@@ -83,6 +83,10 @@ fn allow(loaded: &mut Loaded, args: &ServeArgs) -> Result<(), Failure> {
         config.relay.names_reach.extend(args.names_reach.iter().copied().map(Written));
         origins.set("relay.names_reach", Origin::Flag { flag: "--names-reach" });
     }
+    if let Some(file) = &args.target_ca {
+        config.relay.tls.ca = Some(file.clone());
+        origins.set("relay.tls.ca", Origin::Flag { flag: "--target-ca" });
+    }
     if !args.is_relay {
         return Ok(());
     }

@@ -26,7 +26,7 @@ pub(crate) use complaint::Complaint;
 pub(crate) use listen::{LOCAL, Listen};
 pub(crate) use load::{Loaded, load, load_with_flags, read_toml};
 pub(crate) use origin::{Origin, Origins};
-pub(crate) use relay::{Relay, Written};
+pub(crate) use relay::{Relay, RelayTls, RelayUdp, Written};
 pub(crate) use tls::{Certificate, CertificateName, Tls, TlsVersion};
 pub(crate) use value::{Scram, Secret, Size, Span, TokenHash};
 pub(crate) use web::{Json, WebSocket};

@@ -1,6 +1,7 @@
 //! What the server relays.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use bowline_core::access::Network;
@@ -10,7 +11,7 @@ use bowline_core::session::TunnelsConfig;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Size, Span};
+use super::{Size, Span, TokenHash};
 
 /// A value that is written as a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,39 @@ pub(crate) struct Relay {
     /// What a tunnel may carry, both ways together; without one anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_octets: Option<Size>,
+    pub(crate) tls: RelayTls,
+    pub(crate) udp: RelayUdp,
+}
+
+/// Whom to trust over TLS, and who the relay is there.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RelayTls {
+    /// The authorities; without a file, those that this machine trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// SHA-256 of the public keys that targets must have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pins: Vec<TokenHash>,
+    /// What is shown to targets that ask for a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// How sessions over UDP are secured.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RelayUdp {
+    /// The relay's own key, or one that it shares with the targets: files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shared_key: Option<PathBuf>,
+    /// The public key that a target must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_key: Option<String>,
 }
 
 impl Default for Relay {
@@ -63,6 +97,8 @@ impl Default for Relay {
             connect_timeout: Span(core.connect_timeout),
             idle_timeout: Span(core.idle_timeout),
             max_octets: None,
+            tls: RelayTls::default(),
+            udp: RelayUdp::default(),
         }
     }
 }

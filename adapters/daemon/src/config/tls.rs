@@ -119,7 +119,9 @@ pub(super) fn verify(config: &Config, check: &mut Check<'_>) {
     for (index, listen) in config.listen.iter().enumerate() {
         let key = format!("listen[{index}].tls");
         match listen.tls {
-            Some(_) if listen.unix.is_some() => check.complain(&key, "TLS is for TCP"),
+            Some(_) if listen.unix.is_some() || listen.udp.is_some() => {
+                check.complain(&key, "TLS is for TCP")
+            }
             Some(true) if !tls.is_on() => {
                 check.complain(&key, "it needs a certificate: tls.cert and tls.key");
             }

@@ -95,6 +95,21 @@ fn relay(relay: &Relay, check: &mut Check<'_>) {
     check.within("relay.connect_timeout", &relay.connect_timeout, &connecting);
     let idle = Span::from_secs(0)..=Span::from_secs(30 * 86_400);
     check.within("relay.idle_timeout", &relay.idle_timeout, &idle);
+    match (&relay.tls.cert, &relay.tls.key) {
+        (Some(_), None) => check.complain("relay.tls.cert", "a certificate needs its key: relay.tls.key"),
+        (None, Some(_)) => check.complain("relay.tls.key", "a key needs its certificate: relay.tls.cert"),
+        _ => {}
+    }
+    let udp = &relay.udp;
+    if let Some(Err(error)) = udp.server_key.as_ref().map(|text| text.parse::<PublicKey>()) {
+        check.complain("relay.udp.server_key", error.to_string());
+    }
+    let known = udp.key.is_some() && udp.server_key.is_some();
+    if !known && udp.shared_key.is_none() && relay.allow.iter().any(|pattern| pattern.0.is_udp()) {
+        let what = "a target is reached over UDP, and nothing secures that; set relay.udp.shared_key, or relay.udp.key \
+                    and relay.udp.server_key";
+        check.complain("relay.allow", what);
+    }
 }
 
 fn websocket(websocket: &WebSocket, check: &mut Check<'_>) {

@@ -46,8 +46,13 @@ pub(super) fn check(
         return Ok(());
     }
     let user = identity.unwrap_or_default();
-    let who = Who { user, client_id: "", address: request.peer.address, secured: request.peer.secured };
-    if !user.is_empty() && server.look(|s| s.hub().decide(&who, Action::Subscribe, FIGURES).allowed) {
+    let peer = &request.peer;
+    let may = |server: &bowline_core::endpoint::server::Server| {
+        let listener = server.listener_name(peer.listener);
+        let who = Who { user, client_id: "", address: peer.address, listener, secured: peer.secured };
+        server.hub().decide(&who, Action::Subscribe, FIGURES).allowed
+    };
+    if !user.is_empty() && server.look(may) {
         return Ok(());
     }
     let why = format!("say who you are: a user who may subscribe to {FIGURES}");

@@ -22,7 +22,7 @@ use crate::otlp::Counts;
 use api::Rates;
 use files::Of;
 use gate::Denied;
-use metrics::{Format, ListenerCounts};
+use metrics::{DatagramCounts, Format, ListenerCounts};
 
 /// How often something is said.
 #[derive(Debug, Default)]
@@ -129,6 +129,7 @@ impl Site {
                 let beside = (&*self.spans, &*self.alerts);
                 let plugins = server.plugins().list();
                 let places = server.look(ListenerCounts::all);
+                let datagrams = DatagramCounts::of(&server.datagrams());
                 let text = metrics::text(
                     format,
                     &server.counters(),
@@ -136,7 +137,7 @@ impl Site {
                     self.started,
                     beside,
                     &plugins,
-                    self.tls.get(),
+                    (self.tls.get(), datagrams.as_ref()),
                 );
                 HttpResponse::new(StatusCode::OK, format.content_type(), text)
                     .with("cache-control", "no-store")

@@ -56,6 +56,12 @@ impl Client {
         if let Some(tls) = &target.tls {
             builder = builder.tls(tls.clone());
         }
+        if let Some(datagrams) = &target.datagrams {
+            let told = target.faults.clone();
+            builder = builder
+                .datagrams(datagrams.clone())
+                .on_connect_failed(move |_, error| told.tell(&super::udp::explain(error)));
+        }
         let inner = builder.start().map_err(|error| Failure::usage(error.to_string()))?;
         let client = Self { inner, room: Arc::new(Semaphore::new(WAITING as usize)) };
         let mut events = client.inner.events();
@@ -74,7 +80,8 @@ impl Client {
             failures += 1;
             if failures >= endpoints.len() {
                 client.inner.close().await;
-                if let Some(failure) = target.faults.explain(&endpoints) {
+                let what = if target.datagrams.is_some() { "session over UDP" } else { "TLS" };
+                if let Some(failure) = target.faults.explain(what, &endpoints) {
                     return Err(failure);
                 }
                 return Err(match reason {
@@ -392,6 +399,10 @@ fn refused(endpoints: &[String], reason: &Reason) -> Failure {
         Some(Code::AuthMethod) => format!("{at} refused this way to log in ({reason})"),
         _ => match reason {
             Reason::WebSocket(why) => format!("{at}: {why}"),
+            Reason::Cut => format!(
+                "{at} took the connection and cut it without a word: is another protocol spoken there? TLS is with \
+                 bowlines:// or --cafile"
+            ),
             reason => format!("{at} refused the connection: {}", plain_reason(reason)),
         },
     })

@@ -37,6 +37,8 @@ async fn reach(endpoint: &Endpoint) -> io::Result<()> {
             TcpStream::connect((host.as_str(), *port)).await.map(drop)
         }
         Endpoint::Unix(path) => UnixStream::connect(path).await.map(drop),
+        // Nobody answers there but to who has the keys.
+        Endpoint::Udp { .. } => Err(ErrorKind::TimedOut.into()),
     }
 }
 
@@ -47,6 +49,7 @@ fn explain(endpoint: &Endpoint, error: &io::Error) -> String {
         ErrorKind::NotFound if matches!(endpoint, Endpoint::Unix(_)) => {
             format!("there is no such socket; {start}")
         }
+        _ if endpoint.is_udp() => super::udp::explain(error),
         ErrorKind::PermissionDenied => "this user may not use it".to_owned(),
         _ => format!("{error}; {start}"),
     }

@@ -76,13 +76,17 @@ pub(super) fn of(
     activated: &Activated,
     tls: &config::Tls,
 ) -> Result<Listen, Failure> {
-    let only = listen.tls.unwrap_or(!tls.plain);
-    let base = match (&listen.systemd, &listen.unix) {
-        (Some(name), _) => Listen::sockets(activated.named(name)?),
-        (None, Some(path)) => Listen::on(&format!("unix:{}", path.display())),
-        (None, None) if only => Listen::on(&format!("bowlines://{}", listen.address())),
-        (None, None) => Listen::on(&listen.address()), // also `bowline+udp://`
+    let (base, is_tcp) = match &listen.systemd {
+        Some(name) => {
+            let sockets = activated.named(name)?;
+            let is_tcp = sockets.iter().all(|socket| matches!(socket, ListeningSocket::Tcp(_)));
+            (Listen::sockets(sockets), is_tcp)
+        }
+        None => (Listen::on(&listen.address()), listen.tcp.is_some()),
     };
+    // What the listener itself says counts wherever its socket is from.
+    let only = listen.tls.unwrap_or(is_tcp && !tls.plain);
+    let base = if only { base.tls_only() } else { base };
     let networks =
         |texts: &[String]| -> Vec<Network> { texts.iter().filter_map(|text| text.parse().ok()).collect() };
     let mut built = base

@@ -2,13 +2,14 @@
 
 mod client;
 mod diagnose;
+mod egress;
 pub(crate) mod http;
 mod known;
 mod listen;
 mod outbound;
 mod server;
 mod tls;
-mod udp;
+pub(crate) mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,11 @@ use bowline_core::status::Status;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub(crate) use bowline_driver::datagram::Config as Datagrams;
 pub(crate) use bowline_tokio::Room;
 pub(crate) use client::{Client, Incoming, Receipt, Replies, Subscription};
 pub(crate) use diagnose::diagnose;
+pub(crate) use egress::egress;
 pub(crate) use known::{KnownKeys, Secure};
 pub(crate) use listen::Activated;
 pub(crate) use outbound::{Outbound, is_ours};
@@ -58,11 +61,13 @@ pub(crate) struct Target {
     pub(crate) compression: Option<Compression>,
     /// Whom to trust, where TLS is spoken.
     pub(crate) tls: Option<bowline_tls::Client>,
+    /// How sessions over UDP are secured, where they go there.
+    pub(crate) datagrams: Option<Datagrams>,
     /// What it came to.
     pub(crate) faults: Faults,
 }
 
-/// Why there was no TLS, the last time.
+/// Why there was no TLS, or no session over UDP, the last time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Option<String>>>);
 
@@ -71,10 +76,10 @@ impl Faults {
         *self.0.lock() = Some(why.to_owned());
     }
 
-    /// Why there is no connection to one of these.
-    pub(crate) fn explain(&self, endpoints: &[String]) -> Option<Failure> {
+    /// Why there is no connection to one of these; `what` there is none of.
+    pub(crate) fn explain(&self, what: &str, endpoints: &[String]) -> Option<Failure> {
         let why = self.0.lock().take()?;
-        Some(Failure::new(format!("no TLS with {}: {why}", endpoints.join(", "))))
+        Some(Failure::new(format!("no {what} with {}: {why}", endpoints.join(", "))))
     }
 }
 

@@ -17,12 +17,12 @@ use bowline_core::plugin::Report;
 use bowline_core::prx1;
 use bowline_core::session::{Code, Config as SessionConfig, Limits};
 use bowline_core::trace::TraceContext;
-use bowline_tokio::server::StartError;
+use bowline_tokio::server::{Egress, StartError};
 use parking_lot::Mutex;
 use tracing::{Level, debug, info, warn};
 
 use super::listen::{self, Activated};
-use super::{Address, tls};
+use super::{Address, egress, tls};
 use crate::auth;
 use crate::cli::Endpoint;
 use crate::config::{self, Config, Drain, History, Listen, Prx1Success, QueuePolicy, Relay, Room, Size, Tls};
@@ -39,10 +39,8 @@ pub(crate) struct Server {
     stores: String,
     spans: Option<Arc<Exporter>>,
     tls: Option<bowline_tokio::tls::Server>,
-    /// Looks whether certificates have changed.
-    _watch: Option<Arc<bowline_tokio::tls::Watch>>,
-    /// What the configuration says of it.
-    secured: Tls,
+    /// What the configuration says of it now, and what looks whether certificates have changed.
+    secured: Arc<Mutex<(Tls, Option<bowline_tokio::tls::Watch>)>>,
     audit: Arc<AuditLog>,
     /// The plugins of the configuration, as they are now.
     configured: Arc<Mutex<Vec<config::plugins::Plugin>>>,
@@ -84,7 +82,7 @@ impl Server {
             builder = builder.access(rules);
         }
         let tls = tls::load(&config.tls)?;
-        let watch = tls.as_ref().map(|tls| Arc::new(tls.watch(config.tls.reload.0)));
+        let watch = tls.as_ref().map(|tls| tls.watch(config.tls.reload.0));
         if let Some(tls) = &tls {
             site.secures(tls.clone());
             builder = builder.tls(tls.clone());
@@ -101,6 +99,7 @@ impl Server {
         if let Some(datagrams) = super::udp::config(&config.udp)? {
             builder = builder.datagrams(datagrams);
         }
+        builder = builder.egress(egress(&config.relay)?);
         for given in &config.listen {
             let listen = listen::of(given, &activated, &config.tls)?;
             builder = builder.listen_on(if if_free { listen.if_free() } else { listen });
@@ -108,9 +107,8 @@ impl Server {
         let inner = builder.start().await.map_err(|error| not_started(&error))?;
         let stores = store::announcement(&config.store, loaded.get());
         let configured = Arc::new(Mutex::new(config.plugin.clone()));
-        let secured = config.tls.clone();
-        let server =
-            Self { inner, stores, spans, tls, _watch: watch, secured, audit, configured, site, activated };
+        let secured = Arc::new(Mutex::new((config.tls.clone(), watch)));
+        let server = Self { inner, stores, spans, tls, secured, audit, configured, site, activated };
         server.site.listens(server.listeners(&config.listen));
         Ok(server)
     }
@@ -166,7 +164,8 @@ impl Server {
     fn listen_as(&self, new: &Listen, listeners: &mut Vec<Listen>) -> Result<Option<String>, String> {
         let name = new.called();
         let failed = |failure: &Failure| failure.message().unwrap_or_default().to_owned();
-        let listen = listen::of(new, &self.activated, &self.secured).map_err(|failure| failed(&failure))?;
+        let listen = listen::of(new, &self.activated, &self.secured.lock().0);
+        let listen = listen.map_err(|failure| failed(&failure))?;
         let Some(old) = listeners.iter_mut().find(|old| old.called() == name) else {
             let address = self.inner.listen(listen).map_err(|error| failed(&not_started(&error)))?;
             let address = shown(&address);
@@ -188,13 +187,19 @@ impl Server {
         Ok(Some(format!("listener {name} has other settings")))
     }
 
+    /// Returns once the server has given an answer: whoever holds its lock has let it go.
+    pub(crate) fn answer(&self) {
+        let _ = self.inner.listener_names();
+    }
+
     /// Where it keeps what outlives it, for people.
     pub(crate) fn stores(&self) -> &str {
         &self.stores
     }
 
     /// Other users and rules count from now on.
-    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay) {
+    pub(crate) fn reload(&self, auth: auth::Loaded, relay: &Relay, egress: Egress) {
+        self.inner.set_egress(egress);
         self.inner.set_relay(relay.options());
         self.inner.set_users(auth.users);
         self.inner.set_noise(auth.noise);
@@ -209,6 +214,26 @@ impl Server {
         if let Some(tls) = &self.tls {
             let _ = tls.reload();
         }
+    }
+
+    /// What is written of TLS now counts for handshakes from now on, and files are read anew: who is connected
+    /// stays. What came of that is told. Where something is wrong, all stays as it was. Says whether something
+    /// else is written than before; whether there is TLS at all is for the next start.
+    pub(crate) fn reload_tls(&self, now: &Tls) -> Result<bool, ()> {
+        let (Some(tls), Some(builder)) = (&self.tls, tls::builder(now)) else { return Ok(false) };
+        let mut secured = self.secured.lock();
+        let (before, watch) = &mut *secured;
+        // Where connections are taken in the clear was decided when it began to listen.
+        let now = Tls { plain: before.plain, ..now.clone() };
+        if *before == now {
+            return tls.reload().map(|()| false).map_err(drop);
+        }
+        tls.set(builder).map_err(drop)?;
+        if before.reload != now.reload {
+            *watch = Some(tls.watch(now.reload.0));
+        }
+        *before = now;
+        Ok(true)
     }
 
     /// Other plugins count from now on. Where nothing of them has changed they stay as they are: what they
@@ -558,12 +583,13 @@ fn log(event: &ServerEvent) {
             seconds = lasted.as_secs(),
             "tunnel closed"
         ),
-        ServerEvent::TunnelRefused { tunnel, identity, target, why } => warn!(
+        ServerEvent::TunnelRefused { tunnel, identity, target, why, detail } => warn!(
             connection = tunnel.connection().number(),
             tunnel = tunnel.number(),
             user = some(identity),
             target,
             reason = why.label(),
+            detail = some(detail),
             "tunnel refused"
         ),
         ServerEvent::Expired { session } => info!(session = short(session), "session expired"),

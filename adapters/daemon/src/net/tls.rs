@@ -1,7 +1,7 @@
 //! TLS, as the configuration wants it.
 
 use bowline_core::endpoint::server::Peer;
-use bowline_tokio::tls::{ClientCertificate, Error, Failure as TlsFailure, Server, Version};
+use bowline_tokio::tls::{ClientCertificate, Error, Failure as TlsFailure, Server, ServerBuilder, Version};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Tls, TlsVersion};
@@ -9,7 +9,14 @@ use crate::failure::Failure;
 
 /// Reads all files that the configuration names; nothing where it names none.
 pub(super) fn load(tls: &Tls) -> Result<Option<Server>, Failure> {
-    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return Ok(None) };
+    let Some(builder) = builder(tls) else { return Ok(None) };
+    let built = builder.on_failure(failed).on_reload(reloaded).build();
+    built.map(Some).map_err(|error| Failure::new(format!("tls: {error}")))
+}
+
+/// What the configuration says; nothing where it names no certificate.
+pub(super) fn builder(tls: &Tls) -> Option<ServerBuilder> {
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return None };
     let mut builder = Server::builder().certificate(cert, key);
     for files in &tls.sni {
         builder = builder.certificate(&files.cert, &files.key);
@@ -30,8 +37,7 @@ pub(super) fn load(tls: &Tls) -> Result<Option<Server>, Failure> {
             warn!("{shown} is open to every user of this machine; chmod o= {shown}");
         }
     }
-    let built = builder.on_failure(failed).on_reload(reloaded).build();
-    built.map(Some).map_err(|error| Failure::new(format!("tls: {error}")))
+    Some(builder)
 }
 
 /// Whether others than its owner and group can read a key.

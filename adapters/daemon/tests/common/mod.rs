@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -61,8 +62,19 @@ pub(crate) fn shell(line: &str) -> Program {
     spawn(command, line.to_owned())
 }
 
-fn spawn(mut command: Command, line: String) -> Program {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// Likewise, with this as its standard input.
+pub(crate) fn shell_with_input(line: &str, input: Stdio) -> Program {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]);
+    spawn_with(command, line.to_owned(), input)
+}
+
+fn spawn(command: Command, line: String) -> Program {
+    spawn_with(command, line, Stdio::piped())
+}
+
+fn spawn_with(mut command: Command, line: String, input: Stdio) -> Program {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let out = lines(child.stdout.take().expect("piped"));
     let err = lines(child.stderr.take().expect("piped"));
@@ -215,5 +227,20 @@ impl Server {
 
     pub(crate) fn run_client(&self, line: &[&str]) -> Ended {
         run(&self.args(line))
+    }
+
+    /// A connection to it.
+    pub(crate) fn dial(&self) -> TcpStream {
+        let port = self.port.parse::<u16>().expect("it is a port");
+        TcpStream::connect(("127.0.0.1", port)).expect("it listens")
+    }
+
+    /// What a request is answered with, to the end of the stream.
+    pub(crate) fn ask(&self, request: &str) -> String {
+        let mut stream = self.dial();
+        stream.write_all(request.as_bytes()).expect("it takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 }

@@ -398,7 +398,9 @@ impl<R: Runtime> Client<R> {
     }
 
     /// Connects to `target` through the server, which has to relay and to allow it: `host:port`,
-    /// `address:port` or `unix:/path`, as the server sees it. Ready when the target was reached.
+    /// `address:port` or `unix:/path`, as the server sees it; or with what the server is to speak there, so that
+    /// the tunnel carries what is within: `tls://`, `wss://`, `bowline+udp://`
+    /// ([`Target`](bowline_core::relay::Target)). Ready when the target was reached.
     ///
     /// Without a connection it waits for one, for as long as the client tries. A tunnel ends with its
     /// connection: reading and writing fail then, and a new one is to be asked for.

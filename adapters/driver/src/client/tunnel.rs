@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bowline_core::endpoint::client::{Piece, ResetCode, TunnelId, TunnelState};
@@ -142,29 +143,43 @@ impl<R: Runtime> Drop for Tunnel<R> {
 /// # use bowline_driver::{Runtime, client::{Client, Error, Through}};
 /// # async fn example<R: Runtime>(runtime: R) -> Result<(), Error> {
 /// let relay = Client::builder_on(runtime, "relay.example").connect().await?;
-/// let inside = Client::builder_on(Through::new(relay), "hub.internal:7790").connect().await?;
+/// let inside = Client::builder_on(Through::new(relay.clone()), "hub.internal:7790").connect().await?;
+/// // In TLS between the relay and the hub:
+/// let through = Through::new(relay).target("tls://hub.internal:7791");
+/// let inside = Client::builder_on(through, "hub.internal").connect().await?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Through<R: Runtime>(Client<R>);
+pub struct Through<R: Runtime> {
+    relay: Client<R>,
+    target: Option<Arc<str>>,
+}
 
 impl<R: Runtime> Through<R> {
     /// Connects through the server of this client.
     #[must_use]
     pub const fn new(relay: Client<R>) -> Self {
-        Self(relay)
+        Self { relay, target: None }
+    }
+
+    /// Connects to this target, whatever the client is given: in words of the relay, which has more of them
+    /// (`tls://`, `wss://`, `bowline+udp://`). What the relay speaks with it is not spoken by the client.
+    #[must_use]
+    pub fn target(mut self, target: &str) -> Self {
+        self.target = Some(target.into());
+        self
     }
 }
 
 impl<R: Runtime> Clone for Through<R> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { relay: self.relay.clone(), target: self.target.clone() }
     }
 }
 
 impl<R: Runtime> fmt::Debug for Through<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Through").field(&self.0).finish()
+        f.debug_struct("Through").field("relay", &self.relay).field("target", &self.target).finish()
     }
 }
 
@@ -174,27 +189,28 @@ impl<R: Runtime> Runtime for Through<R> {
     type Timer = R::Timer;
 
     fn timer(&self) -> R::Timer {
-        self.0.0.runtime.timer()
+        self.relay.0.runtime.timer()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.0.runtime.spawn(task);
+        self.relay.0.runtime.spawn(task);
     }
 
     fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
-        self.0.0.runtime.spawn_blocking(work);
+        self.relay.0.runtime.spawn_blocking(work);
     }
 
     async fn connect(&self, to: Address) -> io::Result<Tunnel<R>> {
-        let target = match to {
-            Address::Tcp(to) => to,
-            Address::Unix(path) => format!("unix:{}", path.display()),
+        let target = match (&self.target, to) {
+            (Some(target), _) => target.to_string(),
+            (None, Address::Tcp(to)) => to,
+            (None, Address::Unix(path)) => format!("unix:{}", path.display()),
             _ => return Err(ErrorKind::Unsupported.into()),
         };
-        self.0.tunnel(&target).await.map_err(io::Error::other)
+        self.relay.tunnel(&target).await.map_err(io::Error::other)
     }
 
     fn listen(&self, socket: ListeningSocket) -> io::Result<R::Listener> {
-        self.0.0.runtime.listen(socket)
+        self.relay.0.runtime.listen(socket)
     }
 }

@@ -82,6 +82,11 @@ impl Shared {
         result
     }
 
+    /// What a session asks each turn and changes nothing.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Endpoint) -> T) -> T {
+        at(&self.inner.lock().endpoint)
+    }
+
     /// The task's work.
     fn work<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         let mut wake = Vec::new();
@@ -290,13 +295,13 @@ impl Gauge {
     /// What was counted since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        *self.0.inner.lock().endpoint.counters()
+        self.0.look(|endpoint| *endpoint.counters())
     }
 
     /// How many sessions there are.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.0.inner.lock().endpoint.sessions()
+        self.0.look(Endpoint::sessions)
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bowline_core::datagram::ConnectError;
 use parking_lot::Mutex;
 
-use super::endpoint::{Gauge, Shared, Task, any_port_like};
+use super::endpoint::{Gauge, Shared, Task, Waiting, any_port_like};
 use super::{Config, UdpStream};
 use crate::runtime::{Listener, Runtime};
 use crate::{Address, clock};
@@ -111,7 +111,13 @@ pub async fn connect<R: Runtime>(runtime: &R, to: &str, config: Config) -> io::R
 async fn connect_to<R: Runtime>(runtime: &R, to: SocketAddr, config: Config) -> io::Result<UdpStream> {
     let socket = runtime.datagram_socket(any_port_like(to))?;
     let shared = Arc::new(Shared::new(config, false));
-    let key = shared.call(|inner| inner.endpoint.connect(clock::now(), to)).map_err(|e| match e {
+    let key = shared.call(|inner| {
+        let key = inner.endpoint.connect(clock::now(), to)?;
+        // The task may have it open before anybody waits for that.
+        inner.waiting.insert(key, Waiting::default());
+        Ok::<_, ConnectError>(key)
+    });
+    let key = key.map_err(|e| match e {
         ConnectError::Full => io::Error::other(e),
         e => io::Error::new(ErrorKind::InvalidInput, e),
     })?;

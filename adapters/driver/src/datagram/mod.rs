@@ -6,6 +6,8 @@
 mod endpoint;
 mod listener;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

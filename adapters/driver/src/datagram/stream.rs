@@ -29,12 +29,15 @@ impl fmt::Debug for UdpStream {
     }
 }
 
+/// The code of a session that ends otherwise than was intended.
+const BROKEN_OFF: u64 = 1;
+
 /// As what is said of other transports.
 pub(super) fn failure(why: &Ended) -> io::Error {
     let kind = match why {
         Ended::Idle | Ended::Handshake => ErrorKind::TimedOut,
         Ended::Refused(_) => ErrorKind::ConnectionRefused,
-        Ended::Peer { .. } => ErrorKind::ConnectionReset,
+        Ended::Peer { .. } | Ended::Forgotten => ErrorKind::ConnectionReset,
         _ => ErrorKind::BrokenPipe,
     };
     io::Error::new(kind, why.to_string())
@@ -48,20 +51,20 @@ impl UdpStream {
     /// Where the peer is now.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.shared.call(|inner| inner.endpoint.peer(self.key))
+        self.shared.look(|endpoint| endpoint.peer(self.key))
     }
 
     /// What is known of the path.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
-        self.shared.call(|inner| inner.endpoint.stats(self.key))
+        self.shared.look(|endpoint| endpoint.stats(self.key))
     }
 
     /// What the handshake has proved of the peer.
     #[cfg(feature = "noise")]
     #[must_use]
     pub fn proved(&self) -> Option<bowline_core::datagram::Proved> {
-        self.shared.call(|inner| inner.endpoint.proved(self.key).cloned())
+        self.shared.look(|endpoint| endpoint.proved(self.key).cloned())
     }
 
     /// Ready once it is open.
@@ -129,6 +132,10 @@ impl Transport for UdpStream {
         Poll::Ready(Ok(()))
     }
 
+    fn abort(&mut self) {
+        self.shared.call(|inner| inner.endpoint.close(clock::now(), self.key, BROKEN_OFF, "broken off"));
+    }
+
     fn secured(&mut self) -> Option<Secured> {
         if std::mem::replace(&mut self.proved, true) {
             return None;
@@ -147,7 +154,7 @@ impl Transport for UdpStream {
     }
 
     fn max_datagram(&self) -> usize {
-        self.shared.call(|inner| inner.endpoint.max_message(self.key))
+        self.shared.look(|endpoint| endpoint.max_message(self.key))
     }
 
     fn send_datagram(&mut self, delivery: Delivery, message: &[u8]) -> bool {
@@ -156,9 +163,7 @@ impl Transport for UdpStream {
 
     fn poll_recv_datagram(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<()> {
         self.shared.call(|inner| {
-            if let Some((_, message)) = inner.endpoint.recv_message(self.key) {
-                to.clear();
-                to.extend_from_slice(&message);
+            if inner.endpoint.recv_message(self.key, to).is_some() {
                 return Poll::Ready(());
             }
             inner.waiting.entry(self.key).or_default().read = Some(cx.waker().clone());

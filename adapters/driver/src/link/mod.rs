@@ -234,7 +234,7 @@ async fn open<R: Runtime>(
         Carrier::WebSocket { .. } => Alpn::Http,
         _ => endpoints.alpn,
     };
-    let mut stream = tls.connect(Box::new(stream), address.host(), alpn)?;
+    let mut stream = tls.connect(Box::new(stream), address.host(), Some(alpn))?;
     poll_fn(|cx| stream.poll_open(cx)).await?;
     Ok(Layered::Secured(stream))
 }

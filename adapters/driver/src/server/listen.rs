@@ -33,6 +33,8 @@ pub struct Listen {
     pub(super) config: ListenerConfig,
     pub(super) options: SocketOptions,
     pub(super) proxies: Proxies,
+    /// Whether it takes nothing but TLS, wherever it is.
+    pub(super) tls_only: bool,
     /// Whether a server starts without where somebody else listens.
     pub(super) if_free: bool,
 }
@@ -75,6 +77,7 @@ impl Listen {
             config: ListenerConfig::new(""),
             options: SocketOptions::default(),
             proxies: Proxies::default(),
+            tls_only: false,
             if_free: false,
         }
     }
@@ -141,6 +144,13 @@ impl Listen {
         self
     }
 
+    /// Takes nothing but TLS there, as at an address that says so (`bowlines://`): also on
+    /// [sockets](Self::sockets) that listen already, whatever they are. Not for UDP, which is secured otherwise.
+    pub fn tls_only(mut self) -> Self {
+        self.tls_only = true;
+        self
+    }
+
     /// A server starts without it where somebody else listens there; as long as it listens anywhere.
     pub fn if_free(mut self) -> Self {
         self.if_free = true;
@@ -198,7 +208,7 @@ fn open<R: Runtime>(
     listen: Listen,
     secures: &Secures,
 ) -> Result<Opened<R::Listener>, StartError> {
-    let Listen { place, config, options, proxies, .. } = listen;
+    let Listen { place, config, options, proxies, tls_only, .. } = listen;
     let tls = secures.tls.as_ref();
     let (address, sockets) = match place {
         Place::Address(Ok(Address::Udp(to))) => return open_udp(runtime, to, config, secures),
@@ -214,7 +224,7 @@ fn open<R: Runtime>(
             (address, ready.map(|()| sockets))
         }
     };
-    let only = address.is_secured();
+    let only = tls_only || address.is_secured();
     if only && tls.is_none() {
         return Err(StartError::NoTls(address));
     }
@@ -226,8 +236,8 @@ fn open<R: Runtime>(
     });
     let (listeners, local) = listening.map_err(|error| StartError::Listen { address, error })?;
     let address = if only { local.secured() } else { local };
-    // A Unix socket does not leave the machine.
-    let tls = tls.filter(|_| !matches!(address, Address::Unix(_))).map(|tls| (Arc::clone(tls), only));
+    // A Unix socket does not leave the machine; there it is only where it was asked for.
+    let tls = tls.filter(|_| only || !matches!(address, Address::Unix(_))).map(|tls| (Arc::clone(tls), only));
     Ok(Opened { address, listeners, udp: None, config, proxies, tls })
 }
 
@@ -306,7 +316,7 @@ impl<R: Runtime> Server<R> {
             self.runtime.spawn(tasks::accept(self.clone(), listener, entrance.clone()));
         }
         if let Some(udp) = udp {
-            self.gauges.lock().push(udp.gauge());
+            self.shared.gauges.lock().push(udp.gauge());
             self.runtime.spawn(tasks::accept(self.clone(), udp, entrance));
         }
         Ok(())

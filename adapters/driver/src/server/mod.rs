@@ -40,9 +40,9 @@ pub use bowline_core::relay::{Allowed, TargetPattern};
 use bowline_core::session::CLOSE_WAIT;
 pub use listen::Listen;
 use listen::Secures;
-use parking_lot::Mutex;
 pub use plugins::Plugins;
 pub use shared::{Handle, Overview};
+pub use tunnels::Egress;
 
 use crate::handler::{
     self, Failed, Handler, HandlerCounters, Hub, Layer, OnFailed, Pattern, PatternError, Router, Tally,
@@ -99,6 +99,9 @@ pub enum StartError {
     /// Only TLS is to be taken there, and [`Builder::tls`] was not called.
     #[error("{0} is for TLS, and there is no certificate; say which with Builder::tls")]
     NoTls(Address),
+    /// The relay is to reach targets over TLS or UDP, and was not told how.
+    #[error("{0} is to be relayed to, and nothing says whom to trust there; say it with Builder::egress")]
+    NoEgress(TargetPattern),
     /// Sockets that were to be handed over, and were not.
     #[error("no socket was handed over to listen on")]
     NoSocket,
@@ -130,6 +133,7 @@ pub struct Builder<R, S = ()> {
     plugins: Vec<(String, Box<dyn Plugin>, Placement)>,
     tls: Option<Arc<dyn Acceptor>>,
     datagrams: Option<datagram::Config>,
+    egress: Egress,
 }
 
 impl<R, S> fmt::Debug for Builder<R, S> {
@@ -146,7 +150,7 @@ impl<R: Runtime> Builder<R> {
         let Self { runtime, config, listen, access, on_event, concurrency, plugins, .. } = self;
         let (storage, on_store_event, on_request) = (self.storage, self.on_store_event, self.on_request);
         let (router, on_failed) = (self.router.with_state(()), self.on_failed);
-        let (tls, datagrams) = (self.tls, self.datagrams);
+        let (tls, datagrams, egress) = (self.tls, self.datagrams, self.egress);
         Builder {
             runtime,
             state,
@@ -163,6 +167,7 @@ impl<R: Runtime> Builder<R> {
             plugins,
             tls,
             datagrams,
+            egress,
         }
     }
 }
@@ -212,7 +217,8 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     }
 
     /// Relays: clients get tunnels to the targets that `relay` allows, and that the
-    /// [rules](Self::access) do not deny them. Default: nothing is relayed.
+    /// [rules](Self::access) do not deny them. Default: nothing is relayed. Targets over TLS and UDP need
+    /// [`egress`](Self::egress) as well.
     ///
     /// ```
     /// # use bowline_driver::{Runtime, server::{Allowed, Builder, RelayConfig}};
@@ -224,6 +230,13 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     #[must_use]
     pub fn relay(mut self, relay: RelayConfig) -> Self {
         self.config.relay = relay;
+        self
+    }
+
+    /// How the [relay](Self::relay) reaches targets over TLS, WebSockets in TLS and UDP. Default: not at all.
+    #[must_use]
+    pub fn egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
         self
     }
 
@@ -354,6 +367,9 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
     ///
     /// See [`StartError`].
     pub async fn start(mut self) -> Result<Server<R>, StartError> {
+        if let Some(target) = self.egress.lacks(&self.config.relay.allowed) {
+            return Err(StartError::NoEgress(target));
+        }
         let secures = Secures { tls: self.tls, datagrams: self.datagrams };
         let opened = listen::open_all(&self.runtime, self.listen, &secures)?;
         let max_frame = self.config.session.limits.max_frame;
@@ -377,6 +393,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         let offload_to = runtime.clone();
         let offload = Box::new(move |work: Box<dyn FnOnce() + Send>| offload_to.spawn_blocking(work));
         let shared = Arc::new(Shared::new(machine, offload, self.on_event, self.on_request));
+        shared.with(|core, _| core.egress = self.egress);
         let voice = Voice::open(&shared)?;
         let hub = Hub::new(Speaker(runtime.clone(), Arc::clone(&voice)));
         let tally = Arc::new(Tally::new(self.on_failed));
@@ -396,8 +413,7 @@ impl<R: Runtime, S: Clone + Send + Sync + 'static> Builder<R, S> {
         }
         runtime.spawn(Voice::listen(Arc::downgrade(&voice)));
         let addresses = opened.iter().map(|opened| opened.address.clone()).collect();
-        let gauges = Arc::default();
-        let server = Server { runtime, shared, hub, tally, addresses, secures, gauges, max_frame };
+        let server = Server { runtime, shared, hub, tally, addresses, secures, max_frame };
         for opened in opened {
             server.enter(opened)?;
         }
@@ -415,8 +431,6 @@ pub struct Server<R> {
     tally: Arc<Tally>,
     addresses: Arc<[Address]>,
     secures: Secures,
-    /// Of the sockets for datagrams.
-    gauges: Arc<Mutex<Vec<datagram::Gauge>>>,
     max_frame: u32,
 }
 
@@ -429,7 +443,6 @@ impl<R: Clone> Clone for Server<R> {
             tally: Arc::clone(&self.tally),
             addresses: Arc::clone(&self.addresses),
             secures: self.secures.clone(),
-            gauges: Arc::clone(&self.gauges),
             max_frame: self.max_frame,
         }
     }
@@ -469,6 +482,7 @@ impl<R: Runtime> Server<R> {
             plugins: Vec::new(),
             tls: None,
             datagrams: None,
+            egress: Egress::default(),
         }
     }
 
@@ -482,7 +496,7 @@ impl<R: Runtime> Server<R> {
     /// listened there.
     #[must_use]
     pub fn datagrams(&self) -> Vec<datagram::Gauge> {
-        self.gauges.lock().clone()
+        self.shared.gauges.lock().clone()
     }
 
     /// To publish and request with, from within the program.
@@ -534,6 +548,13 @@ impl<R: Runtime> Server<R> {
     /// Sets what is relayed from now on. Tunnels that are there stay.
     pub fn set_relay(&self, relay: RelayConfig) {
         let old = self.shared.with(|core, _| core.machine.set_relay(relay));
+        drop(old);
+    }
+
+    /// How targets are reached from now on. Tunnels that are there stay. A target over TLS or UDP for which this
+    /// says nothing is refused, and its client told.
+    pub fn set_egress(&self, egress: Egress) {
+        let old = self.shared.with(|core, _| std::mem::replace(&mut core.egress, egress));
         drop(old);
     }
 

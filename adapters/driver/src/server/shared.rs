@@ -21,7 +21,9 @@ use super::answer::{HttpAnswer, Job};
 use super::deadlines::Deadlines;
 use super::plugins::Plugins;
 use super::storing::Storing;
+use super::tunnels::Egress;
 use crate::clock;
+use crate::datagram::Gauge;
 
 /// Runs what takes long elsewhere.
 pub(super) type Offload = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
@@ -106,6 +108,8 @@ pub(super) struct Core {
     /// Tunnels that have no task yet, and who begins those.
     pub(super) dials: VecDeque<(TunnelKey, Target)>,
     pub(super) dialer: Option<Waker>,
+    /// How targets are reached.
+    pub(super) egress: Egress,
     /// The tasks of tunnels.
     pub(super) tunnels: HashMap<TunnelKey, Waker>,
 }
@@ -220,6 +224,8 @@ pub(super) struct Shared {
     offload: Offload,
     on_event: Option<OnEvent>,
     on_request: Option<OnRequest>,
+    /// Of the sockets for datagrams.
+    pub(super) gauges: Mutex<Vec<Gauge>>,
 }
 
 /// The server as a handler of requests sees it.
@@ -237,6 +243,12 @@ impl Overview<'_> {
     /// so look at a bounded part at a time.
     pub fn look<T>(&self, at: impl FnOnce(&Machine) -> T) -> T {
         at(&self.0.core.lock().machine)
+    }
+
+    /// What its sockets for datagrams have counted, those that are closed included.
+    #[must_use]
+    pub fn datagrams(&self) -> Vec<Gauge> {
+        self.0.gauges.lock().clone()
     }
 
     /// Something that looks at the server later, for what takes its time to answer.
@@ -314,9 +326,11 @@ impl Shared {
             storing: None,
             dials: VecDeque::new(),
             dialer: None,
+            egress: Egress::default(),
             tunnels: HashMap::new(),
         };
-        Self { core: Mutex::new(core), checks: Mutex::default(), offload, on_event, on_request }
+        let (core, gauges) = (Mutex::new(core), Mutex::default());
+        Self { core, checks: Mutex::default(), offload, on_event, on_request, gauges }
     }
 
     /// Works under the lock; then, without it, wakes whom that made ready. `work` may add to them.

@@ -28,13 +28,14 @@ const SESSIONS: usize = 1024;
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     pub(super) certificates: Vec<CertificateInfo>,
-    /// Those who may vouch for clients.
+    /// Those who may vouch for clients, and whether somebody must.
     authorities: Vec<CertificateDer<'static>>,
+    clients: ClientCertificate,
 }
 
 impl Loaded {
     /// Reads all that the settings name. What was agreed upon with clients `before` still holds, unless
-    /// others may vouch for them now.
+    /// others may vouch for them now, or somebody has to.
     pub(super) fn read(settings: &Settings, before: Option<&Self>) -> Result<Self, Error> {
         let provider = version::provider();
         let (resolver, certificates) = resolver(settings)?;
@@ -46,12 +47,12 @@ impl Loaded {
         let alpn = settings.alpn.as_deref().unwrap_or(&Alpn::ALL);
         config.alpn_protocols = alpn.iter().map(|alpn| alpn.name().into()).collect();
         (config.ticketer, config.session_storage) = match before {
-            Some(before) if before.authorities == authorities => {
+            Some(before) if before.authorities == authorities && before.clients == settings.clients => {
                 (Arc::clone(&before.config.ticketer), Arc::clone(&before.config.session_storage))
             }
             _ => memory()?,
         };
-        Ok(Self { config: Arc::new(config), certificates, authorities })
+        Ok(Self { config: Arc::new(config), certificates, authorities, clients: settings.clients })
     }
 }
 

@@ -10,7 +10,7 @@ use bowline_core::mqtt::{AliasTable, Connect, Properties, Property, Qos, Version
 use super::session::Shelf;
 use super::{Broker, Link, Wake};
 use crate::mutant::Mutant;
-use crate::pipe::Pipe;
+use crate::pipes::End;
 use crate::trace::say;
 use crate::world::{MILLI, Side, is_output};
 
@@ -268,38 +268,39 @@ impl Broker {
         for _ in 0..64 {
             let Some(side) = &mut link.client else { return false };
             let reading = self.players[c as usize].reading;
-            let read = if reading { link.down.read(now, 4 << 10, &mut side.recv) } else { 0 };
-            if read > 0 && link.down.take_full() {
-                self.wake_line(link, now + link.quality.latency);
+            let room = if reading { 4 << 10 } else { 0 };
+            let read = link.pipes.read(End::Client, now, room, &mut side.recv);
+            if read > 0 && link.pipes.take_freed(End::Client) {
+                self.wake_line(link, now + link.pipes.quality.latency);
             }
             let Some(side) = &mut link.client else { return false };
             while let Some(told) = self.players[c as usize].next_told(at, side) {
                 self.take(c, told);
             }
-            if reading && !side.eof && link.down.is_ended(now) {
+            if reading && !side.eof && link.pipes.is_ended(End::Client, now) {
                 side.eof = true;
                 self.players[c as usize].machine.handle_eof(at);
             }
             let machine = &mut self.players[c as usize].machine;
             let verdict = machine.poll_transmit(at, &mut side.out);
-            let mut written = 0;
-            if !side.out.is_empty() {
-                written = link.up.write(now, &link.quality, &mut self.rng, &mut side.out);
+            let had = !side.out.is_empty();
+            let (written, _) = link.pipes.write(End::Client, now, &mut self.rng, &mut side.out);
+            if had {
                 machine.handle_written(at, written, side.out.len());
             }
             self.trace.mix(5, u64::from(c), (read as u64) << 32 ^ written as u64 ^ now << 20);
             // Nobody is there any more to take what is left.
             let empty = side.out.is_empty() || side.eof;
             if written > 0 {
-                let arrival = link.up.next_arrival();
+                let arrival = link.pipes.next_arrival(End::Server);
                 self.wake_line(link, arrival);
             }
             if verdict != Transport::Open && (empty || verdict == Transport::Abort) {
-                if verdict == Transport::Abort {
-                    link.up = Pipe::default();
+                match verdict {
+                    Transport::Abort => link.pipes.abort(End::Client, now),
+                    _ => link.pipes.finish(End::Client, now, &mut self.rng),
                 }
-                link.up.end(now, &link.quality);
-                let arrival = link.up.next_arrival();
+                let arrival = link.pipes.next_arrival(End::Server);
                 self.wake_line(link, arrival);
                 return true;
             }
@@ -332,7 +333,7 @@ impl Broker {
             can_write = side.out.is_empty();
             // What has no room waits until there is some to send in.
             if !side.eof && player.reading && side.recv.filled().len() < RECV {
-                wake = link.down.next_arrival();
+                wake = link.pipes.next_arrival(End::Client);
             }
         }
         match player.machine.poll_timeout() {

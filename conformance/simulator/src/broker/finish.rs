@@ -68,7 +68,7 @@ impl Broker {
     /// All troubles end.
     fn settle(&mut self) {
         self.enter(Phase::Settle);
-        self.fuse = 0;
+        self.fuse.left = 0;
         self.disk.heal();
         for c in 0..self.players.len() as u32 {
             self.players[c as usize].away_until = self.now;

@@ -24,8 +24,9 @@ use bowline_core::endpoint::server::Server;
 use bowline_core::time::Instant;
 
 use crate::mutant::Mutant;
-use crate::pipe::{Pipe, Quality};
+use crate::pipes::Pipes;
 use crate::rng::Rng;
+use crate::serve::Fuse;
 use crate::trace::{Trace, Words, say};
 use crate::world::{SECOND, Side};
 use client::Player;
@@ -61,9 +62,7 @@ enum Wake {
 struct Link {
     key: bowline_core::endpoint::server::ConnectionKey,
     client_number: u32,
-    up: Pipe,
-    down: Pipe,
-    quality: Quality,
+    pipes: Pipes,
     server: Option<Side>,
     client: Option<Side>,
 }
@@ -98,9 +97,8 @@ pub(crate) struct Broker {
     sequence: u64,
     /// Nothing while it is dead.
     server: Option<Box<Server>>,
-    /// So many more things happen in the server until it dies; 0: it lives.
-    fuse: u64,
-    dying: bool,
+    /// When the server dies.
+    fuse: Fuse,
     hub_wake: u64,
     disk: Disk,
     /// Which waking of the disk counts.
@@ -130,8 +128,7 @@ impl Broker {
             queue: BinaryHeap::new(),
             sequence: 0,
             server: None,
-            fuse: 0,
-            dying: false,
+            fuse: Fuse::default(),
             hub_wake: u64::MAX,
             disk: Disk::new(plan.commit, plan.eager, mutant),
             disk_wake: 0,
@@ -240,7 +237,7 @@ impl Broker {
                 (instant, spins) = (self.now, 0);
             }
             self.happen(at, wake);
-            if self.dying {
+            if self.fuse.dying {
                 self.die();
             }
         }

@@ -3,11 +3,11 @@
 use bowline_core::endpoint::server::{Server, ServerConfig, ServerEvent};
 use bowline_core::entropy::Seeded;
 use bowline_core::hub::{HistoryOptions, HubOptions};
-use bowline_core::lifecycle::Transport;
 
 use super::plan::{LOGGED, TOPICS};
 use super::{Broker, Link, Wake, plugins};
-use crate::pipe::Pipe;
+use crate::pipes::{End, Pipes};
+use crate::serve::{Fuse, Turn};
 use crate::trace::say;
 use crate::world::{MILLI, Side, is_output, may_end};
 
@@ -55,18 +55,9 @@ impl Broker {
         }
     }
 
-    /// Whether the server dies here.
-    fn dies(&mut self) -> bool {
-        if self.fuse > 0 {
-            self.fuse -= 1;
-            self.dying |= self.fuse == 0;
-        }
-        self.dying
-    }
-
     /// The server is gone with all that its disk has not synced.
     pub(super) fn die(&mut self) {
-        (self.dying, self.fuse) = (false, 0);
+        self.fuse = Fuse::default();
         if self.server.take().is_none() {
             return;
         }
@@ -84,20 +75,18 @@ impl Broker {
         for l in 0..self.links.len() {
             let Some(mut link) = self.links[l].take() else { continue };
             if link.server.take().is_some() {
-                link.up.kill();
+                link.pipes.kill(End::Client);
                 let late = self.rng.chance(600);
-                if !late {
-                    link.down.kill();
-                }
-                if !silent || late {
-                    if !late {
-                        link.down = Pipe::default();
-                    }
-                    link.down.end(self.now, &link.quality);
+                if late {
+                    link.pipes.finish(End::Server, self.now, &mut self.rng);
+                } else if silent {
+                    link.pipes.kill(End::Server);
+                } else {
+                    link.pipes.abort(End::Server, self.now);
                 }
             }
             if link.client.is_some() {
-                let (c, arrival) = (link.client_number, link.down.next_arrival());
+                let (c, arrival) = (link.client_number, link.pipes.next_arrival(End::Client));
                 self.links[l] = Some(link);
                 if arrival < u64::MAX {
                     self.wake_client(c, arrival);
@@ -121,8 +110,7 @@ impl Broker {
         let mut quality = self.plan.line;
         quality.latency = quality.latency / 2 + self.rng.below(quality.latency);
         let server = Some(Side::new(MAX_PACKET as usize + 64, self.plan.out_limit));
-        let (up, down) = (Pipe::default(), Pipe::default());
-        let link = Link { key, client_number: c, up, down, quality, server, client: Some(client) };
+        let link = Link { key, client_number: c, pipes: Pipes::new(quality), server, client: Some(client) };
         self.links.push(Some(Box::new(link)));
         self.tally.connections += 1;
         self.wake_server(l, self.now);
@@ -130,17 +118,33 @@ impl Broker {
         Some(l)
     }
 
-    /// The server's end of a line: what a driver does.
+    /// The server's end of a line.
     pub(super) fn pump_server(&mut self, l: u32) {
         let Some(mut server) = self.server.take() else { return };
         let Some(mut link) = self.links[l as usize].take() else {
             self.server = Some(server);
             return;
         };
-        let dropped = self.server_io(l, &mut link, &mut server);
-        if dropped && !self.dying {
-            link.server = None;
-            server.disconnect(self.instant(), link.key);
+        if let Link { key, client_number: c, pipes, server: Some(side), .. } = &mut *link {
+            let (key, c, latency) = (*key, *c, pipes.quality.latency);
+            let (rng, fuse) = (&mut self.rng, &mut self.fuse);
+            let turn = Turn { server: &mut server, key, side, pipes, rng, fuse, room: 4 << 10 };
+            let served = turn.serve(self.now);
+            let arrival = pipes.next_arrival(End::Client);
+            let octets = (served.read as u64) << 32 ^ served.written as u64 ^ self.now << 20;
+            self.trace.mix(3, u64::from(l), octets);
+            if served.freed {
+                self.wake_client(c, self.now + latency);
+            }
+            if served.sent {
+                self.wake_client(c, arrival);
+            }
+            if served.dropped && !self.fuse.dying {
+                link.server = None;
+                server.disconnect(self.instant(), key);
+            } else if !self.fuse.dying {
+                self.rearm_server(l, &mut link, &server);
+            }
         }
         let gone = link.server.is_none() && link.client.is_none();
         self.links[l as usize] = if gone { None } else { Some(link) };
@@ -148,67 +152,9 @@ impl Broker {
         self.after_server();
     }
 
-    /// Says whether the server drops the line.
-    fn server_io(&mut self, l: u32, link: &mut Link, server: &mut Server) -> bool {
-        let (now, at, key) = (self.now, self.instant(), link.key);
-        if server.poll_timeout(key).is_some_and(|d| d.at <= at && !is_output(&d)) {
-            server.handle_timeout(at, key);
-        }
-        for _ in 0..64 {
-            let Some(side) = &mut link.server else { return false };
-            let room = if side.blocked { 0 } else { 4 << 10 };
-            let read = link.up.read(now, room, &mut side.recv);
-            if read > 0 && link.up.take_full() {
-                self.wake_client(link.client_number, now + link.quality.latency);
-            }
-            if read > 0 || side.blocked {
-                side.blocked = server.recv(at, key, &mut side.recv, &mut side.out);
-            }
-            if self.dies() {
-                return false;
-            }
-            if !side.eof && !side.blocked && link.up.is_ended(now) {
-                side.eof = true;
-                server.handle_eof(at, key);
-            }
-            let verdict = server.poll_transmit(at, key, &mut side.out);
-            if self.dies() {
-                return false;
-            }
-            let mut written = 0;
-            if !side.out.is_empty() {
-                written = link.down.write(now, &link.quality, &mut self.rng, &mut side.out);
-                server.handle_written(at, key, written, side.out.len());
-            }
-            self.trace.mix(3, u64::from(l), (read as u64) << 32 ^ written as u64 ^ now << 20);
-            if written > 0 {
-                self.wake_client(link.client_number, link.down.next_arrival());
-            }
-            let done = verdict != Transport::Open && (side.out.is_empty() || verdict == Transport::Abort);
-            if done && !std::mem::replace(&mut side.ended, true) {
-                if verdict == Transport::Abort {
-                    link.down = Pipe::default();
-                }
-                link.down.end(now, &link.quality);
-                self.wake_client(link.client_number, link.down.next_arrival());
-            }
-            if done && verdict != Transport::Shut {
-                return true;
-            }
-            if self.dies() {
-                return false;
-            }
-            if read == 0 && written == 0 {
-                break;
-            }
-        }
-        self.rearm_server(l, link, server);
-        false
-    }
-
     fn rearm_server(&mut self, l: u32, link: &mut Link, server: &Server) {
         let Some(side) = &mut link.server else { return };
-        let mut wake = if side.blocked || side.eof { u64::MAX } else { link.up.next_arrival() };
+        let mut wake = if side.blocked || side.eof { u64::MAX } else { link.pipes.next_arrival(End::Server) };
         match server.poll_timeout(link.key) {
             Some(d) if is_output(&d) => {
                 if side.out.is_empty() {
@@ -234,7 +180,7 @@ impl Broker {
 
     /// What came of calling the server: work for the disk, connections to wake, its timer.
     pub(super) fn after_server(&mut self) {
-        if self.dies() {
+        if self.fuse.burns() {
             return;
         }
         let Some(mut server) = self.server.take() else { return };
@@ -259,7 +205,7 @@ impl Broker {
         if cfg!(debug_assertions) {
             self.check_hub();
         }
-        self.dies();
+        self.fuse.burns();
     }
 
     fn on_event(&mut self, event: &ServerEvent) {

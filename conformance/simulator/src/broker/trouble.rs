@@ -1,6 +1,7 @@
 //! What goes wrong on purpose, and how it ends.
 
 use super::{Broker, Phase, Wake};
+use crate::pipes::End;
 use crate::trace::say;
 use crate::world::MILLI;
 
@@ -12,12 +13,8 @@ impl Broker {
         }
         let t = self.plan.trouble;
         let c = self.rng.below(self.plan.clients as u64) as u32;
-        let mut dice = self.rng.below(t.total());
-        let mut is = |weight: u64| {
-            let hit = dice < weight;
-            dice = if hit { u64::MAX } else { dice.wrapping_sub(weight) };
-            hit
-        };
+        let mut lot = self.rng.lot(t.total());
+        let mut is = |weight| lot.is(weight);
         if is(t.kill) {
             self.light();
         } else if is(t.cut) {
@@ -42,8 +39,8 @@ impl Broker {
 
     /// The server dies soon, in the middle of something.
     pub(super) fn light(&mut self) {
-        if self.server.is_some() && self.fuse == 0 {
-            self.fuse = self.rng.range(1, 200);
+        if self.server.is_some() && self.fuse.left == 0 {
+            self.fuse.left = self.rng.range(1, 200);
         }
     }
 
@@ -59,7 +56,7 @@ impl Broker {
         let Some(l) = self.players[c as usize].link else { return };
         let Some(mut link) = self.links[l as usize].take() else { return };
         self.drop_line(c, &mut link);
-        link.up.kill();
+        link.pipes.kill(End::Client);
         if told
             && link.server.take().is_some()
             && let Some(server) = &mut self.server
@@ -84,8 +81,7 @@ impl Broker {
         let Some(l) = self.players[c as usize].link else { return };
         let Some(link) = &mut self.links[l as usize] else { return };
         say!(self, "the line of client {c} is cut, and the client does not know");
-        link.up.kill();
-        link.down.kill();
+        link.pipes.kill_both();
         if link.server.take().is_some()
             && let Some(server) = &mut self.server
         {
@@ -101,10 +97,10 @@ impl Broker {
         let Some(l) = self.players[c as usize].link else { return };
         let Some(link) = &mut self.links[l as usize] else { return };
         if which != 0 {
-            link.up.stall(until);
+            link.pipes.stall(End::Client, until);
         }
         if which != 1 {
-            link.down.stall(until);
+            link.pipes.stall(End::Server, until);
         }
         say!(self, "client {c}'s line stalls until {} ms", until / MILLI);
         self.at(until, Wake::Relief(c));
@@ -145,8 +141,7 @@ impl Broker {
         player.reading = true;
         let l = player.link;
         if let Some(link) = l.and_then(|l| self.links[l as usize].as_mut()) {
-            link.up.heal();
-            link.down.heal();
+            link.pipes.heal(&self.plan.line);
         }
         if let Some(l) = l {
             self.wake_server(l, self.now);

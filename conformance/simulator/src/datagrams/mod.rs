@@ -114,13 +114,18 @@ impl Wire {
         }
     }
 
+    /// When the next thing happens, in nanoseconds.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        let timers =
+            self.sides.iter().filter_map(|side| side.endpoint.poll_timeout()).map(|d| d.at.as_nanos());
+        self.links.iter().filter_map(Link::next).chain(timers).min()
+    }
+
     /// Goes to the next thing that happens. Not beyond `until`: then nothing has, and it is `until`.
     pub fn step(&mut self, until: u64) -> bool {
         self.flush();
-        let timers =
-            self.sides.iter().filter_map(|side| side.endpoint.poll_timeout()).map(|d| d.at.as_nanos());
-        let next = self.links.iter().filter_map(Link::next).chain(timers).min();
-        let Some(next) = next.filter(|next| *next <= until) else {
+        let Some(next) = self.next().filter(|next| *next <= until) else {
             self.now = self.now.max(until);
             return false;
         };

@@ -45,13 +45,12 @@ impl Rooms {
     fn settle(&mut self) {
         say!(self, "the world is to come to rest");
         (self.phase, self.phase_since) = (Phase::Settle, self.now);
-        (self.fuse, self.trouble_at) = (0, u64::MAX);
+        (self.fuse.left, self.trouble_at) = (0, u64::MAX);
         self.disk.heal();
         for m in &mut self.members {
             (m.lazy_until, m.away_until) = (0, 0);
             if let Some(line) = &mut m.line {
-                line.up.heal();
-                line.down.heal();
+                line.pipes.heal(&self.plan.line);
             }
         }
     }

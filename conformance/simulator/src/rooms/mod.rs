@@ -18,8 +18,9 @@ use bowline_core::time::Instant;
 
 use crate::broker::disk::Disk;
 use crate::mutant::Mutant;
-use crate::pipe::{Pipe, Quality};
+use crate::pipes::{End, Pipes};
 use crate::rng::Rng;
+use crate::serve::Fuse;
 use crate::trace::{Trace, Words, say};
 use crate::world::{MILLI, SECOND, Side};
 use oracle::{Oracle, Told};
@@ -39,9 +40,7 @@ enum Peer {
 /// A line between a member and the server.
 struct Line {
     key: ConnectionKey,
-    up: Pipe,
-    down: Pipe,
-    quality: Quality,
+    pipes: Pipes,
     server: Option<Side>,
     /// The member's end; it is gone first where the member drops the line.
     client: Side,
@@ -83,8 +82,7 @@ pub(crate) struct Rooms {
     pub(crate) now: u64,
     server: Option<Box<Server>>,
     /// So many more things happen in the server until it dies; 0: it lives.
-    fuse: u64,
-    dying: bool,
+    fuse: Fuse,
     boot_at: u64,
     disk: Disk,
     disk_at: u64,
@@ -111,8 +109,7 @@ impl Rooms {
         let mut world = Self {
             now: SECOND,
             server: None,
-            fuse: 0,
-            dying: false,
+            fuse: Fuse::default(),
             boot_at: u64::MAX,
             disk: Disk::new(plan.commit, plan.eager, mutant),
             disk_at: u64::MAX,
@@ -240,7 +237,7 @@ impl Rooms {
         if self.tick_at <= self.now {
             self.tick();
         }
-        if self.dying {
+        if self.fuse.dying {
             self.die();
         }
     }
@@ -248,9 +245,8 @@ impl Rooms {
     fn turn_member(&mut self, c: usize) {
         self.connect(c);
         if let Some(mut line) = self.members[c].line.take() {
-            let server_gone = self.serve(&mut line);
-            let client_gone = !server_gone && self.pump_member(c, &mut line);
-            if client_gone {
+            self.serve(&mut line);
+            if self.pump_member(c, &mut line) {
                 self.members[c].gone(self.now);
                 self.leave_line(line, true);
             } else {
@@ -263,7 +259,7 @@ impl Rooms {
         if self.members[c].act_at <= self.now {
             self.act(c);
         }
-        if self.dying {
+        if self.fuse.dying {
             self.die();
         }
     }
@@ -339,7 +335,7 @@ impl Member {
         let mut at = own.unwrap_or(u64::MAX).min(self.act_at);
         match &self.line {
             None if matches!(self.peer, Peer::Page(_)) => at = at.min(self.retry_at),
-            Some(line) => at = at.min(line.down.next_arrival().max(self.lazy_until)),
+            Some(line) => at = at.min(line.pipes.next_arrival(End::Client).max(self.lazy_until)),
             None => {}
         }
         at.max(now)

@@ -8,7 +8,8 @@ use bowline_core::lifecycle::Transport;
 use super::plan::ROOM;
 use super::{Line, Peer, Rooms};
 use crate::mutant::Mutant;
-use crate::pipe::Pipe;
+use crate::pipes::{End, Pipes};
+use crate::serve::{Fuse, Turn};
 use crate::trace::say;
 use crate::world::{MILLI, Side, is_output};
 
@@ -40,7 +41,7 @@ impl Line {
     /// When the server is to look after its end.
     pub(super) fn server_wake(&self, server: &Server) -> u64 {
         let Some(side) = &self.server else { return u64::MAX };
-        let read = if side.blocked || side.eof { u64::MAX } else { self.up.next_arrival() };
+        let read = if side.blocked || side.eof { u64::MAX } else { self.pipes.next_arrival(End::Server) };
         match server.poll_timeout(self.key) {
             Some(d) if is_output(&d) && !side.out.is_empty() => read,
             Some(d) => read.min(d.at.as_nanos()),
@@ -81,18 +82,9 @@ impl Rooms {
         self.after_server();
     }
 
-    /// Whether the server dies here.
-    fn dies(&mut self) -> bool {
-        if self.fuse > 0 {
-            self.fuse -= 1;
-            self.dying |= self.fuse == 0;
-        }
-        self.dying
-    }
-
     /// The server is gone with all that its disk has not synced.
     pub(super) fn die(&mut self) {
-        (self.dying, self.fuse) = (false, 0);
+        self.fuse = Fuse::default();
         if self.server.take().is_none() {
             return;
         }
@@ -105,12 +97,13 @@ impl Rooms {
         for m in &mut self.members {
             if let Some(line) = &mut m.line {
                 line.server = None;
-                line.up.kill();
+                line.pipes.kill(End::Client);
                 // What it had written may still arrive.
                 if self.rng.chance(400) {
-                    line.down = Pipe::default();
+                    line.pipes.abort(End::Server, self.now);
+                } else {
+                    line.pipes.finish(End::Server, self.now, &mut self.rng);
                 }
-                line.down.end(self.now, &line.quality);
             }
         }
         self.boot_at = self.now + self.rng.range(1, 2000) * MILLI;
@@ -141,9 +134,8 @@ impl Rooms {
             return;
         };
         self.tally.connections += 1;
-        let (up, down) = (Pipe::default(), Pipe::default());
         let server = Some(Side::new(64 << 10, 64 << 10));
-        let mut line = Line { key, up, down, quality, server, client: Side::new(2 << 20, 1 << 20) };
+        let mut line = Line { key, pipes: Pipes::new(quality), server, client: Side::new(2 << 20, 1 << 20) };
         match &mut m.peer {
             Peer::Own(own) => own.machine.handle_connected(now),
             Peer::Page(page) => page.connected(&mut line.client.out),
@@ -151,61 +143,20 @@ impl Rooms {
         m.line = Some(line);
     }
 
-    /// The server's end of a line: what a driver does. Says whether the line is dead for both.
-    pub(super) fn serve(&mut self, line: &mut Line) -> bool {
-        let Some(mut server) = self.server.take() else { return false };
-        let dropped = self.server_io(line, &mut server);
-        if dropped && !self.dying {
+    /// The server's end of a line.
+    pub(super) fn serve(&mut self, line: &mut Line) {
+        let Some(side) = &mut line.server else { return self.after_server() };
+        let Some(mut server) = self.server.take() else { return };
+        let (key, pipes, rng, fuse) = (line.key, &mut line.pipes, &mut self.rng, &mut self.fuse);
+        let turn = Turn { server: &mut server, key, side, pipes, rng, fuse, room: 4 << 10 };
+        let served = turn.serve(self.now);
+        self.trace.mix(3, served.read as u64, served.written as u64 ^ self.now << 20);
+        if served.dropped && !self.fuse.dying {
             line.server = None;
-            server.disconnect(self.instant(), line.key);
+            server.disconnect(self.instant(), key);
         }
         self.server = Some(server);
         self.after_server();
-        false
-    }
-
-    /// Says whether the server drops the line.
-    fn server_io(&mut self, line: &mut Line, server: &mut Server) -> bool {
-        let (now, at, key) = (self.now, self.instant(), line.key);
-        if server.poll_timeout(key).is_some_and(|d| d.at <= at && !is_output(&d)) {
-            server.handle_timeout(at, key);
-        }
-        for _ in 0..64 {
-            let Some(side) = &mut line.server else { return false };
-            let room = if side.blocked { 0 } else { 4 << 10 };
-            let read = line.up.read(now, room, &mut side.recv);
-            if read > 0 || side.blocked {
-                side.blocked = server.recv(at, key, &mut side.recv, &mut side.out);
-            }
-            if self.dies() {
-                return false;
-            }
-            if !side.eof && !side.blocked && line.up.is_ended(now) {
-                side.eof = true;
-                server.handle_eof(at, key);
-            }
-            let verdict = server.poll_transmit(at, key, &mut side.out);
-            if self.dies() {
-                return false;
-            }
-            let mut written = 0;
-            if !side.out.is_empty() {
-                written = line.down.write(now, &line.quality, &mut self.rng, &mut side.out);
-                server.handle_written(at, key, written, side.out.len());
-            }
-            self.trace.mix(3, read as u64, written as u64 ^ now << 20);
-            let done = verdict != Transport::Open && (side.out.is_empty() || verdict == Transport::Abort);
-            if done && !std::mem::replace(&mut side.ended, true) {
-                line.down.end(now, &line.quality);
-            }
-            if done && verdict != Transport::Shut {
-                return true;
-            }
-            if read == 0 && written == 0 {
-                break;
-            }
-        }
-        false
     }
 
     /// A member's end of its line. Says whether it drops it.
@@ -216,7 +167,7 @@ impl Rooms {
         for _ in 0..64 {
             let side = &mut line.client;
             let reads = m.lazy_until <= now;
-            let read = if reads { line.down.read(now, 16 << 10, &mut side.recv) } else { 0 };
+            let read = if reads { line.pipes.read(End::Client, now, 16 << 10, &mut side.recv) } else { 0 };
             let verdict = match &mut m.peer {
                 Peer::Own(own) => {
                     if own.machine.wants_read() {
@@ -231,16 +182,16 @@ impl Rooms {
             };
             let mut written = 0;
             if !side.out.is_empty() {
-                written = line.up.write(now, &line.quality, rng, &mut side.out);
+                (written, _) = line.pipes.write(End::Client, now, rng, &mut side.out);
                 if let Peer::Own(own) = &mut m.peer {
                     own.machine.handle_written(at, written, side.out.len());
                 }
             }
             if verdict != Transport::Open && (side.out.is_empty() || verdict == Transport::Abort) {
-                line.up.end(now, &line.quality);
+                line.pipes.finish(End::Client, now, rng);
                 return true;
             }
-            if reads && line.down.is_ended(now) {
+            if reads && line.pipes.is_ended(End::Client, now) {
                 return true;
             }
             if read == 0 && written == 0 {
@@ -257,13 +208,12 @@ impl Rooms {
         }
         let now = self.instant();
         if !told {
-            line.up.kill();
-            line.down.kill();
+            line.pipes.kill_both();
             return self.orphans.push(line);
         }
         // What was written still arrives, then the end.
-        line.up.end(self.now, &line.quality);
-        line.down.kill();
+        line.pipes.finish(End::Client, self.now, &mut self.rng);
+        line.pipes.kill(End::Server);
         if self.rng.chance(500) {
             return self.orphans.push(line);
         }
@@ -284,7 +234,7 @@ impl Rooms {
 
     /// What came of calling the server.
     pub(super) fn after_server(&mut self) {
-        if self.dies() {
+        if self.fuse.burns() {
             return;
         }
         let Some(mut server) = self.server.take() else { return };
@@ -301,7 +251,7 @@ impl Rooms {
             self.disk_at = at;
         }
         self.server = Some(server);
-        self.dies();
+        self.fuse.burns();
     }
 
     pub(super) fn disk_due(&mut self) {

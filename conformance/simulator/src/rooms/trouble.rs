@@ -1,6 +1,7 @@
 //! What goes wrong on purpose.
 
 use super::{Phase, Rooms};
+use crate::pipes::End;
 use crate::trace::say;
 use crate::world::MILLI;
 
@@ -13,15 +14,11 @@ impl Rooms {
         }
         let t = self.plan.trouble;
         let c = self.rng.below(self.members.len() as u64) as usize;
-        let mut dice = self.rng.below(t.total());
-        let mut is = |weight: u64| {
-            let hit = dice < weight;
-            dice = if hit { u64::MAX } else { dice.wrapping_sub(weight) };
-            hit
-        };
+        let mut lot = self.rng.lot(t.total());
+        let mut is = |weight| lot.is(weight);
         if is(t.kill) {
-            if self.server.is_some() && self.fuse == 0 {
-                self.fuse = self.rng.range(1, 300);
+            if self.server.is_some() && self.fuse.left == 0 {
+                self.fuse.left = self.rng.range(1, 300);
             }
         } else if is(t.cut) {
             say!(self, "the line of member {c} is cut");
@@ -32,8 +29,8 @@ impl Rooms {
         } else if is(t.stall) {
             let until = self.now + self.rng.range(10, 4000) * MILLI;
             if let Some(line) = &mut self.members[c].line {
-                line.up.stall(until);
-                line.down.stall(until);
+                line.pipes.stall(End::Client, until);
+                line.pipes.stall(End::Server, until);
             }
         } else if is(t.lazy) {
             self.members[c].lazy_until = self.now + self.rng.range(10, 4000) * MILLI;
@@ -52,7 +49,7 @@ impl Rooms {
     fn lose_line(&mut self, c: usize, told: bool) {
         let Some(mut line) = self.members[c].line.take() else { return };
         self.members[c].gone(self.now);
-        line.up.kill();
+        line.pipes.kill(End::Client);
         let now = self.instant();
         match (&mut self.server, told && line.server.is_some()) {
             (Some(server), true) => server.disconnect(now, line.key),

@@ -11,7 +11,7 @@ use super::noise;
 use super::outbox::Entry;
 use super::{Client, Command, Dial, Ending, State};
 use crate::buf::{RecvBuf, SendBuf};
-use crate::endpoint::carrier::{Carrier, RequestFields, Spoken, Web, WebSocketError};
+use crate::endpoint::carrier::{Carrier, MayBeWeb, RequestFields, Spoken, Web, WebSocketError};
 use crate::lifecycle::Transport;
 use crate::session::{By, Closed, Code, Event};
 use crate::time::{Deadline, Instant, Why};
@@ -376,11 +376,15 @@ impl Client {
     }
 }
 
-impl Spoken for Client {
-    const PROTOCOL: &'static str = "bowline";
-
+impl MayBeWeb for Client {
     fn web(&mut self) -> &mut Option<Box<Web>> {
         &mut self.web
+    }
+}
+
+impl Spoken for Client {
+    fn protocol(&self) -> &str {
+        "bowline"
     }
 
     fn fields(&self) -> &RequestFields {

@@ -11,7 +11,7 @@ use super::subscriptions::SubState;
 use super::{Client, Command, ServerDrain, State};
 use crate::buf::RecvBuf;
 use crate::compression::Encoding;
-use crate::endpoint::carrier::Spoken as _;
+use crate::endpoint::carrier::{MayBeWeb as _, Spoken as _};
 use crate::scram;
 use crate::session::{
     Code, Counts, DatagramMode, Drain, Event, Fault, Kind, Outcome, Properties, Received, Request, Response,

@@ -6,7 +6,7 @@ use super::event::{ClientEvent, DropReason, PropertyBlock, RequestFailure, Reque
 use super::subscriptions::SubState;
 use super::{Client, Command, Reason, State};
 use crate::buf::SendBuf;
-use crate::endpoint::carrier::Spoken as _;
+use crate::endpoint::carrier::{MayBeWeb as _, Spoken as _};
 use crate::retain::RetainHandling;
 use crate::scram::{self, ScramClient};
 use crate::session::{

@@ -7,7 +7,7 @@ use super::event::{ClientEvent, Reason};
 use super::outbox::Entry;
 use super::{Client, Dial, DropReason, Ending, State};
 use crate::buf::{RecvBuf, SendBuf};
-use crate::endpoint::carrier::{Carrier, RequestFields, Spoken, Web, WebSocketError};
+use crate::endpoint::carrier::{Carrier, MayBeWeb, RequestFields, Spoken, Web, WebSocketError};
 use crate::lifecycle::{By, Transport};
 use crate::mqtt::{AliasTable, Closed, ReasonCode};
 use crate::session::Code;
@@ -265,11 +265,15 @@ impl Client {
     }
 }
 
-impl Spoken for Client {
-    const PROTOCOL: &'static str = "mqtt";
-
+impl MayBeWeb for Client {
     fn web(&mut self) -> &mut Option<Box<Web>> {
         &mut self.web
+    }
+}
+
+impl Spoken for Client {
+    fn protocol(&self) -> &str {
+        "mqtt"
     }
 
     fn fields(&self) -> &RequestFields {

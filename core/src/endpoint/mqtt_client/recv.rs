@@ -10,7 +10,7 @@ use super::outbox::Entry;
 use super::subscriptions::Asked;
 use super::{Client, Command, Publish, State};
 use crate::buf::RecvBuf;
-use crate::endpoint::carrier::Spoken as _;
+use crate::endpoint::carrier::MayBeWeb as _;
 use crate::mqtt::client::{Event, Kept, Store};
 use crate::mqtt::{
     Auth, ConnAck, Packet, PacketId, Properties, Property, PropertyBlock, PropertyId, ReasonCode, ReasonCodes,

@@ -8,7 +8,7 @@ use super::outbox::Entry;
 use super::subscriptions::{Asked, SubState};
 use super::{Client, Command, DropReason};
 use crate::buf::SendBuf;
-use crate::endpoint::carrier::Spoken as _;
+use crate::endpoint::carrier::MayBeWeb as _;
 use crate::lifecycle::Transport;
 use crate::mqtt::client::Message;
 use crate::mqtt::{

@@ -63,9 +63,9 @@ impl Peer {
         self.address.is_none_or(|a| a.to_canonical().is_loopback())
     }
 
-    /// Who it is for access rules, as this user.
-    pub(super) const fn who<'a>(&self, user: &'a str, client_id: &'a str) -> Who<'a> {
-        Who { user, client_id, address: self.address, secured: self.secured }
+    /// Who it is for access rules, as this user, at the listener of this name.
+    pub(super) const fn who<'a>(&self, user: &'a str, client_id: &'a str, listener: &'a str) -> Who<'a> {
+        Who { user, client_id, address: self.address, listener, secured: self.secured }
     }
 }
 

@@ -314,7 +314,9 @@ impl Connection {
     pub(super) fn tunnels(&mut self) -> Option<&mut Tunnels> {
         match self.spoken()? {
             Spoken::Bowline(c) => c.tunnels(),
-            _ => None,
+            #[cfg(feature = "noise")]
+            Spoken::Noise(c) => c.tunnels(),
+            Spoken::Json(_) | Spoken::Mqtt(_) | Spoken::Prx1(_) => None,
         }
     }
 

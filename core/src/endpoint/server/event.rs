@@ -191,6 +191,8 @@ pub enum ServerEvent {
         target: String,
         /// Why.
         why: TunnelRefusal,
+        /// What more is known, such as what is wrong with a certificate; may be empty.
+        detail: String,
     },
     /// A tunnel that was open has ended.
     TunnelClosed {

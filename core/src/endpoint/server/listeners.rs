@@ -4,6 +4,7 @@
 //! counts for all counts there. Others are added and removed while it runs.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -193,6 +194,8 @@ pub struct ListenerInfo<'a> {
 #[derive(Debug)]
 struct Listener {
     config: ListenerConfig,
+    /// What it is called, for whoever keeps it.
+    name: Arc<str>,
     connections: usize,
     accepted: u64,
     refused: u64,
@@ -200,8 +203,9 @@ struct Listener {
 }
 
 impl Listener {
-    const fn new(config: ListenerConfig) -> Self {
-        Self { config, connections: 0, accepted: 0, refused: 0, removed: false }
+    fn new(config: ListenerConfig) -> Self {
+        let name = config.name.as_str().into();
+        Self { config, name, connections: 0, accepted: 0, refused: 0, removed: false }
     }
 }
 
@@ -291,6 +295,11 @@ impl Listeners {
         self.get(peer.listener)?.config.anonymous
     }
 
+    /// What the listener of a connection is called.
+    pub(super) fn shared_name(&self, peer: &Peer) -> Arc<str> {
+        self.get(peer.listener).map_or_else(|| Arc::from(""), |listener| Arc::clone(&listener.name))
+    }
+
     /// What it is called.
     pub(super) fn name(&self, key: ListenerKey) -> &str {
         self.get(key).map_or("", |listener| &listener.config.name)
@@ -341,7 +350,11 @@ impl Server {
             return Err(ListenerError::Name(config.name));
         }
         let listener = self.listeners.get_mut(key).filter(|listener| !listener.removed);
-        Ok(listener.map(|listener| listener.config = config).is_some())
+        let set = |listener: &mut Listener| {
+            listener.name = config.name.as_str().into();
+            listener.config = config;
+        };
+        Ok(listener.map(set).is_some())
     }
 
     /// Removes a listener: nobody comes in there any more. Its connections stay, or are closed and told to
@@ -406,6 +419,7 @@ mod tests {
     use super::super::connection::NOT_SPOKEN;
     use super::super::{ServerConfig, ServerEvent};
     use super::*;
+    use crate::access::{Effect, Rule, Rules};
     use crate::buf::{GrowingRecvBuf, SharedSendBuf};
     use crate::entropy::Seeded;
     use crate::lifecycle::Transport;
@@ -529,6 +543,23 @@ mod tests {
         }
         let counts: Vec<_> = server.listeners().map(|l| (l.connections, l.accepted, l.refused)).collect();
         assert_eq!(counts, [(0, 1, 0), (0, 2, 3)]);
+    }
+
+    #[test]
+    fn rules_judge_by_the_listener() {
+        let mut server = server();
+        let [inside, outside] =
+            ["internal", "internet"].map(|name| server.add_listener(ListenerConfig::new(name)).unwrap());
+        let only =
+            Rule { effect: Effect::Deny, listeners: alloc::vec!["internet".into()], ..Rule::default() };
+        let rules = Rules::new(Effect::Allow, &[], alloc::vec![only]).unwrap();
+        server.set_access(Box::new(rules));
+        let answer = |server: &mut Server, listener| told(server, at(listener), CONNECT).0[3];
+        assert_eq!((answer(&mut server, inside), answer(&mut server, outside)), (0, 5));
+        assert_eq!(answer(&mut server, ListenerKey::DEFAULT), 0, "it has no name");
+        assert_eq!(server.set_listener(inside, ListenerConfig::new("intranet")), Ok(true));
+        assert_eq!(server.set_listener(outside, ListenerConfig::new("internal")), Ok(true));
+        assert_eq!(answer(&mut server, outside), 0, "it is called otherwise from now on");
     }
 
     #[test]

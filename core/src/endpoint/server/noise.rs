@@ -13,7 +13,7 @@ use super::{ServerConfig, bowline};
 use crate::buf::{RecvBuf, SendBuf};
 use crate::lifecycle::Transport;
 use crate::secure::{Fault, Opened, Opening, PREFACE, Records, Rekey, ServerKeys, Step};
-use crate::session::Code;
+use crate::session::{Code, Tunnels};
 use crate::time::{Deadline, Instant};
 
 /// Who may speak our own protocol in its secure mode, and who has to.
@@ -116,6 +116,11 @@ impl Noise {
 
     pub(super) const fn inner(&self) -> &bowline::Connection {
         &self.inner
+    }
+
+    /// Its tunnels, if it has any.
+    pub(super) fn tunnels(&mut self) -> Option<&mut Tunnels> {
+        self.inner.tunnels()
     }
 
     pub(super) fn recv(

@@ -1,12 +1,10 @@
 //! Plugins: who comes and goes is introduced to them, and what they say is said in each dialect's words.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::connection::{Connection, Turn};
 use super::event::{Dialect, ServerEvent};
-use super::listeners::Listeners;
 use super::{ConnectionKey, Peer, Server};
 use crate::access::{Action, Who};
 use crate::hub::SessionKey;
@@ -46,7 +44,7 @@ impl Server {
             for (session, connection) in self.registry.served() {
                 let Some(c) = self.connections.get(connection) else { continue };
                 let dialect = c.dialect().map_or("", |(dialect, _)| dialect.label());
-                let via = (Self::listener(&self.listeners, c.peer()), dialect);
+                let via = (self.listeners.shared_name(c.peer()), dialect);
                 self.hub.arrive(now, session, via, None, false);
             }
         }
@@ -82,14 +80,10 @@ impl Server {
         self.hub.plugins().collect()
     }
 
-    pub(super) fn listener(listeners: &Listeners, peer: &Peer) -> Arc<str> {
-        Arc::from(listeners.name(peer.listener))
-    }
-
     /// Whether plugins take a connection.
     pub(super) fn plugins_accept(&mut self, now: Instant, peer: &Peer) -> Result<(), Rejection> {
-        let listener = Self::listener(&self.listeners, peer);
-        self.hub.plugins_accept(now, &stranger(peer.who("", ""), &listener, &Tags::NONE))
+        let listener = self.listeners.shared_name(peer);
+        self.hub.plugins_accept(now, &stranger(peer.who("", "", &listener), &listener, &Tags::NONE))
     }
 
     /// A session is open, over a connection: those who want to know are told, plugins before logs.
@@ -109,7 +103,7 @@ impl Server {
             let (user, client_id) = (who.user.into(), who.client_id.into());
             self.visitors.insert(key, Visitor { session: hub, user, client_id, tags: tags.clone() });
         }
-        let via = (Self::listener(&self.listeners, peer), dialect.label());
+        let via = (self.listeners.shared_name(peer), dialect.label());
         self.hub.arrive(now, hub, via, Some(tags), resumed);
     }
 
@@ -120,12 +114,12 @@ impl Server {
         if !self.hub.tells_closed() {
             return;
         }
-        let listener = Self::listener(&self.listeners, peer);
+        let listener = self.listeners.shared_name(peer);
         let (who, session, tags) = match &visitor {
             Some(Visitor { session, user, client_id, tags }) => {
-                (Who { user, client_id, ..peer.who("", "") }, Some(*session), tags)
+                (Who { user, client_id, ..peer.who("", "", &listener) }, Some(*session), tags)
             }
-            None => (peer.who("", ""), None, &Tags::NONE),
+            None => (peer.who("", "", &listener), None, &Tags::NONE),
         };
         let dialect = dialect.map_or("", Dialect::label);
         let client = Client { session, who, listener: &listener, dialect, tags };
@@ -143,17 +137,23 @@ impl Server {
 }
 
 impl Turn<'_> {
-    /// Whether a client that has proved who it is may come in: by the access rules, then by plugins. The tags
-    /// that they give are those of the session that is [opened](Self::tell_opened) in this call.
-    pub(super) fn admit(&mut self, peer: &Peer, who: &Who<'_>, dialect: Dialect) -> Result<(), Rejection> {
+    /// Whether a client that has proved who it is may come in: by the access rules, then by plugins. `back` is the
+    /// session that it would go on with, if it is its own. The tags that plugins give are those of the session that
+    /// is [opened](Self::tell_opened) in this call.
+    pub(super) fn admit(
+        &mut self,
+        who: &Who<'_>,
+        dialect: Dialect,
+        back: Option<SessionKey>,
+    ) -> Result<(), Rejection> {
         let server = &mut *self.server;
         if !server.hub.decide(who, Action::Connect, "").allowed {
             return Err(Rejection::forbidden("the access rules do not let you in"));
         }
         if server.hub.has_plugins() {
-            let listener = Server::listener(&server.listeners, peer);
             let (dialect, tags) = (dialect.label(), &Tags::NONE);
-            let client = Client { session: None, who: *who, listener: &listener, dialect, tags };
+            let session = back.filter(|hub| server.hub.identity(*hub) == Some(who.user));
+            let client = Client { session, who: *who, listener: who.listener, dialect, tags };
             self.tags = server.hub.plugins_connect(self.now, &client)?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use super::{ConnectionKey, Server};
 use crate::access::Action;
 use crate::histogram::{TIMES, Times};
 use crate::hub::SessionKey;
-use crate::relay::{Allowed, Host, Target};
+use crate::relay::{Allowed, Target};
 use crate::session::{Features, Piece, ResetCode, Tunnels, TunnelsConfig};
 use crate::status::Status;
 use crate::time::{Deadline, Instant, Why};
@@ -88,6 +88,9 @@ pub enum TunnelFailure {
     Refused,
     /// There is no way, or no answer.
     Unreachable,
+    /// It was connected to, and what should secure it or carry octets did not come to be: its certificate is not
+    /// trusted, it opens no WebSocket, or this relay was not told how.
+    Handshake,
 }
 
 /// Why a tunnel was refused, for metrics and logs.
@@ -112,11 +115,13 @@ pub enum TunnelRefusal {
     Unreachable,
     /// Connecting took too long.
     Timeout,
+    /// Its TLS, WebSocket or session over UDP did not open.
+    Handshake,
 }
 
 impl TunnelRefusal {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Invalid,
         Self::Forbidden,
         Self::Denied,
@@ -126,6 +131,7 @@ impl TunnelRefusal {
         Self::Refused,
         Self::Unreachable,
         Self::Timeout,
+        Self::Handshake,
     ];
 
     /// In short, as it stands in metrics and logs.
@@ -141,6 +147,7 @@ impl TunnelRefusal {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
+            Self::Handshake => "handshake",
         }
     }
 
@@ -154,7 +161,7 @@ impl TunnelRefusal {
             Self::Draining => Status::Draining,
             Self::NotFound => Status::NotFound,
             Self::Refused => Status::NoResponder,
-            Self::Unreachable => Status::Unreachable,
+            Self::Unreachable | Self::Handshake => Status::Unreachable,
             Self::Timeout => Status::Timeout,
         }
     }
@@ -170,6 +177,7 @@ impl TunnelRefusal {
             Self::Refused => "nobody listens there",
             Self::Unreachable => "it cannot be reached",
             Self::Timeout => "connecting took too long",
+            Self::Handshake => "it was reached, and the relay could not begin to speak with it",
         }
     }
 }
@@ -410,6 +418,7 @@ impl Server {
             identity: self.hub.identity(hub).unwrap_or_default().into(),
             target,
             why,
+            detail: String::new(),
         });
     }
 
@@ -422,11 +431,11 @@ impl Server {
         addresses: &[IpAddr],
     ) -> Option<Vec<SocketAddr>> {
         let info = self.relay.tunnels.get(&key).filter(|info| info.there && !info.connected)?;
-        let Target::Tcp { host: Host::Name(name), port } = &info.target else { return None };
-        let chosen = self.config.relay.allowed.choose(name, *port, addresses);
+        info.target.name()?;
+        let chosen = self.config.relay.allowed.choose(&info.target, addresses);
         if chosen.is_empty() {
             let why = if addresses.is_empty() { TunnelRefusal::NotFound } else { TunnelRefusal::Forbidden };
-            self.refuse_tunnel(now, key, why);
+            self.refuse_tunnel(now, key, why, "");
             return None;
         }
         Some(chosen)
@@ -449,24 +458,31 @@ impl Server {
         self.on_tunnels(now, key.connection, |tunnels| tunnels.accept(key.id));
     }
 
-    /// The target was not reached.
-    pub fn tunnel_failed(&mut self, now: Instant, key: TunnelKey, why: TunnelFailure) {
+    /// The target was not reached. `detail`, which may be empty, is told to the client too; of long ones the
+    /// beginning.
+    pub fn tunnel_failed(&mut self, now: Instant, key: TunnelKey, why: TunnelFailure, detail: &str) {
         let why = match why {
             TunnelFailure::NotFound => TunnelRefusal::NotFound,
             TunnelFailure::Refused => TunnelRefusal::Refused,
             TunnelFailure::Unreachable => TunnelRefusal::Unreachable,
+            TunnelFailure::Handshake => TunnelRefusal::Handshake,
         };
-        self.refuse_tunnel(now, key, why);
+        self.refuse_tunnel(now, key, why, detail);
     }
 
-    fn refuse_tunnel(&mut self, now: Instant, key: TunnelKey, why: TunnelRefusal) {
+    fn refuse_tunnel(&mut self, now: Instant, key: TunnelKey, why: TunnelRefusal, detail: &str) {
         let Some(info) = self.relay.tunnels.get(&key).filter(|info| info.there && !info.connected) else {
             return;
         };
         let (identity, target) = (info.identity.clone(), info.target.to_string());
+        let detail: String = detail.chars().take(256).collect();
+        let mut reason = why.reason().to_string();
+        if !detail.is_empty() {
+            reason = alloc::format!("{reason}: {detail}");
+        }
         self.relay.refused(why);
-        self.events.push_back(ServerEvent::TunnelRefused { tunnel: key, identity, target, why });
-        self.on_tunnels(now, key.connection, |tunnels| tunnels.refuse(key.id, why.status(), why.reason()));
+        self.events.push_back(ServerEvent::TunnelRefused { tunnel: key, identity, target, why, detail });
+        self.on_tunnels(now, key.connection, |tunnels| tunnels.refuse(key.id, why.status(), &reason));
     }
 
     /// Works on a tunnel that is connected; nothing where it is no more: then break off the target.
@@ -576,7 +592,7 @@ impl Server {
             let Some(info) = self.relay.tunnels.get(&key) else { return };
             if !info.connected {
                 self.relay.set_due(key, Instant::FAR_FUTURE);
-                self.refuse_tunnel(now, key, TunnelRefusal::Timeout);
+                self.refuse_tunnel(now, key, TunnelRefusal::Timeout, "");
                 self.relay.look(key);
                 continue;
             }

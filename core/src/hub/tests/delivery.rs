@@ -165,15 +165,31 @@ fn access_rules_are_asked_first() {
 fn rules_know_who_a_session_belongs_to() {
     let mut s = Story::new();
     let address = Some([192, 0, 2, 7].into());
-    let options =
-        SessionOptions { identity: "ann", client_id: "phone", address, ..SessionOptions::default() };
+    let phone = Who { user: "ann", client_id: "phone", address, listener: "devices", secured: None };
+    let options = SessionOptions {
+        identity: phone.user,
+        client_id: phone.client_id,
+        address,
+        listener: phone.listener,
+        ..SessionOptions::default()
+    };
     let a = s.session_with(options);
-    assert_eq!(s.hub.who(a), Some(Who { user: "ann", client_id: "phone", address, secured: None }));
+    assert_eq!(s.hub.who(a), Some(phone));
     let b = s.session_with(SessionOptions { client_id: "é", ..SessionOptions::default() });
     assert_eq!(s.hub.who(b), Some(Who { client_id: "é", ..Who::default() }));
-    let tablet = Who { user: "eve", client_id: "tablet", address: None, secured: Some(Security::Tls) };
+    let tablet = Who {
+        user: "eve",
+        client_id: "tablet",
+        listener: "internal",
+        secured: Some(Security::Tls),
+        ..Who::default()
+    };
     s.hub.set_client(a, &tablet).unwrap();
     assert_eq!(s.hub.who(a), Some(Who { user: "ann", ..tablet }), "nobody becomes another user");
+    s.hub.set_client(b, &phone).unwrap();
+    assert_eq!(s.hub.who(b), Some(Who { user: "", ..phone }), "a name that is known already");
+    s.hub.set_client(b, &Who::default()).unwrap();
+    assert_eq!(s.hub.who(b), Some(Who::default()));
     s.hub.remove(s.now, a).unwrap();
     assert_eq!(s.hub.who(a), None);
     assert_eq!(s.hub.set_client(a, &Who::default()), Err(Refusal::NoSession));

@@ -14,6 +14,7 @@ const BY_ID: SessionOptions<'_> = SessionOptions {
     name: "mqtt:a",
     client_id: "a",
     address: None,
+    listener: "",
     secured: None,
     trusted: false,
     expiry: Duration::from_secs(60),

@@ -277,7 +277,8 @@ impl Pacer {
         Self { tokens: u64::MAX, last: now }
     }
 
-    /// How long until `size` octets may go; nothing: now. The rate is 5/4 of the window a round trip.
+    /// Until when nothing may go, if `size` octets may not go now: then as much may at once as half of a burst, so
+    /// that writes have many packets at high rates too. The rate is 5/4 of the window a round trip.
     pub(super) fn wait(
         &mut self,
         now: Instant,
@@ -302,7 +303,7 @@ impl Pacer {
         if self.tokens >= size.min(burst) {
             return None;
         }
-        let missing = size - self.tokens;
+        let missing = rate(BURST.as_nanos() as u64 / 2).clamp(size, burst / 2 + size) - self.tokens;
         let nanos = u128::from(missing) * u128::from(rtt) * 4 / (u128::from(window).max(1) * 5) + 1;
         Some(self.last + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }

@@ -50,8 +50,9 @@
 //!         client.send_message(session, Delivery::Sequenced { key: 7 }, b"x: 3, y: 4").ok();
 //!     }
 //! }
-//! let (_, message) = server.recv_message(accepted.expect("it is open")).expect("it has come");
-//! assert_eq!(*message, *b"x: 3, y: 4");
+//! let mut message = Vec::new();
+//! let delivery = server.recv_message(accepted.expect("it is open"), &mut message);
+//! assert_eq!((delivery, &message[..]), (Some(Delivery::Sequenced { key: 7 }), &b"x: 3, y: 4"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -201,6 +202,8 @@ pub enum Ended {
     },
     /// Nothing was heard of the peer for too long.
     Idle,
+    /// The server does not know the session any more: it says so, and did not show otherwise when asked.
+    Forgotten,
     /// The handshake has failed, or took too long.
     Handshake,
     /// The server has no connection for this client.
@@ -216,6 +219,7 @@ impl fmt::Display for Ended {
             }
             Self::Peer { code, reason } => write!(f, "the peer has ended the session, code {code}: {reason}"),
             Self::Idle => f.write_str("nothing was heard of the peer for too long"),
+            Self::Forgotten => f.write_str("the server does not know the session any more"),
             Self::Handshake => f.write_str("the handshake has failed, or took too long"),
             Self::Refused(why) => why.fmt(f),
         }
@@ -336,6 +340,12 @@ pub struct Counters {
     pub ended: u64,
     /// How often a peer was at another address.
     pub moved: u64,
+    /// Packets with content that had to come again: they were lost, or nothing was heard of them.
+    pub repeated: u64,
+    /// How often a path carried large packets no more.
+    pub black_holes: u64,
+    /// Data packets with ids that are nobody's, which was said to their senders.
+    pub forgotten: u64,
 }
 
 /// What is known of a session's path.

@@ -30,6 +30,7 @@ const HELLO: u8 = 0xc0;
 const RETRY: u8 = 0xc1;
 const HANDSHAKE: u8 = 0xc2;
 const REFUSED: u8 = 0xc3;
+const UNKNOWN: u8 = 0xc4;
 
 /// In front of a data packet's number.
 pub(super) const DATA_HEAD: usize = 1 + 8;
@@ -77,11 +78,36 @@ impl fmt::Display for Refusal {
 /// A datagram as anyone can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packet<'a> {
-    Hello { version: u8, from: ConnectionId, cookie: &'a [u8], message: &'a [u8] },
-    Retry { to: ConnectionId, cookie: &'a [u8] },
-    Handshake { to: ConnectionId, index: u8, message: &'a [u8] },
-    Refused { to: ConnectionId, why: Refusal },
-    Data { to: ConnectionId, number_len: usize, truncated: u32, head: &'a [u8], sealed: &'a [u8] },
+    Hello {
+        version: u8,
+        from: ConnectionId,
+        cookie: &'a [u8],
+        message: &'a [u8],
+    },
+    Retry {
+        to: ConnectionId,
+        cookie: &'a [u8],
+    },
+    Handshake {
+        to: ConnectionId,
+        index: u8,
+        message: &'a [u8],
+    },
+    Refused {
+        to: ConnectionId,
+        why: Refusal,
+    },
+    /// Data came with this id, which its receiver has not given to anybody that it knows of.
+    Unknown {
+        id: ConnectionId,
+    },
+    Data {
+        to: ConnectionId,
+        number_len: usize,
+        truncated: u32,
+        head: &'a [u8],
+        sealed: &'a [u8],
+    },
 }
 
 fn id(datagram: &[u8]) -> Option<(ConnectionId, &[u8])> {
@@ -154,6 +180,10 @@ impl<'a> Packet<'a> {
                 let [code] = *rest else { return None };
                 Some(Self::Refused { to, why: Refusal::from_code(code) })
             }
+            UNKNOWN => {
+                let (id, rest) = id(rest)?;
+                rest.is_empty().then_some(Self::Unknown { id })
+            }
             0x40..=0x43 => {
                 let number_len = usize::from(first - DATA) + 1;
                 let (to, rest) = id(rest)?;
@@ -194,6 +224,11 @@ pub(super) fn put_refused(out: &mut Vec<u8>, to: ConnectionId, why: Refusal) {
     out.push(REFUSED);
     out.extend_from_slice(&to.0);
     out.push(why.code());
+}
+
+pub(super) fn put_unknown(out: &mut Vec<u8>, id: ConnectionId) {
+    out.push(UNKNOWN);
+    out.extend_from_slice(&id.0);
 }
 
 pub(super) fn put_handshake(out: &mut Vec<u8>, to: ConnectionId, index: u8, message: &[u8]) {
@@ -237,6 +272,11 @@ mod tests {
         out.clear();
         put_refused(&mut out, to, Refusal::Full);
         assert_eq!(Packet::read(&out), Some(Packet::Refused { to, why: Refusal::Full }));
+
+        out.clear();
+        put_unknown(&mut out, to);
+        assert_eq!(Packet::read(&out), Some(Packet::Unknown { id: to }));
+        assert_eq!((Packet::read(&out[..8]), out.len()), (None, DATA_HEAD), "smaller than any data packet");
 
         out.clear();
         put_data_head(&mut out, to, 0x01_0203, 0x01_0100);

@@ -93,6 +93,14 @@ pub(super) struct Content {
     pub(super) probe: bool,
 }
 
+impl Content {
+    /// Whether it has to come again where the packet was lost.
+    pub(super) fn comes_again(&self) -> bool {
+        let piece = self.stream.iter().any(|(_, len, fin)| *len > 0 || *fin);
+        piece || self.window || self.issued != 0 || self.retired.is_some()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Outstanding,

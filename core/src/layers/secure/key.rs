@@ -256,6 +256,18 @@ mod tests {
         assert!(format!(" {}\n", &*secret).parse::<SecretKey>().is_ok());
     }
 
+    /// Keys, and the texts that they are read from and written to.
+    #[test]
+    fn secrets_are_wiped_when_they_are_dropped() {
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        let (secret, shared) =
+            (SecretKey::generate(&mut Seeded::new(1)), SharedKey::generate(&mut Seeded::new(2)));
+        is_wiped(&secret.0);
+        is_wiped(&shared.0);
+        is_wiped(&secret.to_text());
+        is_wiped(&shared.to_text());
+    }
+
     #[test]
     fn secrets_are_not_printed() {
         let (secret, shared) = (SecretKey::from_octets([7; 32]), SharedKey::from_octets([7; 32]));

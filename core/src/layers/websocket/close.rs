@@ -88,6 +88,13 @@ impl<R: Role> WebSocket<R> {
         self.end(By::Local, told, code, reason);
     }
 
+    /// Ends a [stream](super::Carries::Stream)'s own direction: as [`close`](Self::close) with 1000, but what the
+    /// peer sends before its own Close frame is still handed out (section 1.4: it may finish what it sends).
+    pub fn finish(&mut self, now: Instant) {
+        self.hears |= self.is_open();
+        self.close(now, CloseCode::NORMAL, "");
+    }
+
     /// The peer ended its direction of the stream, or the connection broke. Call it once
     /// [`recv`](WebSocket::recv) has returned nothing: what was received before the end counts.
     ///

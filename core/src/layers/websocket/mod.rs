@@ -169,6 +169,8 @@ pub struct WebSocket<R> {
     aborted: bool,
     /// The owner was told of the end.
     closed_told: bool,
+    /// This side has ended, and still hears what comes before the peer's Close frame.
+    hears: bool,
 }
 
 impl<R: Role> WebSocket<R> {
@@ -192,6 +194,7 @@ impl<R: Role> WebSocket<R> {
             eof: false,
             aborted: false,
             closed_told: false,
+            hears: false,
         }
     }
 

@@ -384,7 +384,7 @@ impl<R: Role> WebSocket<R> {
 
     #[inline]
     fn step(&mut self, buf: &mut impl RecvBuf, out: &mut impl SendBuf) -> Result<Step, Fault> {
-        let open = self.is_open();
+        let open = self.is_open() || self.hears;
         if self.rx.remaining > 0 {
             return if open { self.rx.payload(buf) } else { Ok(self.rx.drop_payload(buf)) };
         }

@@ -95,7 +95,7 @@ async fn welcomed(client: &Client, endpoint: &Endpoint, debug: bool, faults: &Fa
             None => client.closed().await,
         };
         client.disconnect().await;
-        if let Some(failure) = faults.explain(&[endpoint.to_string()]) {
+        if let Some(failure) = faults.explain("TLS", &[endpoint.to_string()]) {
             return Err(failure);
         }
         return Err(match reason {

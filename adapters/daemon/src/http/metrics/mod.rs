@@ -10,6 +10,7 @@ mod tests;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bowline_core::endpoint::server::Server;
+use bowline_driver::datagram::{Counters, DropReason, Gauge};
 use bowline_tokio::server::{CompressionCounters, DialectCounters, ServerCounters, TunnelCounters};
 use bowline_tokio::tls::{Failure as TlsFailure, Server as Tls};
 
@@ -44,6 +45,27 @@ impl ListenerCounts {
     }
 }
 
+/// What sessions over UDP have counted, on all sockets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DatagramCounts {
+    pub(super) sessions: usize,
+    /// Of each socket.
+    pub(super) counters: Vec<Counters>,
+}
+
+impl DatagramCounts {
+    /// Nothing where no socket ever was.
+    pub(super) fn of(gauges: &[Gauge]) -> Option<Self> {
+        let sessions = gauges.iter().map(Gauge::sessions).sum();
+        let counters: Vec<_> = gauges.iter().map(Gauge::counters).collect();
+        (!gauges.is_empty()).then_some(Self { sessions, counters })
+    }
+
+    fn sum(&self, of: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.iter().map(of).sum()
+    }
+}
+
 /// Every metric, with what it means, of a process that began then.
 pub(super) fn text(
     format: Format,
@@ -52,7 +74,7 @@ pub(super) fn text(
     started: SystemTime,
     (spans, alerts): (&Counts, &Alerts),
     chain: &[PluginInfo],
-    secured: Option<&Tls>,
+    (secured, datagrams): (Option<&Tls>, Option<&DatagramCounts>),
 ) -> String {
     let mut out = Metrics::new(format);
     process(&mut out, started);
@@ -69,6 +91,9 @@ pub(super) fn text(
     plugins(&mut out, chain, alerts);
     if let Some(secured) = secured {
         tls(&mut out, secured);
+    }
+    if let Some(datagrams) = datagrams {
+        udp(&mut out, datagrams);
     }
     out.end()
 }
@@ -104,6 +129,47 @@ fn process(out: &mut Metrics, started: SystemTime) {
         "When the process began, in seconds since 1970-01-01 UTC.",
         since,
     );
+}
+
+/// Of the counters of datagram sessions: the name, what it means, and which it is.
+type DatagramMetric = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const DATAGRAMS: [DatagramMetric; 14] = [
+    ("bowline_udp_sessions_opened_total", "Sessions over UDP that were opened.", |c| c.opened),
+    ("bowline_udp_sessions_ended_total", "Sessions over UDP that have ended.", |c| c.ended),
+    ("bowline_udp_cookies_total", "Clients that were asked to show where they are first.", |c| c.cookies),
+    ("bowline_udp_refused_total", "Clients that were refused, since there were too many.", |c| c.refused),
+    ("bowline_udp_datagrams_received_total", "Datagrams that came.", |c| c.received),
+    ("bowline_udp_received_bytes_total", "Octets of datagrams that came.", |c| c.received_octets),
+    ("bowline_udp_datagrams_sent_total", "Datagrams that went out.", |c| c.sent),
+    ("bowline_udp_sent_bytes_total", "Octets of datagrams that went out.", |c| c.sent_octets),
+    ("bowline_udp_packets_lost_total", "Packets that were lost on their way to clients.", |c| c.lost),
+    ("bowline_udp_packets_retransmitted_total", "Packets with content that was sent again.", |c| c.repeated),
+    ("bowline_udp_messages_dropped_total", "Messages that were late or one too many.", |c| {
+        c.stale + c.overflowed
+    }),
+    ("bowline_udp_migrations_total", "Sessions' changes of address.", |c| c.moved),
+    ("bowline_udp_black_holes_total", "Paths that carried large packets no more.", |c| c.black_holes),
+    ("bowline_udp_unknown_total", "Data packets of sessions that are not known, which was said.", |c| {
+        c.forgotten
+    }),
+];
+
+fn udp(out: &mut Metrics, counts: &DatagramCounts) {
+    out.gauge(
+        "bowline_udp_sessions",
+        "Sessions over UDP, those that open and end included.",
+        counts.sessions,
+    );
+    for (name, help, of) in DATAGRAMS {
+        out.counter(name, help, counts.sum(of));
+    }
+    let dropped: Vec<(&str, u64)> = DropReason::ALL
+        .into_iter()
+        .map(|why| (why.name(), counts.sum(|c| c.dropped[why as usize])))
+        .collect();
+    let help = "Datagrams that were as if they had not come, by why.";
+    out.by("bowline_udp_datagrams_dropped_total", "counter", help, "reason", &dropped);
 }
 
 fn tls(out: &mut Metrics, tls: &Tls) {

@@ -37,8 +37,12 @@ fn server(with_plugin: bool) -> Server {
 fn of(server: &Server, format: Format) -> String {
     let beside = (&Counts::default(), &Alerts::default());
     let place = ListenerCounts { name: "a \"b\"".into(), connections: 1, accepted: 3, refused: 2 };
+    let mut counters = Counters::default();
+    (counters.opened, counters.lost) = (4, 2);
+    counters.dropped[DropReason::Forged as usize] = 3;
+    let sessions = DatagramCounts { sessions: 2, counters: vec![counters, counters] };
     let started = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
-    text(format, &server.counters(), &[place], started, beside, &server.plugins(), None)
+    text(format, &server.counters(), &[place], started, beside, &server.plugins(), (None, Some(&sessions)))
 }
 
 fn written(format: Format) -> String {
@@ -97,6 +101,21 @@ fn a_family_without_values_is_not_there() {
     assert!(!text.contains("bowline_plugin_") && text.contains("# TYPE bowline_alerts_total"), "{text}");
     let text = written(Format::Text);
     assert!(text.contains("\nbowline_plugin_messages_total{plugin=\"tagging\"} 0\n"), "{text}");
+}
+
+/// What all sockets have counted, together.
+#[test]
+fn sessions_over_udp_are_counted() {
+    let text = written(Format::Text);
+    for line in [
+        "bowline_udp_sessions 2",
+        "bowline_udp_sessions_opened_total 8",
+        "bowline_udp_packets_lost_total 4",
+        "bowline_udp_datagrams_dropped_total{reason=\"forged\"} 6",
+        "bowline_udp_datagrams_dropped_total{reason=\"replayed\"} 0",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
+    }
 }
 
 #[test]

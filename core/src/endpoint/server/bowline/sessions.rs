@@ -39,8 +39,13 @@ impl Connection {
     ) {
         // It may have run out of time while its password was checked.
         let Some(opening) = self.opening.take().filter(|_| !self.session.is_ended()) else { return };
-        let who = self.peer.who(identity, &opening.name);
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Bowline) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, &opening.name, &listener);
+        let back = opening.resume.as_ref().and_then(|(id, secret, _)| {
+            let hub = turn.server.registry.find(Sought::Bowline(*id))?;
+            turn.server.registry.held(hub).filter(|held| held.opens_once(secret)).map(|_| hub)
+        });
+        if let Err(why) = turn.admit(&who, Dialect::Bowline, back) {
             return self.refuse(turn, out, code_of(why.status), why.reason);
         }
         let resumed = match opening.resume {
@@ -87,6 +92,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            listener: who.listener,
             secured: who.secured,
             name: &text,
             expiry,

@@ -144,8 +144,13 @@ impl Talk {
     /// It is known who the client is.
     fn known(&mut self, turn: &mut Turn<'_>, identity: &str, wish: &Wish, out: &mut impl Sink) {
         let about = About { reference: wish.reference.as_deref(), room: None };
-        let who = self.peer.who(identity, "");
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Json) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, "", &listener);
+        let found = wish.resume.as_ref().and_then(|(id, _)| turn.server.registry.find(Sought::Json(*id)));
+        let back = found.zip(wish.resume.as_ref()).filter(|(hub, (_, secret))| {
+            turn.server.registry.held(*hub).is_some_and(|held| held.opens(secret))
+        });
+        if let Err(why) = turn.admit(&who, Dialect::Json, back.map(|(hub, _)| hub)) {
             return self.refuse(turn, about, error_of(why), why.reason, out);
         }
         let before = self.hub.and_then(|hub| turn.server.hub.identity(hub));
@@ -155,7 +160,6 @@ impl Talk {
         }
         // Who was nobody in particular begins anew as somebody.
         let stays = before == Some(identity);
-        let found = wish.resume.as_ref().and_then(|(id, _)| turn.server.registry.find(Sought::Json(*id)));
         if let (Some(hub), Some((_, secret))) = (found, &wish.resume) {
             let is_his = turn.server.hub.identity(hub) == Some(identity);
             if !is_his || !turn.server.registry.held(hub).is_some_and(|held| held.opens(secret)) {
@@ -190,7 +194,8 @@ impl Talk {
         if turn.server.hub.reattach(turn.now, hub, in_flight, None).is_err() {
             return self.begin(turn, identity, wish, out);
         }
-        let _ = turn.server.hub.set_client(hub, &self.peer.who(identity, ""));
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let _ = turn.server.hub.set_client(hub, &self.peer.who(identity, "", &listener));
         self.opened(turn, hub, identity, wish, true, out);
     }
 
@@ -221,10 +226,11 @@ impl Talk {
         self.leave_session(turn);
         let server = &mut *turn.server;
         let name = Name::Json(Box::new(Held::draw(&mut *server.entropy)));
-        let text = server.stored_name(Some(&name));
+        let (text, listener) = (server.stored_name(Some(&name)), server.listeners.shared_name(&self.peer));
         let options = SessionOptions {
             identity,
             address: self.peer.address,
+            listener: &listener,
             secured: self.peer.secured,
             name: &text,
             expiry: server.config.json.expiry,

@@ -9,6 +9,7 @@ use super::super::auth::{Decision, Verification};
 use super::super::connection::Turn;
 use super::super::event::{Dialect, ServerEvent};
 use super::super::plugins::connack_of;
+use super::super::registry::Sought;
 use super::auth::METHOD;
 use super::deliver::Answer;
 use super::{Connection, Line, expiry_of};
@@ -119,8 +120,10 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = self.peer.who(identity, &wish.client_id);
-        if let Err(why) = turn.admit(&self.peer, &who, self.dialect()) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, &wish.client_id, &listener);
+        let back = turn.server.registry.find(Sought::Mqtt(&wish.client_id)).filter(|_| !wish.clean_start);
+        if let Err(why) = turn.admit(&who, self.dialect(), back) {
             return self.refuse(turn, (connack_of(why.status), why.reason));
         }
         let permitted =

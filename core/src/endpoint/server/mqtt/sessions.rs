@@ -69,6 +69,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            listener: who.listener,
             secured: who.secured,
             name: &text,
             expiry: wish.expiry,

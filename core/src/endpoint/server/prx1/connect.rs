@@ -49,8 +49,11 @@ impl Connection {
         if self.line.is_ended() {
             return;
         }
-        let who = self.peer.who(identity, client_id);
-        if let Err(why) = turn.admit(&self.peer, &who, Dialect::Prx1) {
+        let listener = turn.server.listeners.shared_name(&self.peer);
+        let who = self.peer.who(identity, client_id, &listener);
+        let named = Some(identity).filter(|user| !user.is_empty() && !clean);
+        let back = named.and_then(|user| turn.server.registry.find(Sought::Prx1(user)));
+        if let Err(why) = turn.admit(&who, Dialect::Prx1, back) {
             let is_for_good = why.status == Status::NotAuthorized;
             return self.refuse(turn, out, if is_for_good { Answer::Refused } else { Answer::Error });
         }
@@ -107,6 +110,7 @@ impl Connection {
             identity: who.user,
             client_id: who.client_id,
             address: who.address,
+            listener: who.listener,
             secured: who.secured,
             name: &text,
             expiry: if name.is_some() { server.config.prx1.expiry } else { Default::default() },

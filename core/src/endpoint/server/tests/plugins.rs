@@ -19,7 +19,7 @@ use crate::plugin::{
     Report, Scope, TagRule, Tagging, Tags, Verdict,
 };
 use crate::prx1;
-use crate::session::{Code, Connect as Hello, Message, Subscribe};
+use crate::session::{Code, Connect as Hello, Counts, Message, Resume, ResumeKey, Subscribe};
 
 /// Says the same to everything that it is asked.
 struct Never(Rejection, Interest);
@@ -121,6 +121,52 @@ fn who_may_not_come_in_is_told_in_each_dialect() {
         assert!(w.events().iter().any(closed));
         assert_eq!(w.server.hub().counters().sessions, 0);
     }
+}
+
+/// Lets nobody in but who comes back to a session of its own.
+struct Old;
+
+impl Plugin for Old {
+    fn interest(&self) -> Interest {
+        Interest::CONNECT
+    }
+
+    fn connect(&mut self, _: &mut Context<'_>, client: &Client<'_>, _: &mut Tags) -> Result<(), Rejection> {
+        client.session.map(drop).ok_or(BUSY)
+    }
+}
+
+/// New before old: in each dialect it is known who comes back, and nobody comes back by another's name.
+#[test]
+fn who_comes_back_is_told_from_who_is_new() {
+    let mut w = with(Old);
+    w.server.enable_plugin(w.now, "it", false).unwrap();
+    let stays = |version| Connect { clean_start: false, ..Connect::new(version, "m3") };
+    let three = w.mqtt(&stays(Version::V311)).0;
+    let own = w.bowline_as(&Hello { expiry: Duration::from_secs(60), ..Hello::default() });
+    let (session, key) = w.lines[own].credentials.unwrap();
+    for line in [three, own] {
+        w.cut(line);
+    }
+    w.server.enable_plugin(w.now, "it", true).unwrap();
+
+    let told = w.mqtt(&stays(Version::V311)).1;
+    assert_eq!(told, ["CONNACK Success present"]);
+    for new in [Connect::new(Version::V311, "m3"), Connect { client_id: "m4", ..stays(Version::V311) }] {
+        let told = w.mqtt(&new).1.join(";");
+        assert!(!told.contains("Success"), "{told}");
+    }
+    let wrong = ResumeKey([0; 16]);
+    for (key, open) in [(wrong, false), (key, true)] {
+        let resume = Some(Resume { session, key, counts: Counts::default() });
+        let hello = Hello { resume, expiry: Duration::from_secs(60), ..Hello::default() };
+        let back = w.open_bowline(&hello);
+        w.run();
+        assert_eq!(w.take(back).iter().any(|told| told.starts_with("welcome")), open);
+    }
+    let new = w.open_bowline(&Hello::default());
+    w.run();
+    assert!(!w.take(new).iter().any(|told| told.starts_with("welcome")));
 }
 
 #[test]

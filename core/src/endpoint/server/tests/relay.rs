@@ -173,7 +173,23 @@ fn a_server_without_a_list_relays_nothing() {
 
 #[test]
 fn octets_go_both_ways_and_ends_are_ends() {
-    let mut world = World::new(allowing(&["db:5432"]));
+    both_ways(World::new(allowing(&["db:5432"])));
+}
+
+/// SEC-14: what the records hold is the whole connection, tunnels and all.
+#[cfg(feature = "noise")]
+#[test]
+fn octets_go_both_ways_in_the_secure_mode() {
+    use crate::endpoint::client::{NoiseConfig, NoiseKeys, ServerTrust};
+    use crate::secure::SecretKey;
+    let (key, mut config) = (SecretKey::from_octets([7; 32]), allowing(&["db:5432"]));
+    let server = ServerTrust::Keys(std::vec![key.public()]);
+    config.noise.keys.own = Some(key);
+    let noise = Some(NoiseConfig::new(NoiseKeys::Static { own: None, server }));
+    both_ways(World::with(config, ClientConfig { noise, ..ClientConfig::default() }));
+}
+
+fn both_ways(mut world: World) {
     let (id, key) = world.open("DB:5432");
     assert!(world.events.iter().any(|event| matches!(event,
         ServerEvent::TunnelOpened { target, .. } if target == "db:5432")));
@@ -297,7 +313,7 @@ fn what_is_not_reached_says_why() {
         let mut world = World::new(allowing(&["db:5432"]));
         let id = world.ask("db:5432");
         let (key, _) = world.wanted();
-        world.server.tunnel_failed(world.now, key, failure);
+        world.server.tunnel_failed(world.now, key, failure, "");
         world.server.close_tunnel(world.now, key);
         world.settle();
         assert_eq!(world.refused(id).0, status);

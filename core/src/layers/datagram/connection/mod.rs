@@ -108,6 +108,8 @@ pub(super) struct Connection {
     last_sent: Instant,
     keep_alive: Option<Duration>,
     why: Option<Ended>,
+    /// The server is said not to know this session: until then it has time to show that it does.
+    doubted: Option<Instant>,
     close_code: u64,
     close_reason: String,
     /// Its owner has left it.
@@ -161,6 +163,7 @@ impl Connection {
             last_sent: now,
             keep_alive: config.keep_alive.filter(|_| client),
             why: None,
+            doubted: None,
             close_code: 0,
             close_reason: String::new(),
             detached: None,
@@ -175,6 +178,11 @@ impl Connection {
 
     pub(super) const fn is_client(&self) -> bool {
         self.client
+    }
+
+    /// The id to which an open client's packets go.
+    pub(super) fn server(&self) -> Option<ConnectionId> {
+        (self.client && self.is_open()).then(|| self.remote.active())
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -286,8 +294,12 @@ impl Connection {
         Some(self.outgoing.push(delivery, message, config.messages, config.message_octets))
     }
 
-    pub(super) fn recv_message(&mut self) -> Option<(Delivery, Box<[u8]>)> {
-        self.incoming.pop()
+    pub(super) fn recv_message(&mut self, to: &mut Vec<u8>) -> Option<Delivery> {
+        let (delivery, message) = self.incoming.front()?;
+        to.clear();
+        to.extend_from_slice(message);
+        self.incoming.pop();
+        Some(delivery)
     }
 
     /// Ends it now: the peer is told once, and again whenever it still sends.

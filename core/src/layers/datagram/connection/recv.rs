@@ -14,6 +14,9 @@ use super::super::{DropReason, Ended};
 use super::{Connection, State, Surroundings};
 use crate::time::Instant;
 
+/// A server that is said not to know a session has so many probe timeouts to show that it does.
+const DOUBT: u32 = 3;
+
 /// A closing connection answers the packets that still come: the first, second, fourth, eighth.
 const fn is_answered(heard: u32) -> bool {
     heard.is_power_of_two()
@@ -81,6 +84,7 @@ impl Connection {
         self.stream_fits(content)?;
         self.last_flight = None;
         self.last_received = now;
+        self.doubted = None;
         self.path.on_received(if arrived.from == self.path.address { arrived.size } else { 0 });
         let largest = self.received.on_packet(now, number, eliciting);
         if largest && !probing && arrived.from != self.path.address {
@@ -94,6 +98,18 @@ impl Connection {
         }
         self.leave(now);
         Ok(())
+    }
+
+    /// The server is said not to know this session. Anyone on the way could say so, so that it ends nothing:
+    /// the server is asked, and has some time to answer. Says whether that is new.
+    pub(in super::super) fn handle_unknown(&mut self, now: Instant, from: SocketAddr) -> bool {
+        if !self.client || !self.is_open() || from != self.path.address || self.doubted.is_some() {
+            return false;
+        }
+        self.doubted = Some(now + self.recovery.rtt.probe_timeout() * DOUBT);
+        self.owed.ping = true;
+        self.owed.probes = self.owed.probes.max(1);
+        true
     }
 
     /// Takes the stream's pieces first: a packet whose piece does not fit is not acknowledged.
@@ -204,8 +220,10 @@ impl Connection {
             if content.probe {
                 self.mtu.on_probe_lost(now, sent.size);
             } else if self.mtu.on_lost(now, sent.size) {
+                around.counters.black_holes += 1;
                 self.resize();
             }
+            around.counters.repeated += u64::from(content.comes_again());
             self.content_lost(content);
         }
     }

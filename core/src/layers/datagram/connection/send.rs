@@ -53,7 +53,7 @@ impl Connection {
             }
             _ => return None,
         }
-        self.paced_until = None;
+        self.paced_until = self.paced_until.filter(|at| *at > now);
         if self.recovery.is_full() && self.owed.probes == 0 {
             return None;
         }
@@ -91,6 +91,9 @@ impl Connection {
         }
         if !self.has_work() {
             return true;
+        }
+        if self.paced_until.is_some() {
+            return false;
         }
         let (packet, rtt) = (u64::from(self.mtu.current()), self.recovery.rtt.smoothed());
         match self.pacer.wait(now, size as u64, window, packet, rtt) {

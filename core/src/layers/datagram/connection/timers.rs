@@ -36,6 +36,7 @@ impl Connection {
                 of(self.path.until, Why::Retransmit),
                 of(self.mtu.deadline(), Why::Report),
                 of(self.detached, Why::Close),
+                of(self.doubted, Why::PeerSilent),
             ]
             .into_iter()
             .flatten()
@@ -65,6 +66,10 @@ impl Connection {
             self.end(now, Ended::Idle, true);
             return;
         }
+        if self.doubted.is_some_and(|until| until <= now) {
+            self.end(now, Ended::Forgotten, true);
+            return;
+        }
         if self.keep_alive.is_some_and(|interval| self.last_sent + interval <= now) {
             self.owed.ping = true;
         }
@@ -72,6 +77,8 @@ impl Connection {
             self.path_failed(now);
         }
         self.mtu.handle_timeout(now);
+        self.outgoing.release();
+        self.incoming.release();
         self.recovery_timeout(now, around);
         self.leave(now);
     }
@@ -88,11 +95,13 @@ impl Connection {
         around.counters.probes += 1;
         self.repeat_flight();
         if self.recovery.probes >= FALL && self.mtu.fall(now) {
+            around.counters.black_holes += 1;
             self.resize();
         }
         // What waits longest is said again, in two packets (RFC 9002 §6.2.4).
         let oldest: Vec<Content> = self.recovery.oldest().take(2).map(|sent| sent.content.clone()).collect();
         for content in &oldest {
+            around.counters.repeated += u64::from(content.comes_again());
             self.content_lost(content);
         }
         self.owed.ping = true;

@@ -58,6 +58,8 @@ struct Slot {
     opening: bool,
     /// Of the first message that began it.
     hello: u64,
+    /// Of a client's: the id to which its packets go.
+    server: Option<ConnectionId>,
 }
 
 /// One socket's sessions: those that this side opens and those that others do.
@@ -73,6 +75,8 @@ pub struct Endpoint {
     entropy: Box<dyn Source>,
     slots: HashMap<u64, Box<Slot>, RandomState>,
     routes: HashMap<ConnectionId, u64, RandomState>,
+    /// Sessions of this side as a client, by the id to which their packets go.
+    servers: HashMap<ConnectionId, u64, RandomState>,
     /// Clients' sessions by the address and name that they began with: who says the same again is the same.
     begun: HashMap<(SocketAddr, ConnectionId), u64, RandomState>,
     /// How many of them are not open yet.
@@ -118,6 +122,7 @@ impl Endpoint {
             entropy: Box::new(entropy),
             slots: HashMap::with_hasher(hasher.clone()),
             routes: HashMap::with_hasher(hasher.clone()),
+            servers: HashMap::with_hasher(hasher.clone()),
             begun: HashMap::with_hasher(hasher),
             handshakes: 0,
             next_key: 0,
@@ -186,7 +191,16 @@ impl Endpoint {
         self.next_key += 1;
         let opening = begun.is_some();
         self.handshakes += usize::from(opening);
-        let slot = Slot { connection, armed: None, queued: false, told: false, begun, opening, hello: 0 };
+        let slot = Slot {
+            connection,
+            armed: None,
+            queued: false,
+            told: false,
+            begun,
+            opening,
+            hello: 0,
+            server: None,
+        };
         self.slots.insert(key, Box::new(slot));
         key
     }
@@ -247,6 +261,13 @@ impl Endpoint {
                 self.events.extend(all.into_iter().filter(|(any, _)| *any).map(|(_, event)| event));
             }
         }
+        let server = slot.connection.server();
+        if slot.server != server {
+            if let Some(old) = core::mem::replace(&mut slot.server, server) {
+                self.servers.remove(&old);
+            }
+            self.servers.extend(server.map(|id| (id, key)));
+        }
         if slot.opening && !slot.connection.is_opening() {
             slot.opening = false;
             self.handshakes -= 1;
@@ -265,7 +286,7 @@ impl Endpoint {
             slot.queued = true;
             self.queue.push_back(key);
         }
-        self.arm(key);
+        // It is armed when its turn to send has come.
     }
 
     /// Forgets a connection that nobody was told of.
@@ -290,6 +311,9 @@ impl Endpoint {
         }
         if let Some(begun) = slot.begun.take() {
             self.begun.remove(&begun);
+        }
+        if let Some(server) = slot.server.take() {
+            self.servers.remove(&server);
         }
         let owned = slot.told || slot.connection.is_client();
         if !owned || slot.connection.is_detached() {
@@ -402,9 +426,10 @@ impl Endpoint {
         }
     }
 
-    /// The next message that has come. Of a sequenced one the key is its channel.
-    pub fn recv_message(&mut self, key: SessionKey) -> Option<(Delivery, Box<[u8]>)> {
-        self.slots.get_mut(&key.0)?.connection.recv_message()
+    /// The next message that has come, which replaces what is in `to`. Of a sequenced one the key is its
+    /// channel.
+    pub fn recv_message(&mut self, key: SessionKey, to: &mut Vec<u8>) -> Option<Delivery> {
+        self.slots.get_mut(&key.0)?.connection.recv_message(to)
     }
 
     /// Ends a session now; what was written and has not arrived is lost.

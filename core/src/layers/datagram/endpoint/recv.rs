@@ -28,6 +28,7 @@ impl Endpoint {
             Some(Packet::Refused { to, why }) => {
                 self.of_use(to, |connection, _| connection.handle_refused(now, from, why))
             }
+            Some(Packet::Unknown { id }) => self.handle_unknown(now, from, id),
             Some(Packet::Handshake { to, index, message }) if index > 0 => self
                 .of_use(to, |connection, around| {
                     connection.handle_handshake(now, from, index, message, around)
@@ -44,12 +45,27 @@ impl Endpoint {
     }
 
     fn handle_data(&mut self, now: Instant, arrived: &Arrived<'_>) -> Result<(), DropReason> {
-        let key = *self.routes.get(&arrived.to).ok_or(DropReason::Unknown)?;
+        let Some(&key) = self.routes.get(&arrived.to) else {
+            if self.accepting {
+                self.counters.forgotten += 1;
+                self.answer(arrived.from, |out| packet::put_unknown(out, arrived.to));
+            }
+            return Err(DropReason::Unknown);
+        };
         let mut scratch = core::mem::take(&mut self.scratch);
         let taken =
             self.with(key, |connection, around| connection.handle_data(now, arrived, &mut scratch, around));
         self.scratch = scratch;
         taken.unwrap_or(Err(DropReason::Unknown))
+    }
+
+    /// A server says that nobody has the id to which a session's packets go.
+    fn handle_unknown(&mut self, now: Instant, from: SocketAddr, id: ConnectionId) -> Result<(), DropReason> {
+        let key = *self.servers.get(&id).ok_or(DropReason::Unknown)?;
+        match self.with(key, |connection, _| connection.handle_unknown(now, from)) {
+            Some(true) => Ok(()),
+            _ => Err(DropReason::Unexpected),
+        }
     }
 
     fn of_use(
