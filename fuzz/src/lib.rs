@@ -14,6 +14,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("compression", targets::compression),
     ("datagram", targets::datagram),
     ("framers", targets::framers),
     ("prx1", targets::prx1),
@@ -25,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("json", targets::json),
     ("json_server", targets::json_server),
     ("secure", targets::secure),
+    ("serial", targets::serial),
     ("server", targets::server),
     ("mqtt_server", targets::mqtt_server),
     ("client", targets::client),

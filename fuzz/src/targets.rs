@@ -1,6 +1,7 @@
 //! The bodies of the targets.
 
 mod client;
+mod compression;
 mod datagram;
 mod framers;
 mod http;
@@ -12,6 +13,7 @@ mod mqtt_server;
 mod pair;
 mod prx1;
 mod secure;
+mod serial;
 mod server;
 mod session;
 mod tunnels;
@@ -19,6 +21,7 @@ mod websocket;
 mod websocket_pair;
 
 pub use client::{client, client_websocket};
+pub use compression::compression;
 pub use datagram::datagram;
 pub use framers::framers;
 pub use http::http;
@@ -30,6 +33,7 @@ pub use mqtt_server::mqtt_server;
 pub use pair::session_pair;
 pub use prx1::prx1;
 pub use secure::secure;
+pub use serial::serial;
 pub use server::server;
 pub use session::{session_client, session_server};
 pub use tunnels::tunnels;

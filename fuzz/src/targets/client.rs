@@ -5,27 +5,29 @@
 //! `client_websocket` is the same over a WebSocket. Noise is then its frames and the answer that opens it,
 //! and whatever comes, what the client says keeps to RFC 6455.
 
+mod line;
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use bowline_core::backoff;
-use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SendBuf, SharedSendBuf};
+use bowline_core::buf::{GrowingRecvBuf, RecvBuf, SharedSendBuf};
 use bowline_core::endpoint::client::{
-    Carrier, Client, ClientConfig, ClientError, ClientEvent, Credentials, JoinOptions, PresenceMode, Publish,
-    PublishId, QueueLimits, Reply, Request, RequestHandle, RequestId, RoomEvent, RoomId, RoomPlace,
-    RoomPublish, SubscribeOptions, SubscriptionId, WhenFull,
+    Carrier, Client, ClientError, ClientEvent, JoinOptions, PresenceMode, Publish, PublishId, QueueLimits,
+    Reply, Request, RequestHandle, RequestId, RoomEvent, RoomId, RoomPlace, RoomPublish, SubscribeOptions,
+    SubscriptionId,
 };
 use bowline_core::entropy::Seeded;
-use bowline_core::http::{self, RequestHead};
 use bowline_core::session::{
-    self, Code, Config, Counts, Drain, Event, Features, Limits, Message, Outcome, Properties, ResumeKey,
-    Session, SessionId, Transport, Welcome,
+    self, Code, Config, Counts, Features, Properties, ResumeKey, Session, SessionId, Transport, Welcome,
 };
-use bowline_core::status::Status;
 use bowline_core::time::{Instant, Why};
 use bowline_core::varint::leb128;
-use bowline_core::websocket::{self, Carries, CloseCode, HEADROOM, WebSocket, handshake::Offer};
+use bowline_core::websocket::HEADROOM;
+
+use line::{Gate, Line};
+use plan::{Plan, Step, config, limits, pick};
 
 const STEPS: usize = 300;
 const ROOM: usize = 1 << 20;
@@ -38,148 +40,6 @@ const BEYOND: usize = 400;
 
 const FILTERS: [&str; 4] = ["a", "a/+", "$share/g/#", "a/#/b"];
 const TOPICS: [&str; 3] = ["a", "a/b", "+"];
-
-#[derive(Arbitrary, Debug)]
-struct Plan<'a> {
-    outgoing: (u8, u16),
-    incoming: (u8, u16),
-    credentials: u8,
-    drop_oldest: bool,
-    keep_unreliable: bool,
-    reconnect: bool,
-    attempts: Option<u8>,
-    keepalive: Option<u8>,
-    credit: u8,
-    little: bool,
-    /// In flight and credit at the server.
-    theirs: (u8, u8),
-    steps: Vec<Step<'a>>,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Step<'a> {
-    Publish {
-        topic: u8,
-        size: u16,
-        reliable: bool,
-        expiry: Option<u8>,
-    },
-    Subscribe {
-        filter: u8,
-        reliable: bool,
-        credit: Option<u8>,
-        auto_grant: bool,
-        serve: bool,
-    },
-    Unsubscribe(u8),
-    Grant {
-        which: u8,
-        octets: u16,
-    },
-    Request {
-        topic: u8,
-        size: u8,
-        seconds: u8,
-        many: bool,
-    },
-    Cancel(u8),
-    Respond {
-        which: u8,
-        size: u8,
-        more: bool,
-    },
-    Join {
-        room: u8,
-        credit: Option<u8>,
-        since: Option<u8>,
-        history: u8,
-        presence: u8,
-        echo: bool,
-        auto_grant: bool,
-    },
-    Leave(u8),
-    Send {
-        which: u8,
-        size: u16,
-        key: Option<u8>,
-    },
-    Show {
-        which: u8,
-        size: u8,
-    },
-    Ping,
-    Drain(u8),
-    Close,
-    /// Takes so many events.
-    Take(u8),
-    Dial {
-        works: bool,
-    },
-    /// The server's session decides about the HELLO.
-    Welcome {
-        resume: bool,
-        named: bool,
-    },
-    Refuse(u8),
-    Server(Say<'a>),
-    Raw(&'a [u8]),
-    Frame {
-        octet: u8,
-        body: &'a [u8],
-    },
-    Corrupt {
-        from_end: u8,
-        byte: u8,
-    },
-    Up(u16),
-    Down(u16),
-    Run,
-    Eof,
-    Gone,
-    Pass(u16),
-}
-
-/// What the server's session says.
-#[derive(Arbitrary, Debug)]
-enum Say<'a> {
-    Message { id: u8, size: u16, reliable: bool },
-    Publish { reliable: bool },
-    Result { kind: u8, id: u8, status: u8 },
-    Answer { which: u8, status: u8, more: bool, size: u8 },
-    Request { id: u8, subscription: u8, millis: u16, payload: &'a [u8] },
-    Cancel(u8),
-    Subscribe(u8),
-    Recorded { id: u8, offset: u8, size: u8, key: Option<u8> },
-    Joined { id: u8, epoch: u8, offset: u8, recovered: bool },
-    Presence { id: u8, member: bool, gone: bool, data: &'a [u8] },
-    Drain { seconds: u8, retry: u8, endpoint: bool },
-    Ping,
-    Close(u8),
-}
-
-/// The server's end of the transport.
-struct Line {
-    /// Where all goes through a WebSocket.
-    gate: Option<Gate>,
-    session: Session,
-    honest: bool,
-    /// What waits for the decision about a HELLO.
-    asked: Option<Option<(SessionId, ResumeKey, u64)>>,
-    requests: Vec<u64>,
-    down: SharedSendBuf,
-    wire: Vec<u8>,
-    at_client: GrowingRecvBuf,
-    up: SharedSendBuf,
-    at_server: GrowingRecvBuf,
-}
-
-/// The server's side of a WebSocket.
-struct Gate {
-    /// Once it is open.
-    layer: Option<WebSocket<websocket::Server>>,
-    received: GrowingRecvBuf,
-    to_send: SharedSendBuf,
-}
 
 struct World {
     web: bool,
@@ -249,48 +109,6 @@ fn run(data: &[u8], web: bool) {
     }
     world.end();
 }
-
-fn limits(in_flight: u8, credit: u8, keepalive: Option<u8>) -> Limits {
-    Limits {
-        max_frame: 4096,
-        in_flight: u16::from(in_flight).max(1),
-        credit: u64::from(credit).max(1) << 4,
-        keepalive: keepalive.map(|k| Duration::from_millis(u64::from(k) << 6)),
-    }
-}
-
-fn config(plan: &Plan<'_>) -> ClientConfig {
-    let queue = |(messages, bytes): (u8, u16)| QueueLimits {
-        max_messages: usize::from(messages % 16) + 1,
-        max_bytes: usize::from(bytes) + 1,
-    };
-    let credentials = match plan.credentials >> 5 {
-        0 => Credentials::password("user", b"word"),
-        1 => Credentials::token("x".repeat(usize::from(plan.credentials & 31) * 120)),
-        _ => Credentials::None,
-    };
-    ClientConfig {
-        session: Config { limits: limits(8, plan.credit, plan.keepalive), ..Config::default() },
-        credentials,
-        name: "client".into(),
-        expiry: EXPIRY,
-        backoff: backoff::Policy { max_attempts: plan.attempts.map(u32::from), ..Default::default() },
-        endpoints: 2,
-        outgoing: queue(plan.outgoing),
-        when_full: if plan.drop_oldest { WhenFull::DropOldest } else { WhenFull::Refuse },
-        keep_unreliable: plan.keep_unreliable,
-        incoming: queue(plan.incoming),
-        requests: REQUESTS,
-        reconnect: plan.reconnect,
-        ..ClientConfig::default()
-    }
-}
-
-/// One of `all`, if there is any.
-fn pick<T: Copy>(all: &[T], which: u8) -> Option<T> {
-    all.get(usize::from(which) % all.len().max(1)).copied()
-}
-
 impl World {
     fn step(&mut self, step: &Step<'_>) {
         let now = self.now;
@@ -656,164 +474,5 @@ impl World {
         assert!(self.closed, "it ended, and nobody was told");
         assert_eq!(self.client.poll_timeout(), None);
         assert_eq!(self.client.poll_connect(self.now), None);
-    }
-}
-
-impl Gate {
-    /// What the session says becomes messages.
-    fn encode(&mut self, now: Instant, owed: Transport, down: &mut SharedSendBuf, wire: &mut Vec<u8>) {
-        if let Some(layer) = &mut self.layer {
-            let octets: Vec<u8> = down.slices().flatten().copied().collect();
-            down.sent(octets.len());
-            layer.framed(&mut self.to_send).put(&octets);
-            if owed != Transport::Open {
-                layer.close(now, CloseCode::NORMAL, "");
-            }
-            let _ = layer.poll_transmit(now, &mut self.to_send);
-        }
-        wire.extend(self.to_send.slices().flatten());
-        self.to_send.sent(usize::MAX);
-    }
-
-    /// What the client says is what the session hears, and without a fault.
-    fn decode(&mut self, now: Instant, bytes: &[u8], at_server: &mut GrowingRecvBuf) {
-        assert_eq!(self.received.push(bytes), bytes.len());
-        if self.layer.is_none() {
-            let Some(n) = http::HeadScanner::new().find(self.received.filled()).expect("a good head") else {
-                return;
-            };
-            let head = RequestHead::parse(self.received.take(n)).expect("a good head");
-            let offer = Offer::read(&head).expect("a good request");
-            self.to_send.put(b"HTTP/1.1 101 Switching Protocols\r\n");
-            for (name, value) in offer.accept(offer.choose(&["bowline"]), None).as_slice() {
-                self.to_send.put(format!("{name}: {value}\r\n").as_bytes());
-            }
-            self.to_send.put(b"\r\n");
-            let config = websocket::Config { ping_interval: None, ..websocket::Config::default() };
-            self.layer = Some(WebSocket::new(now, websocket::Server, Carries::Stream, &config));
-        }
-        let Some(layer) = &mut self.layer else { return };
-        while let Some(event) = layer.recv(now, &mut self.received, &mut self.to_send) {
-            if let websocket::Event::Closed(closed) = event {
-                assert_eq!(closed.fault, None, "the client broke a rule");
-            }
-        }
-        let mut decoded = layer.decoded(&mut self.received);
-        let n = decoded.filled().len();
-        assert_eq!(at_server.push(decoded.take(n)), n);
-    }
-}
-
-impl Line {
-    fn flush(&mut self, now: Instant) {
-        let owed = self.session.poll_transmit(now, &mut self.down);
-        if let Some(gate) = &mut self.gate {
-            return gate.encode(now, owed, &mut self.down, &mut self.wire);
-        }
-        self.wire.extend(self.down.slices().flatten());
-        self.down.sent(usize::MAX);
-    }
-
-    /// The server gets octets: it must agree with them.
-    fn hear(&mut self, now: Instant, bytes: &[u8]) {
-        match &mut self.gate {
-            None => assert_eq!(self.at_server.push(bytes), bytes.len()),
-            Some(gate) => gate.decode(now, bytes, &mut self.at_server),
-        }
-        while let Some(event) = self.session.recv(now, &mut self.at_server) {
-            match event {
-                Event::Hello(hello) => self.asked = Some(hello.resume),
-                Event::Request(r) => self.requests.push(r.id),
-                Event::Closed(closed) => {
-                    assert!(!self.honest || closed.fault.is_none(), "{:?}", closed.fault);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn say(&mut self, now: Instant, say: &Say<'_>) {
-        let (s, out) = (&mut self.session, &mut self.down);
-        let properties = Properties::NONE;
-        let _ = match *say {
-            Say::Message { id, size, reliable } => {
-                let payload = vec![1; usize::from(size & 0x0fff)];
-                let retain = size & 0x1000 > 0;
-                let message = Message { topic: "a", payload: &payload, properties, reliable, retain };
-                s.message(now, out, u64::from(id % 8), &message)
-            }
-            Say::Publish { reliable } => s.publish(
-                now,
-                out,
-                &Message { topic: "a", payload: b"direct", properties, reliable, retain: false },
-            ),
-            Say::Result { kind, id, status } => {
-                let number = [12, 13, 14, 20, 21, 22][usize::from(kind % 6)];
-                let (kind, id) = (session::Kind::from_number(number), u64::from(id % 8));
-                let status = Status::from_code(u64::from(status >> 4));
-                s.result(now, out, &Outcome { kind, id, status, reason: "so" })
-            }
-            Say::Answer { which, status, more, size } => {
-                let Some(id) = pick(&self.requests, which) else { return };
-                let (status, payload) = (Status::from_code(status.into()), vec![2; size.into()]);
-                s.respond(now, out, &session::Response { id, status, more, payload: &payload, properties })
-            }
-            Say::Request { id, subscription, millis, payload } => {
-                let request = session::Request {
-                    id: id.into(),
-                    subscription: u64::from(subscription % 8),
-                    timeout: Duration::from_millis(millis.into()),
-                    many: false,
-                    topic: "a",
-                    payload,
-                    properties,
-                };
-                s.request(now, out, &request)
-            }
-            Say::Cancel(id) => s.cancel(now, out, id.into()),
-            Say::Subscribe(id) => {
-                let id = u64::from(id % 8);
-                s.subscribe(
-                    now,
-                    out,
-                    &session::Subscribe { id, filter: "a", ..session::Subscribe::default() },
-                )
-            }
-            Say::Recorded { id, offset, size, key } => {
-                let (key, mut memory) = (key.map(|key| [key]), [0; 64]);
-                let mut list = Vec::new();
-                list.extend(key.as_ref().map(|key| session::Property::Deduplication(key)));
-                list.push(session::Property::Recorded(offset.into(), 1));
-                let properties = Properties::write(&list, &mut memory).expect("valid");
-                let payload = vec![1; size.into()];
-                let (reliable, retain) = (size & 7 == 7, false);
-                let message = Message { topic: "$room/a", payload: &payload, properties, reliable, retain };
-                s.message(now, out, u64::from(id % 8), &message)
-            }
-            Say::Joined { id, epoch, offset, recovered } => {
-                let (id, epoch, offset) = (u64::from(id % 8), u64::from(epoch % 3), u64::from(offset));
-                let joined =
-                    session::Joined { id, epoch, offset, count: 3, member: "0123456789abcdef", recovered };
-                s.joined(now, out, &joined)
-            }
-            Say::Presence { id, member, gone, data } => {
-                let member = if member { "0123456789abcdef:ann" } else { "" };
-                s.presence(now, out, u64::from(id % 8), member, data, gone)
-            }
-            Say::Drain { seconds, retry, endpoint } => {
-                let (deadline, retry_after) =
-                    (Duration::from_secs(seconds.into()), Duration::from_secs(retry.into()));
-                let endpoint = if endpoint { "elsewhere" } else { "" };
-                s.drain(now, out, &Drain { deadline, retry_after, endpoint })
-            }
-            Say::Ping => {
-                s.ping(now);
-                Ok(())
-            }
-            Say::Close(code) => {
-                s.close(now, Code::from_number(code.into()), "enough");
-                Ok(())
-            }
-        };
     }
 }

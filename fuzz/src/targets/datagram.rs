@@ -99,6 +99,8 @@ struct World {
     /// A session has ended. What the other side, which does not know that yet, says from here on may begin
     /// another, of which this world keeps no account.
     over: bool,
+    /// The client's session is open.
+    connected: bool,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             addresses,
             seen: Vec::new(),
             over: false,
+            connected: false,
         };
         let key = world.sides[0].endpoint.connect(world.now, addresses[1]).expect("room");
         world.sides[0].session = Some(key);
@@ -143,6 +146,7 @@ impl World {
                         assert!(self.over || side.session.is_none(), "one session");
                         side.session = Some(key);
                     }
+                    Event::Connected(_) => self.connected = true,
                     Event::Message(key) => {
                         let mut message = Vec::new();
                         while side.endpoint.recv_message(key, &mut message).is_some() {
@@ -211,7 +215,9 @@ impl World {
                 self.now = self.now + Duration::from_millis(u64::from(ms) % 2000);
                 self.sides.iter_mut().for_each(|side| side.endpoint.handle_timeout(self.now));
             }
-            Step::Move(port) => self.addresses[0].set_port(1 + u16::from(port)),
+            // Who moves before its session is open asks for another from there.
+            Step::Move(port) if self.connected => self.addresses[0].set_port(1 + u16::from(port)),
+            Step::Move(_) => {}
             Step::Hostile { to_server, first, mut octets, spoofed } => {
                 let to = side(to_server);
                 let from =
