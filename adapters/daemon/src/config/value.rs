@@ -241,7 +241,7 @@ impl<'de> Deserialize<'de> for TokenHash {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(from)?).ok_or_else(|| {
             D::Error::custom(
-                "it is not 64 hexadecimal digits; make one with `bowline credentials --token NAME`",
+                "it is no SHA-256, which has 64 hexadecimal digits; `bowline credentials --token NAME` makes a token's",
             )
         })
     }

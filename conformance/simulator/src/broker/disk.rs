@@ -39,6 +39,8 @@ pub(crate) struct Disk {
     taken: Vec<Transaction>,
     /// What is being written, one transaction after the other.
     batch: Vec<Transaction>,
+    /// The batch is there, though an error has hidden that: it is being written once more.
+    again: bool,
     /// So many operations are committed with the batch.
     count: u64,
     /// So many were taken.
@@ -69,6 +71,7 @@ impl Disk {
             state: State::Idle,
             taken: Vec::new(),
             batch: Vec::new(),
+            again: false,
             count: 0,
             issued: 0,
             rest: REST.0,
@@ -147,6 +150,7 @@ impl Disk {
                 // An error may hide that it was written: it is written again anyway.
                 if rng.chance(200) {
                     self.keep(self.batch.len());
+                    self.again = true;
                 }
                 server.set_store_available(false);
                 (self.failing, self.state) = (true, State::Resting);
@@ -166,23 +170,29 @@ impl Disk {
             State::Resting => Looked { wake: Some(self.write(now, rng)), told: false },
             State::Synced => {
                 self.batch.clear();
-                self.state = State::Idle;
+                (self.state, self.again) = (State::Idle, false);
                 server.committed(Instant::from_nanos(now), self.count);
                 Looked { wake: self.rouse(server, now, rng), told: true }
             }
         }
     }
 
-    /// Transactions of the batch up to here reach the tables.
+    /// Transactions of the batch up to here reach the tables. What is written once more may be of a session that the
+    /// same batch has ended.
     fn keep(&mut self, count: usize) {
+        let stray = self.tables.stray.clone();
         for operation in self.batch[..count].iter().flatten() {
             self.tables.apply(operation);
         }
+        if self.again {
+            self.tables.stray = stray;
+        }
     }
 
-    /// The server dies: of what was being written any prefix of whole transactions is kept.
+    /// The server dies: of what was being written any prefix of whole transactions is kept. What was being written
+    /// once more is all there, and whoever keeps a batch keeps all of it or nothing.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
-        if self.state == State::Writing {
+        if self.state == State::Writing && !self.again {
             let count = rng.below(self.batch.len() as u64 + 1) as usize;
             self.keep(count);
             if self.mutant == Some(Mutant::TearTransaction)
@@ -193,7 +203,7 @@ impl Disk {
         }
         self.taken.clear();
         self.batch.clear();
-        (self.state, self.failing) = (State::Idle, false);
+        (self.state, self.failing, self.again) = (State::Idle, false, false);
     }
 
     /// What the server is told after it died: the tables, unless a fault on purpose changes them.
