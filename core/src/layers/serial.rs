@@ -39,7 +39,7 @@ const ESC_ESC: u8 = 0xdd;
 /// Octets that one octet takes on the line at most.
 const WIDEST: usize = 2;
 
-/// What a line [is to say](Line::say) before octets of its own accord, at most: [`END`] and a stuffed number.
+/// What a line [is to say](Line::say) before octets of its own accord, at most: the END of SLIP and a stuffed number.
 pub const MARK_MAX: usize = 1 + WIDEST;
 
 /// Where a connection begins or ends in what was heard.

@@ -42,6 +42,8 @@ impl Tunnels {
         let wrong = |context| Err(Fault::UnexpectedFrame { kind: Kind::Data, context });
         let Some(t) = self.tunnels.get_mut(&id) else { return Ok(()) };
         match t.state {
+            // Over, and not taken up yet by who reads it here.
+            TunnelState::Open if t.ended && t.finish == Finish::Sent => return Ok(()),
             TunnelState::Open if t.ended => return wrong("behind the end of its direction"),
             TunnelState::Open => {}
             TunnelState::Opening => return wrong("before its tunnel is open"),

@@ -159,6 +159,10 @@ fn tun_8_a_direction_that_has_ended_leaves_the_other() {
     pair.tunnels(1).finish(1);
     pair.settle();
     assert_eq!(pair.tunnels(0).read(1), Piece::End);
+    // It is over, whether or not its reader has let go of it: what still comes is ignored (TUN-9).
+    let late = TunnelFrame::Data { id: 1, end: false, payload: b"late" };
+    assert_eq!(pair.tunnels(1).receive(&late), Ok(None));
+    assert_eq!(pair.tunnels(1).read(1), Piece::End);
     pair.tunnels(0).release(1);
     pair.tunnels(1).release(1);
     assert!(pair.ends.iter().all(|end| end.tunnels.is_empty()));
