@@ -183,7 +183,7 @@ pub fn tunnels(data: &[u8]) {
     let end = &mut ends[usize::from(plan.end)];
     for (kind, flags, body) in plan.strange.iter().take(100) {
         let body = &body[..body.len().min(100)];
-        let head = [(27 + kind % 4) << 2 | flags % 4, body.len() as u8];
+        let head = [((27 + kind % 4) << 2) | (flags % 4), body.len() as u8];
         end.hear(&[&head[..], body].concat());
         end.speak(4096);
         end.check();
