@@ -206,7 +206,6 @@ impl Session {
         id: Option<u64>,
         message: &Message<'_>,
     ) -> Result<(), SendError> {
-        self.may_encode(message.properties)?;
         let (topic, payload) = (message.topic.as_bytes(), message.payload);
         let block = message.properties.as_bytes();
         let reliable = u8::from(message.reliable);
@@ -218,6 +217,7 @@ impl Session {
         if block.is_empty() {
             self.start_message(now, out, kind, reliable, size, numbers)?;
         } else {
+            self.may_encode(message.properties)?;
             let size = size + length(&(block.len() as u64)) + block.len();
             let numbers = [id.unwrap_or_default(), block.len() as u64];
             let numbers = if id.is_some() { &numbers[..] } else { &numbers[1..] };
