@@ -1,14 +1,15 @@
-//! Vectors of datagram sessions (SPEC §10), lived by the endpoint of the core on virtual time.
+//! Vectors of datagram sessions (SPEC §11), lived by the endpoint of the core on virtual time.
 //!
 //! `conformance/datagrams/vectors.json` is a list of stories. Each has scripted entropy, in hexadecimal: `wire` for
 //! connection ids, `secret` for the rest. Steps are in order: `call` (`connect`, `write`, `message`, `close`), `in`, a
-//! datagram that comes from the peer, `at_ms`, time goes on to there, and `out`, the next datagram that goes to the
-//! peer: `..` at its end stands for zeros to 1,200 octets. `event` is what the application is told, `dropped` why the
-//! last datagram was as if it had not come. What goes out or is told otherwise fails.
+//! datagram that comes from the peer, `ecn`, what the IP headers of such say from there on, `at_ms`, time goes on to
+//! there, and `out`, the next datagram that goes to the peer: `..` at its end stands for zeros to 1,200 octets, and
+//! `marked` is what its IP header says. `event` is what the application is told, `dropped` why the last datagram was
+//! as if it had not come. What goes out or is told otherwise fails.
 
 use std::collections::VecDeque;
 
-use bowline_core::datagram::{Config, Delivery, DropReason, Endpoint, Event, Security, SessionKey};
+use bowline_core::datagram::{Config, Delivery, DropReason, Ecn, Endpoint, Event, Security, SessionKey};
 use bowline_core::entropy::Scripted;
 use bowline_core::time::Instant;
 use serde_json::Value;
@@ -31,6 +32,11 @@ fn datagram(text: &str) -> Vec<u8> {
     all
 }
 
+fn codepoint(name: &Value) -> Ecn {
+    let all = [(Ecn::NotEct, "Not-ECT"), (Ecn::Ect1, "ECT(1)"), (Ecn::Ect0, "ECT(0)"), (Ecn::Ce, "CE")];
+    all.into_iter().find(|(_, known)| name == known).expect("a codepoint").0
+}
+
 fn written(datagram: &[u8]) -> String {
     let end = if datagram.len() == 1200 {
         datagram.iter().rposition(|o| *o != 0).map_or(0, |at| at + 1)
@@ -45,8 +51,12 @@ struct Story {
     endpoint: Endpoint,
     now: u64,
     session: Option<SessionKey>,
-    out: VecDeque<Vec<u8>>,
+    out: VecDeque<(Ecn, Vec<u8>)>,
+    /// What the IP header of the last that went out says.
+    marked: Ecn,
     events: VecDeque<String>,
+    /// What the IP headers of datagrams that come say.
+    ecn: Ecn,
     dropped: [u64; 8],
 }
 
@@ -65,7 +75,9 @@ impl Story {
             now: 0,
             session: None,
             out: VecDeque::new(),
+            marked: Ecn::NotEct,
             events: VecDeque::new(),
+            ecn: Ecn::NotEct,
             dropped: [0; 8],
         }
     }
@@ -77,7 +89,8 @@ impl Story {
         }
         let mut buffer = Vec::new();
         while let Some(transmit) = self.endpoint.poll_transmit(now, &mut buffer, 8) {
-            self.out.extend(buffer.chunks(transmit.segment).map(<[u8]>::to_vec));
+            self.out
+                .extend(buffer.chunks(transmit.segment).map(|datagram| (transmit.ecn, datagram.to_vec())));
         }
         while let Some(event) = self.endpoint.poll_event() {
             let told = match event {
@@ -139,18 +152,21 @@ impl Story {
         let (what, value) = step.as_object().and_then(|o| o.iter().next()).expect("a step");
         match what.as_str() {
             "call" => self.call(value),
+            "ecn" => self.ecn = codepoint(value),
             "at_ms" => self.now = value.as_u64().expect("a time"),
             "in" => {
                 self.dropped = self.endpoint.counters().dropped;
                 let now = Instant::from_millis(self.now);
                 let octets = datagram(value.as_str().expect("octets"));
-                self.endpoint.handle_datagram(now, PEER.parse().expect("an address"), &octets);
+                self.endpoint.handle_datagram(now, PEER.parse().expect("an address"), self.ecn, &octets);
             }
             "out" => {
-                let out = self.out.pop_front().expect("a datagram");
+                let (ecn, out) = self.out.pop_front().expect("a datagram");
+                self.marked = ecn;
                 assert_eq!(written(&out), written(&datagram(value.as_str().expect("octets"))));
                 return;
             }
+            "marked" => return assert_eq!(self.marked, codepoint(value)),
             "event" => {
                 assert_eq!(self.events.pop_front().as_deref(), value.as_str());
                 return;
@@ -192,7 +208,7 @@ fn the_endpoint_lives_the_stories() {
         assert!(
             story.out.is_empty() && story.events.is_empty(),
             "{name}: {:?} {:?}",
-            story.out.iter().map(|o| written(o)).collect::<Vec<_>>(),
+            story.out.iter().map(|(_, o)| written(o)).collect::<Vec<_>>(),
             story.events
         );
     }

@@ -81,6 +81,8 @@ async fn datagrams_never_stall() {
     soon(client.publish(Publish { reliable: true, ..Publish::new("sure", "x") })).await.unwrap();
     assert_eq!(soon(surely.next()).await.unwrap().payload(), b"x");
     assert_eq!(soon(heard.next()).await.unwrap().payload().len(), 1000);
+    // [DGM-27] The system tells ECN's marks, those of many datagrams in one receive too.
+    assert_eq!(server.datagrams()[0].counters().ecn_failed, 0);
 }
 
 /// UDP has to be secured, or said not to be.

@@ -6,6 +6,7 @@
 //!
 //! `cargo bench -p bowline-udp --bench messages [-- WORD...]`: lines with these words alone.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,8 +134,8 @@ impl Side {
         let received = self.socket.try_recv(&mut self.batch).is_ok();
         let now = clock::now();
         if received {
-            for (from, datagram) in self.batch.datagrams() {
-                self.endpoint.handle_datagram(now, from, datagram);
+            for (from, ecn, datagram) in self.batch.datagrams() {
+                self.endpoint.handle_datagram(now, from, ecn, datagram);
             }
         }
         self.send(now) || received
@@ -147,7 +148,8 @@ impl Side {
         let mut sent = false;
         let segments = self.socket.max_segments().min(SEGMENTS);
         while let Some(transmit) = self.endpoint.poll_transmit(now, &mut self.out, segments) {
-            while self.socket.try_send(&transmit, &self.out).is_err() {
+            while self.socket.try_send(&transmit, &self.out).is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+            {
                 self.wait_for(PollFlags::OUT, Duration::from_millis(10));
             }
             sent = true;

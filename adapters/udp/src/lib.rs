@@ -3,15 +3,15 @@
 //! It does not wait: each runtime does that in its own way around [`Socket::try_recv`] and [`Socket::try_send`].
 //!
 //! ```
-//! use bowline_driver::datagram::{Batch, Transmit};
+//! use bowline_driver::datagram::{Batch, Ecn, Transmit};
 //! use bowline_udp::Socket;
 //!
 //! let (a, b) = (Socket::bind("127.0.0.1:0".parse()?)?, Socket::bind("127.0.0.1:0".parse()?)?);
 //! let to = b.inner().local_addr()?;
-//! a.try_send(&Transmit { to, segment: 3 }, b"onetwo")?;
+//! a.try_send(&Transmit { to, segment: 3, ecn: Ecn::Ect0 }, b"onetwo")?;
 //! let mut batch = Batch::default();
 //! while b.try_recv(&mut batch).is_err() {}
-//! assert_eq!(batch.datagrams().next(), Some((a.inner().local_addr()?, &b"one"[..])));
+//! assert_eq!(batch.datagrams().next(), Some((a.inner().local_addr()?, Ecn::Ect0, &b"one"[..])));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -19,11 +19,11 @@
 mod waits;
 
 use std::fmt;
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 
-use bowline_driver::datagram::{BATCH, Batch, Piece, Transmit};
-use quinn_udp::{RecvMeta, UdpSocketState};
+use bowline_driver::datagram::{BATCH, Batch, Ecn, Piece, Transmit};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 #[cfg(feature = "async-io")]
 pub use waits::AsyncIo;
 
@@ -99,6 +99,7 @@ impl Socket {
         let n = self.state.recv((&self.socket).into(), &mut slices, &mut metas)?;
         to.pieces.extend(metas[..n].iter().map(|m| Piece {
             from: unmapped(m.addr),
+            ecn: Ecn::from_bits(m.ecn.map_or(0, |ecn| ecn as u8)),
             len: m.len,
             stride: m.stride,
         }));
@@ -109,23 +110,19 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: there is no room now. Another: they are lost.
+    /// `WouldBlock`: there is no room now. Another: they are lost, among these a probe of the path's packet size that
+    /// finds out at once.
     pub fn try_send(&self, transmit: &Transmit, octets: &[u8]) -> io::Result<()> {
-        let sent = self.state.try_send(
+        self.state.try_send(
             (&self.socket).into(),
             &quinn_udp::Transmit {
                 destination: transmit.to,
-                ecn: None,
+                ecn: EcnCodepoint::from_bits(transmit.ecn.bits()),
                 contents: octets,
                 segment_size: (transmit.segment < octets.len()).then_some(transmit.segment),
                 src_ip: None,
             },
-        );
-        match sent {
-            // A probe of the path's packet size found out at once.
-            Err(e) if e.kind() != ErrorKind::WouldBlock && quinn_udp::is_msg_size_err(&e) => Ok(()),
-            done => done,
-        }
+        )
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_core::datagram::{
-    Config, Delivery, DropReason, Ended, Endpoint, Event, NoiseKeys, Refusal, Security, SendError, SessionKey,
+    Config, ControllerKind, Delivery, DropReason, Ecn, Ended, Endpoint, Event, NoiseKeys, Refusal, Security,
+    SendError, SessionKey, Stats,
 };
 use bowline_core::entropy::Seeded;
 use bowline_core::secure::{SecretKey, SharedKey};
 use bowline_core::time::Instant;
-use bowline_simulator::datagrams::{CLIENT, Flying, Path, SERVER, Wire};
+use bowline_simulator::datagrams::{CLIENT, Flying, Marks, Path, SERVER, Wire};
 use proptest::prelude::*;
 
 fn plain() -> Config {
@@ -55,8 +56,9 @@ fn read_all(wire: &mut Wire, side: usize, key: SessionKey, to: &mut Vec<u8>) {
 }
 
 fn path() -> impl Strategy<Value = Path> {
-    (0..80u64, 0..60u64, 0..1500u64, 0..1000u64, 0..500u64, any::<bool>(), 1200..1600usize).prop_map(
-        |(delay, jitter, loss, duplication, corruption, narrow, mtu)| Path {
+    let marks = prop_oneof![Just(Marks::Kept), Just(Marks::Cleared), Just(Marks::Lost)];
+    (0..80u64, 0..60u64, 0..1500u64, 0..1000u64, 0..500u64, any::<bool>(), marks, 1200..1600usize).prop_map(
+        |(delay, jitter, loss, duplication, corruption, narrow, marks, mtu)| Path {
             delay: ms(delay),
             jitter: ms(jitter),
             loss,
@@ -64,6 +66,8 @@ fn path() -> impl Strategy<Value = Path> {
             corruption,
             rate: if narrow { 200_000 } else { 0 },
             queue: 20_000,
+            mark_above: 5_000,
+            marks,
             mtu,
         },
     )
@@ -198,8 +202,8 @@ proptest! {
                 *first = [0x40, 0x43, 0xc0, 0xc1, 0xc2, 0xc3][usize::from(kind)];
             }
             let from = if spoofed { genuine } else { hostile };
-            wire.sides[SERVER].endpoint.handle_datagram(now, from, &octets);
-            wire.sides[CLIENT].endpoint.handle_datagram(now, from, &octets);
+            wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &octets);
+            wire.sides[CLIENT].endpoint.handle_datagram(now, from, Ecn::NotEct, &octets);
         }
         wire.sides[CLIENT].endpoint.write(keys[CLIENT], b"still here").expect("open");
         wire.run(1_000);
@@ -224,17 +228,17 @@ fn what_was_captured_is_of_no_use() {
     for bit in 0..buffer.len() * 8 {
         let mut changed = buffer.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        wire.sides[SERVER].endpoint.handle_datagram(now, from, &changed);
-        wire.sides[SERVER].endpoint.handle_datagram(now, from, &buffer[..bit / 8]);
+        wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &changed);
+        wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &buffer[..bit / 8]);
     }
-    wire.sides[CLIENT].endpoint.handle_datagram(now, from, &buffer);
-    wire.sides[CLIENT].endpoint.handle_datagram(now, transmit.to, &buffer);
+    wire.sides[CLIENT].endpoint.handle_datagram(now, from, Ecn::NotEct, &buffer);
+    wire.sides[CLIENT].endpoint.handle_datagram(now, transmit.to, Ecn::NotEct, &buffer);
     let mut got = Vec::new();
     read_all(&mut wire, SERVER, keys[SERVER], &mut got);
     assert!(got.is_empty(), "nothing of it was taken");
     let before = dropped(&wire, SERVER, DropReason::Replayed);
     for _ in 0..3 {
-        wire.sides[SERVER].endpoint.handle_datagram(now, from, &buffer);
+        wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &buffer);
     }
     assert_eq!(dropped(&wire, SERVER, DropReason::Replayed) - before, 2);
     assert!(dropped(&wire, SERVER, DropReason::Forged) > 100);
@@ -262,7 +266,7 @@ fn sessions_do_not_mix() {
     buffer[1..9].copy_from_slice(&other[1..9]);
     let from = wire.sides[CLIENT].address;
     let before = dropped(&wire, SERVER, DropReason::Forged);
-    wire.sides[SERVER].endpoint.handle_datagram(now, from, &buffer);
+    wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &buffer);
     assert_eq!(dropped(&wire, SERVER, DropReason::Forged), before + 1);
 }
 
@@ -278,7 +282,7 @@ fn spoofed_sources_are_not_flooded_and_not_kept() {
         let from = SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 53));
         let size = if n % 3 == 0 { 1200 } else { 600 };
         asked += size;
-        server.handle_datagram(Instant::from_millis(n.into()), from, &hello[..size]);
+        server.handle_datagram(Instant::from_millis(n.into()), from, Ecn::NotEct, &hello[..size]);
         while server.poll_transmit(Instant::from_millis(n.into()), &mut buffer, 10).is_some() {
             answered += buffer.len();
         }
@@ -315,13 +319,13 @@ fn a_replayed_hello_opens_no_second_session() {
     let now = wire.instant();
     let server = &mut wire.sides[SERVER].endpoint;
     for _ in 0..100 {
-        server.handle_datagram(now, hello.from, &hello.octets);
+        server.handle_datagram(now, hello.from, Ecn::NotEct, &hello.octets);
     }
     assert_eq!(server.sessions(), 1, "the same client, the same session");
     let elsewhere = "203.0.113.9:9".parse().expect("an address");
-    server.handle_datagram(now, elsewhere, &hello.octets);
+    server.handle_datagram(now, elsewhere, Ecn::NotEct, &hello.octets);
     assert_eq!(server.sessions(), 1, "another address needs another cookie");
-    server.handle_datagram(now + ms(60_000), elsewhere, &hello.octets);
+    server.handle_datagram(now + ms(60_000), elsewhere, Ecn::NotEct, &hello.octets);
     assert_eq!(server.sessions(), 1, "and it is good for a short time");
 }
 
@@ -335,7 +339,7 @@ fn a_stolen_packet_is_no_amplifier() {
     let (now, mut buffer) = (wire.instant(), Vec::new());
     wire.sides[CLIENT].endpoint.poll_transmit(now, &mut buffer, 1).expect("a packet");
     let victim: SocketAddr = "203.0.113.9:9".parse().expect("an address");
-    wire.sides[SERVER].endpoint.handle_datagram(now, victim, &buffer);
+    wire.sides[SERVER].endpoint.handle_datagram(now, victim, Ecn::NotEct, &buffer);
     wire.sides[SERVER].endpoint.write(keys[SERVER], &[1; 100_000]).expect("open");
     let (mut to_victim, mut out) = (0, Vec::new());
     let asked = buffer.len();
@@ -391,7 +395,7 @@ fn a_change_of_network_is_under_another_id() {
         wire.sides[CLIENT].endpoint.poll_transmit(now, &mut buffer, 1).expect("a packet");
         let to = wire.sides[SERVER].address;
         let from = wire.sides[CLIENT].address;
-        wire.links[CLIENT].send(wire.now, Flying { from, to, octets: buffer.clone() });
+        wire.links[CLIENT].send(wire.now, Flying { from, to, ecn: Ecn::NotEct, octets: buffer.clone() });
         buffer[1..9].to_vec()
     };
     let mut ids = vec![id(&mut wire)];
@@ -438,6 +442,78 @@ fn packet_sizes_follow_the_path() {
         }
         assert_eq!(got.len(), 50_000, "behind {found}");
     }
+}
+
+/// So many octets over a path; what the client knows of it then, and how long it took, in milliseconds.
+fn bulk(config: &Config, path: Path, octets: usize) -> (Wire, Stats, u64) {
+    let (mut wire, keys) = open(both(config), path, 5);
+    let (start, mut wrote, mut got) = (wire.now, 0, Vec::new());
+    while got.len() < octets {
+        assert!(wire.now - start < 600_000_000_000, "{} octets have come", got.len());
+        let rest = [3; 4096];
+        let rest = &rest[..rest.len().min(octets - wrote)];
+        wrote += wire.sides[CLIENT].endpoint.write(keys[CLIENT], rest).expect("open");
+        if wrote == octets || wire.sides[CLIENT].endpoint.is_blocked(keys[CLIENT]) {
+            wire.run(5);
+        }
+        read_all(&mut wire, SERVER, keys[SERVER], &mut got);
+    }
+    let stats = wire.sides[CLIENT].endpoint.stats(keys[CLIENT]).expect("there");
+    let took = (wire.now - start) / 1_000_000;
+    (wire, stats, took)
+}
+
+/// [DGM-27] [DGM-28] [DGM-29] Where routers mark before they drop, nothing is lost, and nothing comes later.
+#[test]
+fn marks_of_congestion_save_packets() {
+    for controller in [ControllerKind::Cubic, ControllerKind::NewReno] {
+        let config = with(plain(), |c| c.controller = controller);
+        let narrow = Path { rate: 1 << 20, queue: 96 << 10, mark_above: 24 << 10, ..Path::clean(ms(20)) };
+        let (wire, stats, took) = bulk(&config, narrow, 4 << 20);
+        let [client, server] = wire.sides.each_ref().map(|side| *side.endpoint.counters());
+        assert!(stats.ecn && client.lost == 0, "{} lost", client.lost);
+        assert!(client.congested_sent > 0 && server.congested_received >= client.congested_sent);
+        assert_eq!((client.ecn_failed, server.ecn_failed), (0, 0));
+
+        let (wire, stats, without) = bulk(&with(config, |c| c.ecn = false), narrow, 4 << 20);
+        let [client, server] = wire.sides.each_ref().map(|side| *side.endpoint.counters());
+        assert!(!stats.ecn && client.lost > 0, "a queue that overflows");
+        assert_eq!((client.congested_sent, server.congested_received, client.ecn_failed), (0, 0, 0));
+        assert!(took <= without * 11 / 10, "{took} ms with marks, {without} without");
+    }
+}
+
+/// [DGM-28] A path that takes marks off, or loses what is marked, is found out, and costs little.
+#[test]
+fn paths_that_do_not_carry_marks_are_found_out() {
+    let (_, _, clean) = bulk(&plain(), Path::clean(ms(20)), 1 << 20);
+    for marks in [Marks::Cleared, Marks::Lost] {
+        let (wire, stats, took) = bulk(&plain(), Path { marks, ..Path::clean(ms(20)) }, 1 << 20);
+        assert!(!stats.ecn, "{marks:?}");
+        assert_eq!(wire.sides[CLIENT].endpoint.counters().ecn_failed, 1, "{marks:?}");
+        assert!(took < clean + 3_000, "{marks:?}: {took} ms, {clean} where they are carried");
+    }
+}
+
+/// [DGM-28] Another network is tried anew.
+#[test]
+fn marks_are_tried_on_each_path() {
+    let (mut wire, keys) = open(noise(), Path { marks: Marks::Cleared, ..Path::clean(ms(20)) }, 6);
+    let capable = |wire: &Wire| wire.sides[CLIENT].endpoint.stats(keys[CLIENT]).expect("there").ecn;
+    let say = |wire: &mut Wire| {
+        wire.sides[CLIENT].endpoint.write(keys[CLIENT], &[1; 5000]).expect("open");
+        wire.run(1000);
+    };
+    say(&mut wire);
+    assert!(!capable(&wire));
+    wire.links.iter_mut().for_each(|link| link.path.marks = Marks::Kept);
+    say(&mut wire);
+    assert!(!capable(&wire), "not tried again on the same one");
+    wire.sides[CLIENT].address = "192.0.2.9:5".parse().expect("an address");
+    let now = wire.instant();
+    wire.sides[CLIENT].endpoint.handle_local_change(now);
+    say(&mut wire);
+    assert!(capable(&wire));
 }
 
 fn with(mut config: Config, change: impl FnOnce(&mut Config)) -> Config {
@@ -539,8 +615,8 @@ fn a_forged_unknown_ends_nothing() {
     for _ in 0..100 {
         let (now, server) = (wire.instant(), wire.sides[SERVER].address);
         for from in [server, server, elsewhere] {
-            wire.sides[CLIENT].endpoint.handle_datagram(now, from, &forged);
-            wire.sides[SERVER].endpoint.handle_datagram(now, from, &forged);
+            wire.sides[CLIENT].endpoint.handle_datagram(now, from, Ecn::NotEct, &forged);
+            wire.sides[SERVER].endpoint.handle_datagram(now, from, Ecn::NotEct, &forged);
         }
         wire.run(100);
     }
@@ -554,7 +630,7 @@ fn a_forged_unknown_ends_nothing() {
     // One whose server is silent then is over, as it would have been.
     let (now, server) = (wire.instant(), wire.sides[SERVER].address);
     wire.sides[SERVER].address = elsewhere;
-    wire.sides[CLIENT].endpoint.handle_datagram(now, server, &forged);
+    wire.sides[CLIENT].endpoint.handle_datagram(now, server, Ecn::NotEct, &forged);
     wire.run(1000);
     assert_eq!(wire.sides[CLIENT].endpoint.ended(keys[CLIENT]), Some(&Ended::Forgotten));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bowline_core::datagram::{Config, Security};
+use bowline_core::datagram::{Config, Ecn, Security};
 use bowline_simulator::datagrams::{CLIENT, Flying, Link, Path, SERVER, Wire};
 use quinn_proto as quinn;
 
@@ -76,7 +76,12 @@ impl World {
                 let Some(transmit) = connection.poll_transmit(now, 16, &mut buffer) else { break };
                 let segment = transmit.segment_size.unwrap_or(transmit.size);
                 for packet in buffer[..transmit.size].chunks(segment) {
-                    let flying = Flying { from: side.address, to, octets: packet.to_vec() };
+                    let flying = Flying {
+                        from: side.address,
+                        to,
+                        ecn: transmit.ecn.map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8)),
+                        octets: packet.to_vec(),
+                    };
                     self.links[n].send(self.now, flying);
                 }
             }
@@ -87,8 +92,9 @@ impl World {
         let now = self.at();
         let side = &mut self.sides[n];
         let mut answer = Vec::new();
+        let ecn = quinn::EcnCodepoint::from_bits(flying.ecn.bits());
         let data = flying.octets.as_slice().into();
-        match side.endpoint.handle(now, flying.from, None, None, data, &mut answer) {
+        match side.endpoint.handle(now, flying.from, None, ecn, data, &mut answer) {
             Some(quinn::DatagramEvent::ConnectionEvent(_, event)) => {
                 side.connection.as_mut().expect("its own").1.handle_event(event);
             }
@@ -211,5 +217,14 @@ fn bulk_at_one_percent_loss_and_fifty_milliseconds() {
 fn bulk_through_a_narrow_queue() {
     let path = Path { rate: 1 << 20, queue: 64 << 10, ..Path::clean(Duration::from_millis(20)) };
     let ratio = compare("1 MiB/s, 64 KiB queue, 20 ms each way", path, 8 << 20, 3);
+    assert!(ratio > 0.8, "{ratio}");
+}
+
+/// Both hear of congestion by ECN here, and lose nothing for it.
+#[test]
+fn bulk_through_a_queue_that_marks() {
+    let narrow = Path { rate: 1 << 20, queue: 96 << 10, ..Path::clean(Duration::from_millis(20)) };
+    let path = Path { mark_above: 24 << 10, ..narrow };
+    let ratio = compare("1 MiB/s, marked above 24 KiB, 20 ms each way", path, 8 << 20, 3);
     assert!(ratio > 0.8, "{ratio}");
 }

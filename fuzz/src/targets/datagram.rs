@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use bowline_core::datagram::{Config, Delivery, Ended, Endpoint, Event, Security, SessionKey};
+use bowline_core::datagram::{Config, Delivery, Ecn, Ended, Endpoint, Event, Security, SessionKey};
 use bowline_core::entropy::Seeded;
 use bowline_core::time::Instant;
 
@@ -23,7 +23,8 @@ enum Step {
     Duplicate(bool),
     /// Puts the oldest behind the others.
     Overtake(bool),
-    /// Changes an octet of the oldest: on a way without security only the check finds it.
+    /// Changes an octet of the oldest: on a way without security only the check finds it. And, by two bits of
+    /// `xor`, the mark in its IP header, which nothing finds.
     Corrupt {
         to_server: bool,
         at: u16,
@@ -64,7 +65,7 @@ struct Side {
     endpoint: Endpoint,
     session: Option<SessionKey>,
     /// On the way to it.
-    way: VecDeque<(SocketAddr, Vec<u8>)>,
+    way: VecDeque<(SocketAddr, Ecn, Vec<u8>)>,
     wrote: u64,
     read: u64,
     /// Numbers of messages.
@@ -135,7 +136,7 @@ impl World {
                         self.seen.push((1 - n, packet.to_vec()));
                     }
                     if transmit.to == to && self.sides[1 - n].way.len() < WAY {
-                        self.sides[1 - n].way.push_back((from, packet.to_vec()));
+                        self.sides[1 - n].way.push_back((from, transmit.ecn, packet.to_vec()));
                     }
                 }
             }
@@ -175,8 +176,8 @@ impl World {
         match step {
             Step::Arrive(to) => {
                 let to = &mut self.sides[side(to)];
-                if let Some((from, octets)) = to.way.pop_front() {
-                    to.endpoint.handle_datagram(self.now, from, &octets);
+                if let Some((from, ecn, octets)) = to.way.pop_front() {
+                    to.endpoint.handle_datagram(self.now, from, ecn, &octets);
                 }
             }
             Step::Lose(to) => drop(self.sides[side(to)].way.pop_front()),
@@ -192,7 +193,8 @@ impl World {
             Step::Corrupt { to_server, at, xor } => {
                 let first = self.sides[side(to_server)].way.front_mut();
                 // A refusal is three octets that anyone on the way can make up.
-                if let Some((_, octets)) = first.filter(|(_, octets)| octets[0] < 0xc0) {
+                if let Some((_, ecn, octets)) = first.filter(|(.., octets)| octets[0] < 0xc0) {
+                    *ecn = Ecn::from_bits(ecn.bits() ^ (xor >> 6));
                     let at = usize::from(at) % octets.len();
                     octets[at] ^= xor & 0x3f;
                 }
@@ -228,14 +230,14 @@ impl World {
                 if octets.len() % 7 == 0 {
                     octets.resize(1200, 0);
                 }
-                self.sides[to].endpoint.handle_datagram(self.now, from, &octets);
+                self.sides[to].endpoint.handle_datagram(self.now, from, Ecn::Ce, &octets);
             }
             Step::Replay { to_server, which } => {
                 let from = SocketAddr::from(([203, 0, 113, 9], 9));
                 if let Some((to, octets)) =
                     self.seen.get(usize::from(which)).filter(|(to, _)| *to == side(to_server))
                 {
-                    self.sides[*to].endpoint.handle_datagram(self.now, from, octets);
+                    self.sides[*to].endpoint.handle_datagram(self.now, from, Ecn::Ect0, octets);
                 }
             }
             Step::Finish(by_server) => {

@@ -184,8 +184,8 @@ impl<T: Timer> Task<T> {
         let next = shared.work(|inner| {
             let endpoint = &mut inner.endpoint;
             if received {
-                for (from, datagram) in batch.datagrams() {
-                    endpoint.handle_datagram(now, from, datagram);
+                for (from, ecn, datagram) in batch.datagrams() {
+                    endpoint.handle_datagram(now, from, ecn, datagram);
                 }
             }
             if endpoint.poll_timeout().is_some_and(|due| due.at <= now) {

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 pub use bowline_core::datagram::{
-    Config, ControllerKind, Counters, Delivery, DropReason, Ended, Refusal, Security, Stats, Transmit,
+    Config, ControllerKind, Counters, Delivery, DropReason, Ecn, Ended, Refusal, Security, Stats, Transmit,
 };
 #[cfg(feature = "noise")]
 pub use bowline_core::datagram::{NoiseKeys, Proved};
@@ -40,6 +40,8 @@ pub const BUFFER: usize = 1 << 16;
 pub struct Piece {
     /// Who sent them.
     pub from: SocketAddr,
+    /// What their IP headers say; `NotEct` where the system does not tell.
+    pub ecn: Ecn,
     /// How many octets of the buffer are theirs.
     pub len: usize,
     /// Each has so many, the last one so many or fewer.
@@ -63,11 +65,11 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// The datagrams, and who sent each.
-    pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    /// The datagrams, each with who sent it and what its IP header says.
+    pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Ecn, &[u8])> {
         self.pieces.iter().zip(self.buffers.iter()).flat_map(|(piece, buffer)| {
             let octets = &buffer[..piece.len.min(buffer.len())];
-            octets.chunks(piece.stride.max(1)).map(|datagram| (piece.from, datagram))
+            octets.chunks(piece.stride.max(1)).map(|datagram| (piece.from, piece.ecn, datagram))
         })
     }
 }

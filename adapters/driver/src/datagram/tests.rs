@@ -13,7 +13,7 @@ use bowline_core::entropy::Seeded;
 use bowline_core::time::Instant;
 use parking_lot::Mutex;
 
-use super::{Batch, Config, DatagramSocket, Piece, Security, Transmit, UdpListener, UdpStream, connect};
+use super::{Batch, Config, DatagramSocket, Ecn, Piece, Security, Transmit, UdpListener, UdpStream, connect};
 use crate::runtime::{Runtime, Timer};
 use crate::{Address, ListeningSocket, clock};
 
@@ -38,14 +38,15 @@ impl DatagramSocket for Socket {
     fn poll_recv(&self, _: &mut Context<'_>, to: &mut Batch) -> Poll<io::Result<()>> {
         let Some(answer) = self.0.lock().answers.pop_front() else { return Poll::Pending };
         to.buffers[0][..answer.len()].copy_from_slice(&answer);
-        to.pieces = vec![Piece { from: address(SERVER), len: answer.len(), stride: answer.len() }];
+        to.pieces =
+            vec![Piece { from: address(SERVER), ecn: Ecn::NotEct, len: answer.len(), stride: answer.len() }];
         Poll::Ready(Ok(()))
     }
 
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit, octets: &[u8]) -> Poll<io::Result<()>> {
         let Server { endpoint, answers } = &mut *self.0.lock();
         for datagram in octets.chunks(transmit.segment) {
-            endpoint.handle_datagram(clock::now(), address(CLIENT), datagram);
+            endpoint.handle_datagram(clock::now(), address(CLIENT), transmit.ecn, datagram);
         }
         let mut memory = Vec::new();
         while let Some(transmit) = endpoint.poll_transmit(clock::now(), &mut memory, 1) {

@@ -4,7 +4,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bowline_core::datagram::Ecn;
+
 use crate::rng::Rng;
+
+/// What a path does with datagrams that take part in ECN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Marks {
+    /// It leaves their marks as they are.
+    #[default]
+    Kept,
+    /// It takes them off.
+    Cleared,
+    /// It loses them.
+    Lost,
+}
 
 /// What one direction of a path does to datagrams.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +37,10 @@ pub struct Path {
     pub rate: u64,
     /// Octets that wait for that; more are lost.
     pub queue: u64,
+    /// Where more octets wait, those that take part in ECN are marked.
+    pub mark_above: u64,
+    /// What it does with such marks.
+    pub marks: Marks,
     /// Larger ones are lost.
     pub mtu: usize,
 }
@@ -39,6 +57,8 @@ impl Path {
             corruption: 0,
             rate: 0,
             queue: u64::MAX,
+            mark_above: u64::MAX,
+            marks: Marks::Kept,
             mtu: 65_507,
         }
     }
@@ -57,6 +77,8 @@ pub struct Flying {
     pub from: SocketAddr,
     /// Where it goes.
     pub to: SocketAddr,
+    /// What its IP header says.
+    pub ecn: Ecn,
     /// What is in it.
     pub octets: Vec<u8>,
 }
@@ -86,12 +108,21 @@ impl Link {
         if size > self.path.mtu || self.rng.below(10_000) < self.path.loss {
             return;
         }
+        let takes_part = datagram.ecn != Ecn::NotEct;
+        match self.path.marks {
+            Marks::Lost if takes_part => return,
+            Marks::Cleared => datagram.ecn = Ecn::NotEct,
+            Marks::Kept | Marks::Lost => {}
+        }
         let mut at = now;
         if self.path.rate > 0 {
             let waiting = self.free_at.saturating_sub(now);
             let queued = u128::from(waiting) * u128::from(self.path.rate) / 1_000_000_000;
             if queued > u128::from(self.path.queue) {
                 return;
+            }
+            if queued > u128::from(self.path.mark_above) && datagram.ecn != Ecn::NotEct {
+                datagram.ecn = Ecn::Ce;
             }
             self.free_at = self.free_at.max(now) + size as u64 * 1_000_000_000 / self.path.rate;
             at = self.free_at;

@@ -8,7 +8,7 @@ use bowline_core::datagram::{Config, Endpoint, Event, SessionKey};
 use bowline_core::entropy::Seeded;
 use bowline_core::time::Instant;
 
-pub use link::{Flying, Link, Path};
+pub use link::{Flying, Link, Marks, Path};
 
 /// Packets that one write takes.
 const SEGMENTS: usize = 16;
@@ -105,7 +105,8 @@ impl Wire {
                     side.octets[0] += packet.len() as u64;
                     // What goes to an address that the other no longer has goes nowhere.
                     if transmit.to == to {
-                        let flying = Flying { from: side.address, to, octets: packet.to_vec() };
+                        let flying =
+                            Flying { from: side.address, to, ecn: transmit.ecn, octets: packet.to_vec() };
                         self.links[n].send(self.now, flying);
                     }
                 }
@@ -135,7 +136,7 @@ impl Wire {
             while let Some(flying) = self.links[n].arrive(self.now) {
                 let to = &mut self.sides[1 - n];
                 to.octets[1] += flying.octets.len() as u64;
-                to.endpoint.handle_datagram(now, flying.from, &flying.octets);
+                to.endpoint.handle_datagram(now, flying.from, flying.ecn, &flying.octets);
             }
         }
         for side in &mut self.sides {

@@ -14,6 +14,12 @@ pub(super) trait Congestion: Debug {
     /// A packet that was sent at `sent_at` was lost; `persistent`: and all for a long time.
     fn on_lost(&mut self, now: Instant, sent_at: Instant, persistent: bool);
 
+    /// A router has marked packets, of which the latest that is told was sent at `sent_at`: as if one were lost
+    /// (RFC 9002 §7.1).
+    fn on_marked(&mut self, now: Instant, sent_at: Instant) {
+        self.on_lost(now, sent_at, false);
+    }
+
     /// A round trip was measured.
     fn on_rtt(&mut self, latest: Duration, smoothed: Duration);
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::ecn::Counts;
 use super::ranges::Ranges;
 use crate::varint::leb128;
 
@@ -19,6 +20,8 @@ pub(super) const STREAM: u8 = 0x08;
 pub(super) const UNRELIABLE: u8 = 0x0c;
 pub(super) const SEQUENCED: u8 = 0x0d;
 pub(super) const CLOSE: u8 = 0x0e;
+/// ACK, with how many packets came marked.
+pub(super) const ACK_ECN: u8 = 0x0f;
 
 /// STREAM: the piece is the stream's last.
 pub(super) const FIN: u8 = 1;
@@ -35,7 +38,7 @@ pub(super) const MAX_REASON: usize = 512;
 pub(super) enum Frame<'a> {
     Padding,
     Ping,
-    Ack { largest: u64, delay_us: u64, ranges: AckRanges<'a> },
+    Ack { largest: u64, delay_us: u64, ranges: AckRanges<'a>, marked: Option<Counts> },
     Window { limit: u64 },
     Cid { sequence: u64, cid: [u8; 8] },
     Retire { sequence: u64 },
@@ -106,7 +109,7 @@ impl<'a> Frames<'a> {
         self.take(n)
     }
 
-    fn ack(&mut self) -> Result<Frame<'a>, Malformed> {
+    fn ack(&mut self, kind: u8) -> Result<Frame<'a>, Malformed> {
         let (largest, delay_us, more) = (self.varint()?, self.varint()?, self.varint()?);
         let before = self.0;
         let mut low = largest.checked_sub(self.varint()?).ok_or(Malformed)?;
@@ -115,8 +118,12 @@ impl<'a> Frames<'a> {
             let len = self.varint()?;
             low = low.checked_sub(gap).and_then(|n| n.checked_sub(2 + len)).ok_or(Malformed)?;
         }
-        let ranges = &before[..before.len() - self.0.len()];
-        Ok(Frame::Ack { largest, delay_us, ranges: AckRanges { rest: Self(ranges), end: largest + 1 } })
+        let rest = Self(&before[..before.len() - self.0.len()]);
+        let marked = match kind {
+            ACK_ECN => Some(Counts { ect0: self.varint()?, ce: self.varint()? }),
+            _ => None,
+        };
+        Ok(Frame::Ack { largest, delay_us, ranges: AckRanges { rest, end: largest + 1 }, marked })
     }
 
     fn stream(&mut self, kind: u8) -> Result<Frame<'a>, Malformed> {
@@ -134,7 +141,7 @@ impl<'a> Frames<'a> {
                 Frame::Padding
             }
             PING => Frame::Ping,
-            ACK => self.ack()?,
+            kind @ (ACK | ACK_ECN) => self.ack(kind)?,
             WINDOW => Frame::Window { limit: self.varint()? },
             CID => Frame::Cid { sequence: self.varint()?, cid: self.eight()? },
             RETIRE => Frame::Retire { sequence: self.varint()? },
@@ -211,12 +218,20 @@ pub(super) const fn varint_len(value: u64) -> usize {
     }
 }
 
-/// Writes an ACK of the numbers in `received` within `room` octets, the largest first. Says whether it fit.
-pub(super) fn put_ack(out: &mut Vec<u8>, received: &Ranges, delay_us: u64, room: usize) -> bool {
+/// Writes an ACK of the numbers in `received` within `room` octets, the largest first; with what came `marked`, if
+/// anything did. Says whether it fit.
+pub(super) fn put_ack(
+    out: &mut Vec<u8>,
+    received: &Ranges,
+    marked: Counts,
+    delay_us: u64,
+    room: usize,
+) -> bool {
     let Some(end) = received.end() else { return false };
     let mut ranges = [(0u64, 0u64); MAX_ACK_RANGES];
     let mut count = 0;
-    let mut size = 1 + varint_len(end) + varint_len(delay_us) + 1;
+    let tail = if marked.any() { varint_len(marked.ect0) + varint_len(marked.ce) } else { 0 };
+    let mut size = 1 + varint_len(end) + varint_len(delay_us) + 1 + tail;
     let mut low = end;
     for (at, range) in received.iter().rev().take(MAX_ACK_RANGES).enumerate() {
         let gap = if at == 0 { 0 } else { low - range.end - 1 };
@@ -231,7 +246,7 @@ pub(super) fn put_ack(out: &mut Vec<u8>, received: &Ranges, delay_us: u64, room:
     if count == 0 {
         return false;
     }
-    out.push(ACK);
+    out.push(if marked.any() { ACK_ECN } else { ACK });
     put_varint(out, end - 1);
     put_varint(out, delay_us);
     put_varint(out, count as u64 - 1);
@@ -240,6 +255,10 @@ pub(super) fn put_ack(out: &mut Vec<u8>, received: &Ranges, delay_us: u64, room:
             put_varint(out, *gap);
         }
         put_varint(out, *len);
+    }
+    if marked.any() {
+        put_varint(out, marked.ect0);
+        put_varint(out, marked.ce);
     }
     true
 }
@@ -271,19 +290,23 @@ mod tests {
         #[test]
         fn an_ack_says_what_was_received(
             numbers in prop::collection::vec(0..500u64, 1..120),
-            room in 8..200usize,
+            room in 12..200usize,
+            marked in prop::option::of((0..300u64, 1..300u64)),
         ) {
             let mut received = Ranges::new();
             for n in numbers {
                 received.insert(n..n + 1);
             }
             let mut out = Vec::new();
-            let fits = put_ack(&mut out, &received, 77, room);
+            let marked = marked.map(|(ect0, ce)| Counts { ect0, ce });
+            let fits = put_ack(&mut out, &received, marked.unwrap_or_default(), 77, room);
             prop_assert!(fits && out.len() <= room);
-            let Some(Ok(Frame::Ack { largest, delay_us, ranges })) = Frames::new(&out).next() else {
+            let mut frames = Frames::new(&out);
+            let Some(Ok(Frame::Ack { largest, delay_us, ranges, marked: told })) = frames.next() else {
                 panic!("{out:?}");
             };
-            prop_assert_eq!((largest + 1, delay_us), (received.end().unwrap(), 77));
+            prop_assert!(frames.next().is_none());
+            prop_assert_eq!((largest + 1, delay_us, told), (received.end().unwrap(), 77, marked));
             let said: Vec<_> = ranges.collect();
             let newest: Vec<_> = received.iter().rev().take(said.len()).cloned().collect();
             prop_assert!(room < 150 || said.len() == received.len().min(MAX_ACK_RANGES));

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | loss detection, probes, pacing | RFC 9002 |
 //! | congestion control | RFC 9438 (Cubic) or RFC 9002 §7 (New Reno): [`ControllerKind`] |
+//! | congestion that routers tell | RFC 9000 §13.4, RFC 9002 §7.1: [`Ecn`] |
 //! | packet sizes | RFC 8899, from 1,200 octets up to [`Config::max_datagram`] |
 //! | change of address | RFC 9000 §9: challenge, and three times what came until it is answered |
 //! | who has not shown where it is | a cookie, and nothing is kept |
@@ -21,7 +22,7 @@
 //! ([`DropReason`]); none ends a session but one that its peer has sealed.
 //!
 //! ```
-//! use bowline_core::datagram::{Config, Delivery, Endpoint, Event, Security};
+//! use bowline_core::datagram::{Config, Delivery, Ecn, Endpoint, Event, Security};
 //! use bowline_core::entropy::Seeded;
 //! use bowline_core::time::Instant;
 //!
@@ -36,10 +37,10 @@
 //! let mut accepted = None;
 //! for _ in 0..4 {
 //!     while let Some(transmit) = client.poll_transmit(now, &mut datagrams, 10) {
-//!         datagrams.chunks(transmit.segment).for_each(|d| server.handle_datagram(now, here, d));
+//!         datagrams.chunks(transmit.segment).for_each(|d| server.handle_datagram(now, here, Ecn::NotEct, d));
 //!     }
 //!     while let Some(transmit) = server.poll_transmit(now, &mut datagrams, 10) {
-//!         datagrams.chunks(transmit.segment).for_each(|d| client.handle_datagram(now, there, d));
+//!         datagrams.chunks(transmit.segment).for_each(|d| client.handle_datagram(now, there, Ecn::NotEct, d));
 //!     }
 //!     while let Some(event) = server.poll_event() {
 //!         if let Event::Accepted(session) = event {
@@ -61,6 +62,7 @@ mod cipher;
 mod congestion;
 mod connection;
 mod cookie;
+mod ecn;
 mod endpoint;
 mod frame;
 mod messages;
@@ -83,6 +85,7 @@ use core::time::Duration;
 pub use cipher::Security;
 #[cfg(feature = "noise")]
 pub use cipher::{NoiseKeys, Proved};
+pub use ecn::Ecn;
 pub use endpoint::{Endpoint, Event};
 pub use messages::Delivery;
 pub use packet::{ConnectionId, Refusal, VERSION};
@@ -146,6 +149,8 @@ pub struct Config {
     pub handshakes: usize,
     /// What decides how much may be on the way.
     pub controller: ControllerKind,
+    /// Packets say that they take part in ECN, where the path carries that. Default true.
+    pub ecn: bool,
 }
 
 impl Config {
@@ -165,6 +170,7 @@ impl Config {
             sessions: 10_000,
             handshakes: 1_000,
             controller: ControllerKind::Cubic,
+            ecn: true,
         }
     }
 
@@ -185,6 +191,8 @@ pub struct Transmit {
     pub to: SocketAddr,
     /// Each datagram has so many octets, the last one so many or fewer.
     pub segment: usize,
+    /// What their IP headers are to say.
+    pub ecn: Ecn,
 }
 
 /// Why a session is over.
@@ -346,6 +354,12 @@ pub struct Counters {
     pub black_holes: u64,
     /// Data packets with ids that are nobody's, which was said to their senders.
     pub forgotten: u64,
+    /// Packets that came with a router's mark of congestion.
+    pub congested_received: u64,
+    /// How often a peer said that there were such among its own.
+    pub congested_sent: u64,
+    /// Paths that were found not to carry ECN's marks.
+    pub ecn_failed: u64,
 }
 
 /// What is known of a session's path.
@@ -364,4 +378,6 @@ pub struct Stats {
     pub lost: u64,
     /// Octets that are kept to be sent, or sent again.
     pub kept: usize,
+    /// The path carries ECN's marks.
+    pub ecn: bool,
 }

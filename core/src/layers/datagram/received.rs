@@ -1,5 +1,6 @@
 //! Which packets have come: none is taken twice, all are acknowledged in time.
 
+use super::ecn::{Counts, Ecn};
 use super::frame;
 use super::ranges::Ranges;
 use super::recovery::MAX_ACK_DELAY;
@@ -21,6 +22,8 @@ pub(super) struct Received {
     /// One above the largest.
     end: u64,
     largest_at: Option<Instant>,
+    /// How many came marked.
+    marked: Counts,
     /// Since the last ACK.
     eliciting: u32,
     /// When an ACK is due.
@@ -41,7 +44,8 @@ impl Received {
     }
 
     /// Takes note of a packet. Says whether its number is the largest so far.
-    pub(super) fn on_packet(&mut self, now: Instant, number: u64, eliciting: bool) -> bool {
+    pub(super) fn on_packet(&mut self, now: Instant, number: u64, eliciting: bool, ecn: Ecn) -> bool {
+        self.marked.on_packet(ecn);
         let in_order = number == self.end;
         let largest = number >= self.end;
         if largest {
@@ -57,7 +61,9 @@ impl Received {
         self.news = true;
         if eliciting {
             self.eliciting += 1;
-            let at = if in_order && self.eliciting < TOGETHER { now + MAX_ACK_DELAY } else { now };
+            // Congestion is told at once, as a gap is (RFC 9000 §13.2.1).
+            let waits = in_order && self.eliciting < TOGETHER && ecn != Ecn::Ce;
+            let at = if waits { now + MAX_ACK_DELAY } else { now };
             self.ack_at = Some(self.ack_at.map_or(at, |other| other.min(at)));
         }
         largest
@@ -75,7 +81,7 @@ impl Received {
     /// Writes an ACK within `room` octets. Returns the largest number in it.
     pub(super) fn put(&mut self, now: Instant, out: &mut Vec<u8>, room: usize) -> Option<u64> {
         let delay = self.largest_at.map_or(0, |at| now.saturating_since(at).as_micros() as u64);
-        if !frame::put_ack(out, &self.ranges, delay, room) {
+        if !frame::put_ack(out, &self.ranges, self.marked, delay, room) {
             return None;
         }
         (self.eliciting, self.ack_at, self.news) = (0, None, false);
@@ -100,7 +106,7 @@ mod tests {
         let (mut received, now) = (Received::default(), Instant::ZERO);
         for n in (0..1000).step_by(2) {
             assert!(!received.is_seen(n));
-            received.on_packet(now, n, true);
+            received.on_packet(now, n, true, Ecn::NotEct);
             assert!(received.is_seen(n));
         }
         assert!(received.ranges.len() <= MAX_RANGES);
@@ -113,15 +119,18 @@ mod tests {
     #[test]
     fn every_second_and_what_is_out_of_order_is_acknowledged_at_once() {
         let (mut received, now) = (Received::default(), Instant::ZERO);
-        received.on_packet(now, 0, true);
+        received.on_packet(now, 0, true, Ecn::NotEct);
         assert_eq!(received.ack_at, Some(now + MAX_ACK_DELAY));
-        received.on_packet(now, 1, true);
+        received.on_packet(now, 1, true, Ecn::NotEct);
         assert!(received.is_due(now));
         assert_eq!(received.put(now, &mut Vec::new(), 100), Some(1));
         assert!(!received.has_news());
-        received.on_packet(now, 2, false);
+        received.on_packet(now, 2, false, Ecn::NotEct);
         assert_eq!(received.ack_at, None, "an ACK is not acknowledged");
-        received.on_packet(now, 4, true);
+        received.on_packet(now, 4, true, Ecn::NotEct);
         assert!(received.is_due(now), "a gap");
+        received.put(now, &mut Vec::new(), 100);
+        received.on_packet(now, 5, true, Ecn::Ce);
+        assert!(received.is_due(now), "congestion");
     }
 }

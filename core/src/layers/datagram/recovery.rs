@@ -115,13 +115,15 @@ pub(super) struct Sent {
     pub(super) size: u16,
     /// The peer is to acknowledge it, so it counts as in flight.
     pub(super) eliciting: bool,
+    /// It said that it takes part in ECN.
+    pub(super) marked: bool,
     fate: Fate,
     pub(super) content: Content,
 }
 
 impl Sent {
     pub(super) const fn new(at: Instant, size: u16, eliciting: bool, content: Content) -> Self {
-        Self { at, size, eliciting, fate: Fate::Outstanding, content }
+        Self { at, size, eliciting, marked: false, fate: Fate::Outstanding, content }
     }
 }
 
@@ -213,7 +215,8 @@ impl Recovery {
         self.sent.push_back(sent);
     }
 
-    /// Takes in an acknowledgement: `ranges` descend, and none is above `largest`. `tell` learns what came.
+    /// Takes in an acknowledgement: `ranges` descend, and none is above `largest`. `tell` learns what came. Returns
+    /// when the packet `largest` was sent, where this is the first to tell of it or of a later one.
     pub(super) fn on_ack<C: Congestion>(
         &mut self,
         now: Instant,
@@ -222,12 +225,13 @@ impl Recovery {
         ranges: impl Iterator<Item = Range<u64>>,
         congestion: &mut C,
         mut tell: impl FnMut(Told<'_>),
-    ) -> Result<(), NeverSent> {
+    ) -> Result<Option<Instant>, NeverSent> {
         if largest >= self.next() {
             return Err(NeverSent);
         }
         let limited = !self.idle || self.in_flight + 2 * NEARLY >= congestion.window();
-        let (mut any, mut sample) = (false, None);
+        let (mut any, mut sent_at) = (false, None);
+        let first = largest >= self.acked_end;
         for range in ranges {
             if range.end <= self.base {
                 break;
@@ -240,7 +244,7 @@ impl Recovery {
                 }
                 sent.fate = Fate::Acknowledged;
                 if self.base + (from + at) as u64 == largest {
-                    sample = Some(now.saturating_since(sent.at));
+                    sent_at = Some(sent.at);
                 }
                 any |= sent.eliciting;
                 if sent.eliciting {
@@ -252,8 +256,8 @@ impl Recovery {
             }
         }
         self.acked_end = self.acked_end.max(largest + 1);
-        if let Some(sample) = sample.filter(|_| any) {
-            self.rtt.update(sample, delay);
+        if let Some(sent_at) = sent_at.filter(|_| any) {
+            self.rtt.update(now.saturating_since(sent_at), delay);
             self.measured_at.get_or_insert(now);
             congestion.on_rtt(self.rtt.latest, self.rtt.smoothed());
         }
@@ -261,7 +265,7 @@ impl Recovery {
             self.probes = 0;
         }
         self.find_lost(now, congestion, &mut tell);
-        Ok(())
+        Ok(sent_at.filter(|_| first))
     }
 
     /// Declares lost what is (RFC 9002 §6.1).

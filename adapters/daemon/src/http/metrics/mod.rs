@@ -134,7 +134,7 @@ fn process(out: &mut Metrics, started: SystemTime) {
 /// Of the counters of datagram sessions: the name, what it means, and which it is.
 type DatagramMetric = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const DATAGRAMS: [DatagramMetric; 14] = [
+const DATAGRAMS: [DatagramMetric; 17] = [
     ("bowline_udp_sessions_opened_total", "Sessions over UDP that were opened.", |c| c.opened),
     ("bowline_udp_sessions_ended_total", "Sessions over UDP that have ended.", |c| c.ended),
     ("bowline_udp_cookies_total", "Clients that were asked to show where they are first.", |c| c.cookies),
@@ -150,6 +150,11 @@ const DATAGRAMS: [DatagramMetric; 14] = [
     }),
     ("bowline_udp_migrations_total", "Sessions' changes of address.", |c| c.moved),
     ("bowline_udp_black_holes_total", "Paths that carried large packets no more.", |c| c.black_holes),
+    ("bowline_udp_ecn_received_total", "Packets that came with a router's mark of congestion.", |c| {
+        c.congested_received
+    }),
+    ("bowline_udp_ecn_reported_total", "Times that clients reported such marks.", |c| c.congested_sent),
+    ("bowline_udp_ecn_failed_total", "Paths that were found not to carry such marks.", |c| c.ecn_failed),
     ("bowline_udp_unknown_total", "Data packets of sessions that are not known, which was said.", |c| {
         c.forgotten
     }),

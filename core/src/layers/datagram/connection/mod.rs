@@ -14,6 +14,7 @@ use core::time::Duration;
 use super::cids::{Local, Remote, Route};
 use super::cipher::Cipher;
 use super::congestion::{Congestion, Controller, Cubic, NewReno, Pacer};
+use super::ecn::Marking;
 use super::messages::{Channels, Delivery, Queue};
 use super::mtu::{self, Mtu};
 use super::packet::ConnectionId;
@@ -94,6 +95,7 @@ pub(super) struct Connection {
     paced_until: Option<Instant>,
     mtu: Mtu,
     received: Received,
+    marking: Marking,
     send: SendStream,
     recv: RecvStream,
     outgoing: Queue,
@@ -151,6 +153,7 @@ impl Connection {
             paced_until: None,
             mtu: Mtu::new(config.max_datagram),
             received: Received::default(),
+            marking: Marking::new(now, config.ecn),
             send: SendStream::new(0),
             recv: RecvStream::new(config.window),
             outgoing: Queue::default(),
@@ -231,6 +234,7 @@ impl Connection {
             datagram: self.mtu.current(),
             lost: self.lost,
             kept: self.send.kept() + self.outgoing.octets(),
+            ecn: self.marking.is_capable(),
         }
     }
 
@@ -352,10 +356,11 @@ impl Connection {
     }
 
     /// The peer is to be reached from another address of this side: a client's network has changed.
-    pub(super) fn change_local_address(&mut self) {
+    pub(super) fn change_local_address(&mut self, now: Instant, config: &Config) {
         if self.client && self.is_open() {
             self.remote.change();
             self.recovery.forget_path();
+            self.marking.restart(now, config.ecn);
             self.owed.ping = true;
             self.owed.probes = self.owed.probes.max(1);
         }

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::super::cids::Route;
 use super::super::cipher::{Handshake, Refused};
+use super::super::ecn::Ecn;
 use super::super::frame::put_varint;
 use super::super::packet::{self, ConnectionId, Refusal};
 use super::super::{Config, Ended, Transmit, mtu};
@@ -287,7 +288,7 @@ impl Connection {
         } else {
             packet::put_handshake(out, to, flight.index, &flight.message);
         }
-        Some(Transmit { to: self.path.address, segment: out.len() })
+        Some(Transmit { to: self.path.address, segment: out.len(), ecn: Ecn::NotEct })
     }
 
     /// The last message goes again with what else waits for an answer.

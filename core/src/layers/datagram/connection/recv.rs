@@ -4,7 +4,9 @@ use alloc::string::String;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::super::frame::{Frame, Frames};
+use super::super::congestion::Congestion as _;
+use super::super::ecn::{Counts, Ecn, Said};
+use super::super::frame::{AckRanges, Frame, Frames};
 use super::super::messages::Delivery;
 use super::super::number;
 use super::super::packet::ConnectionId;
@@ -25,6 +27,8 @@ const fn is_answered(heard: u32) -> bool {
 /// A data packet, as it came in.
 pub(in super::super) struct Arrived<'a> {
     pub(in super::super) from: SocketAddr,
+    /// What its IP header said.
+    pub(in super::super) ecn: Ecn,
     pub(in super::super) to: ConnectionId,
     pub(in super::super) number_len: usize,
     pub(in super::super) truncated: u32,
@@ -86,7 +90,8 @@ impl Connection {
         self.last_received = now;
         self.doubted = None;
         self.path.on_received(if arrived.from == self.path.address { arrived.size } else { 0 });
-        let largest = self.received.on_packet(now, number, eliciting);
+        let largest = self.received.on_packet(now, number, eliciting, arrived.ecn);
+        around.counters.congested_received += u64::from(arrived.ecn == Ecn::Ce);
         if largest && !probing && arrived.from != self.path.address {
             self.move_to(now, arrived, around);
         }
@@ -136,8 +141,8 @@ impl Connection {
     ) {
         match *frame {
             Frame::Padding | Frame::Ping | Frame::Stream { .. } => {}
-            Frame::Ack { largest, delay_us, ref ranges } => {
-                self.handle_ack(now, largest, delay_us, ranges.clone(), around);
+            Frame::Ack { largest, delay_us, ref ranges, marked } => {
+                self.handle_ack(now, (largest, delay_us), ranges.clone(), marked, around);
             }
             Frame::Window { limit } => {
                 self.send.set_limit(limit);
@@ -183,9 +188,9 @@ impl Connection {
     fn handle_ack(
         &mut self,
         now: Instant,
-        largest: u64,
-        delay_us: u64,
-        ranges: super::super::frame::AckRanges<'_>,
+        (largest, delay_us): (u64, u64),
+        ranges: AckRanges<'_>,
+        marked: Option<Counts>,
         around: &mut Surroundings<'_>,
     ) {
         let delay = Duration::from_micros(delay_us.min(1 << 24));
@@ -193,12 +198,21 @@ impl Connection {
         let mut told = alloc::vec::Vec::new();
         let taken =
             recovery.on_ack(now, largest, delay, ranges, congestion, |fate| told.push(Fate::of(fate)));
-        if taken.is_err() {
+        let Ok(latest) = taken else {
             around.counters.dropped[DropReason::Malformed as usize] += 1;
             return;
-        }
-        for fate in &told {
-            self.learn(now, fate, around);
+        };
+        self.learn_all(now, &told, around);
+        if let Some(sent_at) = latest {
+            let arrived = told.iter().filter(|fate| fate.arrived && fate.sent.marked).count() as u64;
+            match self.marking.on_ack(arrived, marked) {
+                Said::Nothing => {}
+                Said::Failed => around.counters.ecn_failed += 1,
+                Said::Congested => {
+                    around.counters.congested_sent += 1;
+                    self.congestion.on_marked(now, sent_at);
+                }
+            }
         }
         if self.blocked && self.send.kept() < around.config.send_buffer / 2 {
             self.blocked = false;
@@ -206,8 +220,20 @@ impl Connection {
         }
     }
 
+    /// What became of packets.
+    pub(super) fn learn_all(&mut self, now: Instant, told: &[Fate], around: &mut Surroundings<'_>) {
+        for fate in told {
+            self.learn(now, fate, around);
+        }
+        let marked = || told.iter().filter(|fate| fate.sent.marked);
+        let lost = marked().filter(|fate| !fate.arrived).map(|fate| fate.sent.at);
+        if self.marking.on_fates(marked().any(|fate| fate.arrived), lost) {
+            around.counters.ecn_failed += 1;
+        }
+    }
+
     /// What became of a packet's content.
-    pub(super) fn learn(&mut self, now: Instant, fate: &Fate, around: &mut Surroundings<'_>) {
+    fn learn(&mut self, now: Instant, fate: &Fate, around: &mut Surroundings<'_>) {
         let Fate { sent, arrived } = fate;
         let content = &sent.content;
         if *arrived {
@@ -260,7 +286,6 @@ impl Connection {
 
     /// Packets have another size from now on.
     pub(super) fn resize(&mut self) {
-        use super::super::congestion::Congestion as _;
         self.congestion.set_packet_size(self.mtu.current());
     }
 
@@ -284,6 +309,7 @@ impl Connection {
         if !same_host {
             // Another network: nothing is known of it (RFC 9000 §9.4).
             self.recovery.forget_path();
+            self.marking.restart(now, around.config.ecn);
             self.mtu.fall(now);
             self.resize();
         }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::super::cipher::Cipher;
 use super::super::congestion::Congestion;
+use super::super::ecn::Ecn;
 use super::super::frame::{self, put_varint, varint_len};
 use super::super::messages::Delivery;
 use super::super::packet;
@@ -60,12 +61,14 @@ impl Connection {
         if let Some(transmit) = self.transmit_probe(now, out, scratch) {
             return Some(transmit);
         }
+        // What goes out because nothing was heard is not marked, since that may be why.
+        let ecn = if self.recovery.probes == 0 { self.marking.next() } else { Ecn::NotEct };
         let mut segment = usize::from(self.mtu.current());
         let mut count = 0;
         while count < segments.max(1) && out.len() + segment <= usize::from(u16::MAX) - 64 {
             let before = out.len();
             let free = self.may_send(now, segment);
-            if !self.packet(now, out, segment, free, scratch, around) {
+            if !self.packet(now, out, (segment, ecn), free, scratch, around) {
                 break;
             }
             let size = out.len() - before;
@@ -77,7 +80,7 @@ impl Connection {
             }
         }
         self.recovery.idle = !self.has_work();
-        (count > 0).then_some(Transmit { to: self.path.address, segment })
+        (count > 0).then_some(Transmit { to: self.path.address, segment, ecn })
     }
 
     /// Whether congestion control lets a packet of `size` octets go now.
@@ -120,7 +123,7 @@ impl Connection {
         &mut self,
         now: Instant,
         out: &mut Vec<u8>,
-        size: usize,
+        (size, ecn): (usize, Ecn),
         free: bool,
         scratch: &mut Vec<u8>,
         around: &mut Surroundings<'_>,
@@ -158,7 +161,7 @@ impl Connection {
             // It fills up, so that the next one has its size and goes out in the same write.
             scratch.resize(room, frame::PADDING);
         }
-        self.seal(now, out, scratch, draft, around)
+        self.seal(now, out, scratch, (draft, ecn), around)
     }
 
     /// What is small and not of the application: ACK, paths.
@@ -269,7 +272,7 @@ impl Connection {
         now: Instant,
         out: &mut Vec<u8>,
         content: &[u8],
-        draft: Draft,
+        (draft, ecn): (Draft, Ecn),
         around: &mut Surroundings<'_>,
     ) -> bool {
         let (number, acked, start) = (self.recovery.next(), self.recovery.acked_end(), out.len());
@@ -286,7 +289,11 @@ impl Connection {
             self.last_sent = now;
             around.counters.eliciting += 1;
         }
-        let sent = Sent::new(now, size as u16, draft.eliciting, draft.content);
+        let mut sent = Sent::new(now, size as u16, draft.eliciting, draft.content);
+        if ecn == Ecn::Ect0 {
+            sent.marked = true;
+            self.marking.on_sent();
+        }
         self.recovery.on_sent(sent);
         true
     }
@@ -312,7 +319,7 @@ impl Connection {
         let content = Content { probe: true, ..Content::default() };
         self.recovery.on_sent(Sent::new(now, size, true, content));
         self.path.on_sent(out.len());
-        Some(Transmit { to: self.path.address, segment: out.len() })
+        Some(Transmit { to: self.path.address, segment: out.len(), ecn: Ecn::NotEct })
     }
 
     fn transmit_close(&mut self, now: Instant, out: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Option<Transmit> {
@@ -331,6 +338,6 @@ impl Connection {
         cipher.seal(number, 0, scratch, out).ok()?;
         self.path.on_sent(out.len());
         self.recovery.on_sent(Sent::new(now, out.len() as u16, false, Content::default()));
-        Some(Transmit { to: self.path.address, segment: out.len() })
+        Some(Transmit { to: self.path.address, segment: out.len(), ecn: Ecn::NotEct })
     }
 }

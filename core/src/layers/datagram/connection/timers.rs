@@ -86,13 +86,12 @@ impl Connection {
     fn recovery_timeout(&mut self, now: Instant, around: &mut Surroundings<'_>) {
         let mut told = Vec::new();
         let due = self.recovery.handle_timeout(now, &mut self.congestion, |fate| told.push(Fate::of(fate)));
-        for fate in &told {
-            self.learn(now, fate, around);
-        }
+        self.learn_all(now, &told, around);
         if due != Due::Probe {
             return;
         }
         around.counters.probes += 1;
+        self.marking.on_probe();
         self.repeat_flight();
         if self.recovery.probes >= FALL && self.mtu.fall(now) {
             around.counters.black_holes += 1;

@@ -447,12 +447,12 @@ impl Endpoint {
 
     /// This side's address has changed: its sessions as a client go on from the new one, under other ids.
     pub fn handle_local_change(&mut self, now: Instant) {
-        self.tick(now);
+        let now = self.tick(now);
         let mut clients: Vec<u64> =
             self.slots.iter().filter(|(_, slot)| slot.connection.is_client()).map(|(key, _)| *key).collect();
         clients.sort_unstable();
         for key in clients {
-            self.with(key, |connection, _| connection.change_local_address());
+            self.with(key, |connection, around| connection.change_local_address(now, around.config));
         }
     }
 }

@@ -6,14 +6,14 @@ use core::net::SocketAddr;
 use super::super::cipher::Handshake;
 use super::super::connection::{Arrived, Connection, Opening, Surroundings};
 use super::super::packet::{self, ConnectionId, Packet, Refusal, VERSION};
-use super::super::{DropReason, mtu};
+use super::super::{DropReason, Ecn, mtu};
 use super::{ANSWERS, Endpoint};
 use crate::time::Instant;
 
 impl Endpoint {
-    /// Takes in a datagram that came from `from`. One that is of no use is dropped and counted; none ends
+    /// Takes in a datagram that came from `from`, and whose IP header said `ecn`. One that is of no use is dropped and counted; none ends
     /// anything but a CLOSE that its session's peer has sealed.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &[u8]) {
         let now = self.tick(now);
         self.counters.received += 1;
         self.counters.received_octets += datagram.len() as u64;
@@ -35,7 +35,8 @@ impl Endpoint {
                 }),
             Some(Packet::Handshake { .. }) => Err(DropReason::Unexpected),
             Some(Packet::Data { to, number_len, truncated, head, sealed }) => {
-                let arrived = Arrived { from, to, number_len, truncated, head, sealed, size: datagram.len() };
+                let size = datagram.len();
+                let arrived = Arrived { from, ecn, to, number_len, truncated, head, sealed, size };
                 self.handle_data(now, &arrived)
             }
         };

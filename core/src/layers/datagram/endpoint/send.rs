@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::super::Transmit;
 use super::super::connection::Surroundings;
+use super::super::{Ecn, Transmit};
 use super::Endpoint;
 use crate::time::Instant;
 
@@ -17,7 +17,7 @@ impl Endpoint {
         out.clear();
         if let Some((to, answer)) = self.answers.pop_front() {
             out.extend_from_slice(&answer);
-            return Some(self.count(Transmit { to, segment: answer.len() }, out.len()));
+            return Some(self.count(Transmit { to, segment: answer.len(), ecn: Ecn::NotEct }, out.len()));
         }
         while let Some(key) = self.queue.pop_front() {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
