@@ -28,8 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const CONNECTIONS: usize = 64;
 const SIZE: usize = 1024;
-const ROUND: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 21;
 const IDLE: usize = 1000;
 
 /// What the process is told that serves.
