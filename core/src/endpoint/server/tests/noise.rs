@@ -107,7 +107,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        for _ in 0..100_000 {
+        for _ in 0..1_000_000 {
             let moved = self.turn();
             self.events.extend(core::iter::from_fn(|| self.client.poll_event()));
             self.told.extend(core::iter::from_fn(|| self.server.poll_event()));
