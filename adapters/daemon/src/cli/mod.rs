@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod arguments;
 mod auth;
 mod bench;
 mod connect;
@@ -22,12 +23,13 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use admin::{PluginsArgs, PluginsCommand, SessionsArgs, SessionsCommand};
+pub(crate) use arguments::{PART, arguments};
 pub(crate) use auth::{CheckAccessArgs, CheckUsersArgs, PasswdArgs};
 pub(crate) use bench::{BenchArgs, Scenario};
 pub(crate) use connect::{ConnectArgs, fields};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use key::{KeyArgs, KeyCommand, SecureArgs};
-pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs, PART, arguments};
+pub(crate) use mqtt::{MqttArgs, MqttOutput, MqttPubArgs, MqttReqArgs, MqttSubArgs};
 pub(crate) use publish::{Content, PubArgs};
 pub(crate) use relay::{RelayArgs, TunnelArgs};
 pub(crate) use request::{Answer, PingArgs, ReplyArgs, ReqArgs};

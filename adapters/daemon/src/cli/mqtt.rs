@@ -2,7 +2,6 @@
 //!
 //! They are command lines of their own: `-s`, `-c`, `-q` and others mean something else there.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,9 +15,6 @@ use crate::config::MQTT_PORT;
 use crate::failure::Failure;
 use crate::net::{MQTT_TLS_PORT, WEB_PORT, WEB_TLS_PORT};
 use crate::text::parse_seconds;
-
-/// Separates the parts of a property once they are one argument.
-pub(crate) const PART: char = '\u{1f}';
 
 const PUB_EXAMPLES: &str = "\
 With quality 1 and 2 it waits until the server has acknowledged every message, over lost connections too.
@@ -445,62 +441,4 @@ fn expiry(text: &str) -> Result<u32, String> {
         "-1" | "∞" => Ok(u32::MAX),
         _ => text.parse().map_err(|_| "it must be a number of seconds, or -1".to_owned()),
     }
-}
-
-/// The process's arguments: with `--mqtt`, those of a command line of its own; and a server that stands first,
-/// or alone, behind a flag.
-pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut given: Vec<OsString> = given.collect();
-    let command = match given.get(1).and_then(|arg| arg.to_str()) {
-        Some("pub") => Some("mqtt-pub"),
-        Some("sub") => Some("mqtt-sub"),
-        Some("req") => Some("mqtt-req"),
-        Some("reply" | "ping" | "bench") => None,
-        _ => return given,
-    };
-    let flags = given.iter().skip(2).take_while(|arg| *arg != "--");
-    let mqtt = flags.clone().any(|arg| arg == "--mqtt");
-    // `ping` takes nothing else that stands alone: for it the server may stand anywhere.
-    let anywhere = given[1] == "ping";
-    let named = |at: &usize| {
-        at.checked_sub(1).is_some_and(|before| given[before] == "--server" || given[before] == "-s")
-    };
-    let is = |at: &usize| given[*at].to_str().is_some_and(is_server) && !named(at);
-    let first = (2..given.len()).find(|at| if anywhere { is(at) } else { given[*at] != "--mqtt" });
-    if let Some(at) = first.filter(|at| given[*at].to_str().is_some_and(is_server)) {
-        given.insert(at, "--server".into());
-    }
-    let Some(command) = command.filter(|_| mqtt) else { return given };
-    let mut own = vec![given[0].clone(), command.into()];
-    let mut rest = given.into_iter().skip(2).filter(|arg| arg != "--mqtt");
-    while let Some(arg) = rest.next() {
-        let property = arg == "-D" || arg == "--property";
-        own.push(arg);
-        if property {
-            let mut parts: Vec<OsString> = rest.by_ref().take(3).collect();
-            if parts.get(1).is_some_and(|name| name == "user-property") {
-                parts.extend(rest.next());
-            }
-            own.push(parts.join(OsString::from(PART.to_string()).as_os_str()));
-        }
-    }
-    own
-}
-
-/// Whether an argument is a server's address by its scheme.
-fn is_server(text: &str) -> bool {
-    const SCHEMES: [&str; 11] = [
-        "bowline",
-        "bowline+udp",
-        "bowline+ws",
-        "bowline+wss",
-        "bowlines",
-        "mqtt",
-        "mqtt+ws",
-        "mqtt+wss",
-        "mqtts",
-        "ws",
-        "wss",
-    ];
-    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }

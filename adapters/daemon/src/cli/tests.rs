@@ -258,6 +258,19 @@ fn a_server_may_stand_first() {
         ("b pub -t ws://h/ -m x", "b pub -t ws://h/ -m x"),
         ("b pub http://h/ x", "b pub http://h/ x"),
         ("b serve ws://h/", "b serve ws://h/"),
+        ("b pub --cafile ca.pem bowlines://h a b", "b pub --cafile ca.pem --server bowlines://h a b"),
+        ("b pub -rq 1 wss://h a b", "b pub -rq 1 --server wss://h a b"),
+        ("b pub -q1 --quiet wss://h a b", "b pub -q1 --quiet --server wss://h a b"),
+        ("b pub --qos=1 wss://h a b", "b pub --qos=1 --server wss://h a b"),
+        ("b room ws://h/ lobby", "b room --server ws://h/ lobby"),
+        ("b sub -- ws://h/", "b sub -- ws://h/"),
+        ("b pub -t a -m ws://h/", "b pub -t a -m ws://h/"),
+        (
+            "b pub --mqtt -D publish user-property ws://h/ v mqtt://h -t a",
+            "b mqtt-pub -D publish\u{1f}user-property\u{1f}ws://h/\u{1f}v --server mqtt://h -t a",
+        ),
+        ("b frobnicate ws://h/", "b frobnicate ws://h/"),
+        ("b", "b"),
     ] {
         assert_eq!(read(line), is);
     }

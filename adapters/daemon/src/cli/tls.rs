@@ -100,8 +100,9 @@ impl TlsArgs {
 }
 
 const CERT_EXAMPLES: &str = "\
-Each makes NAME.pem, a certificate, and NAME.key, its key, which only you can read; what exists is not
-overwritten. The authority is ca.pem and ca.key. For other machines to trust, they need ca.pem alone.
+Each makes NAME.pem, a certificate, and NAME.key, its key, which only you can read; what exists is
+not overwritten. The authority is ca.pem and ca.key. For other machines to trust, they need ca.pem
+alone.
 
 Examples:
   bowline cert ca                                an authority of your own
