@@ -85,15 +85,19 @@ pub(super) struct Marking {
     state: State,
     /// When this path was begun with: what became of earlier packets tells nothing of it.
     since: Instant,
+    /// What the peer had said then.
+    base: Counts,
+    /// Marked packets of this path that arrived.
+    arrived: u64,
+    /// Lost ones since the last that arrived.
+    lost: u32,
     /// Marked packets in all.
     sent: u64,
     /// What the peer has said of them.
     told: Counts,
-    /// Lost ones since the last that arrived.
-    lost: u32,
 }
 
-/// What the packets that an ACK newly names say of marks.
+/// What an ACK says of marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Nothing,
@@ -106,12 +110,13 @@ pub(super) enum Said {
 impl Marking {
     pub(super) const fn new(now: Instant, wanted: bool) -> Self {
         let state = if wanted { State::Testing(TRIALS) } else { State::Off };
-        Self { state, since: now, sent: 0, told: Counts { ect0: 0, ce: 0 }, lost: 0 }
+        let none = Counts { ect0: 0, ce: 0 };
+        Self { state, since: now, base: none, arrived: 0, lost: 0, sent: 0, told: none }
     }
 
     /// Another path is another question.
     pub(super) const fn restart(&mut self, now: Instant, wanted: bool) {
-        *self = Self { sent: self.sent, told: self.told, ..Self::new(now, wanted) };
+        *self = Self { base: self.told, sent: self.sent, told: self.told, ..Self::new(now, wanted) };
     }
 
     pub(super) const fn is_capable(&self) -> bool {
@@ -140,42 +145,42 @@ impl Marking {
         }
     }
 
-    /// An ACK that tells of larger numbers than any before names `arrived` marked packets for the first time, and
-    /// says `counts`, if any.
-    pub(super) fn on_ack(&mut self, arrived: u64, counts: Option<Counts>) -> Said {
+    /// What became of marked packets, each by when it was sent. Says whether the path does not let them through.
+    pub(super) fn on_fates(
+        &mut self,
+        arrived: impl Iterator<Item = Instant>,
+        lost: impl Iterator<Item = Instant>,
+    ) -> bool {
+        let since = self.since;
+        let arrived = arrived.filter(|sent_at| *sent_at >= since).count() as u64;
+        self.arrived += arrived;
+        // Those that are lost together with some that arrive were not lost for their marks.
+        let lost = lost.filter(|sent_at| *sent_at >= since).count() as u32;
+        self.lost = if arrived > 0 { 0 } else { self.lost.saturating_add(lost) };
+        self.lost >= TRIALS && self.state != State::Off && self.fail() == Said::Failed
+    }
+
+    /// An ACK that tells of larger numbers than any before says `counts`; what it says of packets has been told
+    /// by [`on_fates`](Self::on_fates).
+    pub(super) fn on_ack(&mut self, counts: Option<Counts>) -> Said {
         if self.state == State::Off {
             return Said::Nothing;
         }
-        let Some(counts) = counts else {
-            return if arrived > 0 { self.fail() } else { Said::Nothing };
-        };
-        let more = counts.since(self.told);
+        let counts = counts.unwrap_or_default();
+        let [of_path, all] = [self.base, Counts::default()].map(|before| counts.since(before));
         // Fewer marks than packets: they were taken off, or changed. More: they were not all ours.
-        let all = counts.since(Counts::default());
-        if more.is_none_or(|more| more < arrived) || all.is_none_or(|all| all > self.sent) {
+        let carried = of_path.is_some_and(|marks| marks >= self.arrived)
+            && all.is_some_and(|marks| marks <= self.sent)
+            && counts.since(self.told).is_some();
+        if !carried {
             return self.fail();
         }
         let congested = counts.ce > self.told.ce;
         self.told = counts;
-        if arrived > 0 {
+        if self.arrived > 0 {
             self.state = State::Capable;
         }
         if congested { Said::Congested } else { Said::Nothing }
-    }
-
-    /// What became of marked packets, those of other ACKs too. Says whether the path does not let them through.
-    pub(super) fn on_fates(&mut self, arrived: bool, lost: impl Iterator<Item = Instant>) -> bool {
-        if arrived {
-            self.lost = 0;
-            return false;
-        }
-        let since = self.since;
-        self.lost += lost.filter(|sent_at| *sent_at >= since).count() as u32;
-        let failed = self.lost >= TRIALS && self.state != State::Off;
-        if failed {
-            self.fail();
-        }
-        failed
     }
 
     const fn fail(&mut self) -> Said {
@@ -192,14 +197,27 @@ mod tests {
         Some(Counts { ect0, ce })
     }
 
-    /// One whose path has carried three packets.
+    const AT: Instant = Instant::from_millis(5);
+
+    /// One that has sent three marked packets.
     fn tried() -> Marking {
-        let mut marking = Marking::new(Instant::ZERO, true);
+        let mut marking = Marking::new(AT, true);
         for _ in 0..3 {
             assert_eq!(marking.next(), Ecn::Ect0);
             marking.on_sent();
         }
         marking
+    }
+
+    /// Packets that were sent at a time.
+    fn sent(at: Instant, n: usize) -> impl Iterator<Item = Instant> {
+        core::iter::repeat_n(at, n)
+    }
+
+    /// An ACK that names so many for the first time.
+    fn ack(marking: &mut Marking, arrived: usize, counts: Option<Counts>) -> Said {
+        assert!(!marking.on_fates(sent(AT, arrived), sent(AT, 0)));
+        marking.on_ack(counts)
     }
 
     #[test]
@@ -209,23 +227,23 @@ mod tests {
         }
     }
 
-    /// [DGM-27] Ten packets try it, and more go once one has come with its mark.
+    /// [DGM-28] Ten packets try it, and more go once one has come with its mark.
     #[test]
     fn a_path_is_tried_first() {
-        let mut marking = Marking::new(Instant::ZERO, true);
+        let mut marking = Marking::new(AT, true);
         for _ in 0..TRIALS {
             assert_eq!(marking.next(), Ecn::Ect0);
             marking.on_sent();
         }
         assert_eq!(marking.next(), Ecn::NotEct);
-        assert_eq!(marking.on_ack(1, counts(1, 0)), Said::Nothing);
+        assert_eq!(ack(&mut marking, 1, counts(1, 0)), Said::Nothing);
         assert_eq!((marking.next(), marking.is_capable()), (Ecn::Ect0, true));
-        assert_eq!(Marking::new(Instant::ZERO, false).next(), Ecn::NotEct, "unless it is not wanted");
+        assert_eq!(Marking::new(AT, false).next(), Ecn::NotEct, "unless it is not wanted");
 
         let mut marking = tried();
         marking.on_probe();
         assert_eq!(marking.next(), Ecn::NotEct, "nothing was heard of them");
-        assert_eq!(marking.on_ack(1, counts(1, 0)), Said::Nothing);
+        assert_eq!(ack(&mut marking, 1, counts(1, 0)), Said::Nothing);
         marking.on_probe();
         assert_eq!(marking.next(), Ecn::Ect0, "they do arrive");
     }
@@ -241,36 +259,63 @@ mod tests {
             (1, counts(u64::MAX, 1)),
         ] {
             let mut marking = tried();
-            assert_eq!(marking.on_ack(arrived, said), Said::Failed, "{arrived} {said:?}");
+            assert_eq!(ack(&mut marking, arrived, said), Said::Failed, "{arrived} {said:?}");
             assert_eq!(marking.next(), Ecn::NotEct);
-            assert_eq!(marking.on_ack(1, counts(3, 0)), Said::Nothing, "and it stays so");
+            assert_eq!(ack(&mut marking, 1, counts(3, 0)), Said::Nothing, "and it stays so");
         }
+        for back in [counts(1, 1), None] {
+            let mut marking = tried();
+            assert_eq!(ack(&mut marking, 1, counts(2, 0)), Said::Nothing);
+            assert_eq!(ack(&mut marking, 0, back), Said::Failed, "a count does not go back");
+        }
+    }
+
+    /// [DGM-28] Marks are counted before the packets are named that had them, where an ACK had no room for all.
+    #[test]
+    fn what_is_named_late_was_counted_before() {
         let mut marking = tried();
-        assert_eq!(marking.on_ack(2, counts(2, 0)), Said::Nothing);
-        assert_eq!(marking.on_ack(1, counts(1, 1)), Said::Failed, "a count does not go back");
+        assert_eq!(ack(&mut marking, 1, counts(3, 0)), Said::Nothing);
+        assert_eq!(ack(&mut marking, 2, counts(3, 0)), Said::Nothing);
+        marking.on_sent();
+        assert_eq!(ack(&mut marking, 1, counts(3, 0)), Said::Failed, "this one lost its mark");
     }
 
     /// [DGM-28] So does a path that lets no marked packet through; one that loses others as well does not.
     #[test]
     fn a_path_that_drops_marked_packets_is_found_out() {
-        let at = Instant::from_millis(5);
-        let mut marking = Marking::new(at, true);
-        assert!(!marking.on_fates(false, [Instant::ZERO; 20].into_iter()), "those of the path before");
-        assert!(!marking.on_fates(false, [at; 9].into_iter()));
-        assert!(!marking.on_fates(true, [at; 9].into_iter()));
-        assert!(!marking.on_fates(false, [at; 9].into_iter()));
-        assert!(marking.on_fates(false, [at].into_iter()));
+        let mut marking = Marking::new(AT, true);
+        let mut fates = |arrived, lost, at| marking.on_fates(sent(at, arrived), sent(at, lost));
+        assert!(!fates(0, 20, Instant::ZERO), "those of the path before");
+        assert!(!fates(0, 9, AT));
+        assert!(!fates(1, 9, AT));
+        assert!(!fates(0, 9, AT));
+        assert!(fates(0, 1, AT));
+        assert!(!fates(0, 20, AT), "told once");
         assert_eq!(marking.next(), Ecn::NotEct);
-        marking.restart(at, true);
-        assert_eq!(marking.next(), Ecn::Ect0, "another path");
+    }
+
+    /// [DGM-28] Another path is tried anew, whatever became of what went over the one before.
+    #[test]
+    fn another_path_is_another_question() {
+        let mut marking = tried();
+        assert_eq!(ack(&mut marking, 2, counts(1, 0)), Said::Failed);
+        let now = Instant::from_millis(9);
+        marking.restart(now, true);
+        assert_eq!(marking.next(), Ecn::Ect0);
+        marking.on_sent();
+        assert_eq!(ack(&mut marking, 1, counts(1, 0)), Said::Nothing, "one of before, without its mark");
+        assert!(!marking.is_capable());
+        assert!(!marking.on_fates(sent(now, 1), sent(now, 0)));
+        assert_eq!(marking.on_ack(counts(2, 0)), Said::Nothing);
+        assert!(marking.is_capable());
     }
 
     /// [DGM-29] Congestion is told once for each that is new.
     #[test]
     fn a_mark_of_congestion_is_told_once() {
         let mut marking = tried();
-        assert_eq!(marking.on_ack(1, counts(0, 1)), Said::Congested);
-        assert_eq!(marking.on_ack(1, counts(1, 1)), Said::Nothing);
-        assert_eq!(marking.on_ack(1, counts(1, 2)), Said::Congested);
+        assert_eq!(ack(&mut marking, 1, counts(0, 1)), Said::Congested);
+        assert_eq!(ack(&mut marking, 1, counts(1, 1)), Said::Nothing);
+        assert_eq!(ack(&mut marking, 1, counts(1, 2)), Said::Congested);
     }
 }

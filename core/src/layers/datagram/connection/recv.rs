@@ -204,8 +204,7 @@ impl Connection {
         };
         self.learn_all(now, &told, around);
         if let Some(sent_at) = latest {
-            let arrived = told.iter().filter(|fate| fate.arrived && fate.sent.marked).count() as u64;
-            match self.marking.on_ack(arrived, marked) {
+            match self.marking.on_ack(marked) {
                 Said::Nothing => {}
                 Said::Failed => around.counters.ecn_failed += 1,
                 Said::Congested => {
@@ -225,9 +224,11 @@ impl Connection {
         for fate in told {
             self.learn(now, fate, around);
         }
-        let marked = || told.iter().filter(|fate| fate.sent.marked);
-        let lost = marked().filter(|fate| !fate.arrived).map(|fate| fate.sent.at);
-        if self.marking.on_fates(marked().any(|fate| fate.arrived), lost) {
+        let marked = |arrived| {
+            let those = told.iter().filter(move |fate| fate.sent.marked && fate.arrived == arrived);
+            those.map(|fate| fate.sent.at)
+        };
+        if self.marking.on_fates(marked(true), marked(false)) {
             around.counters.ecn_failed += 1;
         }
     }

@@ -11,8 +11,8 @@ use super::{ANSWERS, Endpoint};
 use crate::time::Instant;
 
 impl Endpoint {
-    /// Takes in a datagram that came from `from`, and whose IP header said `ecn`. One that is of no use is dropped and counted; none ends
-    /// anything but a CLOSE that its session's peer has sealed.
+    /// Takes in a datagram that came from `from`, and whose IP header said `ecn`. One that is of no use is dropped
+    /// and counted; none ends anything but a CLOSE that its session's peer has sealed.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &[u8]) {
         let now = self.tick(now);
         self.counters.received += 1;
