@@ -4,10 +4,8 @@
 //! a name of its own that it lets point there. So a request must name a host that is this one, must not
 //! come from another's page, and what changes something needs a field that no form and no link can send.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use bowline_core::access::{Action, Who};
-use bowline_core::websocket::handshake::is_same_host;
+use bowline_core::websocket::handshake::{is_address_or_localhost, is_same_host};
 use bowline_tokio::server::{HttpRequest, Overview, StatusCode};
 
 use crate::config::Console;
@@ -76,13 +74,8 @@ fn check_place(request: &HttpRequest, hosts: &[String]) -> Result<(), Denied> {
 
 /// Whether nobody else can have the name point here: an address, `localhost`, or one that is listed.
 fn is_ours(host: &str, hosts: &[String]) -> bool {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split_once(']').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
-    }
     let name = host.split_once(':').map_or(host, |(name, _)| name);
-    name.parse::<Ipv4Addr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    is_address_or_localhost(host) || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// What changes something says that it means it.

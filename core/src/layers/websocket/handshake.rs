@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::from_utf8;
 
 use base64::Engine as _;
@@ -246,6 +247,17 @@ pub fn is_same_host(origin: &str, host: &str) -> bool {
     let bare = |authority: &'_ str| authority.len() - if authority.ends_with(port) { port.len() } else { 0 };
     let (a, b) = (&authority[..bare(authority)], &host[..bare(host)]);
     !a.is_empty() && a.eq_ignore_ascii_case(b)
+}
+
+/// Whether nobody else can have this host's name lead to another machine: it is an address, or `localhost`, with a
+/// port or without. What a page asks of such a host was meant for it (no DNS rebinding).
+#[must_use]
+pub fn is_address_or_localhost(host: &str) -> bool {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 /// What a client asks for.
@@ -499,6 +511,26 @@ mod tests {
             ("http://:80", ":80", false),
         ] {
             assert_eq!(is_same_host(origin, host), same, "{origin} {host}");
+        }
+    }
+
+    #[test]
+    fn names_that_others_can_point_elsewhere() {
+        for own in ["127.0.0.1", "127.0.0.1:7790", "[::1]:7790", "[::1]", "localhost", "LOCALHOST:1"] {
+            assert!(is_address_or_localhost(own), "{own}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[evil]",
+            "[127.0.0.1]",
+            "::1",
+            "2130706433",
+            "[::1",
+        ] {
+            assert!(!is_address_or_localhost(other), "{other}");
         }
     }
 

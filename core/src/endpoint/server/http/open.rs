@@ -14,7 +14,7 @@ use crate::buf::SendBuf;
 use crate::http::{RequestHead, StatusCode};
 use crate::json;
 use crate::stack::Dialect;
-use crate::websocket::handshake::{Offer, Refusal, is_same_host};
+use crate::websocket::handshake::{Offer, Refusal, is_address_or_localhost, is_same_host};
 
 /// The paths where only WebSockets are: any other request is told so. A WebSocket may be opened on any
 /// other path too.
@@ -86,17 +86,11 @@ impl Origins {
     }
 }
 
-/// Whether a host is a name that nobody else can give to this machine, where the peer is on it: an address,
-/// or `localhost`.
+/// Whether nobody else can have given the host's name to this machine, where the peer is on it. A request that
+/// names no host is of no page.
 pub(super) fn is_own_name(peer: &Peer, host: &str) -> bool {
-    if !peer.address.is_some_and(|address| address.to_canonical().is_loopback()) {
-        return true;
-    }
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    name.parse::<core::net::IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || name.is_empty()
+    let is_here = peer.address.is_some_and(|address| address.to_canonical().is_loopback());
+    !is_here || host.is_empty() || is_address_or_localhost(host)
 }
 
 impl Connection {
